@@ -1,0 +1,85 @@
+"""Facts and how states are folded from them: the whole contract between the rules and the log.
+
+A fact is a frozen struct in the past tense with a fixed `TOPIC`, the name it is stored under for ever. Facts only grow: a new
+field has a default, a new meaning is a new fact, nothing is renamed or removed.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any, ClassVar, TypeVar, cast
+from uuid import UUID
+
+import msgspec
+from msgspec.structs import replace as _replace
+
+SYSTEM = UUID(int=0)
+"""The actor of everything that no person asked for: first start, workers' reports, housekeeping."""
+
+_UNKNOWN = UUID(int=0)
+FACTS: dict[str, type["Fact"]] = {}
+"""Every fact by its topic. Reading the log never imports a module by a name found in the log."""
+
+
+class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Something that happened to one aggregate, as decided by its rules."""
+
+    TOPIC: ClassVar[str] = ""
+    PRIVATE: ClassVar[frozenset[str]] = frozenset()
+    """Fields that never leave the service: not in exports, not in the event feed."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.TOPIC in FACTS and FACTS[cls.TOPIC].__qualname__ != cls.__qualname__:
+            raise TypeError(f"topic {cls.TOPIC!r} is taken by {FACTS[cls.TOPIC].__qualname__}")
+        if not cls.TOPIC:
+            raise TypeError(f"{cls.__qualname__} needs a TOPIC")
+        FACTS[cls.TOPIC] = cls
+
+
+class Origin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Who caused a fact, and through which request (empty where there was none)."""
+
+    actor: UUID = SYSTEM
+    request: str = ""
+
+
+class Recorded(msgspec.Struct, frozen=True):
+    """The envelope: a fact with its place in the log. The only object the event-sourcing library ever sees."""
+
+    originator_id: UUID
+    originator_version: int
+    data: Fact
+    timestamp: datetime
+    origin: Origin = Origin()
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True):
+    """What the rules need to know of one aggregate; `version` counts its facts."""
+
+    id: UUID = _UNKNOWN
+    version: int = 0
+
+
+S = TypeVar("S", bound=State)
+Evolve = Mapping[type[Fact], Callable[[Any, Any], State]]
+_EVOLVE: dict[type[State], Evolve] = {}
+
+
+def replace(state: S, **changes: Any) -> S:
+    """A copy of `state` with some fields changed."""
+    return cast(S, _replace(state, **changes))
+
+
+def evolves(state_type: type[S], table: Evolve) -> Evolve:
+    """Declare how each fact changes `state_type`; the first fact of an aggregate is applied to None."""
+    _EVOLVE[state_type] = table
+    return table
+
+
+def fold(state_type: type[S], events: Iterable[Recorded], state: S | None = None) -> S | None:
+    """The state after `events`; None where there are none. Evolving only assigns, it never refuses."""
+    table = _EVOLVE[state_type]
+    for event in events:
+        changed = table[type(event.data)](state, event.data)
+        state = cast(S, _replace(changed, id=event.originator_id, version=event.originator_version))
+    return state
