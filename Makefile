@@ -1,4 +1,4 @@
-# Everything from a bare machine: Python 3.11 or newer, make, git and a package registry.
+# Everything from a bare machine: Python 3.11 to 3.14, make, git and a package registry.
 PYTHON ?= python3
 DATA ?=
 SHELL := /bin/bash
@@ -27,7 +27,7 @@ venv: $(READY) ## create the virtual environment from the pinned requirements
 
 # The mark goes first and comes back last, so an interrupted run starts again from an empty environment.
 $(READY): $(LOCKS) pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Assay needs Python 3.11 or newer; name one with make PYTHON=…")'
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15) and "Assay needs Python 3.11 to 3.14; name one with make PYTHON=…")'
 	@if [ ! -f $@ ]; then $(PYTHON) -m venv --clear .venv; fi; rm -f $@
 	.venv/bin/python -m pip install --quiet --require-hashes --requirement requirements/bootstrap.txt
 	@$(PIP_SETTINGS_FOR_UV) set -x; $(UV_PIP) sync --quiet --python .venv/bin/python --require-hashes requirements/all.txt
