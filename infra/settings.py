@@ -1,0 +1,209 @@
+"""The settings: one frozen struct, read here and nowhere else from the environment (`ASSAY_…`).
+
+What a command must leave for the next start, such as the data root of the demo, lies in `settings.json` in the state
+folder. The environment wins over it.
+"""
+
+import os
+import re
+import secrets
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+_ROOT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+_EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
+_YES, _NO = frozenset({"1", "true", "yes", "on"}), frozenset({"0", "false", "no", "off"})
+
+
+class WrongSetting(ValueError):
+    """A setting that cannot be used; the sentence names the variable and says what belongs there."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where everything lies and how patient the processes are."""
+
+    state: Path
+    """The folder of everything that lasts: database, artifacts, logs, secrets. Default: `.assay` in the checkout
+    (without a checkout in the working folder), so that trying Assay leaves nothing elsewhere."""
+
+    database_url: str | None = None
+    """Another PostgreSQL server, as URL or key words. Default: none, the embedded server is started."""
+
+    data_roots: dict[str, Path]
+    """Folders of images by name; nothing outside them is ever read. Default: `data` in the state folder, so that a
+    fresh installation opens no folder of the machine."""
+
+    archive_roots: dict[str, Path]
+    """Folders from which model image packages may be imported. Default: `archives` in the state folder, for the same
+    reason."""
+
+    host: str = "127.0.0.1"
+    """Where the pages are served. Default: this machine only, because plain HTTP should not leave it unasked."""
+
+    port: int = 8080
+    """Default: above 1024, so that no privileges are needed."""
+
+    administrator: str = "admin"
+    """The sign-in name of the super administrator made at the first start."""
+
+    administrator_password: str | None = None
+    """The password of the first start. Default: none, one is made up and shown once."""
+
+    secure_cookies: bool = False
+    """Whether cookies travel over HTTPS only. Default: no, because 127.0.0.1 has no certificate; set it behind a TLS
+    proxy."""
+
+    worker_name: str
+    """The name under which this machine's worker claims jobs; two workers must not share one. Default: the machine's
+    name."""
+
+    worker_threads: int
+    """CPU threads of a training step. Default: all cores, because a worker is the only heavy process of its machine."""
+
+    heartbeat_seconds: float = 1.0
+    """How often a worker reports and asks whether to stop. Default: often enough that “terminate” feels immediate."""
+
+    worker_silence_seconds: float = 15.0
+    """After how long a silent worker counts as gone. Default: longer than any pause of a live one (import of torch, a
+    slow disk), shorter than anybody waits for an answer."""
+
+    max_attempts: int = 3
+    """How often a job is given to a worker before it fails. Default: a crash may be bad luck twice, three times it is
+    the job."""
+
+    kafka_brokers: tuple[str, ...] = ()
+    """Brokers as `host:port`. Default: none, messages go through the log."""
+
+    @property
+    def logs(self) -> Path:
+        """The folder of the processes' logs."""
+        return self.state / "logs"
+
+    @property
+    def address(self) -> str:
+        """Where a browser on this machine finds the pages."""
+        if self.host in _EVERYWHERE:
+            return f"http://127.0.0.1:{self.port}"
+        return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
+
+
+class Remembered(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What `settings.json` holds."""
+
+    data_roots: dict[str, str] = {}
+
+
+def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
+    """The settings of this process.
+
+    Raises:
+        WrongSetting: a variable, or `settings.json`, holds what cannot be used.
+    """
+    state = _state_folder(environment)
+    remembered = {name: Path(folder) for name, folder in _remembered(state).data_roots.items()}
+    return Settings(
+        state=state,
+        database_url=environment.get("ASSAY_DATABASE_URL") or None,
+        data_roots={**remembered, **_roots(environment, "ASSAY_DATA_ROOTS", {"data": state / "data"})},
+        archive_roots=_roots(environment, "ASSAY_ARCHIVE_ROOTS", {"archives": state / "archives"}),
+        host=environment.get("ASSAY_HOST") or "127.0.0.1",
+        port=_number(environment, "ASSAY_PORT", 8080, least=1, most=65535),
+        administrator=environment.get("ASSAY_ADMINISTRATOR") or "admin",
+        administrator_password=environment.get("ASSAY_ADMINISTRATOR_PASSWORD") or None,
+        secure_cookies=_yes_or_no(environment, "ASSAY_SECURE_COOKIES"),
+        worker_name=environment.get("ASSAY_WORKER_NAME") or socket.gethostname(),
+        worker_threads=_number(environment, "ASSAY_WORKER_THREADS", os.cpu_count() or 1, least=1, most=1024),
+        heartbeat_seconds=_number(environment, "ASSAY_HEARTBEAT_SECONDS", 1, least=1, most=60),
+        worker_silence_seconds=_number(environment, "ASSAY_WORKER_SILENCE_SECONDS", 15, least=2, most=3600),
+        max_attempts=_number(environment, "ASSAY_MAX_ATTEMPTS", 3, least=1, most=100),
+        kafka_brokers=tuple(filter(None, environment.get("ASSAY_KAFKA_BROKERS", "").replace(" ", "").split(","))),
+    )
+
+
+def remember_data_root(settings: Settings, name: str, folder: Path) -> Settings:
+    """Add a data root that later starts know, too; returns the settings with it. A root of that name is replaced.
+
+    Raises:
+        WrongSetting: the name has other signs than a-z, 0-9, - and _, or `folder` is no folder.
+    """
+    if not _ROOT_NAME.fullmatch(name):
+        raise WrongSetting(f"“{name}” cannot name a data root. Use a-z, 0-9, - and _.")
+    folder = folder.resolve()
+    if not folder.is_dir():
+        raise WrongSetting(f"{folder} is not a folder. Name an existing one.")
+    known = _remembered(settings.state).data_roots
+    content = msgspec.json.encode(Remembered(data_roots={**known, name: str(folder)}))
+    keep = settings.state / "settings.json"
+    _write_beside(keep, msgspec.json.format(content, indent=4) + b"\n").rename(keep)
+    return msgspec.structs.replace(settings, data_roots={**settings.data_roots, name: folder})
+
+
+def session_secret(settings: Settings) -> bytes:
+    """The 32 bytes that sign sessions; made at the first call, kept in the state folder where only the owner reads
+    it."""
+    keep = settings.state / "session-secret"
+    if not keep.exists():
+        fresh = _write_beside(keep, secrets.token_bytes(32))
+        try:
+            os.link(fresh, keep)  # unlike a rename this never replaces the secret of a process that was faster
+        except FileExistsError:
+            pass
+        finally:
+            fresh.unlink()
+    return keep.read_bytes()
+
+
+def _state_folder(environment: Mapping[str, str]) -> Path:
+    if named := environment.get("ASSAY_STATE"):
+        return Path(named).expanduser().resolve()
+    in_checkout = (CHECKOUT / "pyproject.toml").exists()
+    return (CHECKOUT if in_checkout else Path.cwd()) / ".assay"
+
+
+def _remembered(state: Path) -> Remembered:
+    try:
+        return msgspec.json.decode((state / "settings.json").read_bytes(), type=Remembered)
+    except FileNotFoundError:
+        return Remembered()
+    except msgspec.DecodeError as error:
+        raise WrongSetting(f"{state / 'settings.json'} cannot be read: {error}. Correct or remove it.") from error
+
+
+def _roots(environment: Mapping[str, str], variable: str, default: dict[str, Path]) -> dict[str, Path]:
+    roots: dict[str, Path] = {}
+    for entry in filter(None, (part.strip() for part in environment.get(variable, "").split(","))):
+        name, _, folder = entry.partition("=")
+        if not _ROOT_NAME.fullmatch(name) or not Path(folder).is_absolute():
+            raise WrongSetting(f"{variable} has “{entry}”. Write name=/absolute/path, with commas between.")
+        roots[name] = Path(folder)
+    return roots or default
+
+
+def _number(environment: Mapping[str, str], variable: str, default: int, *, least: int, most: int) -> int:
+    written = environment.get(variable) or str(default)
+    if not written.isascii() or not written.isdigit() or not least <= int(written) <= most:
+        raise WrongSetting(f"{variable} is “{written}”. Write a whole number from {least} to {most}.")
+    return int(written)
+
+
+def _yes_or_no(environment: Mapping[str, str], variable: str) -> bool:
+    written = environment.get(variable, "").lower() or "no"
+    if written not in _YES | _NO:
+        raise WrongSetting(f"{variable} is “{written}”. Write yes or no.")
+    return written in _YES
+
+
+def _write_beside(path: Path, content: bytes) -> Path:
+    """A finished file, readable by its owner only, beside `path`, on disk before it takes the name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(descriptor)
+    return beside
