@@ -1,1 +1,4 @@
-"""The rules of Assay: facts, states and decisions. No I/O, no clock, no randomness, no library but msgspec (and numpy in formulas)."""
+"""The rules of Assay: facts, states and decisions.
+
+No I/O, no clock, no randomness, no library but msgspec (and numpy in formulas).
+"""

@@ -146,7 +146,9 @@ def figures_of(evaluation: Evaluation, left_out_count: int = 0) -> EvaluationFig
 
 
 def _share(part_D: Counts, whole_D: Counts) -> Shares:
-    return np.divide(part_D, whole_D, out=np.full(len(whole_D), np.nan), where=whole_D > 0)
+    share_D: Shares = np.full(len(whole_D), np.nan)
+    np.divide(part_D, whole_D, out=share_D, where=whole_D > 0)
+    return share_D
 
 
 def _or_none(share: np.float64) -> float | None:

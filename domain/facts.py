@@ -6,7 +6,7 @@ field has a default, a new meaning is a new fact, nothing is renamed or removed.
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Any, ClassVar, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast, dataclass_transform
 from uuid import UUID
 
 import msgspec
@@ -20,7 +20,12 @@ FACTS: dict[str, type["Fact"]] = {}
 """Every fact by its topic. Reading the log never imports a module by a name found in the log."""
 
 
-class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
+class _Frozen(msgspec.StructMeta):
+    """Tells type checkers that structs made by it, and their subclasses, are frozen and take keywords only."""
+
+
+class Fact(msgspec.Struct, metaclass=_Frozen, frozen=True, kw_only=True, omit_defaults=True):
     """Something that happened to one aggregate, as decided by its rules."""
 
     TOPIC: ClassVar[str] = ""
@@ -53,7 +58,7 @@ class Recorded(msgspec.Struct, frozen=True):
     origin: Origin = Origin()
 
 
-class State(msgspec.Struct, frozen=True, kw_only=True):
+class State(msgspec.Struct, metaclass=_Frozen, frozen=True, kw_only=True):
     """What the rules need to know of one aggregate; `version` counts its facts."""
 
     id: UUID = _UNKNOWN
@@ -81,5 +86,5 @@ def fold(state_type: type[S], events: Iterable[Recorded], state: S | None = None
     table = _EVOLVE[state_type]
     for event in events:
         changed = table[type(event.data)](state, event.data)
-        state = cast(S, _replace(changed, id=event.originator_id, version=event.originator_version))
+        state = _replace(cast(S, changed), id=event.originator_id, version=event.originator_version)
     return state

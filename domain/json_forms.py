@@ -16,13 +16,17 @@ _PLACE = re.compile(r" - at `(?P<path>[^`]+)`$")
 class JsonIsMalformed(Refusal):
     """The text is not JSON at all."""
 
-    message = N_("Line {line}, column {column}: this is not valid JSON. Look for a missing comma, quote or bracket just before.")
+    message = N_(
+        "Line {line}, column {column}: this is not valid JSON. Look for a missing comma, quote or bracket just before."
+    )
 
 
 class JsonCommaIsMissing(JsonIsMalformed):
     """The manual's own sample lacks a comma; say so kindly, do not guess."""
 
-    message = N_("Line {line}, column {column}: a comma seems to be missing at the end of the line before. Add it, then go on.")
+    message = N_(
+        "Line {line}, column {column}: a comma seems to be missing at the end of the line before. Add it, then go on."
+    )
 
 
 class JsonFieldIsWrong(Refusal):
@@ -93,7 +97,9 @@ def _wrong_field(text: str, problem: str, field: str) -> JsonFieldIsWrong:
     if found := re.match(r"Object contains unknown field (?P<name>\S+)", told):
         full = _join(path, found["name"])
         return FieldIsUnknown(at=field, line=line_of(text, full), name=full, problem=told)
-    return FieldHasWrongType(at=field, line=line_of(text, path), name=path.removeprefix("$").lstrip(".") or "JSON", problem=told)
+    return FieldHasWrongType(
+        at=field, line=line_of(text, path), name=path.removeprefix("$").lstrip(".") or "JSON", problem=told
+    )
 
 
 def _join(path: str, name: str) -> str:

@@ -15,7 +15,12 @@ from domain.data_paths import FolderName
 from domain.evaluation import EvaluationFigures
 from domain.model_packages import ModelPackage, NetworkInput, ResolutionRule
 from domain.sentences import Sentence
-from domain.training_parameters import ModelParameters, PredictionParameters, PreprocessingParameters, TrainingParameters
+from domain.training_parameters import (
+    ModelParameters,
+    PredictionParameters,
+    PreprocessingParameters,
+    TrainingParameters,
+)
 
 
 class JobKind(enum.Enum):
@@ -102,10 +107,11 @@ class ExportOrder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TrainModel(msgspec.Struct, frozen=True, kw_only=True, tag="train_model"):
-    """To workers: a training job waits."""
+    """To workers: a training job waits. Attempts of one `run` go on from its checkpoint; another run begins from nothing."""
 
     job_id: UUID
     attempt: int
+    run: int = 1
     needs: Resources
     order: TrainingOrder
 
@@ -212,7 +218,8 @@ class ValidationMeasured(Report, frozen=True, kw_only=True, tag="validation_meas
 
 class TrainingSucceeded(Report, frozen=True, kw_only=True, tag="training_succeeded"):
     """The training ended. `weights` are safetensors, `evaluation` is the `Evaluation` artifact, `log` the text log,
-    `losses` the metrics file with every raw point (JSON Lines)."""
+    `losses` the metrics file with every raw point (JSON Lines).
+    """
 
     seconds: float
     weights: Artifact

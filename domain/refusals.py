@@ -23,7 +23,7 @@ class Refusal(Exception):
         return Sentence(self.message, dict(self.values))
 
 
-class Refusals(Exception):  # noqa: N818 - it is the plural of Refusal
+class Refusals(Exception):
     """Several refusals of one form, so that a person sees every mistake at once."""
 
     def __init__(self, refusals: list[Refusal]) -> None:

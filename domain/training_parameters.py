@@ -157,7 +157,9 @@ def read_model_parameters(text: str, offered_networks: Sequence[str]) -> ModelPa
     model = parameters.classification
     if model.name not in offered_networks:
         refusals.append(
-            NetworkNotOffered(line=line_of(text, "$.classification.name"), network=model.name, offered=", ".join(offered_networks))
+            NetworkNotOffered(
+                line=line_of(text, "$.classification.name"), network=model.name, offered=", ".join(offered_networks)
+            )
         )
     if model.num_of_classes > len(parameters.code_list):
         refusals.append(

@@ -1,0 +1,209 @@
+"""Training and question-bank datasets: a name, a place in the plant, and data paths. Source: REQUIREMENTS, section D."""
+
+import enum
+from collections.abc import Sequence
+from typing import ClassVar
+from uuid import UUID
+
+import msgspec
+
+from domain.data_paths import DataPathState, FolderName, Inspection
+from domain.environments import EnvironmentBinding
+from domain.facts import Fact, State, evolves, replace
+from domain.names import NameKind, check_object_name
+from domain.refusals import NotFound, Refusal, raise_together
+from domain.sentences import N_
+
+
+class DatasetPurpose(enum.Enum):
+    """训练数据集 or 题库数据集."""
+
+    TRAINING = "training"
+    QUESTION_BANK = "question_bank"
+
+    @property
+    def name_kind(self) -> NameKind:
+        """Names are unique within a purpose (D-1)."""
+        training = self is DatasetPurpose.TRAINING
+        return NameKind.TRAINING_DATASET if training else NameKind.QUESTION_BANK_DATASET
+
+
+class DataPath(msgspec.Struct, frozen=True):
+    """A data path of a dataset with what was found in it."""
+
+    path_id: UUID
+    inspection: Inspection
+
+
+class DatasetCreated(Fact):
+    """A dataset with its first data paths."""
+
+    TOPIC: ClassVar[str] = "dataset.created"
+    name: str
+    purpose: DatasetPurpose
+    environment: EnvironmentBinding
+    data_paths: tuple[DataPath, ...]
+
+
+class DataPathsAdded(Fact):
+    """Further data paths."""
+
+    TOPIC: ClassVar[str] = "dataset.data_paths_added"
+    data_paths: tuple[DataPath, ...]
+
+
+class DataPathsRemoved(Fact):
+    """Data paths were taken out; the folders themselves are untouched."""
+
+    TOPIC: ClassVar[str] = "dataset.data_paths_removed"
+    path_ids: tuple[UUID, ...]
+
+
+class DataPathInspected(Fact):
+    """A data path was scanned again."""
+
+    TOPIC: ClassVar[str] = "dataset.data_path_inspected"
+    path_id: UUID
+    inspection: Inspection
+
+
+class DatasetDeleted(Fact):
+    """The dataset is gone; jobs and models keep the paths they used (D-8)."""
+
+    TOPIC: ClassVar[str] = "dataset.deleted"
+
+
+class DataPathIsInvalid(Refusal):
+    """D-3, D-4: one sentence for every reason, so that nothing is told of what exists outside the roots.
+
+    Shown beside its line: the field is `data_paths.<line>`, lines counted from 1.
+    """
+
+    field = "data_paths"
+    message = N_("Checking the dataset path failed: the path is wrong")
+
+
+class DataPathRepeated(Refusal):
+    """D-4: no path twice in a dataset."""
+
+    field = "data_paths"
+    message = N_("This path is already in the dataset. Remove the line.")
+
+
+class NoDataPath(Refusal):
+    """A dataset without images is of no use."""
+
+    field = "data_paths"
+    message = N_("Enter at least one data path, one on each line.")
+
+
+class Dataset(State):
+    """What the rules need of a dataset."""
+
+    name: str
+    purpose: DatasetPurpose
+    data_paths: tuple[DataPath, ...] = ()
+    is_deleted: bool = False
+
+
+def create(
+    *, name: str, purpose: DatasetPurpose, environment: EnvironmentBinding, data_paths: Sequence[DataPath]
+) -> list[Fact]:
+    """A new dataset.
+
+    Raises:
+        ObjectNameIsInvalid, NoDataPath, DataPathIsInvalid, DataPathRepeated (all that apply, together).
+    """
+    refusals: list[Refusal] = []
+    try:
+        check_object_name(name)
+    except Refusal as refusal:
+        refusals.append(refusal)
+    refusals += _wrong_paths((), data_paths)
+    raise_together(refusals)
+    return [DatasetCreated(name=name, purpose=purpose, environment=environment, data_paths=tuple(data_paths))]
+
+
+def add_data_paths(dataset: Dataset, data_paths: Sequence[DataPath]) -> list[Fact]:
+    """Add many at once (D-7): all or nothing, each wrong line named.
+
+    Raises:
+        NoDataPath, DataPathIsInvalid, DataPathRepeated.
+    """
+    _must_exist(dataset)
+    raise_together(_wrong_paths(dataset.data_paths, data_paths))
+    return [DataPathsAdded(data_paths=tuple(data_paths))]
+
+
+def remove_data_paths(dataset: Dataset, path_ids: Sequence[UUID]) -> list[Fact]:
+    """Take data paths out.
+
+    Raises:
+        NotFound: one of them is not (any more) in the dataset.
+    """
+    _must_exist(dataset)
+    if not path_ids or not set(path_ids) <= {path.path_id for path in dataset.data_paths}:
+        raise NotFound
+    return [DataPathsRemoved(path_ids=tuple(path_ids))]
+
+
+def reinspect(dataset: Dataset, path_id: UUID, inspection: Inspection) -> list[Fact]:
+    """Note what a new scan found, where it differs from the last one.
+
+    Raises:
+        NotFound
+    """
+    _must_exist(dataset)
+    known = next((path for path in dataset.data_paths if path.path_id == path_id), None)
+    if known is None:
+        raise NotFound
+    return [] if known.inspection == inspection else [DataPathInspected(path_id=path_id, inspection=inspection)]
+
+
+def delete(dataset: Dataset) -> list[Fact]:
+    """Delete the dataset (D-8).
+
+    Raises:
+        NotFound: it is gone already.
+    """
+    _must_exist(dataset)
+    return [DatasetDeleted()]
+
+
+def _must_exist(dataset: Dataset) -> None:
+    if dataset.is_deleted:
+        raise NotFound
+
+
+def _wrong_paths(known: Sequence[DataPath], added: Sequence[DataPath]) -> list[Refusal]:
+    refusals: list[Refusal] = []
+    if not added:
+        refusals.append(NoDataPath())
+    folders: set[FolderName] = {path.inspection.folder for path in known}
+    for line, path in enumerate(added, 1):
+        if path.inspection.state is DataPathState.INVALID:
+            refusals.append(DataPathIsInvalid(at=f"data_paths.{line}"))
+        elif path.inspection.folder in folders:
+            refusals.append(DataPathRepeated(at=f"data_paths.{line}"))
+        folders.add(path.inspection.folder)
+    return refusals
+
+
+EVOLVE = evolves(
+    Dataset,
+    {
+        DatasetCreated: lambda dataset, fact: Dataset(name=fact.name, purpose=fact.purpose, data_paths=fact.data_paths),
+        DataPathsAdded: lambda dataset, fact: replace(dataset, data_paths=dataset.data_paths + fact.data_paths),
+        DataPathsRemoved: lambda dataset, fact: replace(
+            dataset, data_paths=tuple(path for path in dataset.data_paths if path.path_id not in fact.path_ids)
+        ),
+        DataPathInspected: lambda dataset, fact: replace(
+            dataset,
+            data_paths=tuple(
+                DataPath(path.path_id, fact.inspection) if path.path_id == fact.path_id else path
+                for path in dataset.data_paths
+            ),
+        ),
+        DatasetDeleted: lambda dataset, fact: replace(dataset, is_deleted=True),
+    },
+)

@@ -1,0 +1,137 @@
+"""Export packages: one zip a published version, built by a worker on demand. Source: REQUIREMENTS X-1; manual, “模型导出”."""
+
+import enum
+from typing import ClassVar
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+from domain.artifacts import Artifact
+from domain.attempts import Attempt, check_open, check_owned, gave_up
+from domain.facts import Fact, State, evolves, replace
+from domain.messages import ExportOrder
+from domain.models import Model, ModelVersion
+from domain.sentences import Sentence
+
+
+class ExportStatus(enum.Enum):
+    """What becomes of an export."""
+
+    WAITING = "waiting"
+    BUILDING = "building"
+    BUILT = "built"
+    FAILED = "failed"
+
+
+class ExportQueued(Fact):
+    """Someone wants the package of a version."""
+
+    TOPIC: ClassVar[str] = "export.queued"
+    owner: UUID
+    model_id: UUID
+    order: ExportOrder
+
+
+class ExportStarted(Fact):
+    """A worker builds it."""
+
+    TOPIC: ClassVar[str] = "export.started"
+    worker: str
+
+
+class ExportInterrupted(Fact):
+    """The worker fell silent; another may build it."""
+
+    TOPIC: ClassVar[str] = "export.interrupted"
+
+
+class ExportBuilt(Fact):
+    """The package is on shared storage."""
+
+    TOPIC: ClassVar[str] = "export.built"
+    package: Artifact
+
+
+class ExportFailed(Fact):
+    """The package could not be built."""
+
+    TOPIC: ClassVar[str] = "export.failed"
+    reason: Sentence
+
+
+class Export(State):
+    """What the rules need of an export."""
+
+    owner: UUID
+    model_id: UUID
+    order: ExportOrder
+    status: ExportStatus = ExportStatus.WAITING
+    attempt: Attempt = Attempt()
+    package: Artifact | None = None
+
+
+def export_id(model_id: UUID, version: str) -> UUID:
+    """One export a version: asking twice builds once."""
+    return uuid5(NAMESPACE_URL, f"urn:assay:export:{model_id}:{version}")
+
+
+def request(export: Export | None, model: Model, version: ModelVersion) -> list[Fact]:
+    """Have the package built, unless it is there or under way; after a failure, once more."""
+    if export is not None and export.status is not ExportStatus.FAILED:
+        return []
+    figures = version.published.figures
+    order = ExportOrder(
+        model_name=model.name, version=version.to_predict, accuracy=figures.accuracy, recall=figures.recall
+    )
+    return [ExportQueued(owner=model.owner, model_id=model.id, order=order)]
+
+
+def start(export: Export, attempt: int, worker: str) -> list[Fact]:
+    """A worker claims the attempt.
+
+    Raises:
+        AttemptIsOver
+    """
+    check_open(export.attempt, attempt, is_waiting=export.status is ExportStatus.WAITING)
+    return [ExportStarted(worker=worker)]
+
+
+def report(export: Export, attempt: int, fact: Fact) -> list[Fact]:
+    """Note what the worker of the current attempt achieved.
+
+    Raises:
+        AttemptIsOver
+    """
+    check_owned(export.attempt, attempt, is_running=export.status is ExportStatus.BUILDING)
+    return [fact]
+
+
+def interrupt(export: Export, attempt: int, max_attempts: int) -> list[Fact]:
+    """The worker fell silent.
+
+    Raises:
+        AttemptIsOver
+    """
+    check_owned(export.attempt, attempt, is_running=export.status is ExportStatus.BUILDING)
+    if export.attempt.interruptions + 1 >= max_attempts:
+        return [ExportFailed(reason=gave_up(max_attempts))]
+    return [ExportInterrupted()]
+
+
+def _queued(export: Export | None, fact: ExportQueued) -> Export:
+    attempt = export.attempt.restarted() if export else Attempt()
+    return Export(owner=fact.owner, model_id=fact.model_id, order=fact.order, attempt=attempt)
+
+
+EVOLVE = evolves(
+    Export,
+    {
+        ExportQueued: _queued,
+        ExportStarted: lambda export, fact: replace(
+            export, status=ExportStatus.BUILDING, attempt=export.attempt.claimed_by(fact.worker)
+        ),
+        ExportInterrupted: lambda export, fact: replace(
+            export, status=ExportStatus.WAITING, attempt=export.attempt.interrupted()
+        ),
+        ExportBuilt: lambda export, fact: replace(export, status=ExportStatus.BUILT, package=fact.package),
+        ExportFailed: lambda export, fact: replace(export, status=ExportStatus.FAILED),
+    },
+)

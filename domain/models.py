@@ -1,0 +1,141 @@
+"""Models: the published versions of one name. Source: REQUIREMENTS, section V; manual, “模型管理”."""
+
+from typing import ClassVar
+from uuid import UUID
+
+import msgspec
+
+from domain.artifacts import Artifact
+from domain.environments import EnvironmentBinding
+from domain.evaluation import EvaluationFigures
+from domain.facts import Fact, State, evolves, replace
+from domain.messages import TrainingOrder, VersionToPredict
+from domain.model_images import TaskTypeUsed
+from domain.model_packages import ResolutionRule
+from domain.refusals import Refusal
+from domain.sentences import N_
+from domain.training_jobs import ModelImageUsed, OnlyCompletedCanBePublished, TrainingJob
+
+MOST_VERSIONS = 99
+
+
+class ModelVersionPublished(Fact):
+    """A completed training became a version: everything it takes to predict, export and retrain it."""
+
+    TOPIC: ClassVar[str] = "model.version_published"
+    owner: UUID
+    model_name: str
+    version: str
+    job_id: UUID
+    model_image: ModelImageUsed
+    task_type: TaskTypeUsed
+    environment: EnvironmentBinding
+    order: TrainingOrder
+    weights: Artifact
+    evaluation: Artifact
+    figures: EvaluationFigures
+    resolution_rule: ResolutionRule
+
+
+class TooManyVersions(Refusal):
+    """V-1."""
+
+    message = N_(
+        "“{name}” has 99 versions on this model image. Import a new version of the model image and train with it."
+    )
+
+
+class ModelVersionNotFound(Refusal):
+    """Only a published version can be used."""
+
+    field = "version"
+    message = N_("There is no such version of this model. Choose another one.")
+
+
+class ModelVersion(msgspec.Struct, frozen=True):
+    """One published version, as published."""
+
+    published: ModelVersionPublished
+
+    @property
+    def label(self) -> str:
+        """For example v1.01."""
+        return self.published.version
+
+    @property
+    def to_predict(self) -> VersionToPredict:
+        """The version as a worker needs it."""
+        fact = self.published
+        return VersionToPredict(
+            label=fact.version,
+            network=fact.order.model_parameters.classification.name,
+            defect_codes=fact.order.model_parameters.classifier_codes,
+            input=fact.order.input,
+            resolution_rule=fact.resolution_rule,
+            weights=fact.weights,
+        )
+
+
+class Model(State):
+    """What the rules need of a model."""
+
+    owner: UUID
+    name: str
+    versions: tuple[ModelVersion, ...] = ()
+
+    def published_version(self, label: str) -> ModelVersion:
+        """A published version.
+
+        Raises:
+            ModelVersionNotFound
+        """
+        found = next((version for version in self.versions if version.label == label), None)
+        if found is None:
+            raise ModelVersionNotFound
+        return found
+
+
+def next_version(model: Model | None, job: TrainingJob) -> str:
+    """vX.YY: X is the image version's whole number, YY counts up from 01 within the model (V-1).
+
+    Raises:
+        TooManyVersions
+    """
+    count = len(model.versions) + 1 if model else 1
+    if count > MOST_VERSIONS:
+        raise TooManyVersions(name=job.name)
+    return f"v{job.model_image.number}.{count:02d}"
+
+
+def publish(model: Model | None, job: TrainingJob) -> list[Fact]:
+    """Make the job's result the next version of the model.
+
+    Raises:
+        OnlyCompletedCanBePublished, TooManyVersions.
+    """
+    if job.completed is None:
+        raise OnlyCompletedCanBePublished(name=job.name)
+    return [
+        ModelVersionPublished(
+            owner=job.owner,
+            model_name=job.name,
+            version=next_version(model, job),
+            job_id=job.id,
+            model_image=job.model_image,
+            task_type=job.task_type,
+            environment=job.environment,
+            order=job.order,
+            weights=job.completed.weights,
+            evaluation=job.completed.evaluation,
+            figures=job.completed.figures,
+            resolution_rule=job.completed.resolution_rule,
+        )
+    ]
+
+
+def _published(model: Model | None, fact: ModelVersionPublished) -> Model:
+    held = model or Model(owner=fact.owner, name=fact.model_name)
+    return replace(held, versions=(*held.versions, ModelVersion(fact)))
+
+
+EVOLVE = evolves(Model, {ModelVersionPublished: _published})

@@ -1,0 +1,338 @@
+"""Prediction jobs: judging published versions on question-bank images. A comparison is one with two versions. Source: section P."""
+
+import enum
+from collections.abc import Sequence
+from typing import ClassVar
+from uuid import UUID
+
+import msgspec
+
+from domain.artifacts import Artifact
+from domain.attempts import Attempt, check_open, check_owned, gave_up
+from domain.data_paths import DataPathState, FolderName, Inspection
+from domain.facts import Fact, State, evolves, replace
+from domain.messages import PredictionOrder, Resources, VersionResult
+from domain.models import Model, ModelVersion
+from domain.names import check_object_name
+from domain.refusals import Refusal, collect, raise_together
+from domain.sentences import N_, Sentence
+from domain.training_parameters import PredictionParameters, read_prediction_parameters
+from domain.training_requests import (
+    DataPathHasNoImages,
+    DataPathStillScanning,
+    DefectCodeNotListed,
+    NoComputeResourceChosen,
+    NoDataPathChosen,
+)
+
+
+class PredictionStatus(enum.Enum):
+    """The states of the manual (P-2), and terminated."""
+
+    WAITING = "waiting"
+    PREDICTING = "predicting"
+    TERMINATED = "terminated"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+
+class PredictionKind(enum.Enum):
+    """题库预测 or 模型对比."""
+
+    QUESTION_BANK = "question_bank"
+    COMPARISON = "comparison"
+
+
+class PredictionDraft(msgspec.Struct, frozen=True, kw_only=True):
+    """The three steps of a new prediction as entered."""
+
+    name: str = ""
+    model_id: UUID | None = None
+    versions: tuple[str, ...] = ()
+    data_paths: tuple[FolderName, ...] = ()
+    prediction_parameters: str = '{\n    "batch_size": 32\n}'
+    compute_resource_id: UUID | None = None
+    resolution_screening: bool = True
+
+
+class PredictionQueued(Fact):
+    """Someone wants versions judged; the job waits for a worker."""
+
+    TOPIC: ClassVar[str] = "prediction.queued"
+    owner: UUID
+    name: str
+    kind: PredictionKind
+    model_id: UUID
+    model_name: str
+    task_type: str
+    compute_resource_id: UUID
+    order: PredictionOrder
+
+
+class PredictionStarted(Fact):
+    """A worker claimed the attempt."""
+
+    TOPIC: ClassVar[str] = "prediction.started"
+    worker: str
+    attempt: int
+
+
+class PredictionCompleted(Fact):
+    """Every image was judged; the report can be read. One result a version."""
+
+    TOPIC: ClassVar[str] = "prediction.completed"
+    seconds: float
+    results: tuple[VersionResult, ...]
+    manifest: Artifact
+    log: Artifact
+
+
+class PredictionFailed(Fact):
+    """The job ended without a report."""
+
+    TOPIC: ClassVar[str] = "prediction.failed"
+    reason: Sentence
+    log: Artifact | None = None
+
+
+class PredictionTerminated(Fact):
+    """The owner stopped a job that was predicting."""
+
+    TOPIC: ClassVar[str] = "prediction.terminated"
+
+
+class PredictionInterrupted(Fact):
+    """The worker fell silent; the job waits for another."""
+
+    TOPIC: ClassVar[str] = "prediction.interrupted"
+
+
+class PredictionRestarted(Fact):
+    """The owner started the job again, from 0 %."""
+
+    TOPIC: ClassVar[str] = "prediction.restarted"
+
+
+class PredictionDeleted(Fact):
+    """The owner deleted the job."""
+
+    TOPIC: ClassVar[str] = "prediction.deleted"
+
+
+class NoModelVersionChosen(Refusal):
+    """P-1."""
+
+    field = "version"
+    message = N_("Choose a model version.")
+
+
+class PredictionIsNotRunning(Refusal):
+    """P-2."""
+
+    message = N_("“{name}” is not predicting. Look at its state in the list.")
+
+
+class PredictionCannotBeStartedAgain(Refusal):
+    """P-2."""
+
+    message = N_("“{name}” can be started again only after it was terminated or has failed.")
+
+
+class PredictionIsRunning(Refusal):
+    """P-2."""
+
+    message = N_("“{name}” is predicting. Terminate it before you delete it.")
+
+
+class PredictionJob(State):
+    """What the rules need of a prediction job."""
+
+    owner: UUID
+    name: str
+    model_id: UUID
+    compute_resource_id: UUID
+    order: PredictionOrder
+    status: PredictionStatus = PredictionStatus.WAITING
+    attempt: Attempt = Attempt()
+    is_deleted: bool = False
+
+
+def check_model_step(draft: PredictionDraft, model: Model | None) -> tuple[ModelVersion, ...]:
+    """Step 1: task name and version.
+
+    Raises:
+        ObjectNameIsInvalid, NoModelVersionChosen, ModelVersionNotFound (all that apply, together).
+    """
+    refusals: list[Refusal] = []
+    collect(refusals, check_object_name, draft.name)
+    versions: list[ModelVersion] = []
+    if model is None or len(draft.versions) != 1:
+        refusals.append(NoModelVersionChosen())
+    else:
+        versions = [
+            version for label in draft.versions if (version := collect(refusals, model.published_version, label))
+        ]
+    raise_together(refusals)
+    return tuple(versions)
+
+
+def check_data_step(versions: Sequence[ModelVersion], inspections: Sequence[Inspection]) -> None:
+    """Step 2: question-bank images whose codes the model knows (as W-5, but for the class minimum).
+
+    Raises:
+        NoDataPathChosen, DataPathHasNoImages, DataPathStillScanning, DefectCodeNotListed.
+    """
+    refusals: list[Refusal] = []
+    known = {code for version in versions for code in version.published.order.model_parameters.code_list}
+    if not inspections:
+        refusals.append(NoDataPathChosen())
+    for line, inspection in enumerate(inspections, 1):
+        place = f"data_paths.{line}"
+        if inspection.state is DataPathState.INVALID or inspection.image_count == 0:
+            refusals.append(DataPathHasNoImages(at=place))
+        elif inspection.state is DataPathState.SCANNING:
+            refusals.append(DataPathStillScanning(at=place))
+        refusals += [
+            DefectCodeNotListed(at=place, defect_code=count.defect_code)
+            for count in inspection.defect_codes
+            if count.defect_code not in known
+        ]
+    raise_together(refusals)
+
+
+def check_prediction_step(draft: PredictionDraft, resources: Resources | None) -> PredictionParameters:
+    """Step 3: parameters and compute resource.
+
+    Raises:
+        NoComputeResourceChosen, and what `read_prediction_parameters` raises (all that apply, together).
+    """
+    refusals: list[Refusal] = []
+    if resources is None:
+        refusals.append(NoComputeResourceChosen())
+    parameters: PredictionParameters | None = collect(refusals, read_prediction_parameters, draft.prediction_parameters)
+    raise_together(refusals)
+    assert parameters is not None
+    return parameters
+
+
+def queue(
+    draft: PredictionDraft,
+    *,
+    owner: UUID,
+    model: Model,
+    versions: Sequence[ModelVersion],
+    compute_resource_id: UUID,
+    parameters: PredictionParameters,
+    data_paths: Sequence[FolderName],
+) -> list[Fact]:
+    """Let the job wait for a worker; the steps were checked before."""
+    order = PredictionOrder(
+        versions=tuple(version.to_predict for version in versions),
+        data_paths=tuple(data_paths),
+        parameters=parameters,
+        resolution_screening=draft.resolution_screening,
+    )
+    return [
+        PredictionQueued(
+            owner=owner,
+            name=draft.name,
+            kind=PredictionKind.QUESTION_BANK if len(versions) == 1 else PredictionKind.COMPARISON,
+            model_id=model.id,
+            model_name=model.name,
+            task_type=versions[0].published.task_type.name,
+            compute_resource_id=compute_resource_id,
+            order=order,
+        )
+    ]
+
+
+def start(job: PredictionJob, attempt: int, worker: str) -> list[Fact]:
+    """A worker claims the attempt.
+
+    Raises:
+        AttemptIsOver
+    """
+    check_open(job.attempt, attempt, is_waiting=job.status is PredictionStatus.WAITING and not job.is_deleted)
+    return [PredictionStarted(worker=worker, attempt=attempt)]
+
+
+def report(job: PredictionJob, attempt: int, fact: Fact) -> list[Fact]:
+    """Note what the worker of the current attempt achieved.
+
+    Raises:
+        AttemptIsOver
+    """
+    check_owned(job.attempt, attempt, is_running=job.status is PredictionStatus.PREDICTING)
+    return [fact]
+
+
+def interrupt(job: PredictionJob, attempt: int, max_attempts: int) -> list[Fact]:
+    """The worker fell silent.
+
+    Raises:
+        AttemptIsOver
+    """
+    check_owned(job.attempt, attempt, is_running=job.status is PredictionStatus.PREDICTING)
+    if job.attempt.interruptions + 1 >= max_attempts:
+        return [PredictionFailed(reason=gave_up(max_attempts))]
+    return [PredictionInterrupted()]
+
+
+def terminate(job: PredictionJob) -> list[Fact]:
+    """Stop a job that is predicting.
+
+    Raises:
+        PredictionIsNotRunning
+    """
+    if job.status is not PredictionStatus.PREDICTING:
+        raise PredictionIsNotRunning(name=job.name)
+    return [PredictionTerminated()]
+
+
+def restart(job: PredictionJob) -> list[Fact]:
+    """Start again from 0 %.
+
+    Raises:
+        PredictionCannotBeStartedAgain
+    """
+    if job.status not in (PredictionStatus.TERMINATED, PredictionStatus.FAILED):
+        raise PredictionCannotBeStartedAgain(name=job.name)
+    return [PredictionRestarted()]
+
+
+def delete(job: PredictionJob) -> list[Fact]:
+    """Delete a job that is not predicting.
+
+    Raises:
+        PredictionIsRunning
+    """
+    if job.status is PredictionStatus.PREDICTING:
+        raise PredictionIsRunning(name=job.name)
+    return [PredictionDeleted()]
+
+
+EVOLVE = evolves(
+    PredictionJob,
+    {
+        PredictionQueued: lambda job, fact: PredictionJob(
+            owner=fact.owner,
+            name=fact.name,
+            model_id=fact.model_id,
+            compute_resource_id=fact.compute_resource_id,
+            order=fact.order,
+        ),
+        PredictionStarted: lambda job, fact: replace(
+            job, status=PredictionStatus.PREDICTING, attempt=job.attempt.claimed_by(fact.worker)
+        ),
+        PredictionCompleted: lambda job, fact: replace(job, status=PredictionStatus.COMPLETED),
+        PredictionFailed: lambda job, fact: replace(job, status=PredictionStatus.FAILED),
+        PredictionTerminated: lambda job, fact: replace(job, status=PredictionStatus.TERMINATED),
+        PredictionInterrupted: lambda job, fact: replace(
+            job, status=PredictionStatus.WAITING, attempt=job.attempt.interrupted()
+        ),
+        PredictionRestarted: lambda job, fact: replace(
+            job, status=PredictionStatus.WAITING, attempt=job.attempt.restarted()
+        ),
+        PredictionDeleted: lambda job, fact: replace(job, is_deleted=True),
+    },
+)

@@ -1,0 +1,335 @@
+"""Training jobs: one run of training after another until a model is worth publishing. Source: REQUIREMENTS, section T."""
+
+import enum
+from typing import ClassVar
+from uuid import UUID
+
+import msgspec
+
+from domain.artifacts import Artifact
+from domain.attempts import Attempt, check_open, check_owned, gave_up
+from domain.environments import EnvironmentBinding
+from domain.evaluation import EvaluationFigures
+from domain.facts import Fact, State, evolves, replace
+from domain.messages import LossPart, StageName, TrainingOrder
+from domain.model_images import TaskTypeUsed
+from domain.model_packages import ResolutionRule
+from domain.refusals import Refusal
+from domain.sentences import N_, Sentence
+
+
+class TrainingStatus(enum.Enum):
+    """The six states of the manual (T-1)."""
+
+    WAITING = "waiting"
+    TRAINING = "training"
+    TERMINATED = "terminated"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    PUBLISHED = "published"
+
+
+class ModelImageUsed(msgspec.Struct, frozen=True):
+    """The model image version a job was queued with; kept, whatever becomes of the image. `number` is the whole number."""
+
+    model_image_id: UUID
+    name: str
+    number: int
+
+
+class TrainingQueued(Fact):
+    """Someone asked for a model; the job waits for a worker that has its compute resource."""
+
+    TOPIC: ClassVar[str] = "training.queued"
+    owner: UUID
+    model_id: UUID
+    model_name: str
+    model_image: ModelImageUsed
+    task_type: TaskTypeUsed
+    environment: EnvironmentBinding
+    compute_resource_id: UUID
+    order: TrainingOrder
+
+
+class TrainingStarted(Fact):
+    """A worker claimed the attempt."""
+
+    TOPIC: ClassVar[str] = "training.started"
+    worker: str
+    attempt: int
+
+
+class TrainingStageFinished(Fact):
+    """A preprocessing stage ended (T-4); counts as in `domain.messages.StageFinished`."""
+
+    TOPIC: ClassVar[str] = "training.stage_finished"
+    stage: StageName
+    seconds: float
+    image_count: int = 0
+    non_compliant_count: int = 0
+    damaged_count: int = 0
+    left_out_count: int = 0
+    training_count: int = 0
+    validation_count: int = 0
+    resolution_rule: ResolutionRule | None = None
+    manifest: Artifact | None = None
+    preview: Artifact | None = None
+
+
+class TrainingLossesMeasured(Fact):
+    """Points of a loss curve; the same iteration may come again after a resume, with the same loss."""
+
+    TOPIC: ClassVar[str] = "training.losses_measured"
+    part: LossPart
+    iterations: tuple[int, ...]
+    losses: tuple[float, ...]
+    learning_rate: float
+
+
+class TrainingValidated(Fact):
+    """Figures on the validation split during training."""
+
+    TOPIC: ClassVar[str] = "training.validated"
+    part: LossPart
+    iteration: int
+    accuracy: float | None
+    recall: float | None
+    loss: float | None = None
+
+
+class TrainingCompleted(Fact):
+    """The run ended; its report can be read, its model published."""
+
+    TOPIC: ClassVar[str] = "training.completed"
+    seconds: float
+    weights: Artifact
+    evaluation: Artifact
+    figures: EvaluationFigures
+    log: Artifact
+    losses: Artifact
+    resolution_rule: ResolutionRule
+    device: str
+    software: str
+
+
+class TrainingFailed(Fact):
+    """The run ended without a model; the reason is a sentence a person can act on (T-7)."""
+
+    TOPIC: ClassVar[str] = "training.failed"
+    reason: Sentence
+    log: Artifact | None = None
+
+
+class TrainingTerminated(Fact):
+    """The owner stopped a run that was training."""
+
+    TOPIC: ClassVar[str] = "training.terminated"
+
+
+class TrainingInterrupted(Fact):
+    """The worker fell silent or was stopped; the run waits for a worker and goes on from its last checkpoint."""
+
+    TOPIC: ClassVar[str] = "training.interrupted"
+
+
+class TrainingRestarted(Fact):
+    """The owner started the job again, from 0 %."""
+
+    TOPIC: ClassVar[str] = "training.restarted"
+
+
+class TrainingPublished(Fact):
+    """The run's model became a version of the model library."""
+
+    TOPIC: ClassVar[str] = "training.published"
+    version: str
+
+
+class TrainingDeleted(Fact):
+    """The owner deleted the job."""
+
+    TOPIC: ClassVar[str] = "training.deleted"
+
+
+class WaitingJobCannotBeTerminated(Refusal):
+    """T-2."""
+
+    message = N_("“{name}” is waiting for a worker. Wait until it is training, then terminate it; or delete it.")
+
+
+class OnlyTrainingCanBeTerminated(Refusal):
+    """T-2."""
+
+    message = N_("“{name}” is not training any more. Look at its state in the list.")
+
+
+class CannotBeStartedAgain(Refusal):
+    """T-2."""
+
+    message = N_("“{name}” can be started again only after it was terminated or has failed.")
+
+
+class CannotBeDeleted(Refusal):
+    """T-2."""
+
+    message = N_("“{name}” cannot be deleted in its present state. Terminate it first; a published one stays.")
+
+
+class OnlyCompletedCanBePublished(Refusal):
+    """V-1."""
+
+    message = N_("“{name}” cannot be published: only a completed training job can, and only once.")
+
+
+class TrainingJob(State):
+    """What the rules need of a training job."""
+
+    owner: UUID
+    model_id: UUID
+    name: str
+    model_image: ModelImageUsed
+    task_type: TaskTypeUsed
+    environment: EnvironmentBinding
+    compute_resource_id: UUID
+    order: TrainingOrder
+    status: TrainingStatus = TrainingStatus.WAITING
+    attempt: Attempt = Attempt()
+    completed: TrainingCompleted | None = None
+    is_deleted: bool = False
+
+
+def queue(
+    *,
+    owner: UUID,
+    model_id: UUID,
+    model_image: ModelImageUsed,
+    task_type: TaskTypeUsed,
+    environment: EnvironmentBinding,
+    compute_resource_id: UUID,
+    order: TrainingOrder,
+) -> list[Fact]:
+    """Let the job wait for a worker; the order was checked step by step before."""
+    return [
+        TrainingQueued(
+            owner=owner,
+            model_id=model_id,
+            model_name=order.model_name,
+            model_image=model_image,
+            task_type=task_type,
+            environment=environment,
+            compute_resource_id=compute_resource_id,
+            order=order,
+        )
+    ]
+
+
+def start(job: TrainingJob, attempt: int, worker: str) -> list[Fact]:
+    """A worker claims the attempt.
+
+    Raises:
+        AttemptIsOver
+    """
+    check_open(job.attempt, attempt, is_waiting=job.status is TrainingStatus.WAITING and not job.is_deleted)
+    return [TrainingStarted(worker=worker, attempt=attempt)]
+
+
+def report(job: TrainingJob, attempt: int, fact: Fact) -> list[Fact]:
+    """Note what the worker of the current attempt measured or achieved.
+
+    Raises:
+        AttemptIsOver
+    """
+    check_owned(job.attempt, attempt, is_running=job.status is TrainingStatus.TRAINING)
+    return [fact]
+
+
+def interrupt(job: TrainingJob, attempt: int, max_attempts: int) -> list[Fact]:
+    """The worker fell silent: the run waits for another worker, or fails after the configured tries.
+
+    Raises:
+        AttemptIsOver
+    """
+    check_owned(job.attempt, attempt, is_running=job.status is TrainingStatus.TRAINING)
+    if job.attempt.interruptions + 1 >= max_attempts:
+        return [TrainingFailed(reason=gave_up(max_attempts))]
+    return [TrainingInterrupted()]
+
+
+def terminate(job: TrainingJob) -> list[Fact]:
+    """Stop a run that is training; a waiting job has no process to stop.
+
+    Raises:
+        WaitingJobCannotBeTerminated, OnlyTrainingCanBeTerminated.
+    """
+    if job.status is TrainingStatus.WAITING:
+        raise WaitingJobCannotBeTerminated(name=job.name)
+    if job.status is not TrainingStatus.TRAINING:
+        raise OnlyTrainingCanBeTerminated(name=job.name)
+    return [TrainingTerminated()]
+
+
+def restart(job: TrainingJob) -> list[Fact]:
+    """Start again from 0 %.
+
+    Raises:
+        CannotBeStartedAgain
+    """
+    if job.status not in (TrainingStatus.TERMINATED, TrainingStatus.FAILED):
+        raise CannotBeStartedAgain(name=job.name)
+    return [TrainingRestarted()]
+
+
+def delete(job: TrainingJob) -> list[Fact]:
+    """Delete a job that neither trains nor is published.
+
+    Raises:
+        CannotBeDeleted
+    """
+    if job.status in (TrainingStatus.TRAINING, TrainingStatus.PUBLISHED):
+        raise CannotBeDeleted(name=job.name)
+    return [TrainingDeleted()]
+
+
+def publish(job: TrainingJob, version: str) -> list[Fact]:
+    """Mark the job as published under `version`.
+
+    Raises:
+        OnlyCompletedCanBePublished
+    """
+    if job.status is not TrainingStatus.COMPLETED:
+        raise OnlyCompletedCanBePublished(name=job.name)
+    return [TrainingPublished(version=version)]
+
+
+EVOLVE = evolves(
+    TrainingJob,
+    {
+        TrainingQueued: lambda job, fact: TrainingJob(
+            owner=fact.owner,
+            model_id=fact.model_id,
+            name=fact.model_name,
+            model_image=fact.model_image,
+            task_type=fact.task_type,
+            environment=fact.environment,
+            compute_resource_id=fact.compute_resource_id,
+            order=fact.order,
+        ),
+        TrainingStarted: lambda job, fact: replace(
+            job, status=TrainingStatus.TRAINING, attempt=job.attempt.claimed_by(fact.worker)
+        ),
+        TrainingStageFinished: lambda job, fact: job,
+        TrainingLossesMeasured: lambda job, fact: job,
+        TrainingValidated: lambda job, fact: job,
+        TrainingCompleted: lambda job, fact: replace(job, status=TrainingStatus.COMPLETED, completed=fact),
+        TrainingFailed: lambda job, fact: replace(job, status=TrainingStatus.FAILED),
+        TrainingTerminated: lambda job, fact: replace(job, status=TrainingStatus.TERMINATED),
+        TrainingInterrupted: lambda job, fact: replace(
+            job, status=TrainingStatus.WAITING, attempt=job.attempt.interrupted()
+        ),
+        TrainingRestarted: lambda job, fact: replace(
+            job, status=TrainingStatus.WAITING, attempt=job.attempt.restarted()
+        ),
+        TrainingPublished: lambda job, fact: replace(job, status=TrainingStatus.PUBLISHED),
+        TrainingDeleted: lambda job, fact: replace(job, is_deleted=True),
+    },
+)

@@ -1,0 +1,258 @@
+"""What the wizard asks for, and the check of each of its steps. Source: REQUIREMENTS, section W; manual, “新建模型”.
+
+A draft holds what a person entered, exactly as entered; the steps turn it into a `TrainingOrder` or say why not.
+"""
+
+import enum
+from collections.abc import Sequence
+from uuid import UUID
+
+import msgspec
+
+from domain.data_paths import DataPathState, FolderName, Inspection
+from domain.messages import Resources, TrainingOrder
+from domain.model_images import ModelImage, ModelImageVersion
+from domain.model_packages import NetworkTask, OfferedNetwork
+from domain.names import check_object_name
+from domain.refusals import Refusal, collect, raise_together
+from domain.sentences import N_
+from domain.task_types import TaskKind
+from domain.training_parameters import (
+    Augmentation,
+    ModelParameters,
+    PreprocessingParameters,
+    TrainingParameters,
+    check_preprocessing,
+    read_model_parameters,
+    read_training_parameters,
+)
+
+LEAST_IMAGES_PER_CLASS = 2
+
+
+class StartingWeights(enum.Enum):
+    """What a new model starts from (W-12). Starting from a published version comes with retraining."""
+
+    PACKAGE = "package"
+    NOTHING = "nothing"
+
+
+class TrainingDraft(msgspec.Struct, frozen=True, kw_only=True):
+    """The wizard's fields as entered. `environment` holds the ids of the chosen last-level nodes."""
+
+    model_name: str = ""
+    model_image_id: UUID | None = None
+    model_image_version: int = 0
+    model_parameters: str = ""
+    environment: tuple[UUID, ...] = ()
+    data_paths: tuple[FolderName, ...] = ()
+    compute_resource_id: UUID | None = None
+    training_parameters: str = ""
+    split_ratio: float = 0.8
+    resolution_screening: bool = True
+    augmentations: tuple[Augmentation, ...] = ()
+    train_segmentation: bool = False
+    group_pattern: str = ""
+    starting_weights: StartingWeights = StartingWeights.PACKAGE
+
+    @property
+    def preprocessing(self) -> PreprocessingParameters:
+        """Step 4 as the worker reads it."""
+        return PreprocessingParameters(
+            split_ratio=self.split_ratio,
+            resolution_screening=self.resolution_screening,
+            augmentations=self.augmentations,
+            train_segmentation=self.train_segmentation,
+            group_pattern=self.group_pattern,
+        )
+
+
+class NoModelImageChosen(Refusal):
+    """Step 1 needs a version."""
+
+    field = "model_image_version"
+    message = N_("Choose a model image version.")
+
+
+class NoDataPathChosen(Refusal):
+    """Step 2 needs images."""
+
+    field = "data_paths"
+    message = N_("Import data paths from a dataset, or enter at least one.")
+
+
+class DataPathHasNoImages(Refusal):
+    """W-5: a path without images blocks the next step. The field is `data_paths.<line>`, lines counted from 1."""
+
+    message = N_("There are no images at this path. Remove the path, or put images there.")
+
+
+class DataPathStillScanning(Refusal):
+    """D-3: steps that need the counts wait for them. The field is `data_paths.<line>`."""
+
+    message = N_("This path is still being scanned. Wait until its images are counted.")
+
+
+class DefectCodeNotListed(Refusal):
+    """W-5: every code of the images must be known to the model. The field is `data_paths.<line>`."""
+
+    message = N_("The code “{defect_code}” is not in code_list. Add it in step 1, or remove the path.")
+
+
+class TooFewImagesOfClass(Refusal):
+    """W-5: a class with fewer than two images cannot be split."""
+
+    field = "data_paths"
+    message = N_(
+        "The class “{defect_code}” has {count} images; it needs at least {least}. Add a path with more of them."
+    )
+
+
+class NoComputeResourceChosen(Refusal):
+    """Step 3 needs a resource."""
+
+    field = "compute_resource"
+    message = N_("Choose a compute resource.")
+
+
+class SegmentationNotPossible(Refusal):
+    """W-9: only for task types of that kind, with a package that brings a network for it."""
+
+    field = "train_segmentation"
+    message = N_("This model image cannot train segmentation. Switch it off, or choose another model image in step 1.")
+
+
+class SegmentationParametersMissing(Refusal):
+    """Training segmentation needs its parameters."""
+
+    field = "train_segmentation"
+    message = N_("Training segmentation needs the “segmentation” part of the training parameters. Add it in step 3.")
+
+
+def check_model_step(draft: TrainingDraft, version: ModelImageVersion | None) -> ModelParameters:
+    """Step 1: name, model image version and model parameters.
+
+    Raises:
+        ObjectNameIsInvalid, NoModelImageChosen, and what `read_model_parameters` raises (all that apply, together).
+    """
+    refusals: list[Refusal] = []
+    collect(refusals, check_object_name, draft.model_name, field="model_name")
+    parameters: ModelParameters | None = None
+    if version is None:
+        refusals.append(NoModelImageChosen())
+    else:
+        offered = [network.name for network in version.package.networks_for(NetworkTask.CLASSIFICATION)]
+        parameters = collect(refusals, read_model_parameters, draft.model_parameters, offered)
+    raise_together(refusals)
+    assert parameters is not None
+    return parameters
+
+
+def check_data_step(parameters: ModelParameters, inspections: Sequence[Inspection]) -> None:
+    """Step 2: the images of the chosen paths, as just inspected, in the order of the draft.
+
+    Raises:
+        NoDataPathChosen, DataPathHasNoImages, DataPathStillScanning, DefectCodeNotListed, TooFewImagesOfClass.
+    """
+    refusals: list[Refusal] = []
+    if not inspections:
+        refusals.append(NoDataPathChosen())
+    for line, inspection in enumerate(inspections, 1):
+        place = f"data_paths.{line}"
+        if inspection.state is DataPathState.INVALID or inspection.image_count == 0:
+            refusals.append(DataPathHasNoImages(at=place))
+        elif inspection.state is DataPathState.SCANNING:
+            refusals.append(DataPathStillScanning(at=place))
+        refusals += [
+            DefectCodeNotListed(at=place, defect_code=count.defect_code)
+            for count in inspection.defect_codes
+            if count.defect_code not in parameters.code_list
+        ]
+    if not refusals:
+        counts = images_per_code(inspections)
+        refusals += [
+            TooFewImagesOfClass(defect_code=code, count=counts.get(code, 0), least=LEAST_IMAGES_PER_CLASS)
+            for code in parameters.classifier_codes
+            if counts.get(code, 0) < LEAST_IMAGES_PER_CLASS
+        ]
+    raise_together(refusals)
+
+
+def images_per_code(inspections: Sequence[Inspection]) -> dict[str, int]:
+    """How many images each code has over all paths, in the order of the paths."""
+    counts: dict[str, int] = {}
+    for inspection in inspections:
+        for count in inspection.defect_codes:
+            counts[count.defect_code] = counts.get(count.defect_code, 0) + count.image_count
+    return counts
+
+
+def check_training_step(draft: TrainingDraft, resources: Resources | None) -> TrainingParameters:
+    """Step 3: compute resource and training parameters.
+
+    Raises:
+        NoComputeResourceChosen, and what `read_training_parameters` raises (all that apply, together).
+    """
+    refusals: list[Refusal] = []
+    if resources is None:
+        refusals.append(NoComputeResourceChosen())
+    parameters: TrainingParameters | None = collect(refusals, read_training_parameters, draft.training_parameters)
+    raise_together(refusals)
+    assert parameters is not None
+    return parameters
+
+
+def check_preprocessing_step(
+    draft: TrainingDraft, image: ModelImage, version: ModelImageVersion, training: TrainingParameters
+) -> None:
+    """Step 4: split, screening, augmentation, segmentation.
+
+    Raises:
+        SplitRatioIsWrong, GroupPatternIsWrong, SegmentationNotPossible, SegmentationParametersMissing.
+    """
+    refusals: list[Refusal] = []
+    collect(refusals, check_preprocessing, draft.preprocessing)
+    if draft.train_segmentation and not can_train_segmentation(image, version):
+        refusals.append(SegmentationNotPossible())
+    elif draft.train_segmentation and training.segmentation is None:
+        refusals.append(SegmentationParametersMissing())
+    raise_together(refusals)
+
+
+def can_train_segmentation(image: ModelImage, version: ModelImageVersion) -> bool:
+    """Whether 「开启训练分割」 is offered (W-9)."""
+    has_kind = image.task_type.kind is TaskKind.SEGMENTATION_AND_CLASSIFICATION
+    return has_kind and bool(version.package.networks_for(NetworkTask.SEGMENTATION))
+
+
+def order_training(
+    draft: TrainingDraft,
+    *,
+    version: ModelImageVersion,
+    model_parameters: ModelParameters,
+    training_parameters: TrainingParameters,
+    data_paths: Sequence[FolderName],
+    seed: int,
+) -> TrainingOrder:
+    """The order for the worker, from steps that were checked."""
+    network = _network(version, NetworkTask.CLASSIFICATION, model_parameters.classification.name)
+    segmentation = version.package.networks_for(NetworkTask.SEGMENTATION)
+    return TrainingOrder(
+        model_name=draft.model_name,
+        model_parameters=model_parameters,
+        input=network.input,
+        segmentation_input=segmentation[0].input if draft.train_segmentation and segmentation else None,
+        resolution_rule=version.package.resolution_rule,
+        data_paths=tuple(data_paths),
+        training_parameters=training_parameters,
+        preprocessing=draft.preprocessing,
+        initial_weights=network.weights if draft.starting_weights is StartingWeights.PACKAGE else None,
+        seed=seed,
+    )
+
+
+def _network(version: ModelImageVersion, task: NetworkTask, name: str) -> OfferedNetwork:
+    network = version.package.network(task, name)
+    if network is None:
+        raise ValueError(f"{name} was checked to be offered, but is not")
+    return network
