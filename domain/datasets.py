@@ -154,10 +154,20 @@ def reinspect(dataset: Dataset, path_id: UUID, inspection: Inspection) -> list[F
         NotFound
     """
     _must_exist(dataset)
+    known = data_path(dataset, path_id)
+    return [] if known.inspection == inspection else [DataPathInspected(path_id=path_id, inspection=inspection)]
+
+
+def data_path(dataset: Dataset, path_id: UUID) -> DataPath:
+    """A data path of the dataset.
+
+    Raises:
+        NotFound
+    """
     known = next((path for path in dataset.data_paths if path.path_id == path_id), None)
     if known is None:
         raise NotFound
-    return [] if known.inspection == inspection else [DataPathInspected(path_id=path_id, inspection=inspection)]
+    return known
 
 
 def delete(dataset: Dataset) -> list[Fact]:

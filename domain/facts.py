@@ -21,11 +21,11 @@ FACTS: dict[str, type["Fact"]] = {}
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
-class _Frozen(msgspec.StructMeta):
+class Frozen(msgspec.StructMeta):
     """Tells type checkers that structs made by it, and their subclasses, are frozen and take keywords only."""
 
 
-class Fact(msgspec.Struct, metaclass=_Frozen, frozen=True, kw_only=True, omit_defaults=True):
+class Fact(msgspec.Struct, metaclass=Frozen, frozen=True, kw_only=True, omit_defaults=True):
     """Something that happened to one aggregate, as decided by its rules."""
 
     TOPIC: ClassVar[str] = ""
@@ -58,7 +58,7 @@ class Recorded(msgspec.Struct, frozen=True):
     origin: Origin = Origin()
 
 
-class State(msgspec.Struct, metaclass=_Frozen, frozen=True, kw_only=True):
+class State(msgspec.Struct, metaclass=Frozen, frozen=True, kw_only=True):
     """What the rules need to know of one aggregate; `version` counts its facts."""
 
     id: UUID = _UNKNOWN
@@ -72,7 +72,7 @@ _EVOLVE: dict[type[State], Evolve] = {}
 
 def replace(state: S, **changes: Any) -> S:
     """A copy of `state` with some fields changed."""
-    return cast(S, _replace(state, **changes))
+    return _replace(state, **changes)
 
 
 def evolves(state_type: type[S], table: Evolve) -> Evolve:
@@ -85,6 +85,6 @@ def fold(state_type: type[S], events: Iterable[Recorded], state: S | None = None
     """The state after `events`; None where there are none. Evolving only assigns, it never refuses."""
     table = _EVOLVE[state_type]
     for event in events:
-        changed = table[type(event.data)](state, event.data)
-        state = _replace(cast(S, changed), id=event.originator_id, version=event.originator_version)
+        changed = cast(S, table[type(event.data)](state, event.data))
+        state = _replace(changed, id=event.originator_id, version=event.originator_version)
     return state

@@ -1,0 +1,129 @@
+"""The write side: `dispatch` = authorise, handle, save. Every way in (pages, command line, workers' reports) ends here."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, ClassVar, NamedTuple, TypeVar, cast
+from uuid import UUID
+
+import msgspec
+
+from commands.ports import Log, Ports, VersionConflict
+from domain.facts import SYSTEM, Fact, Frozen, Origin, Recorded, State
+from domain.permissions import EVERYONE, ROLES, Permission, permits
+from domain.refusals import ChangedMeanwhile, NotFound, NotPermitted, NotTheOwner
+from domain.users import User, UserRefusedAction
+
+DECISIONS_BEFORE_GIVING_UP = 8
+"""How often a command is decided anew when others change the same aggregates first; workers report about once a second, so a
+person's command wins long before."""
+
+
+class Command(msgspec.Struct, metaclass=Frozen, frozen=True, kw_only=True):
+    """A wish of one actor, in the imperative.
+
+    `PERMISSION` is the row of the permission table; `OWNED` names an aggregate that the actor must own: its type and the field
+    of the command that holds its id.
+    """
+
+    PERMISSION: ClassVar[Permission]
+    OWNED: ClassVar[tuple[type[State], str] | None] = None
+    actor: UUID
+    request: str = ""
+
+
+class Change(NamedTuple):
+    """What happened to one aggregate; `state` is what the decision was made on, None for a new aggregate."""
+
+    aggregate_id: UUID
+    state: State | None
+    facts: list[Fact]
+
+
+S = TypeVar("S", bound=State)
+C = TypeVar("C", bound=Command)
+Handler = Callable[[C, "Assay"], int]
+HANDLERS: dict[type[Command], Handler[Any]] = {}
+
+
+def handles(command_type: type[C]) -> Callable[[Handler[C]], Handler[C]]:
+    """Declare the handler of a command: load, decide, save; returns the log position."""
+
+    def register(handler: Handler[C]) -> Handler[C]:
+        HANDLERS[command_type] = handler
+        return handler
+
+    return register
+
+
+class Assay:
+    """The write side over a log."""
+
+    def __init__(self, log: Log, ports: Ports) -> None:
+        self._log = log
+        self.ports = ports
+
+    def dispatch(self, command: Command) -> int:
+        """Authorise, handle, save. Returns the log position that holds the command's effect, 0 where nothing changed.
+
+        Raises:
+            NotPermitted, NotTheOwner: the permission table says no (U-6).
+            NotFound: what the command names does not exist.
+            Refusal, Refusals: a rule says no; nothing was stored.
+        """
+        self._authorise(command)
+        for _ in range(DECISIONS_BEFORE_GIVING_UP):
+            try:
+                return HANDLERS[type(command)](command, self)
+            except VersionConflict:
+                continue  # someone was faster: load again, decide again
+        raise ChangedMeanwhile
+
+    def find(self, state_type: type[S], aggregate_id: UUID) -> S | None:
+        """The state of an aggregate, None where nothing ever happened to it."""
+        return self._log.load(state_type, aggregate_id)
+
+    def load(self, state_type: type[S], aggregate_id: UUID) -> S:
+        """The state of an aggregate that must exist.
+
+        Raises:
+            NotFound: it does not, or it was deleted.
+        """
+        state = self.find(state_type, aggregate_id)
+        if state is None or getattr(state, "is_deleted", False):
+            raise NotFound
+        return state
+
+    def save(self, command: Command, *changes: Change) -> int:
+        """Store what the changes say, all or nothing; returns the log position, 0 where there is nothing to store.
+
+        Raises:
+            VersionConflict: decide again.
+        """
+        origin, now = Origin(actor=command.actor, request=command.request), datetime.now(UTC)
+        events = [
+            Recorded(change.aggregate_id, (change.state.version if change.state else 0) + number, fact, now, origin)
+            for change in changes
+            for number, fact in enumerate(change.facts, 1)
+        ]
+        return self._log.append(events) if events else 0
+
+    def _authorise(self, command: Command) -> None:
+        if command.actor == SYSTEM:
+            return
+        user = self.load(User, command.actor)
+        if not permits(user.role, command.PERMISSION):
+            if ROLES[command.PERMISSION] != EVERYONE:
+                self._note_refusal(command, user)
+            raise NotPermitted
+        if command.OWNED is not None:
+            owned_type, field = command.OWNED
+            owner = cast(Any, self.load(owned_type, getattr(command, field))).owner
+            if owner != command.actor:
+                raise NotTheOwner
+
+    def _note_refusal(self, command: Command, user: User) -> None:
+        """A refused management action leaves an audit record (U-6)."""
+        try:
+            self.save(command, Change(user.id, user, [UserRefusedAction(command=type(command).__name__)]))
+        except VersionConflict:
+            self._note_refusal(command, self.load(User, user.id))

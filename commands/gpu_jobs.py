@@ -1,0 +1,181 @@
+"""Two pure tables: which message an event sends to workers, and which command a worker's report asks for.
+
+They are the whole coupling between the log and the workers, the same whether messages travel through the log itself (embedded)
+or over Kafka.
+"""
+
+from typing import TypeVar
+from uuid import UUID
+
+from commands.assay import Command
+from commands.exports import InterruptExport, RecordExport, StartExport
+from commands.model_images import FailLoading, FinishLoading, InterruptLoading, StartLoading
+from commands.prediction_jobs import InterruptPrediction, RecordPrediction, StartPrediction
+from commands.training_jobs import InterruptTraining, RecordTraining, StartTraining
+from domain import messages
+from domain.exports import Export, ExportBuilt, ExportFailed, ExportInterrupted, ExportQueued, ExportStatus
+from domain.facts import SYSTEM, Fact, State
+from domain.messages import AnyReport, JobKind, Message, Resources
+from domain.model_images import LoadStatus, ModelImage, ModelImageLoadingInterrupted, ModelImageLoadingQueued
+from domain.prediction_jobs import (
+    PredictionCompleted,
+    PredictionFailed,
+    PredictionInterrupted,
+    PredictionJob,
+    PredictionQueued,
+    PredictionRestarted,
+    PredictionStatus,
+)
+from domain.training_jobs import (
+    TrainingCompleted,
+    TrainingFailed,
+    TrainingInterrupted,
+    TrainingJob,
+    TrainingLossesMeasured,
+    TrainingQueued,
+    TrainingRestarted,
+    TrainingStageFinished,
+    TrainingStatus,
+    TrainingValidated,
+)
+
+F = TypeVar("F", bound=Fact)
+SMALL = Resources(cpu_cores=1, memory_gib=1)
+"""What loading a package or building an export needs: any worker can."""
+
+STATE_OF: dict[type[Fact], type[State]] = {
+    TrainingQueued: TrainingJob,
+    TrainingRestarted: TrainingJob,
+    TrainingInterrupted: TrainingJob,
+    PredictionQueued: PredictionJob,
+    PredictionRestarted: PredictionJob,
+    PredictionInterrupted: PredictionJob,
+    ModelImageLoadingQueued: ModelImage,
+    ModelImageLoadingInterrupted: ModelImage,
+    ExportQueued: Export,
+    ExportInterrupted: Export,
+}
+"""The events after which something waits for a worker, and the state that tells what."""
+
+
+def message_for(state: State | None, needs: Resources = SMALL) -> Message | None:
+    """The message that tells workers of the work that waits in `state`; None where nothing waits there (any more).
+
+    `needs` are the resources that the job's compute resource asks for at present.
+    """
+    match state:
+        case TrainingJob(status=TrainingStatus.WAITING, is_deleted=False):
+            return messages.TrainModel(
+                job_id=state.id, attempt=state.attempt.number, run=state.attempt.run, needs=needs, order=state.order
+            )
+        case PredictionJob(status=PredictionStatus.WAITING, is_deleted=False):
+            return messages.PredictImages(job_id=state.id, attempt=state.attempt.number, needs=needs, order=state.order)
+        case ModelImage(status=LoadStatus.LOADING) if state.order is not None and not state.attempt.worker:
+            return messages.LoadModelImage(
+                job_id=state.id, attempt=state.attempt.number, needs=needs, order=state.order
+            )
+        case Export(status=ExportStatus.WAITING):
+            return messages.BuildExport(job_id=state.id, attempt=state.attempt.number, needs=needs, order=state.order)
+    return None
+
+
+def compute_resource_of(state: State | None) -> UUID | None:
+    """The compute resource that a waiting job asks for, None where any worker will do."""
+    return state.compute_resource_id if isinstance(state, TrainingJob | PredictionJob) else None
+
+
+def command_for(report: AnyReport) -> Command:
+    """The command that takes a worker's report into the log."""
+    match report.kind:
+        case JobKind.TRAINING:
+            return _training_command(report)
+        case JobKind.PREDICTION:
+            return _prediction_command(report)
+        case JobKind.LOADING:
+            return _loading_command(report)
+        case JobKind.EXPORT:
+            return _export_command(report)
+
+
+def interruption_of(kind: JobKind, job_id: UUID, attempt: int) -> Command:
+    """The command that notes that the worker of an attempt fell silent."""
+    match kind:
+        case JobKind.TRAINING:
+            return InterruptTraining(actor=SYSTEM, job_id=job_id, attempt=attempt)
+        case JobKind.PREDICTION:
+            return InterruptPrediction(actor=SYSTEM, job_id=job_id, attempt=attempt)
+        case JobKind.LOADING:
+            return InterruptLoading(actor=SYSTEM, model_image_id=job_id, attempt=attempt)
+        case JobKind.EXPORT:
+            return InterruptExport(actor=SYSTEM, export_id=job_id, attempt=attempt)
+
+
+def _training_command(report: AnyReport) -> Command:
+    fact: Fact
+    match report:
+        case messages.JobClaimed():
+            return StartTraining(actor=SYSTEM, job_id=report.job_id, attempt=report.attempt, worker=report.worker)
+        case messages.StageFinished():
+            fact = _as_fact(report, TrainingStageFinished)
+        case messages.LossesMeasured():
+            fact = _as_fact(report, TrainingLossesMeasured)
+        case messages.ValidationMeasured():
+            fact = _as_fact(report, TrainingValidated)
+        case messages.TrainingSucceeded():
+            fact = _as_fact(report, TrainingCompleted)
+        case messages.JobFailed():
+            fact = _as_fact(report, TrainingFailed)
+        case _:
+            raise _misfit(report)
+    return RecordTraining(actor=SYSTEM, job_id=report.job_id, attempt=report.attempt, fact=fact)
+
+
+def _prediction_command(report: AnyReport) -> Command:
+    fact: Fact
+    match report:
+        case messages.JobClaimed():
+            return StartPrediction(actor=SYSTEM, job_id=report.job_id, attempt=report.attempt, worker=report.worker)
+        case messages.PredictionSucceeded():
+            fact = _as_fact(report, PredictionCompleted)
+        case messages.JobFailed():
+            fact = _as_fact(report, PredictionFailed)
+        case _:
+            raise _misfit(report)
+    return RecordPrediction(actor=SYSTEM, job_id=report.job_id, attempt=report.attempt, fact=fact)
+
+
+def _loading_command(report: AnyReport) -> Command:
+    image_id, attempt = report.job_id, report.attempt
+    match report:
+        case messages.JobClaimed():
+            return StartLoading(actor=SYSTEM, model_image_id=image_id, attempt=attempt, worker=report.worker)
+        case messages.PackageLoaded(archive=archive, package=package):
+            return FinishLoading(
+                actor=SYSTEM, model_image_id=image_id, attempt=attempt, archive=archive, package=package
+            )
+        case messages.JobFailed(reason=reason):
+            return FailLoading(actor=SYSTEM, model_image_id=image_id, attempt=attempt, reason=reason)
+    raise _misfit(report)
+
+
+def _export_command(report: AnyReport) -> Command:
+    match report:
+        case messages.JobClaimed():
+            return StartExport(actor=SYSTEM, export_id=report.job_id, attempt=report.attempt, worker=report.worker)
+        case messages.ExportBuilt(package=package):
+            return RecordExport(
+                actor=SYSTEM, export_id=report.job_id, attempt=report.attempt, fact=ExportBuilt(package=package)
+            )
+        case messages.JobFailed(reason=reason):
+            return RecordExport(
+                actor=SYSTEM, export_id=report.job_id, attempt=report.attempt, fact=ExportFailed(reason=reason)
+            )
+    raise _misfit(report)
+
+
+def _as_fact(report: AnyReport, fact_type: type[F]) -> F:
+    return fact_type(**{name: getattr(report, name) for name in fact_type.__struct_fields__})
+
+
+def _misfit(report: AnyReport) -> ValueError:
+    return ValueError(f"a {report.kind.value} job sends no {type(report).__name__}")

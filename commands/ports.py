@@ -1,0 +1,71 @@
+"""What the command side needs from outside; the adapters live in `infra`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+from uuid import UUID
+
+from domain.data_paths import FolderName, Inspection
+from domain.facts import Recorded, State
+
+S = TypeVar("S", bound=State)
+
+
+class VersionConflict(Exception):
+    """Another command changed one of the aggregates first; nothing was stored."""
+
+
+class Log(Protocol):
+    """The append-only log."""
+
+    def load(self, state_type: type[S], aggregate_id: UUID) -> S | None:
+        """The present state, None where nothing ever happened to this aggregate."""
+
+    def append(self, events: Sequence[Recorded]) -> int:
+        """Store all events or none; returns the log position of the last one.
+
+        Raises:
+            VersionConflict: one of the (aggregate, version) pairs is stored already.
+        """
+
+
+class Passwords(Protocol):
+    """Password hashing."""
+
+    def hash(self, password: str) -> str:
+        """A salted hash in PHC string format."""
+
+    def verify(self, password_hash: str, password: str) -> bool:
+        """Whether `password` belongs to the hash."""
+
+
+class DataFolders(Protocol):
+    """Folders of images on storage that the server and the workers share."""
+
+    def inspect(self, typed: str) -> Inspection:
+        """Look into a path as a person typed it; INVALID when outside the data roots, unreadable or without images."""
+
+    def inspect_folder(self, folder: FolderName) -> Inspection:
+        """Look into a known folder."""
+
+
+class Archives(Protocol):
+    """Image archives on the server."""
+
+    def find(self, typed: str) -> FolderName:
+        """The archive that a person named by its path.
+
+        Raises:
+            ArchiveNotFound: there is no file there, or it lies outside the archive roots.
+        """
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Everything from outside that handlers may use."""
+
+    passwords: Passwords
+    data_folders: DataFolders
+    archives: Archives
+    max_attempts: int = 3
+    """How many workers may fall silent over one run before it fails."""
