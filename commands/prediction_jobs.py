@@ -110,7 +110,8 @@ def check_step(assay: Assay, draft: PredictionDraft, step: int, actor: UUID) -> 
 def queue_prediction_job(command: QueuePredictionJob, assay: Assay) -> int:
     draft = command.draft
     checked = check_step(assay, draft, STEP_COUNT, command.actor)
-    assert checked.parameters is not None and draft.compute_resource_id is not None
+    assert checked.parameters is not None
+    assert draft.compute_resource_id is not None
     facts = prediction_jobs.queue(
         draft,
         owner=command.actor,

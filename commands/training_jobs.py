@@ -105,7 +105,8 @@ def check_step(assay: Assay, draft: TrainingDraft, step: int, *, seed: int = 0) 
         collect(refusals, bind, assay, draft.environment)
     collect(refusals, _check_name_is_free, assay, draft.model_name)
     raise_together(refusals)
-    assert image is not None and version is not None
+    assert image is not None
+    assert version is not None
     checked = CheckedDraft(image, version, model_parameters)
     if step >= 2:
         check_data_paths(assay, model_parameters, draft.data_paths)
@@ -142,7 +143,8 @@ def check_data_paths(assay: Assay, parameters: ModelParameters, data_paths: tupl
 def queue_training_job(command: QueueTrainingJob, assay: Assay) -> int:
     draft = command.draft
     checked = check_step(assay, draft, STEP_COUNT, seed=command.seed)
-    assert checked.order is not None and draft.compute_resource_id is not None
+    assert checked.order is not None
+    assert draft.compute_resource_id is not None
     image, version = checked.image, checked.version
     name_id = claim_id(NameKind.MODEL, draft.model_name)
     name = assay.find(NameClaim, name_id)
