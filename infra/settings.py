@@ -33,6 +33,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     database_url: str | None = None
     """Another PostgreSQL server, as URL or key words. Default: none, the embedded server is started."""
 
+    postgres_programs: Path | None = None
+    """The folder of `initdb` and `postgres` for the embedded server. Default: those of the installed package, else the
+    distribution's."""
+
     data_roots: dict[str, Path]
     """Folders of images by name; nothing outside them is ever read. Default: `data` in the state folder, so that a
     fresh installation opens no folder of the machine."""
@@ -108,6 +112,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     return Settings(
         state=state,
         database_url=environment.get("ASSAY_DATABASE_URL") or None,
+        postgres_programs=Path(programs) if (programs := environment.get("ASSAY_POSTGRES_BIN")) else None,
         data_roots={**remembered, **_roots(environment, "ASSAY_DATA_ROOTS", {"data": state / "data"})},
         archive_roots=_roots(environment, "ASSAY_ARCHIVE_ROOTS", {"archives": state / "archives"}),
         host=environment.get("ASSAY_HOST") or "127.0.0.1",
@@ -144,7 +149,8 @@ def remember_data_root(settings: Settings, name: str, folder: Path) -> Settings:
 
 def session_secret(settings: Settings) -> bytes:
     """The 32 bytes that sign sessions; made at the first call, kept in the state folder where only the owner reads
-    it."""
+    it.
+    """
     keep = settings.state / "session-secret"
     if not keep.exists():
         fresh = _write_beside(keep, secrets.token_bytes(32))
