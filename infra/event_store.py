@@ -1,0 +1,201 @@
+"""The event log: the event-sourcing library on PostgreSQL, with our facts, our recorder and a cache of states.
+
+The library's `Application` stays the core (mapper, event store, recorder, tracking); only what differs is stated here.
+"""
+
+import re
+from collections.abc import Sequence
+from contextlib import closing
+from datetime import datetime
+from typing import Any, TypeVar, cast
+from uuid import UUID
+
+import msgspec
+import psycopg
+from eventsourcing.application import Application, LRUCache
+from eventsourcing.domain import DomainEventProtocol
+from eventsourcing.persistence import (
+    InfrastructureFactory,
+    Mapper,
+    MapperDeserialisationError,
+    StoredEvent,
+    Tracking,
+    Transcoder,
+)
+from eventsourcing.utils import Environment, EnvType
+
+from domain.facts import FACTS, Origin, Recorded, State, fold
+from infra.recorder import DSN, LogFactory, LogRecorder
+
+S = TypeVar("S", bound=State)
+
+BODY_FORMAT = 1
+"""How a body is laid out. The number changes with the layout only; facts grow without it."""
+CACHED_STATES = 2_000
+"""States are small (no samples, no loss curves), and a platform has far fewer things that change at the same time."""
+_ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+_MIGRATION_LOCK = 0x4173736179  # any number that no other program on the server uses
+
+
+class UnknownTopic(MapperDeserialisationError):
+    """The log holds a fact that this process does not know: a newer release wrote it, or its module was not imported."""
+
+
+class FactMapper(Mapper[UUID]):
+    """Facts to JSON and back. The body is `[timestamp, payload, origin, format]`; id, version and topic are columns.
+
+    JSON, because the log must be readable with nothing but SQL for as long as there is a factory that relied on it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(_NoTranscoder())
+        self._encoder = msgspec.json.Encoder()
+        self._decoders: dict[str, msgspec.json.Decoder[Any]] = {}
+
+    def to_stored_event(self, domain_event: DomainEventProtocol[UUID]) -> StoredEvent:
+        """The event as it is stored.
+
+        Raises:
+            ValueError: a text holds the character NUL, which no table of PostgreSQL could ever show.
+        """
+        event = cast("Recorded", domain_event)
+        state = self._encoder.encode((event.timestamp, event.data, event.origin, BODY_FORMAT))
+        if b"\\u0000" in state and _ESCAPED_NUL.search(state):
+            raise ValueError(f"a text in {event.data.TOPIC!r} holds the character NUL")
+        return StoredEvent(event.originator_id, event.originator_version, event.data.TOPIC, state)
+
+    def to_domain_event(self, stored_event: StoredEvent) -> DomainEventProtocol[UUID]:
+        """The event as it was recorded; unknown fields are ignored, new ones take their default.
+
+        Raises:
+            UnknownTopic: no fact of this process has the topic.
+            MapperDeserialisationError: the bytes do not fit the fact, or a newer release laid them out.
+        """
+        decoder = self._decoders.get(stored_event.topic) or self._decoder_of(stored_event)
+        try:
+            body = decoder.decode(stored_event.state)
+        except msgspec.MsgspecError as error:
+            raise MapperDeserialisationError(f"{_place(stored_event)} cannot be read: {error}") from error
+        if body.format != BODY_FORMAT:
+            raise MapperDeserialisationError(f"{_place(stored_event)} is laid out by a newer release ({body.format})")
+        event = Recorded(
+            cast("UUID", stored_event.originator_id),
+            stored_event.originator_version,
+            body.data,
+            body.timestamp,
+            body.origin,
+        )
+        return cast("DomainEventProtocol[UUID]", event)
+
+    def _decoder_of(self, stored_event: StoredEvent) -> msgspec.json.Decoder[Any]:
+        fact = FACTS.get(stored_event.topic)
+        if fact is None:
+            raise UnknownTopic(f"{_place(stored_event)} is a fact that this release does not know")
+        body = msgspec.defstruct(
+            "Body",
+            [("timestamp", datetime), ("data", fact), ("origin", Origin, Origin()), ("format", int, BODY_FORMAT)],
+            array_like=True,
+        )
+        decoder = self._decoders[stored_event.topic] = msgspec.json.Decoder(body)
+        return decoder
+
+
+class EventLog(Application[UUID]):
+    """Every fact of the platform, in one order. Positions grow, but not without gaps."""
+
+    name = "assay"
+
+    def __init__(self, env: EnvType) -> None:
+        super().__init__(env)
+        self._states: LRUCache[tuple[type[State], UUID], State] = LRUCache(CACHED_STATES)
+
+    def append(self, events: Sequence[Recorded], tracking: Tracking | None = None) -> int:
+        """Store events of any number of aggregates, all or none, and return the log position of the last.
+
+        With `tracking`, the position of an outside source moves in the same transaction; no events is then allowed.
+
+        Raises:
+            IntegrityError: somebody else has taken one of these versions, or `tracking` does not fit.
+            OperationalError, InterfaceError: the database stayed away.
+        """
+        recordings = self.events.put(cast("Sequence[DomainEventProtocol[UUID]]", events), tracking=tracking)
+        return recordings[-1].notification.id if recordings else self.position()
+
+    def load(self, state_type: type[S], id: UUID) -> S | None:  # noqa: A002 - the word of the library and the domain
+        """The present state of an aggregate, None where it has no facts. Only what happened since the last load is read."""
+        known = self._known(state_type, id)
+        state = fold(state_type, self._history(id, after_version=known.version if known else None), known)
+        if state is not None and state is not known:
+            self._states.put((state_type, id), state)
+        return state
+
+    def history(self, id: UUID) -> list[Recorded]:  # noqa: A002 - as above
+        """Every fact of one aggregate, oldest first."""
+        return self._history(id)
+
+    def read(self, after: int, limit: int, upto: int | None = None) -> list[tuple[int, Recorded]]:
+        """The next events behind a position with their positions, at most `limit` and not beyond `upto`."""
+        notifications = self.recorder.select_notifications(after, limit, stop=upto, inclusive_of_start=False)
+        to_domain_event = self.mapper.to_domain_event
+        return [(notification.id, cast("Recorded", to_domain_event(notification))) for notification in notifications]
+
+    def position(self) -> int:
+        """The position of the newest event; 0 for an empty log."""
+        return self.recorder.max_notification_id() or 0
+
+    def tracked(self, source: str) -> int | None:
+        """The position up to which an outside source was taken in; None where nothing ever was."""
+        position: int | None = cast("LogRecorder", self.recorder).max_tracking_id(source)
+        return position
+
+    def _known(self, state_type: type[S], id: UUID) -> S | None:  # noqa: A002 - as above
+        try:
+            return cast("S", self._states.get((state_type, id)))
+        except KeyError:
+            return None
+
+    def _history(self, id: UUID, after_version: int | None = None) -> list[Recorded]:  # noqa: A002 - as above
+        return cast("list[Recorded]", list(self.events.get(id, gt=after_version)))
+
+    def construct_env(self, name: str, env: EnvType | None = None) -> Environment:
+        """The settings of the library are ours alone: a stray variable of the process must not change where the log lies."""
+        return Environment(name, {**type(self).env, **(env or {})})
+
+    def construct_factory(self, env: Environment) -> InfrastructureFactory:
+        return cast("InfrastructureFactory", LogFactory(env))
+
+    def construct_mapper(self) -> Mapper[UUID]:
+        return FactMapper()
+
+    def construct_recorder(self) -> LogRecorder:
+        return cast("LogRecorder", self.factory.process_recorder())
+
+
+def open_event_log(dsn: str, *, pool_size: int = 2) -> EventLog:
+    """The log behind a psycopg DSN (key words or URL). Its tables must exist: `create_tables`.
+
+    `pool_size` is how many requests read at once; all appends of a process share one connection at a time.
+    """
+    return EventLog({DSN: dsn, "POSTGRES_POOL_SIZE": str(pool_size), "CREATE_TABLE": "n"})
+
+
+def create_tables(dsn: str) -> None:
+    """The migration step: make the tables of the log where they are missing. Safe to run from several processes at once."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("SELECT pg_advisory_lock(%s)", (_MIGRATION_LOCK,))
+        with closing(EventLog({DSN: dsn, "POSTGRES_POOL_SIZE": "1", "CREATE_TABLE": "y"})):
+            pass
+
+
+class _NoTranscoder(Transcoder):
+    """The library asks for one; our mapper writes and reads JSON by itself."""
+
+    def encode(self, obj: Any) -> bytes:
+        raise NotImplementedError
+
+    def decode(self, data: bytes) -> Any:
+        raise NotImplementedError
+
+
+def _place(stored_event: StoredEvent) -> str:
+    return f"{stored_event.topic!r} of {stored_event.originator_id}, version {stored_event.originator_version},"
