@@ -62,14 +62,17 @@ class Assay:
         self._log = log
         self.ports = ports
 
-    def dispatch(self, command: Command) -> int:
+    def dispatch(self, command: Command, request_id: str = "") -> int:
         """Authorise, handle, save. Returns the log position that holds the command's effect, 0 where nothing changed.
+
+        `request_id` names the request that asked; it is kept with every event.
 
         Raises:
             NotPermitted, NotTheOwner: the permission table says no (U-6).
             NotFound: what the command names does not exist.
             Refusal, Refusals: a rule says no; nothing was stored.
         """
+        command = msgspec.structs.replace(command, request=request_id or command.request)
         self._authorise(command)
         for _ in range(DECISIONS_BEFORE_GIVING_UP):
             try:
