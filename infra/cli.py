@@ -1,0 +1,291 @@
+"""The command line. Its verbs are the words of the README; `infra.bootstrap` builds what they start."""
+
+import argparse
+import functools
+import logging
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from infra.embedded_postgres import ensure_postgres, postgres_runs, stop_postgres
+from infra.logs import start_logging
+from infra.postgres_programs import PostgresFailed
+from infra.processes import (
+    AlreadyRuns,
+    DoesNotStart,
+    Lock,
+    Program,
+    Supervisor,
+    last_lines,
+    read_status,
+    report_ready,
+    stop_supervisor,
+    take_lock,
+)
+from infra.settings import Settings, WrongSetting, read_settings, remember_data_root
+
+log = logging.getLogger(__name__)
+
+PROGRAMS = ("projector", "dispatcher", "worker", "web")
+"""In the order of their start; they stop the other way round."""
+
+_NOT_RUNNING = 3  # as systemd's status says it
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb; returns the exit status."""
+    asked = _parser().parse_args(arguments)
+    try:
+        settings = read_settings()
+        return _run(asked, settings)
+    except (WrongSetting, PostgresFailed, DoesNotStart, AlreadyRuns) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(asked: argparse.Namespace, settings: Settings) -> int:
+    match asked.verb:
+        case "up":
+            return up(settings, in_background=asked.background)
+        case "down":
+            return down(settings)
+        case "status":
+            return status(settings)
+        case "demo":
+            return demo(settings, asked.images)
+        case "supervise":
+            return supervise(settings, Lock(asked.lock_fd), asked.ready_fd)
+        case _:
+            return run_process(settings, asked.verb, asked.ready_fd)
+
+
+def up(settings: Settings, *, in_background: bool) -> int:
+    """Start everything; returns when it is stopped, or in the background when every process works."""
+    try:
+        lock = take_lock(_records(settings))
+    except AlreadyRuns:
+        return _say_that_it_runs(settings)
+    _refuse_taken_port(settings)
+    try:
+        _prepare(settings)
+    except BaseException:
+        stop_postgres(settings)
+        raise
+    if in_background:
+        return _start_in_background(settings, lock)
+    print("Starting. Ctrl-C stops everything.")
+    return supervise(settings, lock, ready_fd=None)
+
+
+def supervise(settings: Settings, lock: Lock, ready_fd: int | None) -> int:
+    """Keep the processes running until a signal comes; the outcome of the start goes to `ready_fd` or the terminal."""
+    start_logging("supervisor", level=logging.INFO if ready_fd is not None else logging.WARNING)
+    supervisor = Supervisor(
+        [_program(settings, name) for name in PROGRAMS],
+        folder=_records(settings),
+        logs=settings.logs,
+        address=settings.address,
+        keep_foundation=functools.partial(_keep_database, settings),
+    )
+
+    def say_ready() -> None:
+        if ready_fd is None:
+            print(f"Assay runs at {settings.address}")
+        report_ready(ready_fd)
+
+    try:
+        supervisor.run(when_ready=say_ready)
+    except DoesNotStart as error:
+        if ready_fd is None:
+            raise
+        os.write(ready_fd, str(error).encode())
+        return 1
+    finally:
+        stop_postgres(settings)
+        lock.release()
+    return 0
+
+
+def down(settings: Settings) -> int:
+    """Stop everything, also what a killed supervisor left."""
+    stopped = stop_supervisor(_records(settings))
+    try:
+        take_lock(_records(settings)).release()
+    except AlreadyRuns:
+        print("Assay is just starting or stopping. Try again in a moment.", file=sys.stderr)
+        return 1
+    stopped = postgres_runs(settings) or stopped
+    stop_postgres(settings)
+    print("Assay has stopped." if stopped else "Assay was not running.")
+    return 0
+
+
+def status(settings: Settings) -> int:
+    """Print what runs."""
+    running = read_status(_records(settings))
+    if running is None:
+        print("Assay is not running.")
+        return _NOT_RUNNING
+    print(f"Assay runs at {running.address} (process {running.pid})")
+    for process in running.processes:
+        state = "ready" if process.is_ready else "starting" if process.pid else "waiting to start again"
+        print(f"  {process.name:<12}{process.pid or '-':<10}{state:<24}restarts: {process.restart_count}")
+    return 0 if running.is_ready else 1
+
+
+def demo(settings: Settings, images: Path | None) -> int:
+    """Start everything in the background, then put the main job through; with `images` on the user's own."""
+    root = None
+    if images is not None:
+        known = dict(settings.data_roots)
+        root = _root_name(images.resolve(), known)
+        settings = remember_data_root(settings, root, images)
+        if settings.data_roots != known and stop_supervisor(_records(settings)):
+            print(f"Starting again, so that every process knows {images}.")
+    if started := up(settings, in_background=True):
+        return started
+    from infra import bootstrap  # noqa: PLC0415 - loads every layer; `down` and `status` need none
+
+    return bootstrap.run_demo(_with_database(settings), root)
+
+
+def run_process(settings: Settings, verb: str, ready_fd: int | None) -> int:
+    """Be one of the processes until it is told to stop."""
+    from infra import bootstrap  # noqa: PLC0415 - as above
+
+    start_logging(verb)
+    settings = _with_database(settings)
+    ready = functools.partial(report_ready, ready_fd)
+    match verb:
+        case "projector":
+            bootstrap.run_projector(settings, ready)
+        case "dispatcher":
+            bootstrap.run_dispatcher(settings, ready)
+        case "worker":
+            bootstrap.run_worker(settings, ready)
+        case "web":
+            bootstrap.run_web(settings)
+        case _:
+            raise ValueError(f"unknown process {verb}")
+    return 0
+
+
+def _prepare(settings: Settings) -> None:
+    from infra import bootstrap  # noqa: PLC0415 - as above
+
+    for sentence in bootstrap.prepare(_with_database(settings)):
+        print(sentence)
+
+
+def _start_in_background(settings: Settings, lock: Lock) -> int:
+    outcome, told = os.pipe()
+    settings.logs.mkdir(parents=True, exist_ok=True)
+    own_log = settings.logs / "supervisor.log"
+    with own_log.open("ab") as output:
+        subprocess.Popen(
+            [
+                *(sys.executable, "-m", "infra.cli", "supervise"),
+                *("--lock-fd", str(lock.descriptor), "--ready-fd", str(told)),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            pass_fds=[lock.descriptor, told],
+            start_new_session=True,
+        )
+    os.close(told)
+    lock.release()  # the supervisor holds it now
+    with os.fdopen(outcome) as pipe:
+        said = pipe.read()  # until the supervisor has spoken or is gone
+    if said != "ready\n":
+        print(said or f"The supervisor did not start. The end of {own_log}:\n{last_lines(own_log)}", file=sys.stderr)
+        return 1
+    print(f"Assay runs at {settings.address}")
+    return 0
+
+
+def _say_that_it_runs(settings: Settings) -> int:
+    running = read_status(_records(settings))
+    if running and running.is_ready:
+        print(f"Assay runs already at {running.address}")
+        return 0
+    print("Assay is starting or stopping already, or a process keeps failing; see `assay status`.", file=sys.stderr)
+    return 1
+
+
+def _refuse_taken_port(settings: Settings) -> None:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            raise WrongSetting(
+                f"{settings.host}:{settings.port} cannot be used ({error.strerror}). "
+                "Set ASSAY_PORT (and ASSAY_HOST) to a free address."
+            ) from error
+
+
+def _keep_database(settings: Settings) -> None:
+    if settings.database_url or postgres_runs(settings):
+        return
+    log.warning("database_died")
+    try:
+        ensure_postgres(settings)
+    except PostgresFailed:
+        log.exception("database_does_not_start")  # the next look tries again
+
+
+def _program(settings: Settings, name: str) -> Program:
+    return Program(
+        name=name,
+        arguments=(sys.executable, "-m", "infra.cli", name, "--ready-fd", "{ready}"),
+        health_url=f"{settings.address}/healthz" if name == "web" else None,
+    )
+
+
+def _with_database(settings: Settings) -> Settings:
+    return msgspec.structs.replace(settings, database_url=ensure_postgres(settings))
+
+
+def _records(settings: Settings) -> Path:
+    return settings.state / "run"
+
+
+def _root_name(folder: Path, known: dict[str, Path]) -> str:
+    for name, root in known.items():
+        if root.resolve() == folder:
+            return name
+    plain = re.sub(r"[^a-z0-9_-]+", "-", folder.name.lower()).strip("-_") or "images"
+    names = [plain, *(f"{plain}-{number}" for number in range(2, len(known) + 3))]
+    return next(name for name in names if name not in known)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="assay", description="Train, compare and release inspection models.")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="verb")
+    start = verbs.add_parser("up", help="start everything; Ctrl-C stops it")
+    start.add_argument("--background", action="store_true", help="return when everything works; `assay down` stops it")
+    verbs.add_parser("down", help="stop everything")
+    verbs.add_parser("status", help="show what runs")
+    show = verbs.add_parser("demo", help="start in the background and put one job through")
+    show.add_argument("--images", type=Path, metavar="FOLDER", help="your own images, a folder for each defect code")
+    for name in PROGRAMS:
+        process = verbs.add_parser(name, help=f"be the {name} (`up` starts it)")
+        process.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)
+    hidden = verbs.add_parser("supervise")
+    hidden.add_argument("--lock-fd", type=int, required=True)
+    hidden.add_argument("--ready-fd", type=int, required=True)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

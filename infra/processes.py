@@ -1,0 +1,385 @@
+"""The supervisor behind `assay up`: starts Assay's processes, starts again what dies, and stops all in order.
+
+Whether it runs is told by a lock, which the kernel frees however the supervisor ends; `supervisor.json` beside it says
+more. Its children die with it, so a killed supervisor leaves nothing behind but the database server, which the next
+start attaches to.
+"""
+
+import contextlib
+import ctypes
+import fcntl
+import http.client
+import logging
+import os
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+from urllib.parse import urlsplit
+
+import msgspec
+
+log = logging.getLogger(__name__)
+
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 30.0
+_STEADY_SECONDS = 60.0
+_LOG_BYTES = 20 * 2**20
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)
+
+
+class Program(msgspec.Struct, frozen=True, kw_only=True):
+    """One process to keep running. `{ready}` in `arguments` becomes the number of the descriptor for `report_ready`."""
+
+    name: str
+    arguments: tuple[str, ...]
+    health_url: str | None = None
+    """Asked instead of waiting for a report: ready is who answers 200."""
+
+    patience_seconds: float = 10.0
+    """How long it may take to stop before it is killed. Default: longer than a checkpoint takes to write."""
+
+
+class ProcessStatus(msgspec.Struct, frozen=True):
+    """What `assay status` shows of one process; `pid` is None between a death and the next start."""
+
+    name: str
+    pid: int | None
+    is_ready: bool
+    restart_count: int
+
+
+class SupervisorStatus(msgspec.Struct, frozen=True):
+    """What the supervisor says of itself. `started_at_ticks` is the kernel's, so that a reused pid is not taken for it."""
+
+    pid: int
+    started_at_ticks: int
+    address: str
+    processes: tuple[ProcessStatus, ...] = ()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether every process works."""
+        return bool(self.processes) and all(process.is_ready for process in self.processes)
+
+
+class AlreadyRuns(RuntimeError):
+    """Another supervisor holds the lock of this folder."""
+
+
+class DoesNotStart(RuntimeError):
+    """A process died again and again before it was ever ready, or took too long."""
+
+
+class Lock:
+    """The right to supervise in a folder, held as long as any process has the descriptor open."""
+
+    def __init__(self, descriptor: int) -> None:
+        """`descriptor` holds the lock already; `take_lock` makes one."""
+        self.descriptor = descriptor
+
+    def release(self) -> None:
+        """Let the next one in, unless another process was given the descriptor, too."""
+        os.close(self.descriptor)
+
+
+def take_lock(folder: Path) -> Lock:
+    """The lock of `folder`, which holds the supervisor's records.
+
+    Raises:
+        AlreadyRuns: somebody else has it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder / "supervisor.lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise AlreadyRuns(f"A supervisor runs already in {folder}.") from None
+    return Lock(descriptor)
+
+
+def read_status(folder: Path) -> SupervisorStatus | None:
+    """What the running supervisor of `folder` last said; None when none runs, whatever a dead one left there."""
+    try:
+        status = msgspec.json.decode((folder / "supervisor.json").read_bytes(), type=SupervisorStatus)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
+    return status if _start_of(status.pid) == status.started_at_ticks else None
+
+
+def stop_supervisor(folder: Path, *, patience_seconds: float = 60.0) -> bool:
+    """Ask the running supervisor to stop and wait until it is gone; False when none ran. It is killed when it does not listen."""
+    status = read_status(folder)
+    if status is None:
+        return False
+    with contextlib.suppress(ProcessLookupError):
+        process = os.pidfd_open(status.pid)  # from here on it cannot be confused with a later process
+        try:
+            if _start_of(status.pid) != status.started_at_ticks:
+                return False
+            for manner in (signal.SIGTERM, signal.SIGKILL):
+                signal.pidfd_send_signal(process, manner)
+                if select.select([process], [], [], patience_seconds)[0]:
+                    break
+        finally:
+            os.close(process)
+    return True
+
+
+def report_ready(descriptor: int | None) -> None:
+    """Tell the supervisor that this process works now; without a supervisor nobody is told."""
+    if descriptor is not None:
+        with contextlib.suppress(BrokenPipeError):
+            os.write(descriptor, b"ready\n")
+        os.close(descriptor)
+
+
+def last_lines(path: Path, count: int = 15) -> str:
+    """The end of a log, for the person at the terminal."""
+    return "\n".join(path.read_text(errors="replace").splitlines()[-count:]) if path.exists() else ""
+
+
+class _Child:
+    """A program with its process, if it has one at the moment."""
+
+    def __init__(self, program: Program, log_file: Path) -> None:
+        self.program = program
+        self.log_file = log_file
+        self.process: subprocess.Popen[bytes] | None = None
+        self.is_ready = False
+        self.restart_count = -1  # the first start is none
+        self.start_at = 0.0
+        self._started_at = 0.0
+        self._pause_seconds = _FIRST_PAUSE_SECONDS
+        self._ready_pipe: int | None = None
+
+    @property
+    def status(self) -> ProcessStatus:
+        pid = self.process.pid if self.process else None
+        return ProcessStatus(self.program.name, pid, self.is_ready, max(self.restart_count, 0))
+
+    def start(self) -> None:
+        supervisor = os.getpid()
+        self._ready_pipe, told = os.pipe()
+        os.set_blocking(self._ready_pipe, False)
+        with _rotated(self.log_file).open("ab") as output:
+            self.process = subprocess.Popen(
+                [argument.replace("{ready}", str(told)) for argument in self.program.arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=[told],
+                start_new_session=True,  # Ctrl-C reaches the supervisor only, which stops in order
+                preexec_fn=lambda: _die_with(supervisor),  # noqa: PLW1509 - no threads here that could hold a lock
+            )
+        os.close(told)
+        self.restart_count += 1
+        self._started_at = time.monotonic()
+        log.info("process_started", extra={"name_of_process": self.program.name, "pid": self.process.pid})
+
+    def look(self) -> None:
+        """Notice that it became ready, that it died, that it is time to start again."""
+        if self.process is None:
+            if time.monotonic() >= self.start_at:
+                self.start()
+            return
+        if (exit_status := self.process.poll()) is not None:
+            self._bury(exit_status)
+        elif not self.is_ready and self._says_ready():
+            self.is_ready = True
+            log.info("process_ready", extra={"name_of_process": self.program.name})
+
+    def ask_to_stop(self) -> None:
+        if self.process and self.process.poll() is None:
+            self.process.terminate()
+
+    def wait_until_stopped(self) -> None:
+        if self.process is None:
+            return
+        try:
+            self.process.wait(self.program.patience_seconds)
+        except subprocess.TimeoutExpired:
+            log.warning("process_killed", extra={"name_of_process": self.program.name})
+        self._kill_session()
+        self.process.wait()
+        self._close_pipe()
+        self.process, self.is_ready = None, False
+
+    def _bury(self, exit_status: int) -> None:
+        self._kill_session()
+        self._close_pipe()
+        if time.monotonic() - self._started_at > _STEADY_SECONDS:
+            self._pause_seconds = _FIRST_PAUSE_SECONDS
+        died = {"name_of_process": self.program.name, "exit_status": exit_status, "pause_seconds": self._pause_seconds}
+        log.warning("process_died", extra=died)
+        self.process, self.is_ready = None, False
+        self.start_at = time.monotonic() + self._pause_seconds
+        self._pause_seconds = min(self._pause_seconds * 2, _LONGEST_PAUSE_SECONDS)
+
+    def _kill_session(self) -> None:
+        """Whatever the process started itself goes with it."""
+        if self.process:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+
+    def _says_ready(self) -> bool:
+        if self.program.health_url:
+            return _is_healthy(self.program.health_url)
+        if self._ready_pipe is None:
+            return False
+        try:
+            return os.read(self._ready_pipe, 16) != b""
+        except BlockingIOError:
+            return False
+
+    def _close_pipe(self) -> None:
+        if self._ready_pipe is not None:
+            os.close(self._ready_pipe)
+            self._ready_pipe = None
+
+
+class Supervisor:
+    """Keeps programs running in a folder of records, from the first start until a signal or `DoesNotStart`."""
+
+    def __init__(
+        self,
+        programs: Sequence[Program],
+        *,
+        folder: Path,
+        logs: Path,
+        address: str,
+        keep_foundation: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Programs start in the given order and stop in the opposite one.
+
+        `keep_foundation` is called about every second and sees to what the programs stand on, the database server.
+        """
+        logs.mkdir(parents=True, exist_ok=True)
+        self._children = [_Child(program, logs / f"{program.name}.log") for program in programs]
+        self._folder = folder
+        self._address = address
+        self._keep_foundation = keep_foundation
+        self._shown: SupervisorStatus | None = None
+
+    def run(self, *, when_ready: Callable[[], None], start_within_seconds: float = 120.0, starts: int = 3) -> None:
+        """Supervise until SIGTERM, SIGINT or SIGHUP; `when_ready` is called once, when every process works.
+
+        Raises:
+            DoesNotStart: a process died `starts` times before it was ready, or not all were ready in time.
+        """
+        with _signals() as signals:
+            deadline: float | None = time.monotonic() + start_within_seconds
+            try:
+                while not signals.stop_wanted:
+                    self._keep_foundation()
+                    for child in self._children:
+                        child.look()
+                    self._show()
+                    if deadline is not None:
+                        if all(child.is_ready for child in self._children):
+                            deadline = None
+                            when_ready()
+                        else:
+                            self._refuse_hopeless(deadline, starts)
+                    signals.wait(1.0 if deadline is None else 0.05)
+            finally:
+                self._stop()
+
+    def _refuse_hopeless(self, deadline: float, starts: int) -> None:
+        for child in self._children:
+            if child.is_ready or (child.restart_count + 1 < starts and time.monotonic() < deadline):
+                continue
+            if child.process is None or time.monotonic() >= deadline:
+                said = last_lines(child.log_file)
+                raise DoesNotStart(f"{child.program.name} does not start. The end of {child.log_file}:\n{said}")
+
+    def _stop(self) -> None:
+        """One after the other, so that nobody misses those it depends on."""
+        for child in reversed(self._children):
+            child.ask_to_stop()
+            child.wait_until_stopped()
+            log.info("process_stopped", extra={"name_of_process": child.program.name})
+        (self._folder / "supervisor.json").unlink(missing_ok=True)
+
+    def _show(self) -> None:
+        statuses = tuple(child.status for child in self._children)
+        status = SupervisorStatus(os.getpid(), _start_of(os.getpid()) or 0, self._address, statuses)
+        if status != self._shown:
+            beside = self._folder / ".supervisor.json"
+            beside.write_bytes(msgspec.json.encode(status))
+            beside.rename(self._folder / "supervisor.json")
+            self._shown = status
+
+
+class _Signals:
+    """Signals turned into something to wait for; a dead child ends the wait at once."""
+
+    def __init__(self, wakeup: int) -> None:
+        self.stop_wanted = False
+        self._wakeup = wakeup
+
+    def handle(self, number: int, _frame: FrameType | None) -> None:
+        if number != signal.SIGCHLD:
+            self.stop_wanted = True
+
+    def wait(self, seconds: float) -> None:
+        if select.select([self._wakeup], [], [], seconds)[0]:
+            with contextlib.suppress(BlockingIOError):
+                os.read(self._wakeup, 4096)
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[_Signals]:
+    wakeup, written = os.pipe()
+    os.set_blocking(wakeup, False)
+    os.set_blocking(written, False)
+    signals = _Signals(wakeup)
+    heard = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+    before = {number: signal.signal(number, signals.handle) for number in heard}
+    descriptor_before = signal.set_wakeup_fd(written)
+    try:
+        yield signals
+    finally:
+        signal.set_wakeup_fd(descriptor_before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        os.close(wakeup)
+        os.close(written)
+
+
+def _die_with(supervisor: int) -> None:
+    """Runs in the child between fork and exec: the kernel kills it when the supervisor ends in whatever way."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != supervisor:  # it ended before we asked
+        os._exit(1)
+
+
+def _start_of(pid: int) -> int | None:
+    """When a living process was started, in ticks since boot; None when there is none."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if fields[0] == "Z" else int(fields[19])
+
+
+def _is_healthy(url: str) -> bool:
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=1)
+    try:
+        connection.request("GET", parts.path)
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _rotated(log_file: Path) -> Path:
+    if log_file.exists() and log_file.stat().st_size > _LOG_BYTES:
+        log_file.rename(log_file.with_suffix(".log.1"))
+    return log_file
