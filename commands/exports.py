@@ -44,6 +44,7 @@ class InterruptExport(Command):
     PERMISSION: ClassVar = Permission.SYSTEM
     export_id: UUID
     attempt: int
+    is_fault: bool = True
 
 
 @handles(RequestExport)
@@ -70,5 +71,5 @@ def record_export(command: RecordExport, assay: Assay) -> int:
 @handles(InterruptExport)
 def interrupt_export(command: InterruptExport, assay: Assay) -> int:
     export = assay.load(Export, command.export_id)
-    facts = exports.interrupt(export, command.attempt, assay.ports.max_attempts)
+    facts = exports.interrupt(export, command.attempt, assay.ports.max_attempts, is_fault=command.is_fault)
     return assay.save(command, Change(export.id, export, facts))

@@ -13,21 +13,41 @@ from commands.model_images import FailLoading, FinishLoading, InterruptLoading, 
 from commands.prediction_jobs import InterruptPrediction, RecordPrediction, StartPrediction
 from commands.training_jobs import InterruptTraining, RecordTraining, StartTraining
 from domain import messages
-from domain.exports import Export, ExportBuilt, ExportFailed, ExportInterrupted, ExportQueued, ExportStatus
+from domain.exports import (
+    Export,
+    ExportBuilt,
+    ExportFailed,
+    ExportInterrupted,
+    ExportQueued,
+    ExportStarted,
+    ExportStatus,
+)
 from domain.facts import SYSTEM, Fact, State
 from domain.messages import AnyReport, JobKind, Message, Resources
-from domain.model_images import LoadStatus, ModelImage, ModelImageLoadingInterrupted, ModelImageLoadingQueued
+from domain.model_images import (
+    LoadStatus,
+    ModelImage,
+    ModelImageLoaded,
+    ModelImageLoadingFailed,
+    ModelImageLoadingInterrupted,
+    ModelImageLoadingQueued,
+    ModelImageLoadingStarted,
+)
 from domain.prediction_jobs import (
     PredictionCompleted,
+    PredictionDeleted,
     PredictionFailed,
     PredictionInterrupted,
     PredictionJob,
     PredictionQueued,
     PredictionRestarted,
+    PredictionStarted,
     PredictionStatus,
+    PredictionTerminated,
 )
 from domain.training_jobs import (
     TrainingCompleted,
+    TrainingDeleted,
     TrainingFailed,
     TrainingInterrupted,
     TrainingJob,
@@ -35,7 +55,9 @@ from domain.training_jobs import (
     TrainingQueued,
     TrainingRestarted,
     TrainingStageFinished,
+    TrainingStarted,
     TrainingStatus,
+    TrainingTerminated,
     TrainingValidated,
 )
 
@@ -43,19 +65,45 @@ F = TypeVar("F", bound=Fact)
 SMALL = Resources(cpu_cores=1, memory_gib=1)
 """What loading a package or building an export needs: any worker can."""
 
-STATE_OF: dict[type[Fact], type[State]] = {
-    TrainingQueued: TrainingJob,
-    TrainingRestarted: TrainingJob,
-    TrainingInterrupted: TrainingJob,
-    PredictionQueued: PredictionJob,
-    PredictionRestarted: PredictionJob,
-    PredictionInterrupted: PredictionJob,
-    ModelImageLoadingQueued: ModelImage,
-    ModelImageLoadingInterrupted: ModelImage,
-    ExportQueued: Export,
-    ExportInterrupted: Export,
+_STATE_TYPES: dict[JobKind, type[TrainingJob | PredictionJob | ModelImage | Export]] = {
+    JobKind.TRAINING: TrainingJob,
+    JobKind.PREDICTION: PredictionJob,
+    JobKind.LOADING: ModelImage,
+    JobKind.EXPORT: Export,
 }
-"""The events after which something waits for a worker, and the state that tells what."""
+_JOB_FACTS: dict[type[Fact], JobKind] = {
+    TrainingQueued: JobKind.TRAINING,
+    TrainingStarted: JobKind.TRAINING,
+    TrainingInterrupted: JobKind.TRAINING,
+    TrainingRestarted: JobKind.TRAINING,
+    TrainingTerminated: JobKind.TRAINING,
+    TrainingCompleted: JobKind.TRAINING,
+    TrainingFailed: JobKind.TRAINING,
+    TrainingDeleted: JobKind.TRAINING,
+    PredictionQueued: JobKind.PREDICTION,
+    PredictionStarted: JobKind.PREDICTION,
+    PredictionInterrupted: JobKind.PREDICTION,
+    PredictionRestarted: JobKind.PREDICTION,
+    PredictionTerminated: JobKind.PREDICTION,
+    PredictionCompleted: JobKind.PREDICTION,
+    PredictionFailed: JobKind.PREDICTION,
+    PredictionDeleted: JobKind.PREDICTION,
+    ModelImageLoadingQueued: JobKind.LOADING,
+    ModelImageLoadingStarted: JobKind.LOADING,
+    ModelImageLoadingInterrupted: JobKind.LOADING,
+    ModelImageLoaded: JobKind.LOADING,
+    ModelImageLoadingFailed: JobKind.LOADING,
+    ExportQueued: JobKind.EXPORT,
+    ExportStarted: JobKind.EXPORT,
+    ExportInterrupted: JobKind.EXPORT,
+    ExportBuilt: JobKind.EXPORT,
+    ExportFailed: JobKind.EXPORT,
+}
+
+
+def job_kind_of(fact: Fact) -> JobKind | None:
+    """The kind of job whose waiting or running a fact changes, None where it changes neither."""
+    return _JOB_FACTS.get(type(fact))
 
 
 def message_for(state: State | None, needs: Resources = SMALL) -> Message | None:
@@ -84,8 +132,31 @@ def compute_resource_of(state: State | None) -> UUID | None:
     return state.compute_resource_id if isinstance(state, TrainingJob | PredictionJob) else None
 
 
+def running_attempt(state: State | None) -> int | None:
+    """The attempt that a worker owns at present, None where no worker does."""
+    match state:
+        case TrainingJob(status=TrainingStatus.TRAINING) | PredictionJob(status=PredictionStatus.PREDICTING):
+            return state.attempt.number
+        case Export(status=ExportStatus.BUILDING):
+            return state.attempt.number
+        case ModelImage(status=LoadStatus.LOADING) if state.attempt.worker:
+            return state.attempt.number
+    return None
+
+
+def state_type_of(kind: JobKind) -> type[TrainingJob | PredictionJob | ModelImage | Export]:
+    """The aggregate behind a kind of job."""
+    return _STATE_TYPES[kind]
+
+
 def command_for(report: AnyReport) -> Command:
-    """The command that takes a worker's report into the log."""
+    """The command that takes a worker's report into the log.
+
+    Raises:
+        ValueError: a job of this kind sends no such report.
+    """
+    if isinstance(report, messages.JobReleased):
+        return interruption_of(report.kind, report.job_id, report.attempt, is_fault=False)
     match report.kind:
         case JobKind.TRAINING:
             return _training_command(report)
@@ -97,17 +168,17 @@ def command_for(report: AnyReport) -> Command:
             return _export_command(report)
 
 
-def interruption_of(kind: JobKind, job_id: UUID, attempt: int) -> Command:
-    """The command that notes that the worker of an attempt fell silent."""
+def interruption_of(kind: JobKind, job_id: UUID, attempt: int, *, is_fault: bool = True) -> Command:
+    """The command that notes that the worker of an attempt fell silent, or was stopped in good order."""
     match kind:
         case JobKind.TRAINING:
-            return InterruptTraining(actor=SYSTEM, job_id=job_id, attempt=attempt)
+            return InterruptTraining(actor=SYSTEM, job_id=job_id, attempt=attempt, is_fault=is_fault)
         case JobKind.PREDICTION:
-            return InterruptPrediction(actor=SYSTEM, job_id=job_id, attempt=attempt)
+            return InterruptPrediction(actor=SYSTEM, job_id=job_id, attempt=attempt, is_fault=is_fault)
         case JobKind.LOADING:
-            return InterruptLoading(actor=SYSTEM, model_image_id=job_id, attempt=attempt)
+            return InterruptLoading(actor=SYSTEM, model_image_id=job_id, attempt=attempt, is_fault=is_fault)
         case JobKind.EXPORT:
-            return InterruptExport(actor=SYSTEM, export_id=job_id, attempt=attempt)
+            return InterruptExport(actor=SYSTEM, export_id=job_id, attempt=attempt, is_fault=is_fault)
 
 
 def _training_command(report: AnyReport) -> Command:

@@ -59,6 +59,7 @@ class InterruptLoading(Command):
     PERMISSION: ClassVar = Permission.SYSTEM
     model_image_id: UUID
     attempt: int
+    is_fault: bool = True
 
 
 def model_image_id(name: str) -> UUID:
@@ -108,5 +109,5 @@ def fail_loading(command: FailLoading, assay: Assay) -> int:
 @handles(InterruptLoading)
 def interrupt_loading(command: InterruptLoading, assay: Assay) -> int:
     image = assay.load(ModelImage, command.model_image_id)
-    facts = model_images.interrupt_loading(image, command.attempt, assay.ports.max_attempts)
+    facts = model_images.interrupt_loading(image, command.attempt, assay.ports.max_attempts, is_fault=command.is_fault)
     return assay.save(command, Change(image.id, image, facts))

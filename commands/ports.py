@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 from uuid import UUID
+
+from eventsourcing.persistence import IntegrityError
 
 from domain.data_paths import FolderName, Inspection
 from domain.facts import Recorded, State
@@ -11,8 +13,8 @@ from domain.facts import Recorded, State
 S = TypeVar("S", bound=State)
 
 
-class VersionConflict(Exception):
-    """Another command changed one of the aggregates first; nothing was stored."""
+VersionConflict: TypeAlias = IntegrityError
+"""Another command changed one of the aggregates first; nothing was stored. A signal to decide again, never seen by people."""
 
 
 class Log(Protocol):

@@ -72,6 +72,7 @@ class InterruptPrediction(Command):
     PERMISSION: ClassVar = Permission.SYSTEM
     job_id: UUID
     attempt: int
+    is_fault: bool = True
 
 
 class CheckedPrediction(NamedTuple):
@@ -157,5 +158,5 @@ def record_prediction(command: RecordPrediction, assay: Assay) -> int:
 @handles(InterruptPrediction)
 def interrupt_prediction(command: InterruptPrediction, assay: Assay) -> int:
     job = assay.load(PredictionJob, command.job_id)
-    facts = prediction_jobs.interrupt(job, command.attempt, assay.ports.max_attempts)
+    facts = prediction_jobs.interrupt(job, command.attempt, assay.ports.max_attempts, is_fault=command.is_fault)
     return assay.save(command, Change(job.id, job, facts))

@@ -80,6 +80,7 @@ class InterruptTraining(Command):
     PERMISSION: ClassVar = Permission.SYSTEM
     job_id: UUID
     attempt: int
+    is_fault: bool = True
 
 
 class CheckedDraft(NamedTuple):
@@ -200,7 +201,7 @@ def record_training(command: RecordTraining, assay: Assay) -> int:
 @handles(InterruptTraining)
 def interrupt_training(command: InterruptTraining, assay: Assay) -> int:
     job = assay.load(TrainingJob, command.job_id)
-    facts = training_jobs.interrupt(job, command.attempt, assay.ports.max_attempts)
+    facts = training_jobs.interrupt(job, command.attempt, assay.ports.max_attempts, is_fault=command.is_fault)
     return assay.save(command, Change(job.id, job, facts))
 
 

@@ -28,9 +28,9 @@ class Attempt(msgspec.Struct, frozen=True):
         """The attempt, now owned."""
         return replace(self, worker=worker)
 
-    def interrupted(self) -> "Attempt":
-        """The next attempt of the same run, open to every worker."""
-        return replace(self, number=self.number + 1, worker="", interruptions=self.interruptions + 1)
+    def interrupted(self, *, is_fault: bool) -> "Attempt":
+        """The next attempt of the same run, open to every worker; only faults count towards giving up."""
+        return replace(self, number=self.number + 1, worker="", interruptions=self.interruptions + is_fault)
 
     def restarted(self) -> "Attempt":
         """The first attempt of the next run, open to every worker."""
@@ -43,6 +43,11 @@ def gave_up(attempt_count: int) -> Sentence:
         "{count} workers in a row fell silent while working on this. Look at the workers' logs and memory, then start it again."
     )
     return Sentence(text, {"count": attempt_count})
+
+
+def is_last(attempt: Attempt, max_attempts: int, *, is_fault: bool) -> bool:
+    """Whether an interruption ends the run, because so many workers fell silent over it."""
+    return is_fault and attempt.interruptions + 1 >= max_attempts
 
 
 def check_open(attempt: Attempt, number: int, *, is_waiting: bool) -> None:

@@ -5,7 +5,7 @@ from typing import ClassVar
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from domain.artifacts import Artifact
-from domain.attempts import Attempt, check_open, check_owned, gave_up
+from domain.attempts import Attempt, check_open, check_owned, gave_up, is_last
 from domain.facts import Fact, State, evolves, replace
 from domain.messages import ExportOrder
 from domain.models import Model, ModelVersion
@@ -38,9 +38,10 @@ class ExportStarted(Fact):
 
 
 class ExportInterrupted(Fact):
-    """The worker fell silent; another may build it."""
+    """The worker fell silent; another may build it; `is_fault` is False when the worker was stopped in good order."""
 
     TOPIC: ClassVar[str] = "export.interrupted"
+    is_fault: bool = True
 
 
 class ExportBuilt(Fact):
@@ -104,16 +105,16 @@ def report(export: Export, attempt: int, fact: Fact) -> list[Fact]:
     return [fact]
 
 
-def interrupt(export: Export, attempt: int, max_attempts: int) -> list[Fact]:
+def interrupt(export: Export, attempt: int, max_attempts: int, *, is_fault: bool = True) -> list[Fact]:
     """The worker fell silent.
 
     Raises:
         AttemptIsOver
     """
     check_owned(export.attempt, attempt, is_running=export.status is ExportStatus.BUILDING)
-    if export.attempt.interruptions + 1 >= max_attempts:
+    if is_last(export.attempt, max_attempts, is_fault=is_fault):
         return [ExportFailed(reason=gave_up(max_attempts))]
-    return [ExportInterrupted()]
+    return [ExportInterrupted(is_fault=is_fault)]
 
 
 def _queued(export: Export | None, fact: ExportQueued) -> Export:
@@ -129,7 +130,7 @@ EVOLVE = evolves(
             export, status=ExportStatus.BUILDING, attempt=export.attempt.claimed_by(fact.worker)
         ),
         ExportInterrupted: lambda export, fact: replace(
-            export, status=ExportStatus.WAITING, attempt=export.attempt.interrupted()
+            export, status=ExportStatus.WAITING, attempt=export.attempt.interrupted(is_fault=fact.is_fault)
         ),
         ExportBuilt: lambda export, fact: replace(export, status=ExportStatus.BUILT, package=fact.package),
         ExportFailed: lambda export, fact: replace(export, status=ExportStatus.FAILED),

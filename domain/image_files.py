@@ -68,7 +68,8 @@ def polygons_name(image_name: str) -> str:
 def shown_size(width: int, height: int, orientation: int) -> tuple[int, int]:
     """The size in pixels as people see the image: EXIF orientations 5 to 8 (tag 274) swap the stored width and height.
 
-    Every size of the platform (inspection, resolution rule, reports) is this one.
+    Every size of the platform (inspection, resolution rule, reports) is this one. Pillow has already swapped the size of a TIFF:
+    pass orientation 1 for those.
     """
     return (height, width) if orientation in _QUARTER_TURNS else (width, height)
 

@@ -262,6 +262,10 @@ class ExportBuilt(Report, frozen=True, kw_only=True, tag="export_built"):
     package: Artifact
 
 
+class JobReleased(Report, frozen=True, kw_only=True, tag="job_released"):
+    """The worker was told to stop and has written a checkpoint; another may go on."""
+
+
 class JobFailed(Report, frozen=True, kw_only=True, tag="job_failed"):
     """The attempt ended without a result; `reason` is a sentence a person can act on, `log` holds the rest."""
 
@@ -278,6 +282,7 @@ AnyReport: TypeAlias = (
     | PredictionSucceeded
     | PackageLoaded
     | ExportBuilt
+    | JobReleased
     | JobFailed
 )
 

@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from domain.artifacts import Artifact
-from domain.attempts import Attempt, check_open, check_owned, gave_up
+from domain.attempts import Attempt, check_open, check_owned, gave_up, is_last
 from domain.data_paths import FolderName
 from domain.environments import EnvironmentBinding
 from domain.facts import Fact, State, evolves, replace
@@ -86,9 +86,10 @@ class ModelImageLoadingStarted(Fact):
 
 
 class ModelImageLoadingInterrupted(Fact):
-    """The worker fell silent; the archive waits for another."""
+    """The worker fell silent; the archive waits for another; `is_fault` is False when the worker was stopped in good order."""
 
     TOPIC: ClassVar[str] = "model_image.loading_interrupted"
+    is_fault: bool = True
 
 
 class ModelImageLoaded(Fact):
@@ -241,16 +242,16 @@ def fail_loading(image: ModelImage, attempt: int, reason: Sentence) -> list[Fact
     return [ModelImageLoadingFailed(reason=reason)]
 
 
-def interrupt_loading(image: ModelImage, attempt: int, max_attempts: int) -> list[Fact]:
+def interrupt_loading(image: ModelImage, attempt: int, max_attempts: int, *, is_fault: bool = True) -> list[Fact]:
     """The worker fell silent: the archive waits for another worker, or fails after the configured tries.
 
     Raises:
         AttemptIsOver
     """
     _must_be_loading(image, attempt)
-    if image.attempt.interruptions + 1 >= max_attempts:
+    if is_last(image.attempt, max_attempts, is_fault=is_fault):
         return [ModelImageLoadingFailed(reason=gave_up(max_attempts))]
-    return [ModelImageLoadingInterrupted()]
+    return [ModelImageLoadingInterrupted(is_fault=is_fault)]
 
 
 def must_exist(image: ModelImage | None) -> ModelImage:
@@ -295,7 +296,9 @@ EVOLVE = evolves(
         ModelImageImported: _imported,
         ModelImageLoadingQueued: _queued,
         ModelImageLoadingStarted: lambda image, fact: replace(image, attempt=image.attempt.claimed_by(fact.worker)),
-        ModelImageLoadingInterrupted: lambda image, fact: replace(image, attempt=image.attempt.interrupted()),
+        ModelImageLoadingInterrupted: lambda image, fact: replace(
+            image, attempt=image.attempt.interrupted(is_fault=fact.is_fault)
+        ),
         ModelImageLoaded: _loaded,
         ModelImageLoadingFailed: lambda image, fact: replace(image, status=LoadStatus.FAILED),
     },

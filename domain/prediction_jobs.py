@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from domain.artifacts import Artifact
-from domain.attempts import Attempt, check_open, check_owned, gave_up
+from domain.attempts import Attempt, check_open, check_owned, gave_up, is_last
 from domain.data_paths import DataPathState, FolderName, Inspection
 from domain.facts import Fact, State, evolves, replace
 from domain.messages import PredictionOrder, Resources, VersionResult
@@ -102,9 +102,10 @@ class PredictionTerminated(Fact):
 
 
 class PredictionInterrupted(Fact):
-    """The worker fell silent; the job waits for another."""
+    """The worker fell silent; the job waits for another; `is_fault` is False when the worker was stopped in good order."""
 
     TOPIC: ClassVar[str] = "prediction.interrupted"
+    is_fault: bool = True
 
 
 class PredictionRestarted(Fact):
@@ -266,16 +267,16 @@ def report(job: PredictionJob, attempt: int, fact: Fact) -> list[Fact]:
     return [fact]
 
 
-def interrupt(job: PredictionJob, attempt: int, max_attempts: int) -> list[Fact]:
+def interrupt(job: PredictionJob, attempt: int, max_attempts: int, *, is_fault: bool = True) -> list[Fact]:
     """The worker fell silent.
 
     Raises:
         AttemptIsOver
     """
     check_owned(job.attempt, attempt, is_running=job.status is PredictionStatus.PREDICTING)
-    if job.attempt.interruptions + 1 >= max_attempts:
+    if is_last(job.attempt, max_attempts, is_fault=is_fault):
         return [PredictionFailed(reason=gave_up(max_attempts))]
-    return [PredictionInterrupted()]
+    return [PredictionInterrupted(is_fault=is_fault)]
 
 
 def terminate(job: PredictionJob) -> list[Fact]:
@@ -328,7 +329,7 @@ EVOLVE = evolves(
         PredictionFailed: lambda job, fact: replace(job, status=PredictionStatus.FAILED),
         PredictionTerminated: lambda job, fact: replace(job, status=PredictionStatus.TERMINATED),
         PredictionInterrupted: lambda job, fact: replace(
-            job, status=PredictionStatus.WAITING, attempt=job.attempt.interrupted()
+            job, status=PredictionStatus.WAITING, attempt=job.attempt.interrupted(is_fault=fact.is_fault)
         ),
         PredictionRestarted: lambda job, fact: replace(
             job, status=PredictionStatus.WAITING, attempt=job.attempt.restarted()

@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 
 from domain.artifacts import Artifact
-from domain.attempts import Attempt, check_open, check_owned, gave_up
+from domain.attempts import Attempt, check_open, check_owned, gave_up, is_last
 from domain.environments import EnvironmentBinding
 from domain.evaluation import EvaluationFigures
 from domain.facts import Fact, State, evolves, replace
@@ -127,9 +127,13 @@ class TrainingTerminated(Fact):
 
 
 class TrainingInterrupted(Fact):
-    """The worker fell silent or was stopped; the run waits for a worker and goes on from its last checkpoint."""
+    """The worker fell silent, or was stopped in good order (`is_fault` is False).
+
+    The run waits for a worker and goes on from its last checkpoint.
+    """
 
     TOPIC: ClassVar[str] = "training.interrupted"
+    is_fault: bool = True
 
 
 class TrainingRestarted(Fact):
@@ -243,16 +247,16 @@ def report(job: TrainingJob, attempt: int, fact: Fact) -> list[Fact]:
     return [fact]
 
 
-def interrupt(job: TrainingJob, attempt: int, max_attempts: int) -> list[Fact]:
+def interrupt(job: TrainingJob, attempt: int, max_attempts: int, *, is_fault: bool = True) -> list[Fact]:
     """The worker fell silent: the run waits for another worker, or fails after the configured tries.
 
     Raises:
         AttemptIsOver
     """
     check_owned(job.attempt, attempt, is_running=job.status is TrainingStatus.TRAINING)
-    if job.attempt.interruptions + 1 >= max_attempts:
+    if is_last(job.attempt, max_attempts, is_fault=is_fault):
         return [TrainingFailed(reason=gave_up(max_attempts))]
-    return [TrainingInterrupted()]
+    return [TrainingInterrupted(is_fault=is_fault)]
 
 
 def terminate(job: TrainingJob) -> list[Fact]:
@@ -324,7 +328,7 @@ EVOLVE = evolves(
         TrainingFailed: lambda job, fact: replace(job, status=TrainingStatus.FAILED),
         TrainingTerminated: lambda job, fact: replace(job, status=TrainingStatus.TERMINATED),
         TrainingInterrupted: lambda job, fact: replace(
-            job, status=TrainingStatus.WAITING, attempt=job.attempt.interrupted()
+            job, status=TrainingStatus.WAITING, attempt=job.attempt.interrupted(is_fault=fact.is_fault)
         ),
         TrainingRestarted: lambda job, fact: replace(
             job, status=TrainingStatus.WAITING, attempt=job.attempt.restarted()
