@@ -1,0 +1,108 @@
+"""The embedded mailbox: a worker on the same database takes work from the line and its reports straight into the log.
+
+With Kafka the same worker is given another mailbox; both go through `message_for` and `command_for`.
+"""
+
+import logging
+import time
+
+import psycopg
+from eventsourcing.persistence import InterfaceError, OperationalError
+from psycopg import Connection
+from psycopg.rows import DictRow, dict_row
+
+from commands.assay import Assay
+from commands.gpu_jobs import SMALL, command_for, message_for, running_attempt, state_type_of
+from domain.attempts import AttemptIsOver
+from domain.compute_resources import ComputeResource
+from domain.messages import AnyReport, Heartbeat, JobClaimed, JobKind, Message, Resources
+from domain.refusals import ChangedMeanwhile, NotFound
+from infra.dispatcher import WORK_CHANNEL
+from infra.heartbeats import Heartbeats
+
+log = logging.getLogger(__name__)
+
+WAIT_SECONDS = 1.0
+"""How long `take` waits for a wake-up; lost wake-ups cost no more than this."""
+MOST_OFFERS = 100
+PATIENCE_SECONDS = 120.0
+"""How long a report waits for a database that is away: longer than any restart takes."""
+
+
+class LogMailbox:
+    """Where one worker's jobs come from and its reports go."""
+
+    def __init__(self, assay: Assay, dsn: str, heartbeats: Heartbeats, *, worker: str) -> None:
+        self._assay, self._dsn, self._heartbeats, self._worker = assay, dsn, heartbeats, worker
+        self._connection: Connection[DictRow] | None = None
+
+    def take(self, offered: Resources) -> Message | None:
+        """The first waiting job that fits, claimed; None after a short wait when there is none (T-6)."""
+        try:
+            connection = self._listening()
+            if (message := self._claim_first(connection, offered)) is not None:
+                return message
+            for _ in connection.notifies(timeout=WAIT_SECONDS, stop_after=1):
+                pass
+        except (psycopg.OperationalError, OperationalError, InterfaceError):
+            log.warning("database_is_away", exc_info=True)
+            self._connection = None
+            time.sleep(WAIT_SECONDS)
+        return None
+
+    def report(self, report: AnyReport) -> None:
+        """Take a report into the log; a database that is away is waited for.
+
+        Raises:
+            AttemptIsOver: the attempt is no longer this worker's.
+        """
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                self._assay.dispatch(command_for(report))
+                return
+            except NotFound:
+                raise AttemptIsOver from None
+            except (ChangedMeanwhile, OperationalError, InterfaceError):
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(WAIT_SECONDS)
+
+    def beat(self, heartbeat: Heartbeat) -> bool:
+        """Leave a heartbeat and ask whether to go on; while the database is away, the worker goes on."""
+        try:
+            self._heartbeats.beat(heartbeat)
+            state = self._assay.find(state_type_of(heartbeat.kind), heartbeat.job_id)
+        except (psycopg.Error, OperationalError, InterfaceError):
+            return True
+        return running_attempt(state) == heartbeat.attempt
+
+    def _claim_first(self, connection: Connection[DictRow], offered: Resources) -> Message | None:
+        rows = connection.execute(
+            "SELECT job_id, kind, compute_resource_id FROM app.work WHERE NOT is_running ORDER BY queued_at LIMIT %s",
+            (MOST_OFFERS,),
+        ).fetchall()
+        for row in rows:
+            kind = JobKind(row["kind"])
+            state = self._assay.find(state_type_of(kind), row["job_id"])
+            resource = (
+                self._assay.find(ComputeResource, row["compute_resource_id"]) if row["compute_resource_id"] else None
+            )
+            message = message_for(state, resource.resources if resource else SMALL)
+            if message is not None and message.needs.fits_in(offered) and self._claim(kind, message):
+                return message
+        return None
+
+    def _claim(self, kind: JobKind, message: Message) -> bool:
+        claim = JobClaimed(kind=kind, job_id=message.job_id, attempt=message.attempt, worker=self._worker)
+        try:
+            self._assay.dispatch(command_for(claim))
+        except (AttemptIsOver, NotFound, ChangedMeanwhile):
+            return False  # another worker was faster, or the job is gone
+        return True
+
+    def _listening(self) -> Connection[DictRow]:
+        if self._connection is None or self._connection.closed:
+            self._connection = psycopg.connect(self._dsn, autocommit=True, row_factory=dict_row, connect_timeout=2)
+            self._connection.execute(f"LISTEN {WORK_CHANNEL}")
+        return self._connection

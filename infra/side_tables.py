@@ -1,0 +1,45 @@
+"""What the database holds beside the log and the read models, and why it is in neither.
+
+`work` mirrors which jobs wait or run (made from the log by the dispatcher), `heartbeats` is momentary telemetry, `drafts`
+are unfinished forms. Losing all of them loses no decision.
+"""
+
+import psycopg
+
+SCHEMA = "app"
+_LOCK = 0x417373617941  # any number that no other program on the server uses
+_TABLES = """
+CREATE SCHEMA IF NOT EXISTS app;
+CREATE TABLE IF NOT EXISTS app.dispatcher (only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row), position bigint NOT NULL);
+CREATE TABLE IF NOT EXISTS app.work (
+    job_id uuid PRIMARY KEY,
+    kind text NOT NULL,
+    queued_at bigint NOT NULL,
+    attempt integer NOT NULL,
+    compute_resource_id uuid,
+    is_running boolean NOT NULL,
+    changed_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX IF NOT EXISTS work_in_line ON app.work (is_running, queued_at);
+CREATE TABLE IF NOT EXISTS app.heartbeats (
+    job_id uuid PRIMARY KEY,
+    attempt integer NOT NULL,
+    worker text NOT NULL,
+    beaten_at timestamptz NOT NULL,
+    content jsonb NOT NULL
+);
+CREATE TABLE IF NOT EXISTS app.drafts (
+    user_id uuid NOT NULL,
+    kind text NOT NULL,
+    content bytea NOT NULL,
+    saved_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (user_id, kind)
+);
+"""
+
+
+def create_side_tables(dsn: str) -> None:
+    """Make the tables where they are missing. Safe to run from several processes at once."""
+    with psycopg.connect(dsn) as connection:
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        connection.execute(_TABLES)
