@@ -3,6 +3,8 @@
 The library's `Application` stays the core (mapper, event store, recorder, tracking); only what differs is stated here.
 """
 
+import importlib
+import pkgutil
 import re
 from collections.abc import Sequence
 from contextlib import closing
@@ -24,6 +26,7 @@ from eventsourcing.persistence import (
 )
 from eventsourcing.utils import Environment, EnvType
 
+import domain
 from domain.facts import FACTS, Origin, Recorded, State, fold
 from infra.recorder import DSN, LogFactory, LogRecorder
 
@@ -38,7 +41,7 @@ _MIGRATION_LOCK = 0x4173736179  # any number that no other program on the server
 
 
 class UnknownTopic(MapperDeserialisationError):
-    """The log holds a fact that this process does not know: a newer release wrote it, or its module was not imported."""
+    """The log holds a fact that this release does not know: a newer one wrote it."""
 
 
 class FactMapper(Mapper[UUID]):
@@ -49,6 +52,8 @@ class FactMapper(Mapper[UUID]):
 
     def __init__(self) -> None:
         super().__init__(_NoTranscoder())
+        for module in pkgutil.iter_modules(domain.__path__):
+            importlib.import_module(f"domain.{module.name}")  # a fact is known once its module is
         self._encoder = msgspec.json.Encoder()
         self._decoders: dict[str, msgspec.json.Decoder[Any]] = {}
 
@@ -121,17 +126,17 @@ class EventLog(Application[UUID]):
         recordings = self.events.put(cast("Sequence[DomainEventProtocol[UUID]]", events), tracking=tracking)
         return recordings[-1].notification.id if recordings else self.position()
 
-    def load(self, state_type: type[S], id: UUID) -> S | None:  # noqa: A002 - the word of the library and the domain
+    def load(self, state_type: type[S], aggregate_id: UUID) -> S | None:
         """The present state of an aggregate, None where it has no facts. Only what happened since the last load is read."""
-        known = self._known(state_type, id)
-        state = fold(state_type, self._history(id, after_version=known.version if known else None), known)
+        known = self._known(state_type, aggregate_id)
+        state = fold(state_type, self._history(aggregate_id, after_version=known.version if known else None), known)
         if state is not None and state is not known:
-            self._states.put((state_type, id), state)
+            self._states.put((state_type, aggregate_id), state)
         return state
 
-    def history(self, id: UUID) -> list[Recorded]:  # noqa: A002 - as above
+    def history(self, aggregate_id: UUID) -> list[Recorded]:
         """Every fact of one aggregate, oldest first."""
-        return self._history(id)
+        return self._history(aggregate_id)
 
     def read(self, after: int, limit: int, upto: int | None = None) -> list[tuple[int, Recorded]]:
         """The next events behind a position with their positions, at most `limit` and not beyond `upto`."""
@@ -148,14 +153,14 @@ class EventLog(Application[UUID]):
         position: int | None = cast("LogRecorder", self.recorder).max_tracking_id(source)
         return position
 
-    def _known(self, state_type: type[S], id: UUID) -> S | None:  # noqa: A002 - as above
+    def _known(self, state_type: type[S], aggregate_id: UUID) -> S | None:
         try:
-            return cast("S", self._states.get((state_type, id)))
+            return cast("S", self._states.get((state_type, aggregate_id)))
         except KeyError:
             return None
 
-    def _history(self, id: UUID, after_version: int | None = None) -> list[Recorded]:  # noqa: A002 - as above
-        return cast("list[Recorded]", list(self.events.get(id, gt=after_version)))
+    def _history(self, aggregate_id: UUID, after_version: int | None = None) -> list[Recorded]:
+        return cast("list[Recorded]", list(self.events.get(aggregate_id, gt=after_version)))
 
     def construct_env(self, name: str, env: EnvType | None = None) -> Environment:
         """The settings of the library are ours alone: a stray variable of the process must not change where the log lies."""

@@ -1,0 +1,335 @@
+"""Read models: tables made from the log, and the questions asked of them.
+
+A read model is one file read downwards: its tables, `project`, its queries. Tables are never migrated; when a read model
+changes, they are made anew from the log.
+"""
+
+import hashlib
+import inspect
+import re
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import cache, partial
+from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
+from uuid import UUID
+
+import msgspec
+from psycopg import Connection
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import ConnectionPool
+
+from domain.artifacts import Artifact
+from domain.facts import Recorded
+
+T = TypeVar("T")
+Parameters: TypeAlias = Sequence[Any] | Mapping[str, Any]
+Pool: TypeAlias = ConnectionPool[Connection[DictRow]]
+Key: TypeAlias = tuple[Any, ...]
+Row: TypeAlias = dict[str, Any]
+
+SCHEMA = "read"
+"""The schema of all read tables. SQL of read models names tables without it, so that a rebuild can work beside it."""
+_CONSTRAINT = re.compile(r"\s+(?:NOT\s+NULL|NULL|DEFAULT|CHECK|GENERATED|COLLATE)\b", re.IGNORECASE)
+
+
+class Artifacts(Protocol):
+    """The files that facts name by checksum, for read models that show what is inside."""
+
+    def read(self, artifact: Artifact) -> bytes:
+        """The whole content."""
+
+
+class Table:
+    """A table of a read model, written as in SQL: `Table("models", key=("model_id uuid",), columns=("name text NOT NULL",))`.
+
+    Beside the key no column should be unique: rows of a batch are written together, in no order, and what must be unique is
+    so by the rules already.
+    """
+
+    def __init__(
+        self, name: str, *, key: Sequence[str], columns: Sequence[str] = (), indexes: Sequence[str] = ()
+    ) -> None:
+        """`key` and `columns` hold a name, a type and constraints each; `indexes` are whole CREATE INDEX statements."""
+        self.name = name
+        self.types = dict(map(_name_and_type, (*key, *columns)))
+        self.key = tuple(_name_and_type(column)[0] for column in key)
+        self.columns = tuple(name for name in self.types if name not in self.key)
+        primary_key = f"PRIMARY KEY ({', '.join(self.key)})"
+        self.definition = (f"CREATE TABLE {name} ({', '.join((*key, *columns, primary_key))})", *indexes)
+
+    def __repr__(self) -> str:
+        return f"Table({self.name!r})"
+
+
+class Rows:
+    """What a batch of facts does to the tables of one read model, kept in memory and written at once.
+
+    Each row is written once however many facts touched it, and each table takes a few statements however many rows. Values
+    may be anything that msgspec can write; jsonb columns take structs. NaN becomes NULL.
+    """
+
+    def __init__(self, connection: Connection[DictRow]) -> None:
+        self._connection = connection
+        self._pending: defaultdict[Table, _Pending] = defaultdict(_Pending)
+        self._encode = msgspec.json.Encoder().encode
+
+    def insert(self, table: Table, *key: Any, **values: Any) -> None:
+        """Put a row; one with the same key is replaced. Columns without a value take the default of the table."""
+        _check_columns(table, key, values)
+        pending = self._pending[table]
+        pending.changed.pop(key, None)
+        pending.put[key] = dict(zip(table.key, key, strict=True)) | values
+
+    def insert_many(self, table: Table, rows: Iterable[Sequence[Any]]) -> None:
+        """Put many rows; each holds the key and then every column, in the order of the table."""
+        pending = self._pending[table]
+        names, key_length = tuple(table.types), len(table.key)
+        for row in rows:
+            key = tuple(row[:key_length])
+            pending.changed.pop(key, None)
+            pending.put[key] = dict(zip(names, row, strict=True))
+
+    def update(self, table: Table, *key: Any, **values: Any) -> None:
+        """Change some columns of a row; nothing happens where there is no such row."""
+        _check_columns(table, key, values)
+        if not values:
+            raise TypeError(f"an update of {table} names no column")
+        pending = self._pending[table]
+        if (row := pending.put.get(key)) is not None:
+            row.update(values)
+        elif (changes := pending.changed.get(key)) is not None:
+            changes.update(values)
+        else:
+            pending.changed[key] = dict(zip(table.key, key, strict=True)) | values
+
+    def delete(self, table: Table, *key: Any) -> None:
+        """Remove a row, or with only the first parts of the key every row that begins with them."""
+        if not 0 < len(key) <= len(table.key):
+            raise TypeError(f"{table} has the key {table.key}, not {key}")
+        pending = self._pending[table]
+        for rows in (pending.put, pending.changed):
+            if len(key) == len(table.key):
+                rows.pop(key, None)
+            else:
+                for begun in [other for other in rows if other[: len(key)] == key]:
+                    del rows[begun]
+        pending.deleted[len(key)].add(key)
+
+    def row(self, table: Table, *key: Any) -> Row | None:
+        """A row as it is after everything before; None where there is none. Structs come as the dicts that jsonb gives back."""
+        _check_columns(table, key, {})
+        pending = self._pending[table]
+        row = pending.put.get(key)
+        if row is not None and len(row) < len(table.types):
+            self.flush()  # only the table knows the defaults of the columns that were left out
+            return self.row(table, *key)
+        if row is None:
+            if any(key[:length] in keys for length, keys in pending.deleted.items()):
+                return None
+            if key not in pending.stored:
+                where = " AND ".join(f"{name} = %s" for name in table.key)
+                statement = f"SELECT * FROM {table.name} WHERE {where}"  # noqa: S608 - names come from our tables
+                pending.stored[key] = self._connection.execute(statement, key, prepare=True).fetchone()
+            if (stored := pending.stored[key]) is None:
+                return None
+            row = stored | pending.changed.get(key, {})
+        return {name: msgspec.to_builtins(value, builtin_types=(UUID, datetime)) for name, value in row.items()}
+
+    def execute(self, sql: str, parameters: Parameters = ()) -> list[Row]:
+        """Run a statement that the methods above cannot say; it sees everything before. Returns its rows, if it has any."""
+        self.flush()
+        cursor = self._connection.execute(sql, parameters)
+        return cursor.fetchall() if cursor.description else []
+
+    def flush(self) -> None:
+        """Write everything: deletions, then whole rows, then changes. No key is in two of them in an order that matters."""
+        for table, pending in self._pending.items():
+            for key_length, keys in pending.deleted.items():
+                names = table.key[:key_length]
+                self._send(_delete_statement(table, names), [dict(zip(names, key, strict=True)) for key in keys])
+            for names, rows in _by_columns(pending.put.values()).items():
+                self._send(_put_statement(table, names), rows)
+            for names, rows in _by_columns(pending.changed.values()).items():
+                self._send(_update_statement(table, names), rows)
+        self._pending.clear()
+
+    def clear(self) -> None:
+        """Forget everything that was not written."""
+        self._pending.clear()
+
+    def _send(self, statement: str, rows: Sequence[Row]) -> None:
+        self._connection.execute(statement, (self._encode(rows).decode(),), prepare=True)
+
+
+class ReadModel:
+    """Tables, how facts change them, and the questions asked of them. One file, read downwards."""
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+    """Raised when something outside the file changes what `project` writes; a change of the file itself is noticed."""
+    tables: ClassVar[tuple[Table, ...]] = ()
+    """The tables among the class attributes, collected by themselves."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.tables = tuple(table for table in vars(cls).values() if isinstance(table, Table))
+
+    def __init__(self, pool: Pool | None = None, artifacts: Artifacts | None = None) -> None:
+        """`pool` is for the queries; `artifacts` is for a `project` that must look inside the files that facts name."""
+        self._pool = pool
+        self._artifacts = artifacts
+
+    def project(self, rows: Rows, recorded: Recorded) -> None:
+        """Write what one fact changes, through `rows` only. The same facts must always give the same rows."""
+        raise NotImplementedError
+
+    @classmethod
+    def definition(cls) -> str:
+        """A mark of the file and its version; when it changes, the tables are made anew from the log."""
+        source = inspect.getsource(sys.modules[cls.__module__])
+        return hashlib.sha256(f"{cls.__qualname__} {cls.version}\n{source}".encode()).hexdigest()
+
+    @property
+    def pool(self) -> Pool:
+        """Connections for queries."""
+        if self._pool is None:
+            raise ValueError(f"the read model {self.name} was made without a pool and cannot be asked")
+        return self._pool
+
+    @property
+    def artifacts(self) -> Artifacts:
+        """The files that facts name."""
+        if self._artifacts is None:
+            raise ValueError(f"the read model {self.name} needs the artifacts")
+        return self._artifacts
+
+    def all(self, sql: str, parameters: Parameters, shape: type[T]) -> list[T]:
+        """Every row as `shape`: a struct takes columns by name, a plain type the only column."""
+        with self.pool.connection() as connection:
+            return _shaped(connection.execute(sql, parameters).fetchall(), shape)
+
+    def one(self, sql: str, parameters: Parameters, shape: type[T]) -> T | None:
+        """The first row as `shape`, None where there is none."""
+        return next(iter(self.all(sql, parameters, shape)), None)
+
+    def page(self, sql: str, parameters: Mapping[str, Any], shape: type[T], *, number: int, size: int) -> "Page[T]":
+        """A page of a list that `sql` gives in its order; beyond the end, the last page. Parameters are named."""
+        with self.pool.connection() as connection, connection.transaction():
+            counted = connection.execute(f"SELECT count(*) FROM ({sql}) AS found", parameters)  # noqa: S608 - our own
+            total = _shaped(counted.fetchall(), int)[0]
+            number = max(1, min(number, -(-total // size)))
+            window = {"page_size": size, "page_offset": (number - 1) * size}
+            rows = connection.execute(
+                f"{sql} LIMIT %(page_size)s OFFSET %(page_offset)s", {**parameters, **window}
+            ).fetchall()
+        return Page(items=tuple(_shaped(rows, shape)), total=total, number=number, size=size)
+
+
+class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
+    """A part of a list. `number` counts from 1; `total` is the length of the whole list, `size` of a full page."""
+
+    items: tuple[T, ...]
+    total: int
+    number: int
+    size: int
+
+    @property
+    def page_count(self) -> int:
+        """How many pages there are, at least one."""
+        return max(1, -(-self.total // self.size))
+
+
+def open_pool(dsn: str, *, schema: str = SCHEMA, size: int = 4) -> Pool:
+    """Connections for queries: times in UTC, tables of `schema` without naming it. A connection that a restart of the
+    database broke is replaced before it is used.
+    """
+    return ConnectionPool(
+        dsn,
+        connection_class=Connection[DictRow],
+        kwargs={"row_factory": dict_row, "autocommit": True, "connect_timeout": 2},
+        min_size=1,
+        max_size=size,
+        timeout=5,
+        configure=partial(use_schema, schema=schema),
+        check=ConnectionPool.check_connection,
+        open=True,
+    )
+
+
+def use_schema(connection: Connection[Any], schema: str) -> None:
+    """Let statements on `connection` name the tables of `schema` alone, and give times in UTC."""
+    connection.execute("SELECT set_config('search_path', %s, false), set_config('timezone', 'UTC', false)", (schema,))
+
+
+class _Pending:
+    """What is not written yet of a table. `put` holds whole rows, `changed` single columns; a key is in one of them at most.
+
+    `deleted` holds keys and beginnings of keys by their length. `stored` keeps rows as they were read.
+    """
+
+    __slots__ = ("changed", "deleted", "put", "stored")
+
+    def __init__(self) -> None:
+        self.put: dict[Key, Row] = {}
+        self.changed: dict[Key, Row] = {}
+        self.deleted: defaultdict[int, set[Key]] = defaultdict(set)
+        self.stored: dict[Key, Row | None] = {}
+
+
+def _check_columns(table: Table, key: Key, values: Mapping[str, Any]) -> None:
+    if len(key) != len(table.key):
+        raise TypeError(f"{table} has the key {table.key}, not {key}")
+    for name in values:
+        if name not in table.types or name in table.key:
+            raise TypeError(f"{table} has no column {name!r} to write")
+
+
+def _name_and_type(column: str) -> tuple[str, str]:
+    name, rest = column.split(maxsplit=1)
+    return name, _CONSTRAINT.split(rest, maxsplit=1)[0].strip()
+
+
+def _by_columns(rows: Iterable[Row]) -> dict[tuple[str, ...], list[Row]]:
+    """The rows by which columns they hold; each such group is one statement."""
+    groups: defaultdict[frozenset[str], list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[frozenset(row)].append(row)
+    return {tuple(sorted(names)): group for names, group in groups.items()}
+
+
+# The statements below are made of names and types of our own tables only; every value travels as the one JSON parameter.
+# PostgreSQL turns it into typed columns, arrays and jsonb included, faster than from one array for each column.
+
+
+def _recordset(table: Table, names: Iterable[str]) -> str:
+    return f"json_to_recordset(%s::json) AS given ({', '.join(f'{name} {table.types[name]}' for name in names)})"
+
+
+@cache
+def _delete_statement(table: Table, names: tuple[str, ...]) -> str:
+    where = " AND ".join(f"{table.name}.{name} = given.{name}" for name in names)
+    return f"DELETE FROM {table.name} USING {_recordset(table, names)} WHERE {where}"  # noqa: S608
+
+
+@cache
+def _put_statement(table: Table, names: tuple[str, ...]) -> str:
+    changes = ", ".join(f"{name} = {f'excluded.{name}' if name in names else 'DEFAULT'}" for name in table.columns)
+    return (
+        f"INSERT INTO {table.name} ({', '.join(names)}) SELECT {', '.join(names)} FROM {_recordset(table, names)}"  # noqa: S608
+        f" ON CONFLICT ({', '.join(table.key)}) DO {f'UPDATE SET {changes}' if changes else 'NOTHING'}"
+    )
+
+
+@cache
+def _update_statement(table: Table, names: tuple[str, ...]) -> str:
+    changes = ", ".join(f"{name} = given.{name}" for name in names if name not in table.key)
+    where = " AND ".join(f"{table.name}.{name} = given.{name}" for name in table.key)
+    return f"UPDATE {table.name} SET {changes} FROM {_recordset(table, names)} WHERE {where}"  # noqa: S608
+
+
+def _shaped(rows: list[DictRow], shape: type[T]) -> list[T]:
+    if hasattr(shape, "__struct_fields__"):
+        return msgspec.convert(rows, list[shape])  # type: ignore[valid-type]
+    return msgspec.convert([next(iter(row.values())) for row in rows], list[shape])  # type: ignore[valid-type]
