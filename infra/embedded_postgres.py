@@ -118,12 +118,15 @@ def stop_postgres(settings: Settings) -> None:
         cluster = _cluster(settings, SERVER_ACCOUNTS)
         for manner in (signal.SIGINT, signal.SIGQUIT):  # fast; immediate, which the next start recovers from
             if (pid := _postmaster(cluster.data)) is None:
-                return
+                break
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, manner)
             if _becomes_true(lambda: _postmaster(cluster.data) is None):
-                return
-        raise PostgresFailed(f"PostgreSQL in {cluster.data} does not stop. {_last_words(cluster.log)}")
+                break
+        else:
+            raise PostgresFailed(f"PostgreSQL in {cluster.data} does not stop. {_last_words(cluster.log)}")
+        if cluster.run.parent != cluster.home:
+            shutil.rmtree(cluster.run, ignore_errors=True)
 
 
 def postgres_runs(settings: Settings) -> bool:
