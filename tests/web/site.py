@@ -1,0 +1,135 @@
+"""The web application over fakes. `site` is signed in; `stranger` is not; `services` and its `read` can be filled by a test.
+
+def test_...(site: Site) -> None:
+    site.read.industries = FakeIndustries(...)          # any object with the queries the page asks
+    answer = site.get("/industries")                    # a page
+    answer = site.post("/industries/new", name="显示面板")   # a form, with its token
+    assert site.assay.commands == [CreateIndustry(...)]
+    site.assay.refuse_with(NameTaken(name="显示面板"))     # the next command is refused
+"""
+
+import re
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
+
+import httpx
+import msgspec
+from litestar.testing import TestClient
+
+from domain.permissions import Role
+from domain.refusals import Refusal, Refusals
+from web.services import Services
+
+
+class FakeAccount(msgspec.Struct, frozen=True):
+    user_id: UUID
+    username: str
+    role: Role = Role.SUPER_ADMINISTRATOR
+    email: str = ""
+    remark: str = ""
+    session_epoch: int = 1
+    created_at: datetime = datetime(2026, 3, 1, 0, 30, tzinfo=UTC)
+    password_hash: str = "hash of Secret1"
+
+
+class FakeUsers:
+    """The read model of users."""
+
+    def __init__(self, *accounts: FakeAccount) -> None:
+        self.accounts = {account.user_id: account for account in accounts}
+
+    def account(self, user_id: UUID) -> FakeAccount | None:
+        return self.accounts.get(user_id)
+
+    def credentials(self, username: str) -> FakeAccount | None:
+        return next((one for one in self.accounts.values() if one.username.casefold() == username.casefold()), None)
+
+    def all(self) -> tuple[FakeAccount, ...]:
+        return tuple(self.accounts.values())
+
+
+class FakePasswords:
+    def __init__(self) -> None:
+        self.verified: list[str] = []
+
+    def hash(self, password: str) -> str:
+        return f"hash of {password}"
+
+    def verify(self, password_hash: str, password: str) -> bool:
+        self.verified.append(password_hash)
+        return password_hash == f"hash of {password}"
+
+
+class FakeAssay:
+    """Notes every command; refuses the next one when told to."""
+
+    def __init__(self) -> None:
+        self.commands: list[Any] = []
+        self.refusal: Refusal | Refusals | None = None
+
+    def refuse_with(self, refusal: Refusal | Refusals) -> None:
+        self.refusal = refusal
+
+    def dispatch(self, command: Any) -> int:
+        if self.refusal is not None:
+            refusal, self.refusal = self.refusal, None
+            raise refusal
+        self.commands.append(command)
+        return len(self.commands)
+
+
+class FakeChanges:
+    def __init__(self, *positions: int) -> None:
+        self.positions = list(positions)
+
+    async def next_change(self, after: int, timeout: float) -> int:  # noqa: ASYNC109 - the contract's name
+        return self.positions.pop(0) if self.positions else after
+
+
+class FakeOverview:
+    def key_figures(self, user_id: UUID) -> Any:
+        return SimpleNamespace(
+            model_count=2, lowest_accuracy=0.975, training_job_count=5, evaluation_job_count=1, failed_job_count=0
+        )
+
+    def setup(self) -> Any:
+        return SimpleNamespace(has_industry=True, has_environment=True, has_task_type=True, has_compute_resource=True)
+
+
+class Site:
+    """A browser with one user."""
+
+    def __init__(self, services: Services, client: TestClient[Any], account: FakeAccount | None = None) -> None:
+        self.services, self.client, self.account = services, client, account
+
+    @property
+    def read(self) -> Any:
+        return self.services.read
+
+    @property
+    def assay(self) -> Any:
+        return self.services.assay
+
+    def get(self, address: str, **headers: str) -> httpx.Response:
+        return self.client.get(address, headers={"Accept": "text/html", **headers})
+
+    def post(self, address: str, **fields: Any) -> httpx.Response:
+        """Send a form as the browser would: with the token of this session. Lists are repeated fields."""
+        return self.client.post(address, data={"csrf_token": self.token, **fields}, headers={"Accept": "text/html"})
+
+    @property
+    def token(self) -> str:
+        found = re.search(
+            r'<meta name="csrf-token" content="([^"]+)"', self.get("/account" if self.account else "/sign-in").text
+        )
+        assert found, "the page shows no form token"
+        return found[1]
+
+    def sign_in(self, username: str = "quality_lead", password: str = "Secret1") -> httpx.Response:
+        return self.post("/sign-in", username=username, password=password)
+
+
+QUALITY_LEAD = FakeAccount(UUID(int=1), "quality_lead", email="lead@fab.example")
+MODEL_TRAINER = FakeAccount(UUID(int=2), "trainer_wang", Role.MODEL_TRAINER)

@@ -1,0 +1,152 @@
+"""The web application: pages that ask (queries of `projections`) and pages that do (commands), nothing else.
+
+How a slice writes its pages; `web/users.py` and `web/templates/users/` are the model:
+
+* One `Controller` in `web/<slice>.py`, listed in `PAGES` below; its templates in `web/templates/<slice>/`. Its menu entry is in
+  `web/navigation.py` and appears by itself once the address exists.
+* Handlers are plain functions with `sync_to_thread=True`. They name what they need: `read` (the read models), `desk` (`ask`, `say`,
+  `show`, `go`), `form`, `actor` (the signed-in user's id), `user` (the account), `live`, `services`.
+* Every page is a frozen `Page` struct that names its `TEMPLATE`; the template sees it as `page`, and `site` around it.
+* A form posts to the address that shows it. `with desk.refusals_on(ThePage(form=form)): desk.ask(Command(...))`, then
+  `desk.say(N_("…"))` and `desk.go("/address")`. A refusal inside shows the page again with 422 and each sentence beside its field
+  (`refusal.at` = the field's name). `NotPermitted` is a 403 page, `NotFound` a 404 page, anything else 500 and a request id.
+* Values of a form: `form.text`, `.secret`, `.lines`, `.all`, `.checked`, `.whole`, `.number`, `.choice(name, Enum)`, `.id`, `.ids`.
+* Every unsafe request carries the form token: `{{ forms.token(site) }}` in forms, the header `X-CSRF-Token` from scripts (the
+  token is in `<meta name="csrf-token">`). Uploads are PUT with the raw body and the header, read from `request.stream()`.
+* No inline script or style anywhere (the content security policy forbids it).
+"""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from litestar import Litestar, MediaType, Request, Response, get
+from litestar.di import Provide
+from litestar.params import FromPath
+from litestar.types import ControllerRouterHandler, Message, Scope
+
+from domain.refusals import NotFound
+from web.errors import Errors
+from web.forms import Form, read_form
+from web.live import Live
+from web.overview import Overview
+from web.pages import Desk, Renderer, StaticFiles
+from web.services import Account, Services
+from web.sessions import Cookies, Gate, Signer, Visits, request_id_of
+from web.sign_in import AccountController, Doorkeeper, SignIn
+from web.users import Users
+
+PAGES: tuple[ControllerRouterHandler, ...] = (
+    Overview,
+    SignIn,
+    AccountController,
+    Users,
+)
+
+LARGEST_FORM_BYTES = 4 << 20
+SECURITY_HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "object-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
+}
+
+
+def create_app(services: Services, pages: tuple[ControllerRouterHandler, ...] = PAGES) -> Litestar:
+    """The application over its services."""
+    static = StaticFiles()
+    addresses: set[str] = set()
+    renderer = Renderer(static, addresses.__contains__)
+    cookies = Cookies(secure=services.settings.secure_cookies)
+    visits = Visits(services.sessions, services.read.users.account, Signer(services.settings.secret), cookies)
+    doorkeeper = Doorkeeper(services)
+
+    @get("/static/{name:str}", sync_to_thread=False, is_public=True, is_static=True)
+    def static_file(name: FromPath[str]) -> Response[bytes]:
+        """Only what was there at the start; addresses contain a hash, so they may be kept for ever."""
+        if name not in static.files:
+            raise NotFound
+        content, kind = static.files[name]
+        return Response(content, media_type=kind, headers={"Cache-Control": "public, max-age=31536000, immutable"})
+
+    @get("/healthz", sync_to_thread=False, is_public=True, is_static=True, media_type=MediaType.TEXT)
+    def healthz() -> str:
+        """The process answers."""
+        return "ok"
+
+    @get("/readyz", sync_to_thread=True, is_public=True, is_static=True)
+    def readyz() -> Response[str]:
+        """Database and read models are there."""
+        is_ready = services.is_ready()
+        return Response(
+            "ready" if is_ready else "not ready", status_code=200 if is_ready else 503, media_type=MediaType.TEXT
+        )
+
+    app = Litestar(
+        [*pages, static_file, healthz, readyz],
+        middleware=[Gate(visits)],
+        dependencies=_dependencies(services, renderer, visits, doorkeeper),
+        exception_handlers=Errors(renderer, visits).handlers,
+        before_send=[_finish_headers(secure=services.settings.secure_cookies)],
+        request_max_body_size=LARGEST_FORM_BYTES,
+        openapi_config=None,
+        logging_config=None,
+        debug=False,
+    )
+    addresses.update(route.path for route in app.routes)
+    return app
+
+
+def _dependencies(services: Services, renderer: Renderer, visits: Visits, doorkeeper: Doorkeeper) -> dict[str, Provide]:
+    def desk(request: Request[Any, Any, Any]) -> Desk:
+        return Desk(services, renderer, visits, request.scope["state"]["visit"])
+
+    def user(request: Request[Any, Any, Any]) -> Account:
+        account: Account = request.scope["state"]["visit"].account
+        return account
+
+    def actor(request: Request[Any, Any, Any]) -> UUID:
+        return user(request).user_id
+
+    def live(request: Request[Any, Any, Any]) -> Live:
+        return Live(services, visits, desk(request))
+
+    async def form(request: Request[Any, Any, Any]) -> Form:
+        return await read_form(request)
+
+    def given(thing: object) -> Provide:
+        return Provide(lambda: thing, sync_to_thread=False)
+
+    return {
+        "desk": Provide(desk, sync_to_thread=False),
+        "user": Provide(user, sync_to_thread=False),
+        "actor": Provide(actor, sync_to_thread=False),
+        "live": Provide(live, sync_to_thread=False),
+        "form": Provide(form),
+        "read": given(services.read),
+        "services": given(services),
+        "visits": given(visits),
+        "doorkeeper": given(doorkeeper),
+    }
+
+
+def _finish_headers(*, secure: bool) -> Callable[[Message, Scope], Any]:
+    """Every answer, errors included, carries the security headers and its request id."""
+    headers = SECURITY_HEADERS | ({"Strict-Transport-Security": "max-age=31536000"} if secure else {})
+    encoded = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+
+    async def finish(message: Message, scope: Scope) -> None:
+        if message["type"] == "http.response.start":
+            present = {name.lower() for name, _ in message["headers"]}
+            request_id = request_id_of(Request(scope)).encode()
+            message["headers"] = [
+                *message["headers"],
+                *((name, value) for name, value in encoded if name not in present),
+                (b"x-request-id", request_id),
+            ]
+
+    return finish

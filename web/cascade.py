@@ -1,0 +1,80 @@
+"""Cascading choices along the levels of the production environment; without scripts they are plain selects grouped by parent."""
+
+from collections.abc import Iterable, Sequence
+from uuid import UUID
+
+import msgspec
+
+from web.forms import Form
+
+
+class Node(msgspec.Struct, frozen=True):
+    """One environment node; `level` counts from 1, `parent_id` is None at the first."""
+
+    node_id: UUID
+    parent_id: UUID | None
+    level: int
+    name: str
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """One option: `path` is where it lies (“工厂A / 一厂”), `parent_id` is empty at the first level."""
+
+    node_id: str
+    parent_id: str
+    name: str
+    path: str
+    is_chosen: bool
+
+
+class Level(msgspec.Struct, frozen=True):
+    """One level with its options; `field` is the name of its form field, `level_1` and so on."""
+
+    name: str
+    field: str
+    is_multiple: bool
+    choices: tuple[Choice, ...]
+
+
+class Cascade(msgspec.Struct, frozen=True):
+    """The levels from the top down."""
+
+    levels: tuple[Level, ...]
+
+
+def cascade(level_names: Sequence[str], nodes: Iterable[Node], form: Form, *, several_at_last: bool) -> Cascade:
+    """The choices of a form: one at each level, several at the last where a binding is made (D-2), one where a list is filtered."""
+    known = {node.node_id: node for node in nodes}
+    levels = []
+    for number, name in enumerate(level_names, 1):
+        chosen = set(form.all(f"level_{number}"))
+        choices = tuple(
+            Choice(
+                str(node.node_id), str(node.parent_id or ""), node.name, _path(node, known), str(node.node_id) in chosen
+            )
+            for node in known.values()
+            if node.level == number
+        )
+        levels.append(Level(name, f"level_{number}", several_at_last and number == len(level_names), choices))
+    return Cascade(tuple(levels))
+
+
+def deepest_chosen(form: Form, level_count: int) -> tuple[UUID, ...]:
+    """The nodes chosen at the deepest level at which anything is chosen; empty where nothing is.
+
+    Raises:
+        ChoiceExpected: something that is no id was sent.
+    """
+    for number in range(level_count, 0, -1):
+        if chosen := form.ids(f"level_{number}"):
+            return chosen
+    return ()
+
+
+def _path(node: Node, known: dict[UUID, Node]) -> str:
+    names: list[str] = []
+    parent = known.get(node.parent_id) if node.parent_id else None
+    while parent is not None:
+        names.insert(0, parent.name)
+        parent = known.get(parent.parent_id) if parent.parent_id else None
+    return " / ".join(names)

@@ -1,0 +1,145 @@
+"""What a person (or a program) is told when a page cannot be shown. No traces, no internals, always the request id."""
+
+import logging
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import msgspec
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+from litestar.types import ExceptionHandlersMap
+
+from domain.refusals import NotFound, NotPermitted, Refusal, Refusals
+from domain.sentences import N_, Sentence
+from web.i18n import translate
+from web.pages import Page, Refused, Renderer
+from web.sessions import SAFE_METHODS, SignInNeeded, Visit, Visits
+
+_log = logging.getLogger(__name__)
+
+TITLES = {
+    400: N_("This request cannot be understood"),
+    401: N_("Sign in first"),
+    403: N_("Not permitted"),
+    404: N_("Not found"),
+    405: N_("Not found"),
+    413: N_("Too large"),
+    422: N_("This was not done"),
+    429: N_("Too many attempts"),
+    500: N_("Something went wrong"),
+}
+SENTENCES = {
+    400: N_("Go back, check what you entered and try again."),
+    401: N_("Sign in, then repeat your action."),
+    404: N_("This does not exist, or it has been deleted."),
+    405: N_("This does not exist, or it has been deleted."),
+    413: N_("What you sent is larger than this page accepts."),
+    500: N_(
+        "It is our mistake and has been logged. Try again; if it happens again, tell your administrator the request number."
+    ),
+}
+
+
+class ErrorPage(Page, frozen=True):
+    """A title, sentences, and the way out."""
+
+    TEMPLATE = "errors/error.html"
+    status: int
+    title: str
+    sentences: tuple[Sentence, ...]
+    way_back: str
+
+
+class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The same for programs: `refusals` are (field, sentence)."""
+
+    status: int
+    title: str
+    request_id: str
+    refusals: tuple[tuple[str, str], ...] = ()
+
+
+class Errors:
+    """The exception handlers of the application."""
+
+    def __init__(self, renderer: Renderer, visits: Visits) -> None:
+        self._renderer, self._visits = renderer, visits
+
+    @property
+    def handlers(self) -> ExceptionHandlersMap:
+        """By exception."""
+        return {
+            Refused: lambda _request, refused: refused.answer,
+            SignInNeeded: self.sign_in_needed,
+            Refusal: self.refusal,
+            Refusals: self.refusal,
+            HTTPException: self.http,
+            Exception: self.unexpected,
+        }
+
+    def sign_in_needed(self, request: Request[Any, Any, Any], _error: SignInNeeded) -> Response[Any]:
+        """To the sign-in page, and from there back to where one wanted to go."""
+        if wants_json(request):
+            return self._answer(request, 401)
+        came_from = request.headers.get("Referer", "") if request.method not in SAFE_METHODS else str(request.url)
+        wanted = urlsplit(came_from)
+        return_to = f"{wanted.path}?{wanted.query}" if wanted.query else wanted.path
+        address = "/sign-in" if return_to in {"", "/"} else f"/sign-in?next={quote(return_to)}"
+        return Response(None, status_code=303, headers={"Location": address, "Cache-Control": "no-store"})
+
+    def refusal(self, request: Request[Any, Any, Any], error: Refusal | Refusals) -> Response[Any]:
+        """A rule said no outside of a form."""
+        status = 403 if isinstance(error, NotPermitted) else 404 if isinstance(error, NotFound) else 422
+        several = error.refusals if isinstance(error, Refusals) else [error]
+        return self._answer(request, status, tuple((one.at, one.sentence) for one in several))
+
+    def http(self, request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
+        """What Litestar itself refuses: unknown addresses, broken values, too large bodies."""
+        if error.status_code >= 500:
+            return self.unexpected(request, error)
+        return self._answer(request, error.status_code)
+
+    def unexpected(self, request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+        """Our own mistake: logged with its trace, told without it."""
+        visit = self._visit(request)
+        _log.error("request_failed", exc_info=error, extra={"request_id": visit.request_id, "path": visit.path})
+        return self._answer(request, 500)
+
+    def _answer(
+        self, request: Request[Any, Any, Any], status: int, told: tuple[tuple[str, Sentence], ...] = ()
+    ) -> Response[Any]:
+        visit = self._visit(request)
+        known = status if status in TITLES else 400
+        told = told or (("", Sentence(SENTENCES.get(known, SENTENCES[400]))),)
+        if wants_json(request):
+            refusals = tuple((field, translate(sentence, visit.language)) for field, sentence in told)
+            problem = Problem(status, translate(TITLES[known], visit.language), visit.request_id, refusals)
+            return Response(
+                problem, status_code=status, media_type="application/json", headers={"Cache-Control": "no-store"}
+            )
+        sentences = tuple(sentence for _, sentence in told)
+        page = ErrorPage(status=status, title=TITLES[known], sentences=sentences, way_back=_way_back(request))
+        text = self._renderer.render(page.TEMPLATE, page, visit)
+        return Response(
+            text, status_code=status, media_type="text/html; charset=utf-8", headers={"Cache-Control": "no-store"}
+        )
+
+    def _visit(self, request: Request[Any, Any, Any]) -> Visit:
+        visit = request.scope["state"].get("visit")
+        return visit if isinstance(visit, Visit) else self._visits.stranger(request)
+
+
+def wants_json(request: Request[Any, Any, Any]) -> bool:
+    """Programs ask for JSON or for a stream of events; browsers ask for pages."""
+    accepted = request.headers.get("Accept", "")
+    return request.url.path.startswith("/api/") or (
+        "text/html" not in accepted and ("json" in accepted or "event-stream" in accepted)
+    )
+
+
+def _way_back(request: Request[Any, Any, Any]) -> str:
+    """The page one came from, when it is one of ours."""
+    came_from = urlsplit(request.headers.get("Referer", ""))
+    if came_from.netloc != request.headers.get("Host", "") or came_from.path == request.url.path:
+        return "/"
+    return f"{came_from.path}?{came_from.query}" if came_from.query else came_from.path

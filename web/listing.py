@@ -1,0 +1,83 @@
+"""Lists whose order, page and filters stand in the address, so that they can be kept, sent and come back to."""
+
+from urllib.parse import urlencode
+
+import msgspec
+
+from web.forms import Form
+
+ROWS_ON_A_PAGE = 20
+
+
+class Listing(msgspec.Struct, frozen=True):
+    """What the address says of a list, and how long the list is. `sort` is a column, with `-` before it for descending."""
+
+    path: str
+    fields: tuple[tuple[str, str], ...]
+    sort: str
+    page: int
+    total: int = 0
+
+    @property
+    def offset(self) -> int:
+        """Rows before this page."""
+        return (self.page - 1) * ROWS_ON_A_PAGE
+
+    @property
+    def page_count(self) -> int:
+        """At least one."""
+        return max(1, -(-self.total // ROWS_ON_A_PAGE))
+
+    @property
+    def first(self) -> int:
+        """The number of the first row shown, from 1."""
+        return min(self.offset + 1, self.total)
+
+    @property
+    def last(self) -> int:
+        """The number of the last row shown."""
+        return min(self.offset + ROWS_ON_A_PAGE, self.total)
+
+    @property
+    def near_pages(self) -> tuple[int, ...]:
+        """First, last and the neighbours; 0 stands for a gap."""
+        wanted = sorted({1, self.page_count, *range(max(1, self.page - 2), min(self.page_count, self.page + 2) + 1)})
+        gaps = [
+            (0, number) if number - before > 1 else (number,)
+            for before, number in zip([0, *wanted], wanted, strict=False)
+        ]
+        return tuple(number for group in gaps for number in group)
+
+    def direction_of(self, key: str) -> str:
+        """For `aria-sort`."""
+        return {key: "ascending", f"-{key}": "descending"}.get(self.sort, "none")
+
+    def sort_address(self, key: str) -> str:
+        """The list in the order of a column; once more turns it round."""
+        return self._address(sort=f"-{key}" if self.sort == key else key, page="")
+
+    def page_address(self, page: int) -> str:
+        """Another page of the same list."""
+        return self._address(page=str(page) if page > 1 else "")
+
+    def of(self, total: int) -> "Listing":
+        """The same, knowing how many rows there are; a page behind the end becomes the last one."""
+        known = msgspec.structs.replace(self, total=total)
+        return msgspec.structs.replace(known, page=min(self.page, known.page_count))
+
+    def _address(self, **changes: str) -> str:
+        kept = [(name, value) for name, value in self.fields if name not in changes and value]
+        fields = kept + [(name, value) for name, value in changes.items() if value]
+        return f"{self.path}?{urlencode(fields)}" if fields else self.path
+
+
+def read_listing(path: str, form: Form, *, columns: tuple[str, ...], default: str) -> Listing:
+    """What a list's address asks for; unknown columns and pages fall back to the first page in the default order."""
+    sort = form.text("sort")
+    page = form.text("page")
+    return Listing(
+        path,
+        form.fields,
+        sort if sort.removeprefix("-") in columns else default,
+        int(page) if page.isascii() and page.isdigit() and 0 < int(page) < 1_000_000 else 1,
+    )

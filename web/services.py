@@ -1,0 +1,90 @@
+"""What the pages are given. `infra.bootstrap` builds the real one; tests build one of ten-line fakes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+from uuid import UUID
+
+from web.sessions import SessionStore
+
+ReadModels: TypeAlias = Any
+"""One attribute a slice: `read.users`, `read.industries`, … Each query is a plain method returning frozen structs."""
+
+
+class Dispatch(Protocol):
+    """The write side, as the pages see it."""
+
+    def dispatch(self, command: Any) -> int:
+        """Authorise, decide and save; the log position afterwards.
+
+        Raises:
+            Refusal, Refusals: a rule says no. NotPermitted, NotFound among them.
+        """
+
+
+class Changes(Protocol):
+    """How far the read models have come, to be waited on without a thread."""
+
+    async def next_change(self, after: int, timeout: float) -> int:
+        """The position once it is beyond `after`, or `after` again when `timeout` seconds have passed."""
+
+
+class Passwords(Protocol):
+    """Argon2id."""
+
+    def hash(self, password: str) -> str:
+        """A PHC string."""
+
+    def verify(self, password_hash: str, password: str) -> bool:
+        """Whether the password is the one that was hashed."""
+
+
+@dataclass(frozen=True)
+class WebSettings:
+    """`secret` signs cookies and form tokens; every web process of one installation has the same one."""
+
+    secret: str
+    base_address: str = "http://127.0.0.1:8000"
+    secure_cookies: bool = False
+    worker_silence_seconds: float = 60.0
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything a page may reach.
+
+    `wait` returns when the read models have reached a position and raises TimeoutError after five seconds. `artifacts` gives the path
+    of a stored file, `images` the files of data paths, `drafts` keeps the wizards' unfinished forms, `heartbeats` what running jobs
+    say of themselves at this moment. `stopping` says that the server
+    is about to end, so that open streams end first.
+    """
+
+    assay: Dispatch
+    read: ReadModels
+    wait: Callable[[int], None]
+    changes: Changes
+    sessions: SessionStore
+    passwords: Passwords
+    settings: WebSettings
+    drafts: Any = None
+    artifacts: Any = None
+    images: Any = None
+    heartbeats: Any = None
+    system_resources: Callable[[], Any] | None = None
+    is_ready: Callable[[], bool] = lambda: True
+    stopping: Callable[[], bool] = lambda: False
+
+
+class Account(Protocol):
+    """The signed-in user, as `read.users.account(user_id)` gives it."""
+
+    @property
+    def user_id(self) -> UUID: ...
+    @property
+    def username(self) -> str: ...
+    @property
+    def role(self) -> Any: ...
+    @property
+    def email(self) -> str: ...
+    @property
+    def session_epoch(self) -> int: ...

@@ -1,0 +1,299 @@
+"""Who is asking: sessions, form tokens and request ids, found once for every request before its page runs.
+
+Litestar's own sessions adopt an id that the client chose and store one for every stranger (2.25); these do neither.
+"""
+
+import hashlib
+import hmac
+import logging
+import re
+import secrets
+from base64 import urlsafe_b64encode
+from collections import OrderedDict
+from collections.abc import Callable
+from threading import Lock
+from time import time
+from typing import Any, Protocol
+from urllib.parse import parse_qsl
+from uuid import UUID
+
+import msgspec
+from litestar import Request
+from litestar.concurrency import sync_to_thread
+from litestar.connection import ASGIConnection
+from litestar.datastructures import Cookie
+from litestar.enums import ScopeType
+from litestar.middleware import ASGIMiddleware
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from domain.refusals import NotPermitted
+from domain.sentences import N_, Sentence
+from web.i18n import DEFAULT_LANGUAGE, LANGUAGES
+
+IDLE_SECONDS = 12 * 3600
+"""A shift: whoever comes back after the night signs in again."""
+LONGEST_SECONDS = 7 * 86400
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+CSRF_FIELD = "csrf_token"
+CSRF_HEADER = "X-CSRF-Token"
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+_log = logging.getLogger(__name__)
+
+
+class Session(msgspec.Struct, frozen=True):
+    """`epoch` is the user's session epoch at sign-in; a changed password makes another one and so ends this session."""
+
+    user_id: UUID
+    epoch: int
+
+
+class SessionStore(Protocol):
+    """Sessions on the server, found by an unguessable id of which only a hash is kept."""
+
+    def open(self, session: Session) -> str:
+        """Keep a session; its new id."""
+
+    def find(self, session_id: str) -> Session | None:
+        """The session, unless it is unknown, closed or too old. Using a session keeps it from growing old, up to a limit."""
+
+    def close(self, session_id: str) -> None:
+        """End one session."""
+
+    def close_all(self, user_id: UUID) -> None:
+        """End every session of a user."""
+
+
+class SessionsInMemory:
+    """For one process and for tests."""
+
+    def __init__(self, clock: Callable[[], float] = time, capacity: int = 10_000) -> None:
+        self._clock, self._capacity, self._lock = clock, capacity, Lock()
+        self._sessions: OrderedDict[str, tuple[Session, float, float]] = OrderedDict()
+
+    def open(self, session: Session) -> str:
+        """Keep a session; the oldest makes room."""
+        session_id, now = new_session_id(), self._clock()
+        with self._lock:
+            self._sessions[session_key(session_id)] = (session, now, now)
+            while len(self._sessions) > self._capacity:
+                self._sessions.popitem(last=False)
+        return session_id
+
+    def find(self, session_id: str) -> Session | None:
+        """The session, if it is not too old."""
+        key, now = session_key(session_id), self._clock()
+        with self._lock:
+            session, opened_at, seen_at = self._sessions.get(key, (None, 0.0, 0.0))
+            if session is None or now - seen_at > IDLE_SECONDS or now - opened_at > LONGEST_SECONDS:
+                self._sessions.pop(key, None)
+                return None
+            self._sessions[key] = (session, opened_at, now)
+            return session
+
+    def close(self, session_id: str) -> None:
+        """End one session."""
+        with self._lock:
+            self._sessions.pop(session_key(session_id), None)
+
+    def close_all(self, user_id: UUID) -> None:
+        """End every session of a user."""
+        with self._lock:
+            for key in [key for key, (session, *_) in self._sessions.items() if session.user_id == user_id]:
+                del self._sessions[key]
+
+
+def new_session_id() -> str:
+    """256 random bits."""
+    return secrets.token_urlsafe(32)
+
+
+def session_key(session_id: str) -> str:
+    """What a store keeps instead of the id, so that a stolen table opens no session."""
+    return hashlib.sha256(session_id.encode()).hexdigest()
+
+
+class Visit(msgspec.Struct, frozen=True, kw_only=True):
+    """One request, seen by the pages: who asks, in which language, through which request."""
+
+    request_id: str
+    language: str = DEFAULT_LANGUAGE
+    path: str = "/"
+    query: str = ""
+    account: Any = None
+    session_id: str = ""
+    visitor: str = ""
+    csrf_token: str = ""
+    notices: tuple[Sentence, ...] = ()
+
+    @property
+    def address(self) -> str:
+        """Path and query, to come back to."""
+        return f"{self.path}?{self.query}" if self.query else self.path
+
+
+class FormIsOutOfDate(NotPermitted):
+    """The form's token does not belong to this session: an old page, or a form from somewhere else."""
+
+    message = N_("This form is out of date. Go back, reload the page and send it again.")
+
+
+class SignInNeeded(Exception):
+    """Nobody is signed in; the sign-in page comes first."""
+
+
+class Signer:
+    """Signs what a browser keeps for us, and derives form tokens. `purpose` keeps one kind from passing for another."""
+
+    def __init__(self, secret: str) -> None:
+        if len(secret) < 32:
+            raise ValueError("the secret has at least 32 characters")
+        self._secret = secret.encode()
+
+    def sign(self, purpose: str, text: str) -> str:
+        """`text.signature`."""
+        return f"{text}.{self.mark(purpose, text)}"
+
+    def mark(self, purpose: str, text: str) -> str:
+        """The signature alone, 43 characters."""
+        digest = hmac.new(self._secret, f"{purpose}\x00{text}".encode(), hashlib.sha256).digest()
+        return urlsafe_b64encode(digest).decode().rstrip("=")
+
+    def read(self, purpose: str, signed: str) -> str:
+        """The text behind a signature, empty where the signature does not fit."""
+        text, _, mark = signed.rpartition(".")
+        return text if text and hmac.compare_digest(mark.encode(), self.mark(purpose, text).encode()) else ""
+
+
+class Cookies:
+    """The names and flags of our cookies."""
+
+    def __init__(self, *, secure: bool) -> None:
+        prefix = "__Host-" if secure else ""
+        self.session, self.visitor = f"{prefix}assay_session", f"{prefix}assay_visitor"
+        self.language, self.notices = f"{prefix}assay_language", f"{prefix}assay_notices"
+        self._secure = secure
+
+    def make(self, name: str, value: str, *, max_age: int | None = None) -> Cookie:
+        """A cookie that scripts cannot read and other sites do not send with forms."""
+        return Cookie(
+            key=name, value=value, path="/", httponly=True, secure=self._secure, samesite="lax", max_age=max_age
+        )
+
+    def drop(self, name: str) -> Cookie:
+        """Take a cookie back."""
+        return self.make(name, "", max_age=0)
+
+
+class Gate(ASGIMiddleware):
+    """Stands before every page: finds the visit, refuses forms without their token, and sends strangers to the sign-in page."""
+
+    scopes = (ScopeType.HTTP,)
+    exclude_opt_key = "is_static"
+
+    def __init__(self, visits: "Visits") -> None:
+        self._visits = visits
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        """Let the request through, or raise why not.
+
+        Raises:
+            SignInNeeded, FormIsOutOfDate.
+        """
+        request: Request[Any, Any, Any] = Request(scope, receive)
+        visit = await sync_to_thread(self._visits.find, request)
+        scope["state"]["visit"] = visit
+        if visit.account is None and not request.route_handler.opt.get("is_public"):
+            raise SignInNeeded
+        if request.method not in SAFE_METHODS and not await self._carries_token(request, visit):
+            raise FormIsOutOfDate
+        await next_app(scope, receive, send)
+
+    @staticmethod
+    async def _carries_token(request: Request[Any, Any, Any], visit: Visit) -> bool:
+        """By header, or as a field of a plain form. Other bodies are never read here, so that uploads can be streamed."""
+        if request.headers.get("Sec-Fetch-Site", "same-origin") not in {"same-origin", "none"}:
+            return False
+        token = request.headers.get(CSRF_HEADER, "")
+        if not token and request.content_type[0] == "application/x-www-form-urlencoded":
+            token = dict(parse_qsl((await request.body()).decode("utf-8", "replace"))).get(CSRF_FIELD, "")
+        return bool(visit.csrf_token) and hmac.compare_digest(token.encode(), visit.csrf_token.encode())
+
+
+class Visits:
+    """Finds out who asks."""
+
+    def __init__(
+        self, sessions: SessionStore, account: Callable[[UUID], Any], signer: Signer, cookies: Cookies
+    ) -> None:
+        self._sessions, self._account, self.signer, self.cookies = sessions, account, signer, cookies
+
+    def find(self, connection: ASGIConnection[Any, Any, Any, Any]) -> Visit:
+        """The visit of a request; a session ends here when its user is deleted or has another password."""
+        session_id = self.signer.read("session", connection.cookies.get(self.cookies.session, ""))
+        session = self._sessions.find(session_id) if session_id else None
+        account = self._account(session.user_id) if session else None
+        if session and (account is None or account.session_epoch != session.epoch):
+            self._sessions.close(session_id)
+            account = None
+        visitor = self.signer.read("visitor", connection.cookies.get(self.cookies.visitor, ""))
+        bound_to = session_id if account is not None else visitor
+        return Visit(
+            **self._outward(connection),
+            account=account,
+            session_id=session_id if account is not None else "",
+            visitor=visitor,
+            csrf_token=self.signer.mark("form", bound_to) if bound_to else "",
+        )
+
+    def is_still_open(self, visit: Visit) -> bool:
+        """Whether a visit that lasts (an open stream) may go on."""
+        account = self._account(visit.account.user_id)
+        return (
+            account is not None
+            and account.session_epoch == visit.account.session_epoch
+            and bool(self._sessions.find(visit.session_id))
+        )
+
+    def stranger(self, connection: ASGIConnection[Any, Any, Any, Any]) -> Visit:
+        """A request that never reached the gate, for example to an unknown address."""
+        return Visit(**self._outward(connection))
+
+    def welcome(self, visit: Visit) -> tuple[Visit, Cookie]:
+        """A stranger's visit with a form token, and the cookie that the token is bound to."""
+        visitor = secrets.token_urlsafe(16)
+        cookie = self.cookies.make(self.cookies.visitor, self.signer.sign("visitor", visitor))
+        return msgspec.structs.replace(visit, visitor=visitor, csrf_token=self.signer.mark("form", visitor)), cookie
+
+    def session_cookie(self, session_id: str) -> Cookie:
+        """What a signed-in browser keeps."""
+        return self.cookies.make(self.cookies.session, self.signer.sign("session", session_id), max_age=LONGEST_SECONDS)
+
+    def _outward(self, connection: ASGIConnection[Any, Any, Any, Any]) -> dict[str, Any]:
+        language = connection.cookies.get(self.cookies.language, "")
+        return {
+            "request_id": request_id_of(connection),
+            "language": language if language in LANGUAGES else DEFAULT_LANGUAGE,
+            "path": connection.url.path,
+            "query": connection.url.query,
+            "notices": self._notices(connection.cookies.get(self.cookies.notices, "")),
+        }
+
+    def _notices(self, signed: str) -> tuple[Sentence, ...]:
+        text = self.signer.read("notices", signed)
+        try:
+            return msgspec.json.decode(bytes.fromhex(text), type=tuple[Sentence, ...]) if text else ()
+        except (ValueError, msgspec.MsgspecError):
+            return ()
+
+    def notices_cookie(self, notices: tuple[Sentence, ...]) -> Cookie:
+        """Carries notices over a redirect; signed, so that nobody else puts words into our mouth."""
+        return self.cookies.make(self.cookies.notices, self.signer.sign("notices", msgspec.json.encode(notices).hex()))
+
+
+def request_id_of(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
+    """The caller's X-Request-ID where it looks like one, else a new one; the same through the whole request."""
+    state: dict[str, Any] = connection.scope["state"]
+    if "request_id" not in state:
+        given = connection.headers.get("X-Request-ID", "")
+        state["request_id"] = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+    return str(state["request_id"])

@@ -1,0 +1,250 @@
+"""Signing in and out, the language, and the account of the signed-in user. Source: REQUIREMENTS, U-1 and U-5."""
+
+import math
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable
+from ipaddress import IPv6Address, ip_address
+from threading import Lock
+from time import monotonic
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from litestar import Controller, Request, Response, get, post
+from litestar.di import NamedDependency
+from litestar.response import Redirect
+
+from commands.users import ChangeOwnEmail, ChangeOwnPassword
+from domain.names import name_key
+from domain.refusals import Refusal
+from domain.sentences import N_
+from web.forms import Form
+from web.i18n import LANGUAGES
+from web.pages import Desk, Page
+from web.services import Account, Services
+from web.sessions import Session, Visits
+
+
+class SignInRefused(Refusal):
+    """The same sentence whether the user exists or not."""
+
+    message = N_("User name or password is not right. Check both and try again.")
+
+
+class TooManyAttempts(Refusal):
+    """Repeated failures are slowed down, per account and per address."""
+
+    message = N_("Too many failed attempts. Wait {seconds} seconds, then try again.")
+
+
+class Attempts:
+    """Failures of one kind, counted in bounded memory: after `free` of them, each one doubles the wait, up to `longest` seconds.
+
+    Nothing sleeps: an attempt that comes too early is refused before the password is looked at.
+    """
+
+    def __init__(
+        self, *, free: int, longest: float, capacity: int = 10_000, clock: Callable[[], float] = monotonic
+    ) -> None:
+        self._free, self._longest, self._capacity, self._clock = free, longest, capacity, clock
+        self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
+        self._lock = Lock()
+
+    def wait_seconds(self, key: str) -> int:
+        """How long this account or address still has to wait; 0 when it may try."""
+        with self._lock:
+            failures, last = self._failures.get(key, (0, 0.0))
+            left = self._delay(failures) - (self._clock() - last)
+            return max(0, math.ceil(left)) if failures else 0
+
+    def failed(self, key: str) -> None:
+        """Count a failure; an hour without one forgets all before."""
+        with self._lock:
+            now = self._clock()
+            failures, last = self._failures.pop(key, (0, now))
+            self._failures[key] = (failures + 1 if now - last < 3600 else 1, now)
+            while len(self._failures) > self._capacity:
+                self._failures.popitem(last=False)
+
+    def succeeded(self, key: str) -> None:
+        """Forget the failures."""
+        with self._lock:
+            self._failures.pop(key, None)
+
+    def _delay(self, failures: int) -> float:
+        over = failures - self._free
+        return min(self._longest, 2.0 ** min(over, 30)) if over >= 0 else 0.0
+
+
+class Doorkeeper:
+    """Decides who may sign in; failures answer alike and take alike time."""
+
+    def __init__(self, services: Services, clock: Callable[[], float] = monotonic) -> None:
+        self._services = services
+        self._decoy = services.passwords.hash(secrets.token_urlsafe())
+        self._accounts = Attempts(free=5, longest=60, clock=clock)
+        self._addresses = Attempts(free=30, longest=60, clock=clock)
+
+    def admit(self, username: str, password: str, address: str) -> str:
+        """The id of the new session.
+
+        Raises:
+            SignInRefused, TooManyAttempts.
+        """
+        account_key, address_key = name_key(username)[:200], _network(address)
+        if wait := max(self._accounts.wait_seconds(account_key), self._addresses.wait_seconds(address_key)):
+            raise TooManyAttempts(seconds=wait)
+        found = self._services.read.users.credentials(username)
+        is_right = self._services.passwords.verify(found.password_hash if found else self._decoy, password)
+        account = self._services.read.users.account(found.user_id) if found else None
+        if not is_right or account is None:
+            self._accounts.failed(account_key)
+            self._addresses.failed(address_key)
+            raise SignInRefused
+        self._accounts.succeeded(account_key)
+        return self._services.sessions.open(Session(user_id=account.user_id, epoch=account.session_epoch))
+
+
+class SignInPage(Page, frozen=True):
+    """`form` holds username and the address to go to afterwards, `next`; `csrf_token` belongs to this browser."""
+
+    TEMPLATE = "sign_in/sign_in.html"
+
+
+class AccountPage(Page, frozen=True):
+    """The signed-in user's own e-mail address and password; each has its own form."""
+
+    TEMPLATE = "sign_in/account.html"
+    account: Any
+
+
+class SignIn(Controller):
+    """The only pages that strangers see."""
+
+    @get("/sign-in", sync_to_thread=True, is_public=True)
+    def page(self, form: NamedDependency[Form], desk: NamedDependency[Desk]) -> Response[Any]:
+        """The form, or straight on for those who are signed in."""
+        if desk.visit.account is not None:
+            return desk.go(safe_address(form.text("next")))
+        page = SignInPage(form=Form.of(next=form.text("next")))
+        return desk.show(page) if desk.visit.visitor else desk.greet(page)
+
+    @post("/sign-in", sync_to_thread=True, is_public=True)
+    def sign_in(
+        self,
+        request: Request[Any, Any, Any],
+        form: NamedDependency[Form],
+        desk: NamedDependency[Desk],
+        visits: NamedDependency[Visits],
+        services: NamedDependency[Services],
+        doorkeeper: NamedDependency[Doorkeeper],
+    ) -> Redirect:
+        """A new session under a new id; one that was open before ends."""
+        with desk.refusals_on(SignInPage(form=form)):
+            address = request.client.host if request.client else ""
+            session_id = doorkeeper.admit(form.text("username"), form.secret("password"), address)
+        if desk.visit.session_id:
+            services.sessions.close(desk.visit.session_id)
+        return desk.go_with(safe_address(form.text("next")), visits.session_cookie(session_id))
+
+    @post("/sign-out", sync_to_thread=True)
+    def sign_out(
+        self, desk: NamedDependency[Desk], visits: NamedDependency[Visits], services: NamedDependency[Services]
+    ) -> Redirect:
+        """The session ends on the server, not only in the browser."""
+        services.sessions.close(desk.visit.session_id)
+        return desk.go_with("/sign-in", visits.cookies.drop(visits.cookies.session))
+
+    @post("/language", sync_to_thread=True, is_public=True)
+    def choose_language(
+        self, form: NamedDependency[Form], desk: NamedDependency[Desk], visits: NamedDependency[Visits]
+    ) -> Redirect:
+        """Kept in this browser for a year."""
+        chosen = form.text("language")
+        cookie = visits.cookies.make(
+            visits.cookies.language, chosen if chosen in LANGUAGES else LANGUAGES[0], max_age=365 * 86400
+        )
+        return desk.go_with(safe_address(form.text("next")), cookie)
+
+
+class AccountController(Controller):
+    """管理账户信息."""
+
+    path = "/account"
+
+    @get("/", sync_to_thread=True)
+    def page(self, user: NamedDependency[Account], desk: NamedDependency[Desk]) -> Response[str]:
+        """E-mail and password."""
+        return desk.show(account_page(user))
+
+    @post("/email", sync_to_thread=True)
+    def change_email(
+        self,
+        form: NamedDependency[Form],
+        user: NamedDependency[Account],
+        actor: NamedDependency[UUID],
+        desk: NamedDependency[Desk],
+    ) -> Redirect:
+        """U-5."""
+        with desk.refusals_on(account_page(user, form)):
+            desk.ask(ChangeOwnEmail(actor=actor, email=form.text("email")))
+        desk.say(N_("Your e-mail address is saved."))
+        return desk.go("/account")
+
+    @post("/password", sync_to_thread=True)
+    def change_password(
+        self,
+        form: NamedDependency[Form],
+        user: NamedDependency[Account],
+        actor: NamedDependency[UUID],
+        desk: NamedDependency[Desk],
+        services: NamedDependency[Services],
+    ) -> Redirect:
+        """Everyone signed in as this user, here and elsewhere, signs in again."""
+        with desk.refusals_on(account_page(user, form)):
+            if form.secret("new_password") != form.secret("repeated_password"):
+                raise PasswordsDiffer
+            desk.ask(
+                ChangeOwnPassword(
+                    actor=actor, old_password=form.secret("old_password"), new_password=form.secret("new_password")
+                )
+            )
+        services.sessions.close_all(actor)
+        desk.say(N_("Your password is changed. Sign in with the new one."))
+        return desk.go("/sign-in")
+
+
+class PasswordsDiffer(Refusal):
+    """A slip of the finger would lock the user out."""
+
+    field = "repeated_password"
+    message = N_("The two new passwords differ. Enter the same one twice.")
+
+
+def account_page(user: Account, form: Form | None = None) -> AccountPage:
+    """The page with the stored address, unless a form with another one was just refused."""
+    email_form = form if form is not None else Form.of(email=user.email)
+    if not any(name == "email" for name, _ in email_form.fields):
+        email_form = msgspec.structs.replace(email_form, fields=(*email_form.fields, ("email", user.email)))
+    return AccountPage(account=user, form=email_form)
+
+
+def safe_address(address: str) -> str:
+    """An address inside this site; anything else leads to the overview, so that no link signs people in to elsewhere."""
+    is_ours = (
+        address.startswith("/")
+        and not address.startswith(("//", "/\\"))
+        and address.isprintable()
+        and "\\" not in address
+    )
+    return address if is_ours else "/"
+
+
+def _network(address: str) -> str:
+    """One household of addresses: an IPv6 customer owns a whole /64."""
+    try:
+        ip = ip_address(address)
+    except ValueError:
+        return address[:64]
+    return str(IPv6Address(int(ip) >> 64 << 64)) if isinstance(ip, IPv6Address) else str(ip)
