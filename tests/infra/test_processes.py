@@ -1,0 +1,232 @@
+"""Supervision, with children of three lines that do what real ones may do."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from infra.processes import (
+    AlreadyRuns,
+    Program,
+    SupervisorStatus,
+    read_status,
+    stop_supervisor,
+    take_lock,
+)
+from tests.eventually import eventually
+
+CHECKOUT = Path(__file__).parents[2]
+SUPERVISE = """
+import sys
+from pathlib import Path
+import msgspec
+from infra.processes import Program, Supervisor, take_lock
+folder = Path(sys.argv[1])
+lock = take_lock(folder)
+programs = msgspec.json.decode(sys.argv[2], type=list[Program])
+supervisor = Supervisor(programs, folder=folder, logs=folder / "logs", address="http://127.0.0.1:8080")
+supervisor.run(when_ready=lambda: print("ready", flush=True), start_within_seconds=float(sys.argv[3]), starts=2)
+"""
+
+
+def obedient(name: str, folder: Path) -> Program:
+    """Ready at once; tells when it stops."""
+    loop = "while :; do sleep 0.1 & wait; done"
+    script = f'trap "echo {name} >> {folder}/stopped; exit" TERM; echo ready > /dev/fd/$0; {loop}'
+    return Program(name=name, arguments=("sh", "-c", script, "{ready}"))
+
+
+def deaf() -> Program:
+    script = 'trap "" TERM; echo ready > /dev/fd/$0; while :; do sleep 0.1; done'
+    return Program(name="worker", arguments=("sh", "-c", script, "{ready}"), patience_seconds=0.3)
+
+
+def with_a_child() -> Program:
+    """As a worker with its image decoders."""
+    return Program(name="worker", arguments=("sh", "-c", "sleep 1000 & echo ready > /dev/fd/$0; wait", "{ready}"))
+
+
+class Running:
+    """A supervisor in a process of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.started: list[subprocess.Popen[str]] = []
+
+    def start(self, programs: Sequence[Program], *, within_seconds: float = 30.0) -> subprocess.Popen[str]:
+        asked = msgspec.json.encode(programs).decode()
+        process = subprocess.Popen(
+            [sys.executable, "-c", SUPERVISE, str(self.folder), asked, str(within_seconds)],
+            cwd=CHECKOUT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        self.started.append(process)
+        return process
+
+    def start_ready(self, *programs: Program) -> subprocess.Popen[str]:
+        process = self.start(programs)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        return process
+
+    @property
+    def status(self) -> SupervisorStatus:
+        status = read_status(self.folder)
+        assert status is not None
+        return status
+
+    @property
+    def pids(self) -> list[int]:
+        return [process.pid for process in self.status.processes if process.pid]
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Running]:
+    running = Running(tmp_path)
+    yield running
+    for process in running.started:
+        process.kill()
+        process.communicate()
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_the_status_shows_every_process_as_ready(running: Running) -> None:
+    running.start_ready(obedient("projector", running.folder), obedient("web", running.folder))
+    assert running.status.address == "http://127.0.0.1:8080"
+    assert [(process.name, process.is_ready) for process in running.status.processes] == [
+        ("projector", True),
+        ("web", True),
+    ]
+
+
+def test_a_killed_process_is_started_again(running: Running) -> None:
+    running.start_ready(obedient("worker", running.folder))
+    (killed,) = running.pids
+    os.kill(killed, signal.SIGKILL)
+    eventually(lambda: running.status.is_ready and running.pids != [killed])
+    assert running.status.processes[0].restart_count == 1
+
+
+def test_processes_stop_in_the_opposite_order_of_their_start(running: Running) -> None:
+    names = ("projector", "dispatcher", "worker", "web")
+    process = running.start_ready(*(obedient(name, running.folder) for name in names))
+    assert stop_supervisor(running.folder)
+    assert process.wait() == 0
+    assert (running.folder / "stopped").read_text().split() == ["web", "worker", "dispatcher", "projector"]
+
+
+def test_ctrl_c_stops_in_order_too(running: Running) -> None:
+    process = running.start_ready(obedient("projector", running.folder), obedient("web", running.folder))
+    os.killpg(process.pid, signal.SIGINT)  # what a terminal does
+    process.wait()
+    assert (running.folder / "stopped").read_text().split() == ["web", "projector"]
+
+
+def test_what_a_process_started_itself_goes_with_it(running: Running) -> None:
+    running.start_ready(with_a_child())
+    (worker,) = running.pids
+    (decoder,) = children_of(worker)
+    stop_supervisor(running.folder)
+    eventually(lambda: is_gone(decoder))
+
+
+def test_a_process_that_does_not_listen_is_killed(running: Running) -> None:
+    running.start_ready(deaf())
+    (worker,) = running.pids
+    stop_supervisor(running.folder)
+    assert is_gone(worker)
+
+
+def test_a_second_supervisor_is_refused_while_the_first_runs(running: Running) -> None:
+    running.start_ready(obedient("web", running.folder))
+    with pytest.raises(AlreadyRuns):
+        take_lock(running.folder)
+
+
+def test_nothing_is_left_of_a_killed_supervisor(running: Running) -> None:
+    process = running.start_ready(obedient("web", running.folder), deaf())
+    pids = running.pids
+    process.kill()
+    process.wait()
+    eventually(lambda: all(is_gone(pid) for pid in pids))
+    assert read_status(running.folder) is None
+    take_lock(running.folder).release()
+
+
+def test_a_process_that_dies_at_once_is_named_with_the_end_of_its_log(running: Running) -> None:
+    broken = Program(name="worker", arguments=("sh", "-c", "echo no GPU driver; exit 7"))
+    process = running.start([obedient("web", running.folder), broken])
+    _, said = process.communicate()
+    assert process.returncode == 1
+    assert "worker does not start" in said
+    assert "no GPU driver" in said
+    assert (running.folder / "stopped").read_text() == "web\n", "the others are stopped in order"
+
+
+def test_a_process_that_is_never_ready_is_given_up_in_time(running: Running) -> None:
+    silent = Program(name="dispatcher", arguments=("sleep", "1000"))
+    process = running.start([silent], within_seconds=0.5)
+    _, said = process.communicate()
+    assert "dispatcher does not start" in said
+
+
+def test_the_web_server_is_ready_when_it_answers(running: Running, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    (tmp_path / "healthz").write_text("")
+    serve = (sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1", "--directory", str(tmp_path))
+    healthy = Program(name="web", arguments=serve, health_url=f"http://127.0.0.1:{port}/healthz")
+    running.start_ready(healthy)
+    assert running.status.is_ready
+
+
+def test_a_record_of_a_dead_supervisor_is_not_believed_when_its_pid_is_reused(tmp_path: Path) -> None:
+    stale = SupervisorStatus(pid=os.getpid(), started_at_ticks=1, address="http://127.0.0.1:8080")
+    (tmp_path / "supervisor.json").write_bytes(msgspec.json.encode(stale))
+    assert read_status(tmp_path) is None
+    assert not stop_supervisor(tmp_path), "it would have stopped these tests"
+
+
+def test_a_supervisor_that_hangs_is_killed_with_its_processes(running: Running) -> None:
+    process = running.start_ready(obedient("web", running.folder))
+    pids = running.pids
+    process.send_signal(signal.SIGSTOP)
+    assert stop_supervisor(running.folder, patience_seconds=0.2)
+    process.wait()
+    eventually(lambda: all(is_gone(pid) for pid in pids))
+
+
+def test_a_second_up_says_that_it_runs_already_and_where(tmp_path: Path) -> None:
+    running = Running(tmp_path / "run")
+    process = running.start_ready(obedient("web", tmp_path))
+    environment = {**os.environ, "ASSAY_STATE": str(tmp_path)}
+    second = subprocess.run(
+        [sys.executable, "-m", "infra.cli", "up", "--background"],
+        cwd=CHECKOUT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    stop_supervisor(running.folder)
+    process.communicate()
+    assert (second.returncode, second.stdout) == (0, "Assay runs already at http://127.0.0.1:8080\n")
