@@ -8,7 +8,5 @@ CHECKOUT = Path(__file__).parents[2]
 
 
 def test_mypy_strict_passes() -> None:
-    types = subprocess.run(
-        [sys.executable, "-m", "mypy"], cwd=CHECKOUT, capture_output=True, text=True, check=False
-    )
+    types = subprocess.run([sys.executable, "-m", "mypy"], cwd=CHECKOUT, capture_output=True, text=True, check=False)
     assert types.returncode == 0, types.stdout + types.stderr
