@@ -28,7 +28,7 @@ LOCALE = HERE / "locale"
 PACKAGES = ("domain", "commands", "projections", "web", "gpu_worker", "infra")
 SLICES = (
     "overview", "users", "industries", "environments", "task_types", "compute_resources", "datasets", "model_images", "models",
-    "training_jobs", "prediction_jobs", "evaluation_reports", "audit", "sign_in", "wizard",
+    "training_jobs", "prediction_jobs", "evaluation_reports", "audit", "sign_in", "wizard", "gpu_worker",
 )  # fmt: skip
 """Slices with a catalogue of their own; everything else is in `base.po`."""
 KEYWORDS = {"N_": None, "gettext": None, "_": None, "ngettext": (1, 2)}
@@ -165,14 +165,19 @@ def extracted(root: Path = ROOT) -> dict[str, set[str]]:
 
 
 def slice_of(path: Path) -> str:
-    """`web/templates/users/list.html` and `domain/users.py` belong to users; what belongs to no slice, to base."""
+    """`web/templates/users/list.html` and `domain/users.py` belong to users; what belongs to no slice, to base.
+
+    What a worker says has a catalogue of its own.
+    """
+    if path.parts[0] == "gpu_worker":
+        return "gpu_worker"
     name = path.parts[2] if path.parts[:2] == ("web", "templates") and len(path.parts) > 3 else path.stem
     return name if name in SLICES else "base"
 
 
 def places(text: str) -> set[str]:
     """The named places of a text: `{name}` in sentences, `%(name)s` in templates."""
-    return set(re.findall(r"\{(\w+)\}|%\((\w+)\)s", text.replace("{{", "").replace("%%", "")))  # type: ignore[arg-type]
+    return set(re.findall(r"\{(\w+)\}|%\((\w+)\)s", text.replace("{{", "").replace("%%", "")))
 
 
 def update(root: Path = ROOT, locale: Path = LOCALE) -> int:

@@ -25,7 +25,7 @@ class Dispatch(Protocol):
 class Changes(Protocol):
     """How far the read models have come, to be waited on without a thread."""
 
-    async def next_change(self, after: int, timeout: float) -> int:
+    async def next_change(self, after: int, timeout: float) -> int:  # noqa: ASYNC109 - a watcher waits, it is not cancelled
         """The position once it is beyond `after`, or `after` again when `timeout` seconds have passed."""
 
 
@@ -53,10 +53,9 @@ class WebSettings:
 class Services:
     """Everything a page may reach.
 
-    `wait` returns when the read models have reached a position and raises TimeoutError after five seconds. `artifacts` gives the path
-    of a stored file, `images` the files of data paths, `drafts` keeps the wizards' unfinished forms, `heartbeats` what running jobs
-    say of themselves at this moment. `stopping` says that the server
-    is about to end, so that open streams end first.
+    `wait` returns when the read models have reached a position and raises TimeoutError after five seconds. `artifacts` gives the
+    path of a stored file, `images` the files of data paths; `drafts` keeps the wizards' unfinished forms. `stopping` says that the
+    server is about to end, so that open streams end first.
     """
 
     assay: Dispatch

@@ -27,7 +27,7 @@ def services() -> Services:
     return Services(
         assay=FakeAssay(),
         read=SimpleNamespace(users=FakeUsers(QUALITY_LEAD, MODEL_TRAINER), overview=FakeOverview()),
-        wait=lambda position: None,
+        wait=lambda _position: None,
         changes=FakeChanges(),
         sessions=SessionsInMemory(),
         passwords=FakePasswords(),

@@ -84,12 +84,12 @@ class FakeChanges:
     def __init__(self, *positions: int) -> None:
         self.positions = list(positions)
 
-    async def next_change(self, after: int, timeout: float) -> int:  # noqa: ASYNC109 - the contract's name
+    async def next_change(self, after: int, timeout: float) -> int:  # noqa: ARG002, ASYNC109 - the contract's names
         return self.positions.pop(0) if self.positions else after
 
 
 class FakeOverview:
-    def key_figures(self, user_id: UUID) -> Any:
+    def key_figures(self, user_id: UUID) -> Any:  # noqa: ARG002 - the contract's name
         return SimpleNamespace(
             model_count=2, lowest_accuracy=0.975, training_job_count=5, evaluation_job_count=1, failed_job_count=0
         )
