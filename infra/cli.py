@@ -159,22 +159,24 @@ def demo(settings: Settings, images: Path | None) -> int:
 
 def run_process(settings: Settings, verb: str, ready_fd: int | None) -> int:
     """Be one of the processes until it is told to stop."""
-    from infra import bootstrap  # noqa: PLC0415 - as above
-
     start_logging(verb)
-    settings = _with_database(settings)
-    ready = functools.partial(report_ready, ready_fd)
-    match verb:
-        case "projector":
-            bootstrap.run_projector(settings, ready)
-        case "dispatcher":
-            bootstrap.run_dispatcher(settings, ready)
-        case "worker":
-            bootstrap.run_worker(settings, ready)
-        case "web":
-            bootstrap.run_web(settings)
-        case _:
-            raise ValueError(f"unknown process {verb}")
+    try:
+        from infra import bootstrap  # noqa: PLC0415 - as above
+
+        settings = _with_database(settings)
+        ready = functools.partial(report_ready, ready_fd)
+        match verb:
+            case "projector":
+                bootstrap.run_projector(settings, ready)
+            case "dispatcher":
+                bootstrap.run_dispatcher(settings, ready)
+            case "worker":
+                bootstrap.run_worker(settings, ready)
+            case "web":
+                bootstrap.run_web(settings)
+    except Exception:  # the edge of the process: logged, then the supervisor starts it again
+        log.exception("process_failed")
+        return 1
     return 0
 
 

@@ -1,0 +1,83 @@
+"""Logs can be read by machines and hold no secrets."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from infra.logs import JsonLines
+
+JOB = UUID("5b6f3c1e-8a53-4f3e-9d1c-0a1b2c3d4e5f")
+
+
+class Lines:
+    """A logger with what it has written."""
+
+    def __init__(self, log: logging.Logger, written: io.StringIO) -> None:
+        self.log = log
+        self._written = written
+
+    @property
+    def last(self) -> dict[str, Any]:
+        line: dict[str, Any] = json.loads(self._written.getvalue().splitlines()[-1])
+        return line
+
+
+@pytest.fixture
+def lines() -> Iterator[Lines]:
+    written = io.StringIO()
+    handler = logging.StreamHandler(written)
+    handler.setFormatter(JsonLines("worker"))
+    log = logging.getLogger("assay.tests")
+    log.propagate = False
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    yield Lines(log, written)
+    log.removeHandler(handler)
+
+
+def connect() -> None:
+    raise ConnectionError("postgresql://assay:hunter2@db/assay does not answer")
+
+
+def test_an_event_is_one_line_with_its_fields(lines: Lines) -> None:
+    lines.log.info("training_started", extra={"job_id": JOB, "worker": "gpu-1"})
+    line = lines.last
+    assert line.pop("time").endswith("Z")
+    assert line == {
+        "level": "info",
+        "process": "worker",
+        "logger": "assay.tests",
+        "event": "training_started",
+        "job_id": str(JOB),
+        "worker": "gpu-1",
+    }
+
+
+@pytest.mark.parametrize("name", ["password", "session_token", "Set-Cookie", "client_secret", "Authorization"])
+def test_a_field_named_like_a_secret_is_hidden(lines: Lines, name: str) -> None:
+    lines.log.info("signed_in", extra={name: "hunter2", "request": {name: "hunter2"}})
+    assert "hunter2" not in json.dumps(lines.last)
+
+
+def test_a_password_inside_an_address_is_hidden(lines: Lines) -> None:
+    lines.log.info("connected", extra={"to": ["postgresql://assay:hunter2@db/assay", "host=db password=hunter2"]})
+    assert lines.last["to"] == ["postgresql://assay:[hidden]@db/assay", "host=db password=[hidden]"]
+
+
+def test_an_error_keeps_its_place_and_loses_its_password(lines: Lines) -> None:
+    try:
+        connect()
+    except ConnectionError:
+        lines.log.exception("process_failed")
+    assert "test_logs.py" in lines.last["error"]
+    assert "hunter2" not in lines.last["error"]
+
+
+def test_a_message_with_several_lines_stays_one_line(lines: Lines) -> None:
+    lines.log.info("told\nby a library")
+    assert lines.last["event"] == "told\nby a library"

@@ -1,0 +1,92 @@
+"""Settings: what the environment says, what is remembered, and what is refused."""
+
+from pathlib import Path
+
+import pytest
+
+from infra.settings import Settings, WrongSetting, read_settings, remember_data_root, session_secret
+
+
+def settings_in(state: Path, **variables: str) -> Settings:
+    return read_settings({"ASSAY_STATE": str(state), **variables})
+
+
+def test_without_settings_nothing_outside_the_state_folder_is_opened(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    assert settings.data_roots == {"data": tmp_path / "data"}
+    assert settings.archive_roots == {"archives": tmp_path / "archives"}
+    assert settings.address == "http://127.0.0.1:8080"
+
+
+def test_reading_settings_writes_nothing(tmp_path: Path) -> None:
+    settings_in(tmp_path / "state")
+    assert not (tmp_path / "state").exists()
+
+
+def test_data_roots_are_named(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path, ASSAY_DATA_ROOTS="line-1=/mnt/line-1, line-2=/mnt/line 2")
+    assert settings.data_roots == {"line-1": Path("/mnt/line-1"), "line-2": Path("/mnt/line 2")}
+
+
+@pytest.mark.parametrize("roots", ["/mnt/line-1", "line-1=relative", "Line 1=/mnt", "=/mnt", "line-1="])
+def test_a_data_root_without_name_or_absolute_path_is_refused(tmp_path: Path, roots: str) -> None:
+    with pytest.raises(WrongSetting, match="Write name=/absolute/path"):
+        settings_in(tmp_path, ASSAY_DATA_ROOTS=roots)
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "eighty", "-1", "８０"])
+def test_a_port_that_is_none_is_refused(tmp_path: Path, port: str) -> None:
+    with pytest.raises(WrongSetting, match=r"ASSAY_PORT is .* from 1 to 65535"):
+        settings_in(tmp_path, ASSAY_PORT=port)
+
+
+def test_yes_or_no_is_not_guessed(tmp_path: Path) -> None:
+    assert settings_in(tmp_path, ASSAY_SECURE_COOKIES="yes").secure_cookies
+    assert not settings_in(tmp_path, ASSAY_SECURE_COOKIES="").secure_cookies
+    with pytest.raises(WrongSetting, match="Write yes or no"):
+        settings_in(tmp_path, ASSAY_SECURE_COOKIES="maybe")
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [
+        ("0.0.0.0", "http://127.0.0.1:8080"),
+        ("::1", "http://[::1]:8080"),
+        ("assay.factory", "http://assay.factory:8080"),
+    ],
+)
+def test_the_address_is_one_that_a_browser_here_can_open(tmp_path: Path, host: str, address: str) -> None:
+    assert settings_in(tmp_path, ASSAY_HOST=host).address == address
+
+
+def test_a_remembered_data_root_is_there_at_the_next_start(tmp_path: Path) -> None:
+    images = tmp_path / "x-sdd"
+    images.mkdir()
+    changed = remember_data_root(settings_in(tmp_path / "state"), "x-sdd", images)
+    assert changed.data_roots["x-sdd"] == images
+    assert settings_in(tmp_path / "state").data_roots == changed.data_roots
+
+
+def test_the_environment_wins_over_what_is_remembered(tmp_path: Path) -> None:
+    remember_data_root(settings_in(tmp_path), "data", tmp_path)
+    assert settings_in(tmp_path, ASSAY_DATA_ROOTS="data=/mnt/data").data_roots == {"data": Path("/mnt/data")}
+
+
+def test_a_data_root_that_is_no_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(WrongSetting, match="is not a folder"):
+        remember_data_root(settings_in(tmp_path), "x-sdd", tmp_path / "missing")
+
+
+def test_a_broken_settings_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "settings.json").write_text('{"data_roots": ')
+    with pytest.raises(WrongSetting, match=r"settings\.json cannot be read"):
+        settings_in(tmp_path)
+
+
+def test_the_session_secret_stays_and_only_its_owner_reads_it(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    secret = session_secret(settings)
+    assert len(secret) == 32
+    assert session_secret(settings) == secret
+    assert (tmp_path / "session-secret").stat().st_mode & 0o777 == 0o600
+    assert [file.name for file in tmp_path.iterdir()] == ["session-secret"]
