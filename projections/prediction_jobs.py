@@ -1,0 +1,177 @@
+"""Prediction jobs: lists and details (P-2)."""
+
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from domain.artifacts import Artifact
+from domain.data_paths import FolderName
+from domain.facts import Recorded
+from domain.prediction_jobs import (
+    PredictionCompleted,
+    PredictionDeleted,
+    PredictionFailed,
+    PredictionInterrupted,
+    PredictionKind,
+    PredictionQueued,
+    PredictionRestarted,
+    PredictionStarted,
+    PredictionStatus,
+    PredictionTerminated,
+)
+from domain.sentences import Sentence
+from projections.read_model import Page, ReadModel, Rows, Table
+
+PAGE_SIZE = 20
+
+
+class PredictionJobRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A job as lists and its pages show it. `versions` are labels; `seconds` is the run time once it ended."""
+
+    job_id: UUID
+    owner: UUID
+    name: str
+    kind: PredictionKind
+    model_id: UUID
+    model_name: str
+    task_type: str
+    versions: tuple[str, ...]
+    data_paths: tuple[FolderName, ...]
+    resolution_screening: bool
+    status: PredictionStatus
+    worker: str
+    queued_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    accuracy: float | None
+    recall: float | None
+    reason: Sentence | None
+    log: Artifact | None
+
+    @property
+    def seconds(self) -> float | None:
+        """How long the job ran; None until it ended."""
+        if self.started_at is None or self.ended_at is None:
+            return None
+        return (self.ended_at - self.started_at).total_seconds()
+
+
+_COLUMNS = (
+    "job_id, owner, name, kind, model_id, model_name, task_type, versions, data_paths, resolution_screening, status,"
+    " worker, queued_at, started_at, ended_at, accuracy, recall, reason, log"
+)
+
+
+class PredictionJobs(ReadModel):
+    """One row a job that is not deleted."""
+
+    name = "prediction_jobs"
+    PREDICTION_JOBS = Table(
+        "prediction_jobs",
+        key=("job_id uuid",),
+        columns=(
+            "owner uuid NOT NULL",
+            "name text NOT NULL",
+            "kind text NOT NULL",
+            "model_id uuid NOT NULL",
+            "model_name text NOT NULL",
+            "task_type text NOT NULL",
+            "versions jsonb NOT NULL",
+            "data_paths jsonb NOT NULL",
+            "resolution_screening boolean NOT NULL",
+            "status text NOT NULL",
+            "worker text NOT NULL DEFAULT ''",
+            "queued_at timestamptz NOT NULL",
+            "started_at timestamptz",
+            "ended_at timestamptz",
+            "accuracy float8",
+            "recall float8",
+            "reason jsonb",
+            "log jsonb",
+        ),
+        indexes=(
+            "CREATE INDEX prediction_jobs_by_owner ON prediction_jobs (owner, kind, queued_at DESC)",
+            "CREATE INDEX prediction_jobs_by_model ON prediction_jobs (model_id, ended_at DESC)",
+        ),
+    )
+
+    def project(self, rows: Rows, recorded: Recorded) -> None:
+        """One statement a fact."""
+        job_id, at, table = recorded.originator_id, recorded.timestamp, self.PREDICTION_JOBS
+        match recorded.data:
+            case PredictionQueued() as fact:
+                rows.insert(
+                    table,
+                    job_id,
+                    owner=fact.owner,
+                    name=fact.name,
+                    kind=fact.kind.value,
+                    model_id=fact.model_id,
+                    model_name=fact.model_name,
+                    task_type=fact.task_type,
+                    versions=[version.label for version in fact.order.versions],
+                    data_paths=fact.order.data_paths,
+                    resolution_screening=fact.order.resolution_screening,
+                    status=PredictionStatus.WAITING.value,
+                    queued_at=at,
+                )
+            case PredictionStarted(worker=worker):
+                rows.update(table, job_id, status=PredictionStatus.PREDICTING.value, worker=worker, started_at=at)
+            case PredictionCompleted(results=results, log=log):
+                figures = results[0].figures
+                rows.update(
+                    table,
+                    job_id,
+                    status=PredictionStatus.COMPLETED.value,
+                    ended_at=at,
+                    accuracy=figures.accuracy,
+                    recall=figures.recall,
+                    log=log,
+                )
+            case PredictionFailed(reason=reason, log=log):
+                rows.update(table, job_id, status=PredictionStatus.FAILED.value, ended_at=at, reason=reason, log=log)
+            case PredictionTerminated():
+                rows.update(table, job_id, status=PredictionStatus.TERMINATED.value, ended_at=at)
+            case PredictionInterrupted():
+                rows.update(table, job_id, status=PredictionStatus.WAITING.value, worker="", started_at=None)
+            case PredictionRestarted():
+                rows.update(
+                    table,
+                    job_id,
+                    status=PredictionStatus.WAITING.value,
+                    worker="",
+                    queued_at=at,
+                    started_at=None,
+                    ended_at=None,
+                    reason=None,
+                    log=None,
+                )
+            case PredictionDeleted():
+                rows.delete(table, job_id)
+
+    def page(
+        self, owner: UUID, kind: PredictionKind, *, page: int = 1, size: int = PAGE_SIZE
+    ) -> Page[PredictionJobRow]:
+        """The user's own jobs of one kind, the newest first."""
+        return self._page(
+            f"SELECT {_COLUMNS} FROM prediction_jobs WHERE owner = %(owner)s AND kind = %(kind)s"  # noqa: S608
+            " ORDER BY queued_at DESC, job_id",
+            {"owner": owner, "kind": kind.value},
+            PredictionJobRow,
+            number=page,
+            size=size,
+        )
+
+    def get(self, job_id: UUID) -> PredictionJobRow | None:
+        """One job, None where there is none (any more)."""
+        return self._one(f"SELECT {_COLUMNS} FROM prediction_jobs WHERE job_id = %s", (job_id,), PredictionJobRow)  # noqa: S608
+
+    def newest_for(self, model_id: UUID, version: str) -> UUID | None:
+        """The newest completed question-bank prediction of a version (V-3)."""
+        return self._one(
+            "SELECT job_id FROM prediction_jobs WHERE model_id = %s AND versions = to_jsonb(ARRAY[%s]::text[])"
+            " AND kind = 'question_bank' AND status = 'completed' ORDER BY ended_at DESC LIMIT 1",
+            (model_id, version),
+            UUID,
+        )
