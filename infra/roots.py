@@ -1,0 +1,66 @@
+"""Configured roots: what a person types becomes a root's name and a path below it; nothing outside is ever looked at."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from domain.data_paths import FolderName
+
+
+class Roots:
+    """Folders by name, as this machine mounts them. Links are followed first; what counts is where they lead."""
+
+    def __init__(self, folders: Mapping[str, Path]) -> None:
+        self._folders = dict(folders)
+
+    def name(self, typed: str) -> FolderName | None:
+        """The one name of what lies at a typed path: an absolute one, `root:below` or `root/below`.
+
+        None where there is nothing, or nothing inside a root: the two cannot be told apart. A folder reached over a link has the
+        name of the place where it really lies, so that it cannot enter a dataset twice.
+        """
+        typed = typed.strip()
+        if typed.startswith("/"):
+            return self._name(Path(typed))
+        for separator in (":", "/"):
+            root, _, below = typed.partition(separator)
+            if root in self._folders:
+                return self._name(self._folders[root] / below.lstrip("/"))
+        return None
+
+    def resolve(self, name: FolderName) -> Path | None:
+        """The real path of a known name; None where it is gone, or leads out of its root."""
+        if name.root not in self._folders:
+            return None
+        root = self._folders[name.root]
+        path, top = _real(root / name.path.lstrip("/")), _real(root)
+        return path if path is not None and top is not None and path.is_relative_to(top) else None
+
+    def _name(self, path: Path) -> FolderName | None:
+        real = _real(path)
+        if real is None or not is_storable(str(real)):
+            return None
+        tops = ((name, top) for name, folder in self._folders.items() if (top := _real(folder)) is not None)
+        around = [(len(top.parts), name, top) for name, top in tops if real.is_relative_to(top)]
+        if not around:
+            return None
+        # Roots may lie in each other; the innermost names the folder, so that it has one name only.
+        _, name, top = max(around)
+        below = real.relative_to(top).as_posix()
+        return FolderName(name, "" if below == "." else below)
+
+
+def is_storable(name: str) -> bool:
+    """Whether a file name is text: names that are not UTF-8 (often GBK, from an archive made elsewhere) cannot enter the log."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _real(path: Path) -> Path | None:
+    try:
+        return Path(os.path.realpath(path, strict=True))
+    except (OSError, ValueError):  # ValueError: a NUL, or characters that no file name has
+        return None
