@@ -205,16 +205,16 @@ class ReadModel:
             raise ValueError(f"the read model {self.name} needs the artifacts")
         return self._artifacts
 
-    def all(self, sql: str, parameters: Parameters, shape: type[T]) -> list[T]:
+    def _all(self, sql: str, parameters: Parameters, shape: type[T]) -> list[T]:
         """Every row as `shape`: a struct takes columns by name, a plain type the only column."""
         with self.pool.connection() as connection:
             return _shaped(connection.execute(sql, parameters).fetchall(), shape)
 
-    def one(self, sql: str, parameters: Parameters, shape: type[T]) -> T | None:
+    def _one(self, sql: str, parameters: Parameters, shape: type[T]) -> T | None:
         """The first row as `shape`, None where there is none."""
-        return next(iter(self.all(sql, parameters, shape)), None)
+        return next(iter(self._all(sql, parameters, shape)), None)
 
-    def page(self, sql: str, parameters: Mapping[str, Any], shape: type[T], *, number: int, size: int) -> "Page[T]":
+    def _page(self, sql: str, parameters: Mapping[str, Any], shape: type[T], *, number: int, size: int) -> "Page[T]":
         """A page of a list that `sql` gives in its order; beyond the end, the last page. Parameters are named."""
         with self.pool.connection() as connection, connection.transaction():
             counted = connection.execute(f"SELECT count(*) FROM ({sql}) AS found", parameters)  # noqa: S608 - our own
