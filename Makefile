@@ -8,15 +8,19 @@ READY := .venv/.ready
 LOCKS := requirements/bootstrap.txt requirements/all.txt
 UV_PIP := .venv/bin/uv pip
 
-# uv does not read pip's settings; a mirror that is set up for pip serves uv, too.
+# uv does not read pip's settings; a mirror that is set up for pip, by PIP_… or in pip.conf, serves uv, too.
 PIP_SETTINGS_FOR_UV := \
-	if [ -n "$${PIP_CERT:-}" ]; then export SSL_CERT_FILE="$$PIP_CERT"; fi; \
-	if [ -n "$${PIP_INDEX_URL:-}" ]; then export UV_DEFAULT_INDEX="$$PIP_INDEX_URL"; fi; \
-	if [ -n "$${PIP_EXTRA_INDEX_URL:-}" ]; then export UV_INDEX="$$PIP_EXTRA_INDEX_URL" UV_INDEX_STRATEGY=unsafe-best-match; fi; \
-	if [ -n "$${PIP_FIND_LINKS:-}" ]; then export UV_FIND_LINKS="$${PIP_FIND_LINKS// /,}"; fi; \
-	if [ -n "$${PIP_NO_INDEX:-}" ]; then export UV_NO_INDEX="$$PIP_NO_INDEX"; fi; \
-	if [ -n "$${PIP_TRUSTED_HOST:-}" ]; then export UV_INSECURE_HOST="$$PIP_TRUSTED_HOST"; fi; \
-	if [ -n "$${PIP_DEFAULT_TIMEOUT:-}" ]; then export UV_HTTP_TIMEOUT="$$PIP_DEFAULT_TIMEOUT"; fi;
+	of_pip() { printenv "PIP_$$1" || .venv/bin/python -m pip config get "global.$$1" 2>/dev/null || true; }; \
+	for_uv() { if [ -n "$$2" ]; then export "$$1=$$2"; fi; }; \
+	for_uv SSL_CERT_FILE "$$(of_pip CERT)"; \
+	for_uv UV_DEFAULT_INDEX "$$(of_pip INDEX_URL)"; \
+	for_uv UV_INDEX "$$(of_pip EXTRA_INDEX_URL)"; \
+	places="$$(for place in $$(of_pip FIND_LINKS); do [[ $$place == *://* || -e $$place ]] && echo "$$place"; done || true)"; \
+	for_uv UV_FIND_LINKS "$${places//$$'\n'/,}"; \
+	for_uv UV_NO_INDEX "$$(of_pip NO_INDEX)"; \
+	for_uv UV_INSECURE_HOST "$$(of_pip TRUSTED_HOST)"; \
+	for_uv UV_HTTP_TIMEOUT "$$(of_pip DEFAULT_TIMEOUT)"; \
+	export UV_INDEX_STRATEGY=unsafe-best-match;
 
 .PHONY: help venv up down demo test bench lock messages clean
 
