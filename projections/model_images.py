@@ -1,0 +1,247 @@
+"""Model images with every attempt at loading one of their versions. Source: REQUIREMENTS, section I."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import PurePosixPath
+from uuid import UUID
+
+import msgspec
+
+from domain.artifacts import Artifact
+from domain.environments import EnvironmentBinding
+from domain.facts import Recorded
+from domain.model_images import (
+    LoadStatus,
+    ModelImageImported,
+    ModelImageKind,
+    ModelImageLoaded,
+    ModelImageLoadingFailed,
+    ModelImageLoadingInterrupted,
+    ModelImageLoadingQueued,
+    ModelImageLoadingStarted,
+    TaskTypeUsed,
+    version_label,
+)
+from domain.model_packages import ModelPackage
+from domain.sentences import Sentence
+from projections.read_model import Page, ReadModel, Rows, Table
+
+ROWS_ON_A_PAGE = 20
+
+
+class ModelImageVersionRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One archive that was loaded, is loading or could not be loaded.
+
+    `loading` tells the archives of one image apart, growing; `number`, `archive` and `package` are there once it is loaded.
+    """
+
+    loading: int
+    status: LoadStatus
+    number: int | None
+    file_name: str
+    archive: Artifact | None
+    package: ModelPackage | None
+    reason: Sentence | None
+    worker: str
+    imported_by: str
+    imported_at: datetime
+
+    @property
+    def label(self) -> str:
+        """For example v1.0; empty while there is no number."""
+        return version_label(self.number) if self.number else ""
+
+
+class ModelImageRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One model image with its versions, the newest first."""
+
+    model_image_id: UUID
+    name: str
+    kind: ModelImageKind
+    task_type: TaskTypeUsed
+    environment: EnvironmentBinding | None
+    modified_by: str
+    modified_at: datetime
+    versions: tuple[ModelImageVersionRow, ...]
+
+    @property
+    def newest(self) -> ModelImageVersionRow | None:
+        """The loaded version with the highest number."""
+        return next((version for version in self.versions if version.number), None)
+
+    @property
+    def loaded_count(self) -> int:
+        """How many versions can be used."""
+        return sum(version.status is LoadStatus.LOADED for version in self.versions)
+
+    @property
+    def status(self) -> LoadStatus:
+        """What became of the newest archive."""
+        return self.versions[0].status
+
+    def version(self, number: int) -> ModelImageVersionRow | None:
+        """A loaded version by its whole number."""
+        return next((version for version in self.versions if version.number == number), None)
+
+
+class ModelImageVersionChoice(msgspec.Struct, frozen=True, kw_only=True):
+    """A loaded version, for those who choose one."""
+
+    model_image_id: UUID
+    name: str
+    kind: ModelImageKind
+    task_type: TaskTypeUsed
+    environment: EnvironmentBinding | None
+    number: int
+    archive: Artifact
+    package: ModelPackage
+    imported_at: datetime
+
+    @property
+    def label(self) -> str:
+        """For example v1.0."""
+        return version_label(self.number)
+
+
+class ModelImages(ReadModel):
+    """Rows of a name begin anew when it is imported again, which is possible only while nothing of it was ever loaded."""
+
+    name = "model_images"
+    MODEL_IMAGES = Table(
+        "model_images",
+        key=("model_image_id uuid",),
+        columns=(
+            "name text NOT NULL",
+            "kind text NOT NULL",
+            "task_type jsonb NOT NULL",
+            "environment jsonb",
+            "node_ids uuid[] NOT NULL",
+            "loading integer NOT NULL",
+            "modified_by uuid NOT NULL",
+            "modified_at timestamptz NOT NULL",
+        ),
+        indexes=("CREATE INDEX ON model_images USING gin (node_ids)",),
+    )
+    VERSIONS = Table(
+        "model_image_versions",
+        key=("model_image_id uuid", "loading integer"),
+        columns=(
+            "status text NOT NULL",
+            "number integer",
+            "file_name text NOT NULL",
+            "archive jsonb",
+            "package jsonb",
+            "reason jsonb",
+            "worker text NOT NULL",
+            "imported_by uuid NOT NULL",
+            "imported_at timestamptz NOT NULL",
+        ),
+    )
+
+    def project(self, rows: Rows, recorded: Recorded) -> None:
+        """The version in the log of the fact that queued an archive names its loading."""
+        image_id = recorded.originator_id
+        match recorded.data:
+            case ModelImageImported() as fact:
+                rows.delete(self.VERSIONS, image_id)
+                rows.insert(
+                    self.MODEL_IMAGES,
+                    image_id,
+                    name=fact.name,
+                    kind=fact.kind,
+                    task_type=fact.task_type,
+                    environment=fact.environment,
+                    node_ids=_nodes_of(fact.environment),
+                    loading=0,
+                    modified_by=recorded.origin.actor,
+                    modified_at=recorded.timestamp,
+                )
+            case ModelImageLoadingQueued(order=order):
+                rows.update(
+                    self.MODEL_IMAGES,
+                    image_id,
+                    loading=recorded.originator_version,
+                    modified_by=recorded.origin.actor,
+                    modified_at=recorded.timestamp,
+                )
+                rows.insert(
+                    self.VERSIONS,
+                    image_id,
+                    recorded.originator_version,
+                    status=LoadStatus.LOADING,
+                    file_name=PurePosixPath(order.archive.path).name,
+                    worker="",
+                    imported_by=recorded.origin.actor,
+                    imported_at=recorded.timestamp,
+                )
+            case ModelImageLoadingStarted(worker=worker):
+                rows.update(self.VERSIONS, image_id, self._loading(rows, image_id), worker=worker)
+            case ModelImageLoadingInterrupted():
+                rows.update(self.VERSIONS, image_id, self._loading(rows, image_id), worker="")
+            case ModelImageLoaded(number=number, archive=archive, package=package):
+                rows.update(
+                    self.VERSIONS,
+                    image_id,
+                    self._loading(rows, image_id),
+                    status=LoadStatus.LOADED,
+                    number=number,
+                    archive=archive,
+                    package=package,
+                )
+            case ModelImageLoadingFailed(reason=reason):
+                loading = self._loading(rows, image_id)
+                rows.update(self.VERSIONS, image_id, loading, status=LoadStatus.FAILED, reason=reason)
+
+    def page(
+        self, *, node_ids: Sequence[UUID] = (), search: str = "", number: int = 1, size: int = ROWS_ON_A_PAGE
+    ) -> Page[ModelImageRow]:
+        """A page of the list, the newest change first."""
+        return self._page(_LIST, _chosen(node_ids, search), ModelImageRow, number=number, size=size)
+
+    def list(self, node_ids: Sequence[UUID] = ()) -> list[ModelImageRow]:
+        """Every model image, or those that are bound to one of these nodes or below it."""
+        return self._all(_LIST, _chosen(node_ids, ""), ModelImageRow)
+
+    def get(self, model_image_id: UUID) -> ModelImageRow | None:
+        """One model image."""
+        return self._one(f"{_SELECT} WHERE model_image_id = %s", (model_image_id,), ModelImageRow)
+
+    def loaded_versions(self) -> Sequence[ModelImageVersionChoice]:
+        """Every version that can be used, by name, the newest of a name first."""
+        return self._all(
+            "SELECT model_image_id, name, kind, task_type, environment, number, archive, package, imported_at"
+            " FROM model_images JOIN model_image_versions USING (model_image_id)"
+            " WHERE status = 'loaded' ORDER BY lower(name), number DESC",
+            (),
+            ModelImageVersionChoice,
+        )
+
+    def _loading(self, rows: Rows, image_id: UUID) -> int:
+        row = rows.row(self.MODEL_IMAGES, image_id)
+        return int(row["loading"]) if row else 0
+
+
+_SELECT = """
+    SELECT model_image_id, name, kind, task_type, environment, coalesce(username, '') AS modified_by, modified_at,
+        (SELECT coalesce(jsonb_agg(version ORDER BY loading DESC), '[]') FROM (
+            SELECT loading, status, number, file_name, archive, package, reason, worker,
+                coalesce(importer.username, '') AS imported_by, imported_at
+            FROM model_image_versions LEFT JOIN users AS importer ON importer.user_id = imported_by
+            WHERE model_image_versions.model_image_id = model_images.model_image_id
+        ) AS version) AS versions
+    FROM model_images LEFT JOIN users ON users.user_id = modified_by
+"""
+_LIST = f"""{_SELECT}
+    WHERE (cardinality(%(node_ids)s::uuid[]) = 0 OR node_ids && %(node_ids)s)
+        AND strpos(lower(name), lower(%(search)s)) > 0
+    ORDER BY modified_at DESC, model_image_id
+"""
+
+
+def _chosen(node_ids: Sequence[UUID], search: str) -> dict[str, object]:
+    return {"node_ids": [*node_ids], "search": search}
+
+
+def _nodes_of(environment: EnvironmentBinding | None) -> tuple[UUID, ...]:
+    """Every node that the binding touches, so that a filter at any level is one question."""
+    return tuple(node.node_id for node in (*environment.path, *environment.products)) if environment else ()
