@@ -1,0 +1,18 @@
+"""Every read model; web pages find each under its name."""
+
+from projections.compute_resources import ComputeResources
+from projections.environments import Environments
+from projections.industries import Industries
+from projections.overview import Overview
+from projections.read_model import ReadModel
+from projections.task_types import TaskTypes
+from projections.users import Users
+
+READ_MODELS: tuple[type[ReadModel], ...] = (
+    Users,
+    Industries,
+    Environments,
+    TaskTypes,
+    ComputeResources,
+    Overview,
+)
