@@ -61,7 +61,7 @@ class DataFolders:
         name = self._roots.name(typed)
         found = self.inspect_folder(name) if name else None
         if found is None or found.state is DataPathState.INVALID:
-            return Inspection(folder=FolderName("", ""), state=DataPathState.INVALID)
+            return Inspection(folder=FolderName("", typed), state=DataPathState.INVALID)
         return found
 
     def inspect_folder(self, folder: FolderName) -> Inspection:
@@ -86,7 +86,7 @@ class DataFolders:
         return path
 
     def code_folders(self, data_path: FolderName) -> list[CodeFolder]:
-        """The data path itself under its own name, then the folders directly inside it (D-5). Links that leave the root are no folders.
+        """The data path itself under its own name, then the folders directly inside it (D-5); no links that leave the root.
 
         Raises:
             FolderNotFound
@@ -254,7 +254,8 @@ def _orientation(image: Image.Image) -> int:
 def _last_byte(image: ImageFile.ImageFile) -> int:
     """Where the pixels end, in formats that say so in their head; 0 in the others."""
     if image.format == "BMP":
-        ends = [tile.offset + tile.args[1] * image.height for tile in image.tile if tile.codec_name == "raw"]
+        rows = [(tile.offset, tile.args) for tile in image.tile if tile.codec_name == "raw"]
+        ends = [start + args[1] * image.height for start, args in rows if isinstance(args, tuple)]
         return max(ends, default=0)
     if image.format == "TIFF":
         tags = image.tag_v2  # type: ignore[attr-defined] # only Pillow's TIFF images have it

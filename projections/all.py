@@ -1,6 +1,7 @@
 """Every read model; web pages find each under its name."""
 
 from projections.compute_resources import ComputeResources
+from projections.datasets import Datasets
 from projections.environments import Environments
 from projections.industries import Industries
 from projections.overview import Overview
@@ -14,5 +15,6 @@ READ_MODELS: tuple[type[ReadModel], ...] = (
     Environments,
     TaskTypes,
     ComputeResources,
+    Datasets,
     Overview,
 )

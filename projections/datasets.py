@@ -1,0 +1,243 @@
+"""Datasets with their data paths (D-6, D-7)."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from domain.data_paths import DataPathState, DefectCodeCount, FolderName
+from domain.datasets import (
+    DataPath,
+    DataPathInspected,
+    DataPathsAdded,
+    DataPathsRemoved,
+    DatasetCreated,
+    DatasetDeleted,
+    DatasetPurpose,
+)
+from domain.environments import EnvironmentBinding
+from domain.facts import Recorded
+from projections.read_model import Page, ReadModel, Row, Rows, Table
+
+PAGE_SIZE = 20
+SORTS = {
+    "name": "lower(name)",
+    "path_count": "path_count",
+    "image_count": "image_count",
+    "changed_by": "changed_by",
+    "changed_at": "changed_at",
+}
+"""The columns that a list may be sorted by, and how."""
+
+
+class DatasetRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A dataset in a list. `changed_by` is a user name, empty where no person did it."""
+
+    dataset_id: UUID
+    name: str
+    purpose: DatasetPurpose
+    environment: EnvironmentBinding
+    path_count: int
+    image_count: int
+    changed_by: str
+    changed_at: datetime
+
+
+class DataPathRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A data path with what was found in it at the last inspection; its figures mean what they mean there."""
+
+    path_id: UUID
+    folder: FolderName
+    state: DataPathState
+    image_count: int
+    defect_codes: tuple[DefectCodeCount, ...]
+    formats: tuple[tuple[str, int], ...]
+    resolutions: tuple[tuple[int, int, int], ...]
+    total_bytes: int
+    mask_count: int
+    damaged_count: int
+
+
+class DatasetDetail(DatasetRow, frozen=True, kw_only=True):
+    """One dataset; `paths` in the order in which they were added."""
+
+    paths: tuple[DataPathRow, ...]
+
+
+class DatasetChoice(msgspec.Struct, frozen=True, kw_only=True):
+    """A dataset whose paths can be imported into a job."""
+
+    dataset_id: UUID
+    name: str
+    paths: tuple[DataPathRow, ...]
+
+
+class Datasets(ReadModel):
+    """A row a dataset and a row a data path, while they exist."""
+
+    name = "datasets"
+    DATASETS = Table(
+        "datasets",
+        key=("dataset_id uuid",),
+        columns=(
+            "name text NOT NULL",
+            "purpose text NOT NULL",
+            "environment jsonb NOT NULL",
+            "node_ids uuid[] NOT NULL",
+            "changed_by uuid NOT NULL",
+            "changed_at timestamptz NOT NULL",
+        ),
+        indexes=("CREATE INDEX datasets_by_purpose ON datasets (purpose, changed_at DESC)",),
+    )
+    DATA_PATHS = Table(
+        "data_paths",
+        key=("dataset_id uuid", "path_id uuid"),
+        columns=(
+            "added bigint NOT NULL",
+            "folder jsonb NOT NULL",
+            "state text NOT NULL",
+            "image_count bigint NOT NULL",
+            "defect_codes jsonb NOT NULL",
+            "formats jsonb NOT NULL",
+            "resolutions jsonb NOT NULL",
+            "total_bytes bigint NOT NULL",
+            "mask_count bigint NOT NULL",
+            "damaged_count bigint NOT NULL",
+        ),
+    )
+
+    def project(self, rows: Rows, recorded: Recorded) -> None:
+        """Every fact but the last also says who changed the dataset last."""
+        dataset_id, fact = recorded.originator_id, recorded.data
+        match fact:
+            case DatasetCreated(environment=environment):
+                nodes = (*environment.path, *environment.products)
+                rows.insert(
+                    self.DATASETS,
+                    dataset_id,
+                    name=fact.name,
+                    purpose=fact.purpose.value,
+                    environment=environment,
+                    node_ids=[node.node_id for node in nodes],
+                    changed_by=recorded.origin.actor,
+                    changed_at=recorded.timestamp,
+                )
+                self._add(rows, recorded, fact.data_paths)
+            case DataPathsAdded(data_paths=data_paths):
+                self._add(rows, recorded, data_paths)
+                self._note_change(rows, recorded)
+            case DataPathsRemoved(path_ids=path_ids):
+                for path_id in path_ids:
+                    rows.delete(self.DATA_PATHS, dataset_id, path_id)
+                self._note_change(rows, recorded)
+            case DataPathInspected(path_id=path_id) as found:
+                rows.update(self.DATA_PATHS, dataset_id, path_id, **_figures(DataPath(path_id, found.inspection)))
+                self._note_change(rows, recorded)
+            case DatasetDeleted():
+                rows.delete(self.DATASETS, dataset_id)
+                rows.delete(self.DATA_PATHS, dataset_id)
+
+    def page(
+        self,
+        purpose: DatasetPurpose,
+        *,
+        node_ids: Sequence[UUID] = (),
+        search: str = "",
+        sort: str = "-changed_at",
+        page: int = 1,
+        size: int = PAGE_SIZE,
+    ) -> Page[DatasetRow]:
+        """The datasets of a purpose that are bound to any of `node_ids` (to anything, where none is given).
+
+        `search` is a part of the name, in any case. `sort` is one of `SORTS`, with `-` before it for descending.
+        """
+        direction = "DESC" if sort.startswith("-") else "ASC"
+        return self._page(
+            f"{_SELECT} WHERE purpose = %(purpose)s"
+            " AND (%(node_ids)s::uuid[] = '{}' OR node_ids && %(node_ids)s::uuid[])"
+            " AND strpos(lower(name), lower(%(search)s)) > 0"
+            f" ORDER BY {SORTS[sort.removeprefix('-')]} {direction}, dataset_id",
+            {"purpose": purpose.value, "node_ids": list(node_ids), "search": search},
+            DatasetRow,
+            number=page,
+            size=size,
+        )
+
+    def get(self, dataset_id: UUID) -> DatasetDetail | None:
+        """One dataset, None where there is none (any more)."""
+        row = self._one(f"{_SELECT} WHERE dataset_id = %s", (dataset_id,), DatasetRow)
+        if row is None:
+            return None
+        paths = self._all(
+            f"SELECT {_PATH_COLUMNS} FROM data_paths WHERE dataset_id = %s ORDER BY added",  # noqa: S608 - our own columns
+            (dataset_id,),
+            DataPathRow,
+        )
+        return DatasetDetail(**msgspec.structs.asdict(row), paths=tuple(paths))
+
+    def choices(self, purpose: DatasetPurpose) -> list[DatasetChoice]:
+        """Every dataset of a purpose that has paths, by name, for importing paths into a job (W-5)."""
+        found = self._all(
+            f"SELECT dataset_id, name, {_PATH_COLUMNS} FROM datasets JOIN data_paths USING (dataset_id)"  # noqa: S608
+            " WHERE purpose = %s ORDER BY lower(name), dataset_id, added",
+            (purpose.value,),
+            _PathOfDataset,
+        )
+        paths: defaultdict[tuple[UUID, str], list[DataPathRow]] = defaultdict(list)
+        for row in found:
+            values = {name: getattr(row, name) for name in DataPathRow.__struct_fields__}
+            paths[row.dataset_id, row.name].append(DataPathRow(**values))
+        return [
+            DatasetChoice(dataset_id=dataset_id, name=name, paths=tuple(rows))
+            for (dataset_id, name), rows in paths.items()
+        ]
+
+    def _add(self, rows: Rows, recorded: Recorded, data_paths: Sequence[DataPath]) -> None:
+        for line, data_path in enumerate(data_paths):
+            added = recorded.originator_version * _MOST_LINES + line
+            rows.insert(self.DATA_PATHS, recorded.originator_id, data_path.path_id, added=added, **_figures(data_path))
+
+    def _note_change(self, rows: Rows, recorded: Recorded) -> None:
+        rows.update(
+            self.DATASETS,
+            recorded.originator_id,
+            changed_by=recorded.origin.actor,
+            changed_at=recorded.timestamp,
+        )
+
+
+class _PathOfDataset(DataPathRow, frozen=True, kw_only=True):
+    dataset_id: UUID
+    name: str
+
+
+_MOST_LINES = 1 << 20
+"""More lines than a form can hold; it keeps paths in the order of facts, then of lines."""
+_PATH_COLUMNS = (
+    "path_id, folder, state, image_count, defect_codes, formats, resolutions, total_bytes, mask_count, damaged_count"
+)
+_SELECT = (
+    "SELECT dataset_id, name, purpose, environment, path_count, image_count, changed_by, changed_at FROM ("
+    "SELECT dataset_id, name, purpose, environment, node_ids, coalesce(username, '') AS changed_by, changed_at,"
+    " (SELECT count(*) FROM data_paths AS paths WHERE paths.dataset_id = datasets.dataset_id) AS path_count,"
+    " (SELECT coalesce(sum(image_count), 0)::bigint FROM data_paths AS paths"
+    " WHERE paths.dataset_id = datasets.dataset_id) AS image_count"
+    " FROM datasets LEFT JOIN users ON users.user_id = datasets.changed_by) AS found"
+)
+
+
+def _figures(data_path: DataPath) -> Row:
+    found = data_path.inspection
+    return {
+        "folder": found.folder,
+        "state": found.state.value,
+        "image_count": found.image_count,
+        "defect_codes": found.defect_codes,
+        "formats": found.formats,
+        "resolutions": found.resolutions,
+        "total_bytes": found.total_bytes,
+        "mask_count": found.mask_count,
+        "damaged_count": found.damaged_count,
+    }
