@@ -3,7 +3,10 @@
 from projections.compute_resources import ComputeResources
 from projections.datasets import Datasets
 from projections.environments import Environments
+from projections.exports import Exports
 from projections.industries import Industries
+from projections.model_images import ModelImages
+from projections.models import Models
 from projections.overview import Overview
 from projections.read_model import ReadModel
 from projections.task_types import TaskTypes
@@ -16,5 +19,8 @@ READ_MODELS: tuple[type[ReadModel], ...] = (
     TaskTypes,
     ComputeResources,
     Datasets,
+    ModelImages,
+    Models,
+    Exports,
     Overview,
 )
