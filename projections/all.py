@@ -10,6 +10,7 @@ from projections.models import Models
 from projections.overview import Overview
 from projections.read_model import ReadModel
 from projections.task_types import TaskTypes
+from projections.training_jobs import TrainingJobs
 from projections.users import Users
 
 READ_MODELS: tuple[type[ReadModel], ...] = (
@@ -19,6 +20,7 @@ READ_MODELS: tuple[type[ReadModel], ...] = (
     TaskTypes,
     ComputeResources,
     Datasets,
+    TrainingJobs,
     ModelImages,
     Models,
     Exports,
