@@ -1,35 +1,264 @@
 """The only place that constructs: it puts the adapters together for each process."""
 
-from collections.abc import Callable, Iterable
+import asyncio
+import importlib
+import logging
+import pkgutil
+import secrets
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from types import FrameType, SimpleNamespace
+from uuid import uuid4
 
-from infra.settings import Settings
+from projections.all import READ_MODELS
+
+import commands
+from commands.assay import Assay
+from commands.ports import Ports
+from commands.task_types import CreateTaskType
+from commands.users import CreateUser
+from domain.facts import SYSTEM
+from domain.permissions import Role
+from domain.task_types import TaskKind
+from infra.archives import Archives
+from infra.artifacts import Artifacts
+from infra.data_folders import DataFolders
+from infra.drafts import Drafts
+from infra.event_store import EventLog, create_tables, open_event_log
+from infra.heartbeats import Heartbeats
+from infra.passwords import Argon2Passwords
+from infra.positions import PositionWatcher
+from infra.projector import Projector
+from infra.settings import Settings, session_secret
+from infra.side_tables import create_side_tables
+from projections.read_model import Pool, open_pool
+
+log = logging.getLogger(__name__)
+
+WEB_THREADS = 16
+FIRST_TASK_TYPES = (("分类", TaskKind.CLASSIFICATION), ("分割分类", TaskKind.SEGMENTATION_AND_CLASSIFICATION))
 
 
-def prepare(settings: Settings) -> Iterable[str]:
-    """Make tables and the first administrator where they are missing; what a person must be told, once."""
-    raise NotImplementedError
+@dataclass(frozen=True)
+class Core:
+    """What every process shares: the log, the write side over it, and shared storage."""
+
+    dsn: str
+    log: EventLog
+    assay: Assay
+    artifacts: Artifacts
+    data_folders: DataFolders
+    archives: Archives
+
+
+@contextmanager
+def open_core(settings: Settings, *, pool_size: int = 2) -> Iterator[Core]:
+    """The write side on the database of the settings, which must name one."""
+    if settings.database_url is None:
+        raise ValueError("the settings name no database")
+    _register_handlers()
+    event_log = open_event_log(settings.database_url, pool_size=pool_size)
+    data_folders, archives = DataFolders(settings.data_roots), Archives(settings.archive_roots)
+    ports = Ports(Argon2Passwords(), data_folders, archives, max_attempts=settings.max_attempts)
+    try:
+        yield Core(
+            settings.database_url,
+            event_log,
+            Assay(event_log, ports),
+            Artifacts(settings.state / "artifacts"),
+            data_folders,
+            archives,
+        )
+    finally:
+        event_log.close()
+
+
+def prepare(settings: Settings) -> list[str]:
+    """Make folders, tables and the first administrator where they are missing; what a person must be told, once."""
+    for folder in (settings.state, *settings.data_roots.values(), *settings.archive_roots.values()):
+        if settings.state in (folder, *folder.parents):
+            folder.mkdir(parents=True, exist_ok=True)
+    assert settings.database_url is not None
+    create_tables(settings.database_url)
+    create_side_tables(settings.database_url)
+    with open_core(settings) as core:
+        return _first_start(settings, core) if core.log.position() == 0 else []
 
 
 def run_projector(settings: Settings, ready: Callable[[], None]) -> None:
     """Follow the log into the read models until SIGTERM."""
-    raise NotImplementedError
+    with open_core(settings) as core, _until_told_to_stop() as stop:
+        projector = Projector(core.log, core.dsn, READ_MODELS, core.artifacts)
+        projector.build_tables()
+        ready()
+        projector.run(stop)
 
 
 def run_dispatcher(settings: Settings, ready: Callable[[], None]) -> None:
-    """Turn events into messages and reports into commands until SIGTERM."""
-    raise NotImplementedError
+    """Keep the line of waiting work and notice silent workers until SIGTERM."""
+    from infra.dispatcher import Dispatcher  # noqa: PLC0415 - each process loads what it is
+
+    with open_core(settings) as core, _until_told_to_stop() as stop:
+        dispatcher = Dispatcher(core.log, core.assay, core.dsn, silence_seconds=settings.worker_silence_seconds)
+        ready()
+        dispatcher.run(stop)
 
 
 def run_worker(settings: Settings, ready: Callable[[], None]) -> None:
     """Take jobs until SIGTERM."""
-    raise NotImplementedError
+    from gpu_worker import worker  # noqa: PLC0415 - torch takes seconds to load, and only workers have it
+    from infra.mailbox import LogMailbox  # noqa: PLC0415
+
+    with ExitStack() as stack:
+        core = stack.enter_context(open_core(settings))
+        pool = stack.enter_context(open_pool(core.dsn))
+        stop = stack.enter_context(_until_told_to_stop())
+        heartbeats = Heartbeats(pool, silence_seconds=settings.worker_silence_seconds)
+        mailbox = LogMailbox(core.assay, core.dsn, heartbeats, worker=settings.worker_name)
+        stack.callback(mailbox.close)
+        ready()
+        worker.run_worker(
+            mailbox,
+            core.artifacts,
+            core.data_folders,
+            core.archives,
+            settings.state / "work",
+            name=settings.worker_name,
+            stop=stop.is_set,
+        )
 
 
 def run_web(settings: Settings) -> None:
     """Serve the pages until SIGTERM; `/healthz` answers when they work."""
-    raise NotImplementedError
+    import uvicorn  # noqa: PLC0415 - only the web process needs it
+
+    from infra.images import Images  # noqa: PLC0415
+    from infra.session_store import SessionStore  # noqa: PLC0415
+    from web.app import create_app  # noqa: PLC0415
+    from web.services import Services, WebSettings  # noqa: PLC0415
+
+    with ExitStack() as stack:
+        core = stack.enter_context(open_core(settings, pool_size=WEB_THREADS))
+        pool = stack.enter_context(open_pool(core.dsn, size=WEB_THREADS))
+        watcher = PositionWatcher(core.dsn)
+        stack.callback(watcher.close)
+        services = Services(
+            assay=core.assay,
+            read=read_models(pool, core.artifacts),
+            wait=watcher.wait,
+            changes=_Changes(watcher),
+            sessions=SessionStore(pool),
+            passwords=Argon2Passwords(),
+            settings=WebSettings(
+                secret=session_secret(settings).hex(),
+                base_address=settings.address,
+                secure_cookies=settings.secure_cookies,
+                worker_silence_seconds=settings.worker_silence_seconds,
+            ),
+            drafts=Drafts(pool),
+            artifacts=core.artifacts,
+            images=Images(core.data_folders, settings.state / "cache"),
+            heartbeats=Heartbeats(pool, silence_seconds=settings.worker_silence_seconds),
+            is_ready=lambda: _answers(pool),
+            stopping=lambda: server.should_exit,
+        )
+        config = uvicorn.Config(
+            create_app(services),
+            host=settings.host,
+            port=settings.port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=3,
+        )
+        server = uvicorn.Server(config)
+        server.run()
 
 
-def run_demo(settings: Settings, data_root: str | None) -> int:
-    """Put the main job through, on the images of `data_root` or on generated ones; returns the exit status."""
-    raise NotImplementedError
+def run_demo(settings: Settings, data_root: str | None, sign_in: Sequence[str] = ()) -> int:
+    """Put the main job through, on the images of `data_root` or on generated ones; returns the exit status.
+
+    `sign_in` is what `prepare` said, to be said again at the end.
+    """
+    from infra.demo import Demo  # noqa: PLC0415
+
+    with ExitStack() as stack:
+        core = stack.enter_context(open_core(settings))
+        pool = stack.enter_context(open_pool(core.dsn))
+        watcher = PositionWatcher(core.dsn)
+        stack.callback(watcher.close)
+        heartbeats = Heartbeats(pool, silence_seconds=settings.worker_silence_seconds)
+        return Demo(settings, core, read_models(pool, core.artifacts), watcher.wait, heartbeats).run(data_root, sign_in)
+
+
+def read_models(pool: Pool, artifacts: Artifacts) -> SimpleNamespace:
+    """Every read model under its name, ready to be asked."""
+    return SimpleNamespace(**{model.name: model(pool, artifacts) for model in READ_MODELS})
+
+
+def _register_handlers() -> None:
+    """Import every command module, so that each command has its handler and each fact its topic."""
+    for module in pkgutil.iter_modules(commands.__path__):
+        importlib.import_module(f"commands.{module.name}")
+
+
+def _first_start(settings: Settings, core: Core) -> list[str]:
+    password = settings.administrator_password or f"{secrets.token_urlsafe(9)}Aa1"
+    core.assay.dispatch(
+        CreateUser(
+            actor=SYSTEM,
+            user_id=uuid4(),
+            username=settings.administrator,
+            password=password,
+            role=Role.SUPER_ADMINISTRATOR,
+        )
+    )
+    for name, kind in FIRST_TASK_TYPES:
+        core.assay.dispatch(CreateTaskType(actor=SYSTEM, task_type_id=uuid4(), name=name, kind=kind))
+    if settings.administrator_password:
+        return [f"The super administrator “{settings.administrator}” signs in with the password of the settings."]
+    return [
+        f"First start. Sign in as “{settings.administrator}” with the password {password}",
+        "It is shown only now: change it in 管理账户信息 (My account).",
+    ]
+
+
+@contextmanager
+def _until_told_to_stop() -> Iterator[threading.Event]:
+    """An event that SIGTERM and Ctrl-C set."""
+    stop = threading.Event()
+
+    def told(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    before = {number: signal.signal(number, told) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _answers(pool: Pool) -> bool:
+    with pool.connection() as connection:
+        return connection.execute("SELECT 1").fetchone() is not None
+
+
+class _Changes:
+    """How far the read models have come, for live pages: many wait at once, so none may hold a thread."""
+
+    STEP_SECONDS = 0.05
+
+    def __init__(self, watcher: PositionWatcher) -> None:
+        self._watcher = watcher
+
+    async def next_change(self, after: int, timeout: float) -> int:  # noqa: ASYNC109 - part of the web's protocol
+        """The position once it is beyond `after`, or `after` again when `timeout` seconds have passed."""
+        deadline = time.monotonic() + timeout
+        while self._watcher.reached <= after and time.monotonic() < deadline:  # noqa: ASYNC110 - moved by a thread
+            await asyncio.sleep(self.STEP_SECONDS)
+        return max(after, self._watcher.reached)

@@ -46,7 +46,7 @@ class LogMailbox:
                 pass
         except (psycopg.OperationalError, OperationalError, InterfaceError):
             log.warning("database_is_away", exc_info=True)
-            self._connection = None
+            self.close()
             time.sleep(WAIT_SECONDS)
         return None
 
@@ -76,6 +76,12 @@ class LogMailbox:
         except (psycopg.Error, OperationalError, InterfaceError):
             return True
         return running_attempt(state) == heartbeat.attempt
+
+    def close(self) -> None:
+        """Let the connection go; a later `take` opens another."""
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
 
     def _claim_first(self, connection: Connection[DictRow], offered: Resources) -> Message | None:
         rows = connection.execute(

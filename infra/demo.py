@@ -1,0 +1,323 @@
+"""The main job, end to end, through the product's own commands: what `assay demo` runs against the running processes.
+
+It acts as the first super administrator and does nothing that a person could not do on the pages. A second run makes a further
+model beside the first.
+"""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+from uuid import UUID, uuid4
+
+from gpu_worker.packages import build_package
+
+from commands.assay import Command
+from commands.compute_resources import CreateComputeResource
+from commands.datasets import CreateDataset
+from commands.environments import AddNodes
+from commands.exports import RequestExport
+from commands.industries import CreateIndustry, DefineLevels
+from commands.model_images import ImportModelImage, model_image_id
+from commands.models import PublishModelVersion
+from commands.prediction_jobs import QueuePredictionJob
+from commands.training_jobs import QueueTrainingJob
+from domain.compute_resources import ComputeResourceKind
+from domain.data_paths import FolderName, Inspection
+from domain.datasets import DatasetPurpose
+from domain.environments import Environment, environment_id
+from domain.evaluation import EvaluationFigures
+from domain.exports import Export, ExportStatus, export_id
+from domain.facts import State
+from domain.json_forms import write_json
+from domain.messages import Resources
+from domain.model_images import LoadStatus, ModelImage, ModelImageKind
+from domain.models import Model
+from domain.names import NameClaim, NameKind, claim_id
+from domain.prediction_jobs import PredictionDraft, PredictionJob, PredictionStatus
+from domain.task_types import TaskKind
+from domain.training_jobs import TrainingJob, TrainingStatus
+from domain.training_parameters import Augmentation
+from domain.training_requests import TrainingDraft, images_per_code
+from infra.demo_images import demo_training_parameters, make_demo_images, split_for_demo
+from infra.heartbeats import Heartbeats
+from infra.settings import Settings
+
+INDUSTRY = "显示面板"
+LEVEL_NAMES = ("工厂", "厂别", "站点", "产品")
+PLACES = (("一号工厂",), ("A厂", "B厂"), ("AOI1", "AOI2"), ("TV55", "TV65"))
+PACKAGE = "resnet18@1.0"
+PATIENCE_SECONDS = 3600.0
+LOOK_SECONDS = 0.5
+
+
+class DemoFailed(RuntimeError):
+    """A step of the demo ended otherwise than it should; the sentence says how."""
+
+
+class Demo:
+    """One run of the main job."""
+
+    def __init__(
+        self, settings: Settings, core: Any, read: Any, wait: Callable[[int], None], heartbeats: Heartbeats
+    ) -> None:
+        self._settings, self._core, self._read, self._wait, self._heartbeats = settings, core, read, wait, heartbeats
+        self._administrator = self._find_administrator()
+
+    def run(self, data_root: str | None, sign_in: Sequence[str]) -> int:
+        """Everything, in the order of a first day with the product; returns the exit status.
+
+        `sign_in` is what the first start said about the administrator, empty at later starts.
+        """
+        started = time.monotonic()
+        try:
+            products = self._master_data()
+            training, question_bank, label = self._images(data_root)
+            self._dataset(f"{label}-training", DatasetPurpose.TRAINING, training, products)
+            self._dataset(f"{label}-question-bank", DatasetPurpose.QUESTION_BANK, question_bank, products)
+            image = self._model_image()
+            job = self._training(label, training, image, products)
+            version = self._publish(job)
+            predicted = self._prediction(job, version, question_bank)
+            self._export(job.model_id, version)
+        except DemoFailed as failure:
+            print(f"The demo stopped: {failure}")
+            return 1
+        self._summary(job, version, predicted, time.monotonic() - started, sign_in)
+        return 0
+
+    def _master_data(self) -> tuple[UUID, ...]:
+        """Industry, levels, a small environment tree and a compute resource; returns the products of the first station."""
+        industry_id = self._holder(NameKind.INDUSTRY, INDUSTRY)
+        if industry_id is None:
+            industry_id = uuid4()
+            self._ask(CreateIndustry(actor=self._administrator, industry_id=industry_id, name=INDUSTRY))
+            self._ask(DefineLevels(actor=self._administrator, industry_id=industry_id, level_names=LEVEL_NAMES))
+            self._add_places(industry_id, None, 0)
+        if not self._read.compute_resources.list():
+            resources = Resources(cpu_cores=min(2, os.cpu_count() or 1), memory_gib=2)
+            kind = ComputeResourceKind.GENERAL_PURPOSE
+            self._ask(
+                CreateComputeResource(
+                    actor=self._administrator, compute_resource_id=uuid4(), kind=kind, resources=resources
+                )
+            )
+        tree = self._state(Environment, environment_id(industry_id))
+        station = tree.children(tree.children(tree.children(None)[0].node_id)[0].node_id)[0]
+        products = tuple(node.node_id for node in tree.children(station.node_id))
+        _say(f"1. Master data: {INDUSTRY} ({' / '.join(LEVEL_NAMES)}), {len(tree.nodes)} places")
+        return products
+
+    def _add_places(self, industry_id: UUID, parent_id: UUID | None, level: int) -> None:
+        if level == len(PLACES):
+            return
+        names = PLACES[level]
+        node_ids = tuple(uuid4() for _ in names)
+        self._ask(
+            AddNodes(
+                actor=self._administrator, industry_id=industry_id, parent_id=parent_id, names=names, node_ids=node_ids
+            )
+        )
+        for node_id in node_ids:
+            self._add_places(industry_id, node_id, level + 1)
+
+    def _images(self, data_root: str | None) -> tuple[FolderName, FolderName, str]:
+        """The folders of the two datasets, and what to call them."""
+        name, root = next(iter(self._settings.data_roots.items()))
+        label = f"demo-{data_root}" if data_root else "demo"
+        folder = root / label
+        if data_root is None:
+            make_demo_images(folder / "training", seed=1, images_per_code=120)
+            make_demo_images(folder / "question-bank", seed=2, images_per_code=40)
+        else:
+            held_out = split_for_demo(self._settings.data_roots[data_root], folder)
+            _say(f"   Every fifth part of {data_root} ({held_out} images) is kept apart for the question bank.")
+        return FolderName(name, f"{label}/training"), FolderName(name, f"{label}/question-bank"), label
+
+    def _dataset(self, name: str, purpose: DatasetPurpose, folder: FolderName, products: tuple[UUID, ...]) -> None:
+        inspection: Inspection = self._core.data_folders.inspect_folder(folder)
+        if self._holder(purpose.name_kind, name) is None:
+            self._ask(
+                CreateDataset(
+                    actor=self._administrator,
+                    dataset_id=uuid4(),
+                    name=name,
+                    purpose=purpose,
+                    environment=products,
+                    data_paths=(str(folder),),
+                    path_ids=(uuid4(),),
+                )
+            )
+        codes = ", ".join(f"{count.defect_code} {count.image_count}" for count in inspection.defect_codes)
+        damaged = f", {inspection.damaged_count} damaged" if inspection.damaged_count else ""
+        _say(f"2. Dataset {name}: {inspection.image_count} images{damaged} ({codes})")
+
+    def _model_image(self) -> ModelImage:
+        """Build the shipped package, import it, and wait until it is loaded."""
+        image_id = model_image_id(PACKAGE.split("@", maxsplit=1)[0])
+        known = self._core.assay.find(ModelImage, image_id)
+        if known is None or not known.versions:
+            archives = next(iter(self._settings.archive_roots.values()))
+            build_package(PACKAGE, archives / f"{PACKAGE}.tar")
+            task_type = next(
+                row for row in self._read.task_types.list() if TaskKind(row.kind) is TaskKind.CLASSIFICATION
+            )
+            self._ask(
+                ImportModelImage(
+                    actor=self._administrator,
+                    kind=ModelImageKind.GENERAL,
+                    task_type_id=task_type.task_type_id,
+                    archive=str(archives / f"{PACKAGE}.tar"),
+                )
+            )
+        image = self._until(ModelImage, image_id, lambda state: state.status is not LoadStatus.LOADING)
+        if not image.versions:
+            raise DemoFailed(f"the package {PACKAGE} could not be loaded")
+        _say(f"3. Model image {image.name} {image.versions[0].label} loaded")
+        return image
+
+    def _training(self, label: str, folder: FolderName, image: ModelImage, products: tuple[UUID, ...]) -> TrainingJob:
+        inspection: Inspection = self._core.data_folders.inspect_folder(folder)
+        counts = images_per_code([inspection])
+        codes = sorted(counts)
+        model_parameters = {
+            "classification": {"name": "ResNet18", "num_of_classes": len(codes)},
+            "code_list": codes,
+        }
+        draft = TrainingDraft(
+            model_name=self._free_model_name(f"{label}-model"),
+            model_image_id=image.id,
+            model_image_version=image.versions[0].number,
+            model_parameters=write_json(model_parameters),
+            environment=products,
+            data_paths=(folder,),
+            compute_resource_id=self._read.compute_resources.list()[0].compute_resource_id,
+            training_parameters=write_json(demo_training_parameters(sum(counts.values()))),
+            split_ratio=0.8,
+            resolution_screening=True,
+            augmentations=(Augmentation.FLIPPING, Augmentation.SCALING),
+        )
+        job_id = uuid4()
+        self._ask(QueueTrainingJob(actor=self._administrator, job_id=job_id, model_id=uuid4(), draft=draft, seed=7))
+        _say(f"4. Training {draft.model_name}: {self._settings.address}/training-jobs/{job_id}")
+        ended = (TrainingStatus.COMPLETED, TrainingStatus.FAILED, TrainingStatus.TERMINATED)
+        job = self._until(TrainingJob, job_id, lambda state: state.status in ended, show=self._show_progress)
+        if job.completed is None:
+            raise DemoFailed(f"the training ended as {job.status.value}; its page says why")
+        _say(f"   Report on the validation split: {_told(job.completed.figures)}")
+        return job
+
+    def _publish(self, job: TrainingJob) -> str:
+        self._ask(PublishModelVersion(actor=self._administrator, job_id=job.id))
+        version = self._state(Model, job.model_id).versions[-1].label
+        _say(f"   Published as {job.name} {version}")
+        return version
+
+    def _prediction(self, job: TrainingJob, version: str, folder: FolderName) -> EvaluationFigures:
+        job_id = uuid4()
+        draft = PredictionDraft(
+            name=f"{job.name}-{version.replace('.', '_')}-check",
+            model_id=job.model_id,
+            versions=(version,),
+            data_paths=(folder,),
+            compute_resource_id=job.compute_resource_id,
+        )
+        self._ask(QueuePredictionJob(actor=self._administrator, job_id=job_id, draft=draft))
+        ended = (PredictionStatus.COMPLETED, PredictionStatus.FAILED, PredictionStatus.TERMINATED)
+        prediction = self._until(PredictionJob, job_id, lambda state: state.status in ended, show=self._show_progress)
+        if prediction.status is not PredictionStatus.COMPLETED:
+            raise DemoFailed(f"the prediction ended as {prediction.status.value}; its page says why")
+        figures: EvaluationFigures = self._read.evaluation_reports.get(job_id, version).figures
+        _say(f"5. Question-bank prediction: {_told(figures)}")
+        _say(f"   {self._settings.address}/question-bank-predictions/{job_id}/report")
+        return figures
+
+    def _export(self, model_id: UUID, version: str) -> None:
+        self._ask(RequestExport(actor=self._administrator, model_id=model_id, version=version))
+        ended = (ExportStatus.BUILT, ExportStatus.FAILED)
+        export = self._until(Export, export_id(model_id, version), lambda state: state.status in ended)
+        if export.package is None:
+            raise DemoFailed("the export package could not be built")
+        _say(f"   Export package: {export.package.size / 1e6:.1f} MB, SHA-256 {export.package.checksum[:16]}…")
+
+    def _summary(
+        self, job: TrainingJob, version: str, predicted: EvaluationFigures, seconds: float, sign_in: Sequence[str]
+    ) -> None:
+        assert job.completed is not None
+        chance = 1 / len(predicted.defects)
+        _say("")
+        _say(f"{job.name} {version}: accuracy {_percent(predicted.accuracy)} on {predicted.sample_count} question-bank")
+        _say(
+            f"images it has never seen, where guessing gives {_percent(chance)}. {predicted.misjudged_count} misjudged,"
+        )
+        _say(f"{predicted.non_compliant_count} non-compliant, {predicted.damaged_count} damaged. Trained on")
+        _say(f"{job.completed.device} in {job.completed.seconds:.0f} s; the whole demo took {seconds:.0f} s.")
+        _say("The export is a zip with the weights and config.yaml; the native library is not part of it yet.")
+        _say("")
+        _say(f"The pages go on running at {self._settings.address} until `make down`.")
+        for sentence in sign_in or (
+            f"Sign in as “{self._settings.administrator}” with the password of the first start.",
+        ):
+            _say(sentence)
+
+    def _find_administrator(self) -> UUID:
+        administrator = self._holder(NameKind.USER, self._settings.administrator)
+        if administrator is None:
+            raise DemoFailed(f"there is no user “{self._settings.administrator}”")
+        return administrator
+
+    def _holder(self, kind: NameKind, name: str) -> UUID | None:
+        claim: NameClaim | None = self._core.assay.find(NameClaim, claim_id(kind, name))
+        return claim.owner if claim else None
+
+    def _free_model_name(self, wanted: str) -> str:
+        name, number = wanted, 1
+        while self._holder(NameKind.MODEL, name) is not None:
+            number += 1
+            name = f"{wanted}-{number}"
+        return name
+
+    def _ask(self, command: Command) -> None:
+        self._wait(self._core.assay.dispatch(command))
+
+    def _state(self, state_type: type[Any], aggregate_id: UUID) -> Any:
+        return self._core.assay.load(state_type, aggregate_id)
+
+    def _until(
+        self,
+        state_type: type[Any],
+        aggregate_id: UUID,
+        is_done: Callable[[Any], bool],
+        show: Callable[[UUID], None] = lambda _: None,
+    ) -> Any:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < deadline:
+            state: State = self._state(state_type, aggregate_id)
+            if is_done(state):
+                self._wait(self._core.log.position())
+                return state
+            show(aggregate_id)
+            time.sleep(LOOK_SECONDS)
+        raise DemoFailed(f"it took longer than {PATIENCE_SECONDS:.0f} s; look at the logs in {self._settings.logs}")
+
+    def _show_progress(self, job_id: UUID) -> None:
+        beat = self._heartbeats.of(job_id)
+        if beat is not None:
+            loss = f", loss {beat.loss:.3f}" if beat.loss is not None else ""
+            left = f", {beat.seconds_left:.0f} s left" if beat.seconds_left is not None else ""
+            print(f"\r   {beat.progress:4.0%}{loss}{left}    ", end="", flush=True)
+
+
+def _told(figures: EvaluationFigures) -> str:
+    return (
+        f"accuracy {_percent(figures.accuracy)}, macro recall {_percent(figures.recall)}, "
+        f"{figures.misjudged_count} of {figures.sample_count} misjudged"
+    )
+
+
+def _percent(share: float | None) -> str:
+    return "—" if share is None else f"{share:.1%}"
+
+
+def _say(sentence: str) -> None:
+    print(f"\r{sentence}", flush=True)

@@ -1,0 +1,279 @@
+"""From a queued job to a worker and back, through the log: dispatcher, mailbox and heartbeats on a real database."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from uuid import UUID
+
+import msgspec
+import psycopg
+import pytest
+from psycopg import Connection
+from psycopg.rows import DictRow, dict_row
+
+from commands.assay import Assay
+from commands.training_jobs import DeleteTrainingJob, RestartTraining, TerminateTraining
+from domain.attempts import AttemptIsOver
+from domain.facts import Fact
+from domain.messages import (
+    Heartbeat,
+    JobFailed,
+    JobKind,
+    JobReleased,
+    LossesMeasured,
+    LossPart,
+    Message,
+    Resources,
+    TrainModel,
+)
+from domain.refusals import NotTheOwner
+from domain.sentences import Sentence
+from domain.training_jobs import TrainingJob, TrainingStatus
+from infra.dispatcher import Dispatcher
+from infra.event_store import EventLog, create_tables, open_event_log
+from infra.heartbeats import Heartbeats
+from infra.mailbox import LogMailbox
+from infra.side_tables import create_side_tables
+from projections.read_model import open_pool
+from tests.eventually import eventually
+from tests.examples import (
+    LOADING_QUEUED,
+    MODEL_IMAGE_ID,
+    MODEL_IMAGE_IMPORTED,
+    ONE_GPU_ID,
+    PORTS,
+    TRAINER_LI_ID,
+    TRAINER_WANG_ID,
+    TRAINING_JOB_ID,
+    TRAINING_QUEUED,
+    TWO_CORES,
+    History,
+    example_id,
+    plant,
+)
+
+TWO_CORE_MACHINE = Resources(cpu_cores=2, memory_gib=8)
+SILENCE_SECONDS = 0.2
+
+
+class Plant:
+    """A plant's log with its dispatcher, stepped by hand."""
+
+    def __init__(self, log: EventLog, database: str, connection: Connection[DictRow], heartbeats: Heartbeats) -> None:
+        self.log, self.database, self.connection, self.heartbeats = log, database, connection, heartbeats
+        self.assay = Assay(log, PORTS)
+        self.dispatcher = Dispatcher(log, self.assay, database, silence_seconds=SILENCE_SECONDS)
+        self.workers: list[LogMailbox] = []
+
+    def happen(self, aggregate_id: UUID, *facts: Fact) -> None:
+        """Put facts into the log, then let the dispatcher see them."""
+        version = len(self.log.history(aggregate_id))
+        self.log.append(
+            [
+                msgspec.structs.replace(event, originator_version=version + number)
+                for number, event in enumerate(History().add(aggregate_id, *facts).events, 1)
+            ]
+        )
+        self.dispatch()
+
+    def dispatch(self) -> None:
+        """Let the dispatcher follow the log to its end."""
+        while self.dispatcher.follow(self.connection):
+            pass
+
+    def worker(self, name: str = "line-1") -> LogMailbox:
+        """The mailbox of a worker."""
+        self.workers.append(LogMailbox(self.assay, self.database, self.heartbeats, worker=name))
+        return self.workers[-1]
+
+    def job(self) -> TrainingJob:
+        """The example job."""
+        return self.assay.load(TrainingJob, TRAINING_JOB_ID)
+
+
+@pytest.fixture
+def line(database: str) -> Iterator[Plant]:
+    create_tables(database)
+    create_side_tables(database)
+    log = open_event_log(database)
+    log.append(plant().events)
+    with psycopg.connect(database, autocommit=True, row_factory=dict_row) as connection, open_pool(database) as pool:
+        made = Plant(log, database, connection, Heartbeats(pool, silence_seconds=SILENCE_SECONDS))
+        made.dispatch()
+        yield made
+        for worker in made.workers:
+            worker.close()
+    log.close()
+
+
+def test_a_worker_gets_the_waiting_job_with_everything_it_needs(line: Plant) -> None:  # T-6
+    line.happen(TRAINING_JOB_ID, TRAINING_QUEUED)
+    message = line.worker().take(TWO_CORE_MACHINE)
+    assert message == TrainModel(
+        job_id=TRAINING_JOB_ID, attempt=1, run=1, needs=TWO_CORES.resources, order=TRAINING_QUEUED.order
+    )
+    assert line.job().status is TrainingStatus.TRAINING
+    assert line.job().attempt.worker == "line-1"
+
+
+def test_nothing_is_taken_where_nothing_waits(line: Plant) -> None:
+    assert line.worker().take(TWO_CORE_MACHINE) is None
+
+
+def test_a_job_waits_for_a_worker_that_has_its_compute_resource(line: Plant) -> None:  # T-6
+    needs_gpu = msgspec.structs.replace(TRAINING_QUEUED, compute_resource_id=ONE_GPU_ID)
+    line.happen(TRAINING_JOB_ID, needs_gpu)
+    assert line.worker().take(TWO_CORE_MACHINE) is None
+    gpu_machine = Resources(cpu_cores=16, memory_gib=64, gpu_cards=2, gpu_memory_gib=24)
+    assert line.worker("gpu-1").take(gpu_machine) is not None
+
+
+def test_the_first_that_came_is_the_first_served(line: Plant) -> None:  # T-6
+    jobs = [example_id(f"job {number}") for number in range(3)]
+    for job_id in jobs:
+        line.happen(job_id, TRAINING_QUEUED)
+    worker = line.worker()
+    taken = [message.job_id for _ in jobs if (message := worker.take(TWO_CORE_MACHINE))]
+    assert taken == jobs
+
+
+def test_of_eight_workers_one_gets_the_job(line: Plant) -> None:  # T-6
+    line.happen(TRAINING_JOB_ID, TRAINING_QUEUED)
+    workers = [line.worker(f"line-{number}") for number in range(8)]
+    start = threading.Barrier(len(workers))
+
+    def take(worker: LogMailbox) -> Message | None:
+        start.wait()
+        return worker.take(TWO_CORE_MACHINE)
+
+    with ThreadPoolExecutor(len(workers)) as threads:
+        taken = [message for message in threads.map(take, workers) if message]
+    assert len(taken) == 1
+
+
+def test_an_archive_waits_for_a_worker_like_a_job(line: Plant) -> None:  # I-2, S-5
+    other = example_id("resnet34")
+    line.happen(other, MODEL_IMAGE_IMPORTED, LOADING_QUEUED)
+    message = line.worker().take(TWO_CORE_MACHINE)
+    assert message is not None
+    assert (message.job_id, message.order) == (other, LOADING_QUEUED.order)
+    assert other != MODEL_IMAGE_ID
+
+
+def test_a_terminated_job_tells_its_worker_to_stop(line: Plant) -> None:  # T-6
+    line.happen(TRAINING_JOB_ID, TRAINING_QUEUED)
+    worker = line.worker()
+    assert worker.take(TWO_CORE_MACHINE)
+    assert worker.beat(_beat(attempt=1))
+    line.assay.dispatch(TerminateTraining(actor=TRAINER_WANG_ID, job_id=TRAINING_JOB_ID))
+    assert not worker.beat(_beat(attempt=1))
+    with pytest.raises(AttemptIsOver):
+        worker.report(_losses(attempt=1))
+
+
+def test_only_the_owner_terminates(line: Plant) -> None:  # U-6
+    line.happen(TRAINING_JOB_ID, TRAINING_QUEUED)
+    line.worker().take(TWO_CORE_MACHINE)
+    with pytest.raises(NotTheOwner):
+        line.assay.dispatch(TerminateTraining(actor=TRAINER_LI_ID, job_id=TRAINING_JOB_ID))
+    assert line.job().status is TrainingStatus.TRAINING
+
+
+def test_a_silent_worker_loses_its_job_to_another(line: Plant) -> None:  # T-6
+    line.happen(TRAINING_JOB_ID, TRAINING_QUEUED)
+    silent, other = line.worker("line-1"), line.worker("line-2")
+    silent.take(TWO_CORE_MACHINE)
+    line.dispatch()
+    eventually(lambda: _interrupted(line))
+    message = other.take(TWO_CORE_MACHINE)
+    assert isinstance(message, TrainModel)
+    assert (message.attempt, message.run) == (2, 1)  # the run goes on from its checkpoint
+    assert not silent.beat(_beat(attempt=1))
+    with pytest.raises(AttemptIsOver):
+        silent.report(_losses(attempt=1))
+
+
+def test_a_worker_that_beats_keeps_its_job(line: Plant) -> None:  # T-6
+    line.happen(TRAINING_JOB_ID, TRAINING_QUEUED)
+    worker = line.worker()
+    worker.take(TWO_CORE_MACHINE)
+    line.dispatch()
+    patience = threading.Event()
+    for _ in range(8):
+        assert worker.beat(_beat(attempt=1))
+        line.dispatcher.interrupt_silent(line.connection)
+        patience.wait(SILENCE_SECONDS / 4)
+    assert line.job().status is TrainingStatus.TRAINING
+
+
+def test_a_job_whose_workers_die_one_after_the_other_fails_with_a_reason(line: Plant) -> None:  # T-6, T-7
+    line.happen(TRAINING_JOB_ID, TRAINING_QUEUED)
+    for number in range(PORTS.max_attempts):
+        assert line.worker(f"line-{number}").take(TWO_CORE_MACHINE)
+        line.dispatch()
+        eventually(lambda: _interrupted(line))
+    assert line.job().status is TrainingStatus.FAILED
+    assert line.worker().take(TWO_CORE_MACHINE) is None
+
+
+def test_a_worker_that_is_stopped_hands_its_job_on_without_a_fault(line: Plant) -> None:  # S-2
+    line.happen(TRAINING_JOB_ID, TRAINING_QUEUED)
+    for attempt in range(1, PORTS.max_attempts + 3):
+        worker = line.worker(f"line-{attempt}")
+        assert worker.take(TWO_CORE_MACHINE)
+        worker.report(JobReleased(kind=JobKind.TRAINING, job_id=TRAINING_JOB_ID, attempt=attempt, worker="line"))
+        line.dispatch()
+    assert line.job().status is TrainingStatus.WAITING
+
+
+def test_a_job_started_again_begins_another_run(line: Plant) -> None:  # T-2
+    line.happen(TRAINING_JOB_ID, TRAINING_QUEUED)
+    worker = line.worker()
+    worker.take(TWO_CORE_MACHINE)
+    reason = Sentence("The disk is full.")
+    worker.report(JobFailed(kind=JobKind.TRAINING, job_id=TRAINING_JOB_ID, attempt=1, worker="line-1", reason=reason))
+    line.dispatch()
+    assert worker.take(TWO_CORE_MACHINE) is None
+    line.assay.dispatch(RestartTraining(actor=TRAINER_WANG_ID, job_id=TRAINING_JOB_ID))
+    line.dispatch()
+    message = worker.take(TWO_CORE_MACHINE)
+    assert isinstance(message, TrainModel)
+    assert (message.attempt, message.run) == (2, 2)
+
+
+def test_a_deleted_job_is_never_handed_out(line: Plant) -> None:  # T-2
+    line.happen(TRAINING_JOB_ID, TRAINING_QUEUED)
+    line.assay.dispatch(DeleteTrainingJob(actor=TRAINER_WANG_ID, job_id=TRAINING_JOB_ID))
+    assert line.worker().take(TWO_CORE_MACHINE) is None  # the dispatcher has not even seen it yet
+    line.dispatch()
+    assert line.connection.execute("SELECT * FROM app.work").fetchall() == []
+
+
+def test_the_line_can_be_made_anew_from_the_log(line: Plant) -> None:  # E-1
+    line.happen(TRAINING_JOB_ID, TRAINING_QUEUED)
+    line.connection.execute("TRUNCATE app.work, app.dispatcher")
+    line.dispatch()
+    assert line.worker().take(TWO_CORE_MACHINE) is not None
+
+
+def _interrupted(line: Plant) -> bool:
+    line.dispatcher.interrupt_silent(line.connection)
+    line.dispatch()
+    return line.job().status is not TrainingStatus.TRAINING
+
+
+def _beat(*, attempt: int) -> Heartbeat:
+    return Heartbeat(worker="line-1", kind=JobKind.TRAINING, job_id=TRAINING_JOB_ID, attempt=attempt, progress=0.5)
+
+
+def _losses(*, attempt: int) -> LossesMeasured:
+    return LossesMeasured(
+        kind=JobKind.TRAINING,
+        job_id=TRAINING_JOB_ID,
+        attempt=attempt,
+        worker="line-1",
+        part=LossPart.CLASSIFICATION,
+        iterations=(1, 2),
+        losses=(1.1, 0.9),
+        learning_rate=0.01,
+    )

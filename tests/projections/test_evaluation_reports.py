@@ -1,0 +1,122 @@
+"""Reports and their samples, from facts and the artifacts they name."""
+
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+
+from domain.artifacts import Artifact
+from domain.evaluation import SampleState
+from domain.prediction_jobs import PredictionDeleted
+from infra.event_store import EventLog, create_tables, open_event_log
+from infra.projector import Projector
+from projections.evaluation_reports import TRAINING_LABEL, EvaluationReports
+from projections.read_model import open_pool
+from tests.examples import (
+    EVALUATION,
+    FIGURES,
+    PREDICTION_COMPLETED,
+    PREDICTION_JOB_ID,
+    PREDICTION_QUEUED,
+    PREDICTION_STARTED,
+    TRAINING_COMPLETED,
+    TRAINING_JOB_ID,
+    TRAINING_QUEUED,
+    TRAINING_STARTED,
+    History,
+)
+from tests.projections.rebuild import assert_rebuild_equals_live
+
+
+class OneEvaluation:
+    """Every artifact is the example evaluation."""
+
+    def read(self, artifact: Artifact) -> bytes:
+        assert artifact in (TRAINING_COMPLETED.evaluation, PREDICTION_COMPLETED.results[0].evaluation)
+        return msgspec.msgpack.encode(EVALUATION)
+
+
+@pytest.fixture
+def log(database: str) -> Iterator[EventLog]:
+    create_tables(database)
+    opened = open_event_log(database)
+    opened.append(
+        History()
+        .add(TRAINING_JOB_ID, TRAINING_QUEUED, TRAINING_STARTED, TRAINING_COMPLETED)
+        .add(PREDICTION_JOB_ID, PREDICTION_QUEUED, PREDICTION_STARTED, PREDICTION_COMPLETED)
+        .events
+    )
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def reports(log: EventLog, database: str) -> Iterator[EvaluationReports]:
+    projector = Projector(log, database, [EvaluationReports], OneEvaluation())
+    projector.drain()
+    projector.close()
+    with open_pool(database) as pool:
+        yield EvaluationReports(pool)
+
+
+def test_a_report_keeps_the_figures_it_was_completed_with(reports: EvaluationReports) -> None:  # R-1
+    report = reports.get(TRAINING_JOB_ID)
+    assert report is not None
+    assert (report.figures, report.defect_codes) == (FIGURES, EVALUATION.defect_codes)
+
+
+def test_there_is_no_report_under_another_label(reports: EvaluationReports) -> None:
+    assert reports.get(PREDICTION_JOB_ID, TRAINING_LABEL) is None
+    assert reports.get(PREDICTION_JOB_ID, "v1.01") is not None
+
+
+def test_the_misjudged_samples_of_a_code_carry_prediction_and_confidence(reports: EvaluationReports) -> None:  # P-4
+    misjudged = reports.samples(PREDICTION_JOB_ID, "v1.01", true_defect_code="TTFBS", only_misjudged=True)
+    (sample,) = misjudged.items
+    assert (sample.number, sample.predicted_defect_code, sample.confidence) == (7, "TPFIP", 0.6)
+    assert sample.is_misjudged
+    assert reports.samples(PREDICTION_JOB_ID, "v1.01", true_defect_code="TPFIP", only_misjudged=True).total == 0
+
+
+def test_a_cell_of_the_confusion_matrix_opens_its_images(reports: EvaluationReports) -> None:  # R-1
+    for row, true_code in enumerate(EVALUATION.defect_codes):
+        for column, predicted_code in enumerate(EVALUATION.defect_codes):
+            cell = reports.samples(
+                TRAINING_JOB_ID, TRAINING_LABEL, true_defect_code=true_code, predicted_defect_code=predicted_code
+            )
+            assert cell.total == FIGURES.confusion[row][column]
+
+
+def test_non_compliant_samples_are_apart_and_carry_their_resolution(reports: EvaluationReports) -> None:  # P-4, W-10
+    (sample,) = reports.samples(PREDICTION_JOB_ID, "v1.01", state=SampleState.NON_COMPLIANT).items
+    assert (sample.width, sample.height, sample.predicted_defect_code, sample.scores) == (640, 480, None, ())
+    assert not sample.is_misjudged
+
+
+def test_samples_come_in_pages(reports: EvaluationReports) -> None:
+    pages = [reports.samples(TRAINING_JOB_ID, TRAINING_LABEL, page=number, size=4) for number in (1, 2, 3)]
+    assert [len(page.items) for page in pages] == [4, 4, 2]
+    assert len({sample.number for page in pages for sample in page.items}) == 10
+
+
+def test_a_sample_is_found_by_its_number(reports: EvaluationReports) -> None:
+    sample = reports.sample(TRAINING_JOB_ID, TRAINING_LABEL, 7)
+    assert sample is not None
+    assert sample.file_name == "0007.png"
+    assert reports.sample(TRAINING_JOB_ID, TRAINING_LABEL, 11) is None
+
+
+def test_a_report_goes_with_its_job(log: EventLog, database: str, reports: EvaluationReports) -> None:
+    deleted = History().add(PREDICTION_JOB_ID, PredictionDeleted()).events[0]
+    log.append([msgspec.structs.replace(deleted, originator_version=4)])
+    projector = Projector(log, database, [EvaluationReports], OneEvaluation())
+    projector.drain()
+    projector.close()
+    assert reports.get(PREDICTION_JOB_ID, "v1.01") is None
+    assert reports.samples(PREDICTION_JOB_ID, "v1.01").total == 0
+    assert reports.get(TRAINING_JOB_ID) is not None
+
+
+def test_a_rebuild_gives_the_same_rows(log: EventLog, database: str, reports: EvaluationReports) -> None:  # E-2
+    rows = assert_rebuild_equals_live(log, database, [EvaluationReports], OneEvaluation(), batch=2)
+    assert len(rows["evaluation_samples"]) == 2 * len(EVALUATION.samples)

@@ -1,0 +1,117 @@
+"""The list of prediction jobs, from facts."""
+
+from collections.abc import Callable, Iterator
+from uuid import UUID
+
+import pytest
+
+from domain.facts import Fact
+from domain.prediction_jobs import (
+    PredictionDeleted,
+    PredictionFailed,
+    PredictionInterrupted,
+    PredictionKind,
+    PredictionRestarted,
+    PredictionStatus,
+    PredictionTerminated,
+)
+from domain.sentences import Sentence
+from infra.event_store import create_tables, open_event_log
+from infra.projector import Projector
+from projections.prediction_jobs import PredictionJobs
+from projections.read_model import open_pool
+from tests.examples import (
+    FIGURES,
+    MODEL_ID,
+    PREDICTION_COMPLETED,
+    PREDICTION_JOB_ID,
+    PREDICTION_QUEUED,
+    PREDICTION_STARTED,
+    TRAINER_LI_ID,
+    TRAINER_WANG_ID,
+    History,
+    example_id,
+)
+from tests.projections.rebuild import assert_rebuild_equals_live
+
+REASON = Sentence("The disk is full.")
+After = Callable[..., PredictionJobs]
+
+
+@pytest.fixture
+def after(database: str) -> Iterator[After]:
+    """The read model after a history; each is also rebuilt and compared (E-2)."""
+    create_tables(database)
+    log = open_event_log(database)
+    with open_pool(database) as pool:
+
+        def project(history: History) -> PredictionJobs:
+            log.append(history.events)
+            projector = Projector(log, database, [PredictionJobs])
+            projector.drain()
+            projector.close()
+            assert_rebuild_equals_live(log, database, [PredictionJobs], batch=2)
+            return PredictionJobs(pool)
+
+        yield project
+    log.close()
+
+
+def _job(*facts: Fact, job_id: UUID = PREDICTION_JOB_ID) -> History:
+    return History().add(job_id, *facts, actor=TRAINER_WANG_ID)
+
+
+def test_a_queued_job_waits_in_its_owners_list_only(after: After) -> None:  # P-2
+    jobs = after(_job(PREDICTION_QUEUED))
+    (row,) = jobs.page(TRAINER_WANG_ID, PredictionKind.QUESTION_BANK).items
+    assert (row.name, row.model_name, row.versions, row.status) == (
+        "panel-a-check",
+        "panel-a",
+        ("v1.01",),
+        PredictionStatus.WAITING,
+    )
+    assert row.seconds is None
+    assert jobs.page(TRAINER_LI_ID, PredictionKind.QUESTION_BANK).items == ()
+    assert jobs.page(TRAINER_WANG_ID, PredictionKind.COMPARISON).items == ()
+
+
+def test_a_completed_job_has_its_figures_and_its_duration(after: After) -> None:  # P-2
+    jobs = after(_job(PREDICTION_QUEUED, PREDICTION_STARTED, PREDICTION_COMPLETED))
+    row = jobs.get(PREDICTION_JOB_ID)
+    assert row is not None
+    assert (row.status, row.worker, row.seconds) == (PredictionStatus.COMPLETED, "gpu-1", 60.0)
+    assert (row.accuracy, row.recall) == (FIGURES.accuracy, FIGURES.recall)
+    assert row.log == PREDICTION_COMPLETED.log
+
+
+@pytest.mark.parametrize(
+    ("ending", "status"),
+    [
+        ((PredictionFailed(reason=REASON),), PredictionStatus.FAILED),
+        ((PredictionTerminated(),), PredictionStatus.TERMINATED),
+        ((PredictionInterrupted(),), PredictionStatus.WAITING),
+        ((PredictionFailed(reason=REASON), PredictionRestarted()), PredictionStatus.WAITING),
+    ],
+)
+def test_every_ending_shows_its_state(after: After, ending: tuple[Fact, ...], status: PredictionStatus) -> None:  # P-2
+    row = after(_job(PREDICTION_QUEUED, PREDICTION_STARTED, *ending)).get(PREDICTION_JOB_ID)
+    assert row is not None
+    assert row.status is status
+    assert row.reason == (REASON if status is PredictionStatus.FAILED else None)
+    assert (row.started_at is None) == (status is PredictionStatus.WAITING)
+
+
+def test_a_deleted_job_is_gone(after: After) -> None:
+    jobs = after(_job(PREDICTION_QUEUED, PredictionDeleted()))
+    assert jobs.get(PREDICTION_JOB_ID) is None
+    assert jobs.page(TRAINER_WANG_ID, PredictionKind.QUESTION_BANK).total == 0
+
+
+def test_the_newest_prediction_of_a_version_is_found(after: After) -> None:  # V-3
+    newer = example_id("newer")
+    history = _job(PREDICTION_QUEUED, PREDICTION_STARTED, PREDICTION_COMPLETED)
+    history.add(newer, PREDICTION_QUEUED, PREDICTION_STARTED, PREDICTION_COMPLETED)
+    history.add(example_id("unfinished"), PREDICTION_QUEUED, PREDICTION_STARTED)
+    jobs = after(history)
+    assert jobs.newest_for(MODEL_ID, "v1.01") == newer
+    assert jobs.newest_for(MODEL_ID, "v1.02") is None
