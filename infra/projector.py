@@ -169,24 +169,36 @@ class Projector:
         if self._connection is not None:
             return True
         connection = self._connect(self._schema)
-        lock = f"projector of {self._schema}"
-        row = connection.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0)) AS leads", (lock,)).fetchone()
-        if not (row and row["leads"]):
-            connection.close()
+        try:
+            lock = f"projector of {self._schema}"
+            row = connection.execute(
+                "SELECT pg_try_advisory_lock(hashtextextended(%s, 0)) AS leads", (lock,)
+            ).fetchone()
+            if row and row["leads"]:
+                self._feeds = self._begin(connection)
+                self._connection = connection
+        finally:
+            if self._connection is None:
+                connection.close()
+        if self._connection is None:
             return False
-        self._build_missing_tables(connection)
-        self._drop_tables_of_removed_models(connection)
+        self._begin_rebuilds()
+        return True
+
+    def _begin(self, connection: Connection[DictRow]) -> list[_Feed]:
+        """Listen to the log, put the tables in order and find out how far each read model is."""
         recorder = self._log.recorder
         assert isinstance(recorder, PostgresApplicationRecorder)
         connection.execute(SQL("LISTEN {}").format(Identifier(recorder.channel_name)))
+        self._build_missing_tables(connection)
+        self._drop_tables_of_removed_models(connection)
         stored = {row["name"]: row for row in connection.execute("SELECT * FROM positions").fetchall()}
+        feeds = []
         for model in self._models:
             feed = _Feed(model, connection, stored[model.name]["position"])
             feed.is_outdated = stored[model.name]["definition"] != model.definition()
-            self._feeds.append(feed)
-        self._connection = connection
-        self._begin_rebuilds()
-        return True
+            feeds.append(feed)
+        return feeds
 
     def _wait_for_events(self) -> None:
         assert self._connection is not None
@@ -400,6 +412,8 @@ def _drop_tables(connection: Connection[DictRow], schema: str, name: str) -> Non
 
 
 def _is_trouble_of_the_server(error: Exception) -> bool:
-    if isinstance(error, psycopg.InterfaceError):
-        return True
-    return isinstance(error, psycopg.Error) and (error.sqlstate is None or error.sqlstate[:2] in _TROUBLE_OF_THE_SERVER)
+    if not isinstance(error, psycopg.Error):
+        return False
+    if error.sqlstate is None:  # the client noticed it: a lost connection, or a value that cannot be sent
+        return isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
+    return error.sqlstate[:2] in _TROUBLE_OF_THE_SERVER
