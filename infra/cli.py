@@ -8,6 +8,7 @@ import re
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -35,6 +36,7 @@ log = logging.getLogger(__name__)
 PROGRAMS = ("projector", "dispatcher", "worker", "web")
 """In the order of their start; they stop the other way round."""
 
+SHIPPED_PACKAGE = "resnet18@1.0.tar"
 _NOT_RUNNING = 3  # as systemd's status says it
 
 
@@ -61,6 +63,8 @@ def _run(asked: argparse.Namespace, settings: Settings) -> int:
             return status(settings)
         case "demo":
             return demo(settings, asked.images)
+        case "package":
+            return package(settings, asked.folder, asked.target)
         case "supervise":
             return supervise(settings, Lock(asked.lock_fd), asked.ready_fd)
         case _:
@@ -69,20 +73,25 @@ def _run(asked: argparse.Namespace, settings: Settings) -> int:
 
 def up(settings: Settings, *, in_background: bool) -> int:
     """Start everything; returns when it is stopped, or in the background when every process works."""
+    return _up(settings, in_background=in_background)[0]
+
+
+def _up(settings: Settings, *, in_background: bool) -> tuple[int, list[str]]:
+    """The exit status, and what the first start said about the sign-in."""
     try:
         lock = take_lock(_records(settings))
     except AlreadyRuns:
-        return _say_that_it_runs(settings)
+        return _say_that_it_runs(settings), []
     _refuse_taken_port(settings)
     try:
-        _prepare(settings)
+        sign_in = _prepare(settings)
     except BaseException:
         stop_postgres(settings)
         raise
     if in_background:
-        return _start_in_background(settings, lock)
+        return _start_in_background(settings, lock), sign_in
     print("Starting. Ctrl-C stops everything.")
-    return supervise(settings, lock, ready_fd=None)
+    return supervise(settings, lock, ready_fd=None), sign_in
 
 
 def supervise(settings: Settings, lock: Lock, ready_fd: int | None) -> int:
@@ -150,11 +159,33 @@ def demo(settings: Settings, images: Path | None) -> int:
         settings = remember_data_root(settings, root, images)
         if settings.data_roots != known and stop_supervisor(_records(settings)):
             print(f"Starting again, so that every process knows {images}.")
-    if started := up(settings, in_background=True):
+    started, sign_in = _up(settings, in_background=True)
+    if started:
         return started
     from infra import bootstrap  # noqa: PLC0415 - loads every layer; `down` and `status` need none
 
-    return bootstrap.run_demo(_with_database(settings), root)
+    return bootstrap.run_demo(_with_database(settings), root, sign_in)
+
+
+def package(settings: Settings, folder: Path | None, target: Path | None) -> int:
+    """Build a model image package: the shipped ResNet18 one, or one of a folder with its `image.yaml` and weights."""
+    from domain.refusals import Refusal  # noqa: PLC0415
+    from gpu_worker.packages import build_package, write_shipped_description  # noqa: PLC0415 - needs torch
+
+    archives = next(iter(settings.archive_roots.values()))
+    wanted = target or archives / SHIPPED_PACKAGE
+    if not wanted.parent.is_dir():
+        print(f"There is no folder {wanted.parent}. Make it, or name another target.", file=sys.stderr)
+        return 1
+    try:
+        with tempfile.TemporaryDirectory() as shipped:
+            if folder is None:
+                write_shipped_description(Path(shipped))
+            print(build_package(folder or Path(shipped), wanted))
+    except (Refusal, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
 
 
 def run_process(settings: Settings, verb: str, ready_fd: int | None) -> int:
@@ -180,11 +211,13 @@ def run_process(settings: Settings, verb: str, ready_fd: int | None) -> int:
     return 0
 
 
-def _prepare(settings: Settings) -> None:
+def _prepare(settings: Settings) -> list[str]:
     from infra import bootstrap  # noqa: PLC0415 - as above
 
-    for sentence in bootstrap.prepare(_with_database(settings)):
+    told = bootstrap.prepare(_with_database(settings))
+    for sentence in told:
         print(sentence)
+    return told
 
 
 def _start_in_background(settings: Settings, lock: Lock) -> int:
@@ -283,6 +316,11 @@ def _parser() -> argparse.ArgumentParser:
     for name in PROGRAMS:
         process = verbs.add_parser(name, help=f"be the {name} (`up` starts it)")
         process.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)
+    build = verbs.add_parser("package", help="build a model image package")
+    build.add_argument(
+        "folder", type=Path, nargs="?", help="with image.yaml and weights; default: the shipped ResNet18 package"
+    )
+    build.add_argument("--target", type=Path, help="<name>@<version>.tar[.gz|.zst]; default: in the first archive root")
     hidden = verbs.add_parser("supervise")
     hidden.add_argument("--lock-fd", type=int, required=True)
     hidden.add_argument("--ready-fd", type=int, required=True)

@@ -5,12 +5,12 @@ model beside the first.
 """
 
 import os
+import tempfile
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID, uuid4
-
-from gpu_worker.packages import build_package
 
 from commands.assay import Command
 from commands.compute_resources import CreateComputeResource
@@ -39,9 +39,15 @@ from domain.task_types import TaskKind
 from domain.training_jobs import TrainingJob, TrainingStatus
 from domain.training_parameters import Augmentation
 from domain.training_requests import TrainingDraft, images_per_code
+from gpu_worker.packages import build_package, write_shipped_description
 from infra.demo_images import demo_training_parameters, make_demo_images, split_for_demo
 from infra.heartbeats import Heartbeats
 from infra.settings import Settings
+
+if TYPE_CHECKING:
+    from infra.bootstrap import Core  # which constructs this
+
+S = TypeVar("S", bound=State)
 
 INDUSTRY = "显示面板"
 LEVEL_NAMES = ("工厂", "厂别", "站点", "产品")
@@ -59,7 +65,7 @@ class Demo:
     """One run of the main job."""
 
     def __init__(
-        self, settings: Settings, core: Any, read: Any, wait: Callable[[int], None], heartbeats: Heartbeats
+        self, settings: Settings, core: "Core", read: Any, wait: Callable[[int], None], heartbeats: Heartbeats
     ) -> None:
         self._settings, self._core, self._read, self._wait, self._heartbeats = settings, core, read, wait, heartbeats
         self._administrator = self._find_administrator()
@@ -158,7 +164,7 @@ class Demo:
         known = self._core.assay.find(ModelImage, image_id)
         if known is None or not known.versions:
             archives = next(iter(self._settings.archive_roots.values()))
-            build_package(PACKAGE, archives / f"{PACKAGE}.tar")
+            self._build_package(archives / f"{PACKAGE}.tar")
             task_type = next(
                 row for row in self._read.task_types.list() if TaskKind(row.kind) is TaskKind.CLASSIFICATION
             )
@@ -175,6 +181,12 @@ class Demo:
             raise DemoFailed(f"the package {PACKAGE} could not be loaded")
         _say(f"3. Model image {image.name} {image.versions[0].label} loaded")
         return image
+
+    @staticmethod
+    def _build_package(target: Path) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            write_shipped_description(Path(folder))
+            build_package(Path(folder), target)
 
     def _training(self, label: str, folder: FolderName, image: ModelImage, products: tuple[UUID, ...]) -> TrainingJob:
         inspection: Inspection = self._core.data_folders.inspect_folder(folder)
@@ -229,7 +241,7 @@ class Demo:
             raise DemoFailed(f"the prediction ended as {prediction.status.value}; its page says why")
         figures: EvaluationFigures = self._read.evaluation_reports.get(job_id, version).figures
         _say(f"5. Question-bank prediction: {_told(figures)}")
-        _say(f"   {self._settings.address}/question-bank-predictions/{job_id}/report")
+        _say(f"   {self._settings.address}/prediction-jobs/{job_id}/report")
         return figures
 
     def _export(self, model_id: UUID, version: str) -> None:
@@ -280,19 +292,19 @@ class Demo:
     def _ask(self, command: Command) -> None:
         self._wait(self._core.assay.dispatch(command))
 
-    def _state(self, state_type: type[Any], aggregate_id: UUID) -> Any:
+    def _state(self, state_type: type[S], aggregate_id: UUID) -> S:
         return self._core.assay.load(state_type, aggregate_id)
 
     def _until(
         self,
-        state_type: type[Any],
+        state_type: type[S],
         aggregate_id: UUID,
-        is_done: Callable[[Any], bool],
+        is_done: Callable[[S], bool],
         show: Callable[[UUID], None] = lambda _: None,
-    ) -> Any:
+    ) -> S:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < deadline:
-            state: State = self._state(state_type, aggregate_id)
+            state = self._state(state_type, aggregate_id)
             if is_done(state):
                 self._wait(self._core.log.position())
                 return state
