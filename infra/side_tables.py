@@ -1,7 +1,7 @@
 """What the database holds beside the log and the read models, and why it is in neither.
 
 `work` mirrors which jobs wait or run (made from the log by the dispatcher), `heartbeats` is momentary telemetry, `drafts`
-are unfinished forms. Losing all of them loses no decision.
+are unfinished forms, `sessions` say who is signed in. Losing all of them loses no decision.
 """
 
 import psycopg
@@ -35,6 +35,14 @@ CREATE TABLE IF NOT EXISTS app.drafts (
     saved_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (user_id, kind)
 );
+CREATE TABLE IF NOT EXISTS app.sessions (
+    session_key text PRIMARY KEY,
+    user_id uuid NOT NULL,
+    epoch integer NOT NULL,
+    opened_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    seen_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX IF NOT EXISTS sessions_of_user ON app.sessions (user_id);
 """
 
 

@@ -33,13 +33,13 @@ from web.overview import Overview
 from web.pages import Desk, Renderer, StaticFiles
 from web.services import Account, Services
 from web.sessions import Cookies, Gate, Signer, Visits, request_id_of
-from web.sign_in import AccountController, Doorkeeper, SignIn
+from web.sign_in import Doorkeeper, MyAccount, SignIn
 from web.users import Users
 
 PAGES: tuple[ControllerRouterHandler, ...] = (
     Overview,
     SignIn,
-    AccountController,
+    MyAccount,
     Users,
 )
 

@@ -6,6 +6,7 @@ from uuid import UUID
 import msgspec
 
 from web.forms import Form
+from web.services import ReadModels
 
 
 class Node(msgspec.Struct, frozen=True):
@@ -57,6 +58,16 @@ def cascade(level_names: Sequence[str], nodes: Iterable[Node], form: Form, *, se
         )
         levels.append(Level(name, f"level_{number}", several_at_last and number == len(level_names), choices))
     return Cascade(tuple(levels))
+
+
+def environment_cascade(read: ReadModels, form: Form, *, several_at_last: bool) -> Cascade:
+    """The cascade of the default industry; without levels where there is none yet."""
+    industry = read.industries.default()
+    if industry is None:
+        return Cascade(())
+    tree = read.environments.tree(industry.industry_id)
+    nodes = [Node(row.node_id, row.parent_id, row.depth + 1, row.name) for row in tree]
+    return cascade(industry.level_names, nodes, form, several_at_last=several_at_last)
 
 
 def deepest_chosen(form: Form, level_count: int) -> tuple[UUID, ...]:

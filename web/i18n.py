@@ -6,7 +6,7 @@
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, datetime
 from functools import cache
 from gettext import NullTranslations
@@ -180,20 +180,24 @@ def places(text: str) -> set[str]:
     return set(re.findall(r"\{(\w+)\}|%\((\w+)\)s", text.replace("{{", "").replace("%%", "")))
 
 
-def update(root: Path = ROOT, locale: Path = LOCALE) -> int:
-    """Add what the code says and the Chinese catalogues lack, without a translation; how many texts that were."""
+def update(only: Collection[str] = (), root: Path = ROOT, locale: Path = LOCALE) -> int:
+    """Add what the code says and the Chinese catalogues lack, without a translation; how many texts that were.
+
+    `only` names the catalogues to be touched; all of them where it is empty.
+    """
     known = {_key(message) for catalogue in catalogues("zh").values() for message in catalogue if message.id}
     missing: dict[str, list[str]] = defaultdict(list)
     for text, slices in extracted(root).items():
         if text.split("\x00")[0] not in known:
             missing[next(iter(slices)) if len(slices) == 1 else "base"].append(text)
-    for name, texts in missing.items():
+    chosen = {name: texts for name, texts in missing.items() if not only or name in only}
+    for name, texts in chosen.items():
         path = locale / "zh" / f"{name}.po"
         catalogue = catalogues("zh").get(name) or Catalog(locale="zh", project="Assay", charset="utf-8")
         for text in texts:
             catalogue.add(tuple(text.split("\x00")) if "\x00" in text else text)
         write(catalogue, path)
-    return sum(map(len, missing.values()))
+    return sum(map(len, chosen.values()))
 
 
 def write(catalogue: Catalog, path: Path) -> None:
@@ -224,6 +228,6 @@ def _aware(moment: datetime) -> datetime:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] != ["update"]:
-        sys.exit("usage: python -m web.i18n update")
-    sys.stdout.write(f"{update()} new texts; look for empty msgstr in web/locale/zh/*.po\n")
+    if sys.argv[1:2] != ["update"]:
+        sys.exit("usage: python -m web.i18n update [catalogue …]")
+    sys.stdout.write(f"{update(sys.argv[2:])} new texts; look for empty msgstr in web/locale/zh/*.po\n")

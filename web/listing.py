@@ -71,7 +71,7 @@ class Listing(msgspec.Struct, frozen=True):
         return f"{self.path}?{urlencode(fields)}" if fields else self.path
 
 
-def read_listing(path: str, form: Form, *, columns: tuple[str, ...], default: str) -> Listing:
+def read_listing(path: str, form: Form, *, columns: tuple[str, ...] = (), default: str = "") -> Listing:
     """What a list's address asks for; unknown columns and pages fall back to the first page in the default order."""
     sort = form.text("sort")
     page = form.text("page")

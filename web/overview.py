@@ -1,27 +1,27 @@
 """概览: the set-up steps until they are done (M-7), the key figures of the signed-in user (O-1)."""
 
-from typing import Any
 from uuid import UUID
 
 from litestar import Controller, Response, get
 from litestar.di import NamedDependency
 
+from projections.overview import KeyFigures, SetupSteps
 from web.pages import Desk, Page
 from web.services import ReadModels
 
 
 class OverviewPage(Page, frozen=True):
-    """`figures` is `projections.overview.KeyFigures`, `setup` is `projections.overview.SetupSteps`."""
+    """What the signed-in user has, and what is still to be set up."""
 
     TEMPLATE = "overview/overview.html"
-    figures: Any
-    setup: Any
+    figures: KeyFigures
+    setup: SetupSteps
 
     @property
     def is_set_up(self) -> bool:
         """Whether all master data that a training needs is there."""
         setup = self.setup
-        return bool(setup.has_industry and setup.has_environment and setup.has_task_type and setup.has_compute_resource)
+        return setup.has_industry and setup.has_environment and setup.has_task_type and setup.has_compute_resource
 
 
 class Overview(Controller):

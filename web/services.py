@@ -2,24 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 from uuid import UUID
 
+from commands.assay import Assay
 from web.sessions import SessionStore
 
 ReadModels: TypeAlias = Any
 """One attribute a slice: `read.users`, `read.industries`, … Each query is a plain method returning frozen structs."""
-
-
-class Dispatch(Protocol):
-    """The write side, as the pages see it."""
-
-    def dispatch(self, command: Any) -> int:
-        """Authorise, decide and save; the log position afterwards.
-
-        Raises:
-            Refusal, Refusals: a rule says no. NotPermitted, NotFound among them.
-        """
 
 
 class Changes(Protocol):
@@ -58,7 +48,7 @@ class Services:
     server is about to end, so that open streams end first.
     """
 
-    assay: Dispatch
+    assay: Assay
     read: ReadModels
     wait: Callable[[int], None]
     changes: Changes
@@ -69,11 +59,11 @@ class Services:
     artifacts: Any = None
     images: Any = None
     heartbeats: Any = None
-    system_resources: Callable[[], Any] | None = None
     is_ready: Callable[[], bool] = lambda: True
     stopping: Callable[[], bool] = lambda: False
 
 
+@runtime_checkable
 class Account(Protocol):
     """The signed-in user, as `read.users.account(user_id)` gives it."""
 

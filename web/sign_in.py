@@ -10,7 +10,6 @@ from time import monotonic
 from typing import Any
 from uuid import UUID
 
-import msgspec
 from litestar import Controller, Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.response import Redirect
@@ -36,6 +35,13 @@ class TooManyAttempts(Refusal):
     """Repeated failures are slowed down, per account and per address."""
 
     message = N_("Too many failed attempts. Wait {seconds} seconds, then try again.")
+
+
+class PasswordsDiffer(Refusal):
+    """A slip of the finger would lock the user out."""
+
+    field = "repeated_password"
+    message = N_("The two new passwords differ. Enter the same one twice.")
 
 
 class Attempts:
@@ -113,10 +119,22 @@ class SignInPage(Page, frozen=True):
 
 
 class AccountPage(Page, frozen=True):
-    """The signed-in user's own e-mail address and password; each has its own form."""
+    """The signed-in user."""
 
     TEMPLATE = "sign_in/account.html"
-    account: Any
+    account: Account
+
+
+class OwnEmailPage(Page, frozen=True):
+    """Another e-mail address, or none."""
+
+    TEMPLATE = "sign_in/email.html"
+
+
+class OwnPasswordPage(Page, frozen=True):
+    """The old password, and twice the new one."""
+
+    TEMPLATE = "sign_in/password.html"
 
 
 class SignIn(Controller):
@@ -168,66 +186,53 @@ class SignIn(Controller):
         return desk.go_with(safe_address(form.text("next")), cookie)
 
 
-class AccountController(Controller):
+class MyAccount(Controller):
     """管理账户信息."""
 
     path = "/account"
 
     @get("/", sync_to_thread=True)
     def page(self, user: NamedDependency[Account], desk: NamedDependency[Desk]) -> Response[str]:
-        """E-mail and password."""
-        return desk.show(account_page(user))
+        """What can be changed, and what cannot."""
+        return desk.show(AccountPage(account=user))
+
+    @get("/email", sync_to_thread=True)
+    def email(self, user: NamedDependency[Account], desk: NamedDependency[Desk]) -> Response[str]:
+        """The present address, to be changed."""
+        return desk.show(OwnEmailPage(form=Form.of(email=user.email)))
 
     @post("/email", sync_to_thread=True)
     def change_email(
-        self,
-        form: NamedDependency[Form],
-        user: NamedDependency[Account],
-        actor: NamedDependency[UUID],
-        desk: NamedDependency[Desk],
+        self, form: NamedDependency[Form], actor: NamedDependency[UUID], desk: NamedDependency[Desk]
     ) -> Redirect:
         """U-5."""
-        with desk.refusals_on(account_page(user, form)):
+        with desk.refusals_on(OwnEmailPage(form=form)):
             desk.ask(ChangeOwnEmail(actor=actor, email=form.text("email")))
         desk.say(N_("Your e-mail address is saved."))
         return desk.go("/account")
+
+    @get("/password", sync_to_thread=True)
+    def password(self, desk: NamedDependency[Desk]) -> Response[str]:
+        """Empty fields."""
+        return desk.show(OwnPasswordPage())
 
     @post("/password", sync_to_thread=True)
     def change_password(
         self,
         form: NamedDependency[Form],
-        user: NamedDependency[Account],
         actor: NamedDependency[UUID],
         desk: NamedDependency[Desk],
         services: NamedDependency[Services],
     ) -> Redirect:
         """Everyone signed in as this user, here and elsewhere, signs in again."""
-        with desk.refusals_on(account_page(user, form)):
-            if form.secret("new_password") != form.secret("repeated_password"):
+        old_password, new_password = form.secret("old_password"), form.secret("new_password")
+        with desk.refusals_on(OwnPasswordPage(form=form)):
+            if new_password != form.secret("repeated_password"):
                 raise PasswordsDiffer
-            desk.ask(
-                ChangeOwnPassword(
-                    actor=actor, old_password=form.secret("old_password"), new_password=form.secret("new_password")
-                )
-            )
+            desk.ask(ChangeOwnPassword(actor=actor, old_password=old_password, new_password=new_password))
         services.sessions.close_all(actor)
         desk.say(N_("Your password is changed. Sign in with the new one."))
         return desk.go("/sign-in")
-
-
-class PasswordsDiffer(Refusal):
-    """A slip of the finger would lock the user out."""
-
-    field = "repeated_password"
-    message = N_("The two new passwords differ. Enter the same one twice.")
-
-
-def account_page(user: Account, form: Form | None = None) -> AccountPage:
-    """The page with the stored address, unless a form with another one was just refused."""
-    email_form = form if form is not None else Form.of(email=user.email)
-    if not any(name == "email" for name, _ in email_form.fields):
-        email_form = msgspec.structs.replace(email_form, fields=(*email_form.fields, ("email", user.email)))
-    return AccountPage(account=user, form=email_form)
 
 
 def safe_address(address: str) -> str:

@@ -1,6 +1,5 @@
 """用户管理: the list and new users. Source: REQUIREMENTS, U-2; manual, “用户管理”."""
 
-from typing import Any
 from uuid import UUID, uuid4
 
 from litestar import Controller, Response, get, post
@@ -10,17 +9,20 @@ from litestar.response import Redirect
 from commands.users import CreateUser
 from domain.permissions import Permission, Role
 from domain.sentences import N_
+from projections.users import UserRow
 from web.access import needs
 from web.forms import Form
+from web.listing import Listing, read_listing
 from web.pages import Desk, Page
 from web.services import ReadModels
 
 
 class UsersPage(Page, frozen=True):
-    """All users, the newest first; rows are `projections.users.UserRow`."""
+    """All users, the newest first."""
 
     TEMPLATE = "users/list.html"
-    users: tuple[Any, ...]
+    users: tuple[UserRow, ...]
+    listing: Listing
 
 
 class NewUserPage(Page, frozen=True):
@@ -36,9 +38,13 @@ class Users(Controller):
     guards = [needs(Permission.MANAGE_USERS)]  # noqa: RUF012 - Litestar's way to guard a controller
 
     @get("/", sync_to_thread=True)
-    def list(self, read: NamedDependency[ReadModels], desk: NamedDependency[Desk]) -> Response[str]:
+    def list(
+        self, form: NamedDependency[Form], read: NamedDependency[ReadModels], desk: NamedDependency[Desk]
+    ) -> Response[str]:
         """The manual's list."""
-        return desk.show(UsersPage(users=read.users.all()))
+        listing = read_listing("/users", form)
+        found = read.users.page(listing.page)
+        return desk.show(UsersPage(users=found.items, listing=listing.of(found.total)))
 
     @get("/new", sync_to_thread=True)
     def new(self, desk: NamedDependency[Desk]) -> Response[str]:

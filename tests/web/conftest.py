@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from types import SimpleNamespace
+from typing import Any, cast
 from uuid import uuid4
 
 import pytest
@@ -25,7 +26,7 @@ from web.sessions import SessionsInMemory
 @pytest.fixture
 def services() -> Services:
     return Services(
-        assay=FakeAssay(),
+        assay=cast(Any, FakeAssay()),
         read=SimpleNamespace(users=FakeUsers(QUALITY_LEAD, MODEL_TRAINER), overview=FakeOverview()),
         wait=lambda _position: None,
         changes=FakeChanges(),

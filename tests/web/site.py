@@ -10,7 +10,6 @@ def test_...(site: Site) -> None:
 
 import re
 from datetime import UTC, datetime
-from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +19,9 @@ from litestar.testing import TestClient
 
 from domain.permissions import Role
 from domain.refusals import Refusal, Refusals
+from projections.overview import KeyFigures, SetupSteps
+from projections.read_model import Page
+from projections.users import UserRow
 from web.services import Services
 
 
@@ -46,8 +48,9 @@ class FakeUsers:
     def credentials(self, username: str) -> FakeAccount | None:
         return next((one for one in self.accounts.values() if one.username.casefold() == username.casefold()), None)
 
-    def all(self) -> tuple[FakeAccount, ...]:
-        return tuple(self.accounts.values())
+    def page(self, number: int = 1, size: int = 20) -> Page[UserRow]:
+        rows = tuple(msgspec.convert(one, UserRow, from_attributes=True) for one in self.accounts.values())
+        return Page(items=rows[(number - 1) * size : number * size], total=len(rows), number=number, size=size)
 
 
 class FakePasswords:
@@ -89,13 +92,13 @@ class FakeChanges:
 
 
 class FakeOverview:
-    def key_figures(self, user_id: UUID) -> Any:  # noqa: ARG002 - the contract's name
-        return SimpleNamespace(
+    def key_figures(self, user_id: UUID) -> KeyFigures:  # noqa: ARG002 - the contract's name
+        return KeyFigures(
             model_count=2, lowest_accuracy=0.975, training_job_count=5, evaluation_job_count=1, failed_job_count=0
         )
 
-    def setup(self) -> Any:
-        return SimpleNamespace(has_industry=True, has_environment=True, has_task_type=True, has_compute_resource=True)
+    def setup(self) -> SetupSteps:
+        return SetupSteps(has_industry=True, has_environment=True, has_task_type=True, has_compute_resource=True)
 
 
 class Site:

@@ -139,7 +139,10 @@ function numberLines(editor) {
   const area = editor.querySelector("textarea"), lines = editor.querySelector(".editor-lines");
   const count = area.value.split("\n").length;
   if (lines.childElementCount !== count) {
-    lines.replaceChildren(...Array.from({ length: count }, (_, index) => Object.assign(document.createElement("div"), { textContent: index + 1 })));
+    const wrong = new Set(editor.dataset.wrong.split(" "));
+    lines.replaceChildren(...Array.from({ length: count }, (_, index) => Object.assign(document.createElement("div"), {
+      textContent: index + 1, className: wrong.has(String(index + 1)) ? "wrong" : "",
+    })));
   }
   lines.style.height = `${area.clientHeight}px`;
   lines.scrollTop = area.scrollTop;
