@@ -73,14 +73,16 @@ class Rows:
     def __init__(self, connection: Connection[DictRow]) -> None:
         self._connection = connection
         self._pending: defaultdict[Table, _Pending] = defaultdict(_Pending)
+        self._defaults: dict[Table, Row] = {}
         self._encode = msgspec.json.Encoder().encode
 
     def insert(self, table: Table, *key: Any, **values: Any) -> None:
         """Put a row; one with the same key is replaced. Columns without a value take the default of the table."""
         _check_columns(table, key, values)
+        defaults = self._defaults.get(table) or self._ask_defaults(table)
         pending = self._pending[table]
         pending.changed.pop(key, None)
-        pending.put[key] = dict(zip(table.key, key, strict=True)) | values
+        pending.put[key] = {**defaults, **dict(zip(table.key, key, strict=True)), **values}
 
     def insert_many(self, table: Table, rows: Iterable[Sequence[Any]]) -> None:
         """Put many rows; each holds the key and then every column, in the order of the table."""
@@ -122,9 +124,6 @@ class Rows:
         _check_columns(table, key, {})
         pending = self._pending[table]
         row = pending.put.get(key)
-        if row is not None and len(row) < len(table.types):
-            self.flush()  # only the table knows the defaults of the columns that were left out
-            return self.row(table, *key)
         if row is None:
             if any(key[:length] in keys for length, keys in pending.deleted.items()):
                 return None
@@ -149,8 +148,8 @@ class Rows:
             for key_length, keys in pending.deleted.items():
                 names = table.key[:key_length]
                 self._send(_delete_statement(table, names), [dict(zip(names, key, strict=True)) for key in keys])
-            for names, rows in _by_columns(pending.put.values()).items():
-                self._send(_put_statement(table, names), rows)
+            if pending.put:
+                self._send(_put_statement(table), list(pending.put.values()))
             for names, rows in _by_columns(pending.changed.values()).items():
                 self._send(_update_statement(table, names), rows)
         self._pending.clear()
@@ -158,6 +157,18 @@ class Rows:
     def clear(self) -> None:
         """Forget everything that was not written."""
         self._pending.clear()
+
+    def _ask_defaults(self, table: Table) -> Row:
+        """What the table gives to columns that are left out, NULL where it says nothing."""
+        said = self._connection.execute(
+            "SELECT attname AS name, pg_get_expr(adbin, adrelid) AS expression FROM pg_attrdef"
+            " JOIN pg_attribute ON attrelid = adrelid AND attnum = adnum WHERE adrelid = %s::regclass",
+            (table.name,),
+        ).fetchall()
+        values = ", ".join(f"{default['expression']} AS {default['name']}" for default in said)
+        given = self._connection.execute(f"SELECT {values}").fetchone()
+        defaults = self._defaults[table] = dict.fromkeys(table.types) | (given or {})
+        return defaults
 
     def _send(self, statement: str, rows: Sequence[Row]) -> None:
         self._connection.execute(statement, (self._encode(rows).decode(),), prepare=True)
@@ -314,10 +325,11 @@ def _delete_statement(table: Table, names: tuple[str, ...]) -> str:
 
 
 @cache
-def _put_statement(table: Table, names: tuple[str, ...]) -> str:
-    changes = ", ".join(f"{name} = {f'excluded.{name}' if name in names else 'DEFAULT'}" for name in table.columns)
+def _put_statement(table: Table) -> str:
+    names = ", ".join(table.types)
+    changes = ", ".join(f"{name} = excluded.{name}" for name in table.columns)
     return (
-        f"INSERT INTO {table.name} ({', '.join(names)}) SELECT {', '.join(names)} FROM {_recordset(table, names)}"  # noqa: S608
+        f"INSERT INTO {table.name} ({names}) SELECT {names} FROM {_recordset(table, table.types)}"  # noqa: S608
         f" ON CONFLICT ({', '.join(table.key)}) DO {f'UPDATE SET {changes}' if changes else 'NOTHING'}"
     )
 
