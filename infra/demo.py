@@ -40,8 +40,9 @@ from domain.training_jobs import TrainingJob, TrainingStatus
 from domain.training_parameters import Augmentation
 from domain.training_requests import TrainingDraft, images_per_code
 from gpu_worker.packages import build_package, write_shipped_description
-from infra.demo_images import demo_training_parameters, make_demo_images, split_for_demo
+from infra.demo_images import demo_training_parameters, make_demo_images
 from infra.heartbeats import Heartbeats
+from infra.held_out import QUESTION_BANK, TRAINING, hold_out
 from infra.settings import Settings
 
 if TYPE_CHECKING:
@@ -133,12 +134,13 @@ class Demo:
         label = f"demo-{data_root}" if data_root else "demo"
         folder = root / label
         if data_root is None:
-            make_demo_images(folder / "training", seed=1, images_per_code=120)
-            make_demo_images(folder / "question-bank", seed=2, images_per_code=40)
+            make_demo_images(folder / TRAINING, seed=1, images_per_code=120)
+            make_demo_images(folder / QUESTION_BANK, seed=2, images_per_code=40)
         else:
-            held_out = split_for_demo(self._settings.data_roots[data_root], folder)
-            _say(f"   Every fifth part of {data_root} ({held_out} images) is kept apart for the question bank.")
-        return FolderName(name, f"{label}/training"), FolderName(name, f"{label}/question-bank"), label
+            trained, held_out = hold_out(FolderName(data_root, ""), self._core.data_folders, folder)
+            _say(f"   Of {data_root}, {held_out} images are kept apart for the question bank, {trained} are trained on")
+            _say(f"   (copies in {folder}; images of one part stay together where groups.csv names it).")
+        return FolderName(name, f"{label}/{TRAINING}"), FolderName(name, f"{label}/{QUESTION_BANK}"), label
 
     def _dataset(self, name: str, purpose: DatasetPurpose, folder: FolderName, products: tuple[UUID, ...]) -> None:
         inspection: Inspection = self._core.data_folders.inspect_folder(folder)
