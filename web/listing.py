@@ -10,23 +10,26 @@ ROWS_ON_A_PAGE = 20
 
 
 class Listing(msgspec.Struct, frozen=True):
-    """What the address says of a list, and how long the list is. `sort` is a column, with `-` before it for descending."""
+    """What the address says of a list, and how long the list is. `sort` is a column, with `-` before it for descending;
+    `rows` is how many stand on a page.
+    """
 
     path: str
     fields: tuple[tuple[str, str], ...]
     sort: str
     page: int
     total: int = 0
+    rows: int = ROWS_ON_A_PAGE
 
     @property
     def offset(self) -> int:
         """Rows before this page."""
-        return (self.page - 1) * ROWS_ON_A_PAGE
+        return (self.page - 1) * self.rows
 
     @property
     def page_count(self) -> int:
         """At least one."""
-        return max(1, -(-self.total // ROWS_ON_A_PAGE))
+        return max(1, -(-self.total // self.rows))
 
     @property
     def first(self) -> int:
@@ -36,7 +39,7 @@ class Listing(msgspec.Struct, frozen=True):
     @property
     def last(self) -> int:
         """The number of the last row shown."""
-        return min(self.offset + ROWS_ON_A_PAGE, self.total)
+        return min(self.offset + self.rows, self.total)
 
     @property
     def near_pages(self) -> tuple[int, ...]:
@@ -71,7 +74,9 @@ class Listing(msgspec.Struct, frozen=True):
         return f"{self.path}?{urlencode(fields)}" if fields else self.path
 
 
-def read_listing(path: str, form: Form, *, columns: tuple[str, ...] = (), default: str = "") -> Listing:
+def read_listing(
+    path: str, form: Form, *, columns: tuple[str, ...] = (), default: str = "", rows: int = ROWS_ON_A_PAGE
+) -> Listing:
     """What a list's address asks for; unknown columns and pages fall back to the first page in the default order."""
     sort = form.text("sort")
     page = form.text("page")
@@ -80,4 +85,5 @@ def read_listing(path: str, form: Form, *, columns: tuple[str, ...] = (), defaul
         form.fields,
         sort if sort.removeprefix("-") in columns else default,
         int(page) if page.isascii() and page.isdigit() and 0 < int(page) < 1_000_000 else 1,
+        rows=rows,
     )

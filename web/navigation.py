@@ -43,8 +43,8 @@ MENU = (
         N_("Datasets"),
         "datasets",
         (
-            Entry(N_("Training datasets"), "/datasets/training"),
-            Entry(N_("Question-bank datasets"), "/datasets/question-bank"),
+            Entry(N_("Training datasets"), "/training-datasets"),
+            Entry(N_("Question-bank datasets"), "/question-bank-datasets"),
         ),
     ),
     Section("", "model_images", (Entry(N_("Model images"), "/model-images"),)),
