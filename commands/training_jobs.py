@@ -3,21 +3,24 @@
 from typing import ClassVar, NamedTuple
 from uuid import UUID
 
+from msgspec.structs import replace
+
 from commands.assay import Assay, Change, Command, handles
 from commands.environments import bind
 from domain import training_jobs, training_requests
 from domain.compute_resources import ComputeResource
 from domain.data_paths import FolderName
+from domain.environments import EnvironmentBinding
 from domain.facts import Fact
 from domain.messages import TrainingOrder
 from domain.model_images import ModelImage, ModelImageKind, ModelImageVersion
 from domain.models import Model
 from domain.names import NameClaim, NameKind, claim, claim_id, release
 from domain.permissions import Permission
-from domain.refusals import Refusal, collect, raise_together
+from domain.refusals import NotFound, Refusal, collect, raise_together
 from domain.training_jobs import ModelImageUsed, TrainingJob
 from domain.training_parameters import ModelParameters, TrainingParameters
-from domain.training_requests import NoModelImageChosen, TrainingDraft
+from domain.training_requests import EnvironmentIsGone, TrainingDraft
 
 STEP_COUNT = 4
 
@@ -99,11 +102,13 @@ def check_step(assay: Assay, draft: TrainingDraft, step: int, *, seed: int = 0) 
     Raises:
         Refusal, Refusals: what is wrong in the first step that is not right; fields are those of `TrainingDraft`.
     """
-    image, version = _chosen_image(assay, draft)
     refusals: list[Refusal] = []
+    image, version = _chosen_image(assay, draft)
+    if image is not None and version is not None and image.kind is ModelImageKind.BUSINESS:
+        draft = replace(draft, model_parameters=version.package.model_parameters)  # they come with the image (W-2)
+    elif image is None or image.kind is ModelImageKind.GENERAL:
+        collect(refusals, _bind, assay, draft.environment)
     model_parameters = collect(refusals, training_requests.check_model_step, draft, version)
-    if image is None or image.kind is ModelImageKind.GENERAL:
-        collect(refusals, bind, assay, draft.environment)
     collect(refusals, _check_name_is_free, assay, draft.model_name)
     raise_together(refusals)
     assert image is not None
@@ -142,6 +147,8 @@ def check_data_paths(assay: Assay, parameters: ModelParameters, data_paths: tupl
 
 @handles(QueueTrainingJob)
 def queue_training_job(command: QueueTrainingJob, assay: Assay) -> int:
+    if assay.find(TrainingJob, command.job_id) is not None:
+        return 0  # the same wish again: a second click, a request that was sent twice
     draft = command.draft
     checked = check_step(assay, draft, STEP_COUNT, seed=command.seed)
     assert checked.order is not None
@@ -154,7 +161,7 @@ def queue_training_job(command: QueueTrainingJob, assay: Assay) -> int:
         model_id=command.model_id,
         model_image=ModelImageUsed(image.id, image.name, version.number),
         task_type=image.task_type,
-        environment=image.environment or bind(assay, draft.environment),
+        environment=image.environment or _bind(assay, draft.environment),
         compute_resource_id=draft.compute_resource_id,
         order=checked.order,
     )
@@ -209,9 +216,14 @@ def _chosen_image(assay: Assay, draft: TrainingDraft) -> tuple[ModelImage | None
     if draft.model_image_id is None:
         return None, None
     image = assay.find(ModelImage, draft.model_image_id)
-    if image is None:
-        raise NoModelImageChosen
-    return image, image.loaded_version(draft.model_image_version)
+    return image, image.loaded_version(draft.model_image_version) if image else None
+
+
+def _bind(assay: Assay, node_ids: tuple[UUID, ...]) -> EnvironmentBinding:
+    try:
+        return bind(assay, node_ids)
+    except NotFound:
+        raise EnvironmentIsGone from None
 
 
 def _check_name_is_free(assay: Assay, model_name: str) -> None:

@@ -11,6 +11,9 @@ from domain.sentences import N_
 
 T = TypeVar("T")
 _PLACE = re.compile(r" - at `(?P<path>[^`]+)`$")
+_STEP = re.compile(r"([^.$\[\]]+)|\[(\d+)\]")
+_SIGNS = {">=": "≥", "<=": "≤", ">": ">", "<": "<"}
+_SOLID = re.compile(r"[^ \t\n\r]")
 
 
 class JsonIsMalformed(Refusal):
@@ -53,6 +56,63 @@ class FieldHasWrongType(JsonFieldIsWrong):
     message = N_("Line {line}: “{name}” has a value of the wrong kind ({problem}).")
 
 
+class FieldMustBeWholeNumber(FieldHasWrongType):
+    """A text or a fraction where something is counted."""
+
+    message = N_("Line {line}: “{name}” must be a whole number.")
+
+
+class FieldMustBeNumber(FieldHasWrongType):
+    """A text where something is measured."""
+
+    message = N_("Line {line}: “{name}” must be a number.")
+
+
+class FieldMustBeText(FieldHasWrongType):
+    """A number or list where a name belongs."""
+
+    message = N_("Line {line}: “{name}” must be a text in quotes.")
+
+
+class FieldMustBeList(FieldHasWrongType):
+    """A single value where several belong."""
+
+    message = N_("Line {line}: “{name}” must be a list in square brackets.")
+
+
+class FieldMustBeObject(FieldHasWrongType):
+    """A value where fields belong."""
+
+    message = N_("Line {line}: “{name}” must hold named fields in curly brackets.")
+
+
+class FieldIsOutOfRange(FieldHasWrongType):
+    """A number beyond its bounds; `bound` is, for example, “≥ 1”."""
+
+    message = N_("Line {line}: “{name}” must be {bound}.")
+
+
+class FieldHasWrongLength(FieldHasWrongType):
+    """A list with too few or too many entries; `bound` is, for example, “≥ 2”."""
+
+    message = N_("Line {line}: the number of entries of “{name}” must be {bound}.")
+
+
+class FieldValueIsUnknown(FieldHasWrongType):
+    """A word that is none of those that mean something."""
+
+    message = N_("Line {line}: “{name}” cannot be {value}. Use one of the values that the manual names.")
+
+
+_KINDS = {
+    "int": FieldMustBeWholeNumber,
+    "float": FieldMustBeNumber,
+    "str": FieldMustBeText,
+    "array": FieldMustBeList,
+    "object": FieldMustBeObject,
+}
+
+
 def read_json(text: str, shape: type[T], *, field: str) -> T:
     """Parse `text` into `shape` (a msgspec struct that forbids unknown fields); `field` is the form field of the editor.
 
@@ -79,13 +139,40 @@ def write_json(content: Any) -> str:
 
 
 def line_of(text: str, path: str) -> int:
-    """The line (from 1) on which the field `$.a.b[2]` stands: each key is looked for behind the one before."""
-    position = 0
-    for key in re.findall(r"[^.$\[\]]+(?![\]])", path):
-        found = text.find(f'"{key}"', position)
-        if found >= 0:
-            position = found
-    return text.count("\n", 0, position) + 1
+    """The line (from 1) of the field `$.a.b[2]` in JSON that could be read; of the nearest one around it where it is not there."""
+    found = value = _solid(text, 0)
+    for key, index in _STEP.findall(path):
+        place = _members(text, value).get(key or int(index))
+        if place is None:
+            break
+        found, value = place
+    return text.count("\n", 0, found) + 1
+
+
+def _members(text: str, position: int) -> dict[str | int, tuple[int, int]]:
+    """Where each member of the object or array at `position` begins (an object's at its key), and where its value does."""
+    members: dict[str | int, tuple[int, int]] = {}
+    decode = json.JSONDecoder().raw_decode
+    while text[position] in "{[,":
+        start = _solid(text, position + 1)
+        if text[start] in "}]":
+            break
+        key, end = decode(text, start)
+        position = _solid(text, end)
+        if text[position] == ":":
+            value = _solid(text, position + 1)
+            _, end = decode(text, value)
+            members[key] = (start, value)
+            position = _solid(text, end)
+        else:
+            members[len(members)] = (start, start)
+    return members
+
+
+def _solid(text: str, position: int) -> int:
+    """The next position that is not blank."""
+    found = _SOLID.search(text, position)
+    return found.start() if found else len(text) - 1
 
 
 def _wrong_field(text: str, problem: str, field: str) -> JsonFieldIsWrong:
@@ -97,9 +184,20 @@ def _wrong_field(text: str, problem: str, field: str) -> JsonFieldIsWrong:
     if found := re.match(r"Object contains unknown field (?P<name>\S+)", told):
         full = _join(path, found["name"])
         return FieldIsUnknown(at=field, line=line_of(text, full), name=full, problem=told)
-    return FieldHasWrongType(
-        at=field, line=line_of(text, path), name=path.removeprefix("$").lstrip(".") or "JSON", problem=told
-    )
+    kind, values = _wrong_value(told)
+    name = path.removeprefix("$").lstrip(".") or "JSON"
+    return kind(at=field, line=line_of(text, path), name=name, problem=told, **values)
+
+
+def _wrong_value(told: str) -> tuple[type[JsonFieldIsWrong], dict[str, str]]:
+    if found := re.match(r"Expected array of length (?P<sign>[<>]=?) (?P<bound>\d+)", told):
+        return FieldHasWrongLength, {"bound": f"{_SIGNS[found['sign']]} {found['bound']}"}
+    if found := re.match(r"Expected (int|float) (?P<sign>[<>]=?) (?P<bound>\S+)", told):
+        return FieldIsOutOfRange, {"bound": f"{_SIGNS[found['sign']]} {float(found['bound']):g}"}
+    if found := re.match(r"Invalid enum value (?P<value>.+)", told):
+        return FieldValueIsUnknown, {"value": found["value"].strip("'")}
+    found = re.match(r"Expected (?P<kind>\w+)", told)
+    return _KINDS.get(found["kind"] if found else "", FieldHasWrongType), {}
 
 
 def _join(path: str, name: str) -> str:

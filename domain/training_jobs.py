@@ -1,6 +1,8 @@
 """Training jobs: one run of training after another until a model is worth publishing. Source: REQUIREMENTS, section T."""
 
 import enum
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import ClassVar
 from uuid import UUID
 
@@ -27,6 +29,37 @@ class TrainingStatus(enum.Enum):
     COMPLETED = "completed"
     FAILED = "failed"
     PUBLISHED = "published"
+
+
+class TrainingAction(enum.Enum):
+    """What an owner can be offered to do with a job, or to look at (T-2)."""
+
+    MONITOR = "monitor"
+    REPORT = "report"
+    PUBLISH = "publish"
+    TERMINATE = "terminate"
+    START_AGAIN = "start_again"
+    DELETE = "delete"
+
+
+ACTIONS: Mapping[TrainingStatus, tuple[TrainingAction, ...]] = MappingProxyType(
+    {
+        TrainingStatus.WAITING: (TrainingAction.DELETE,),
+        TrainingStatus.TRAINING: (TrainingAction.MONITOR, TrainingAction.TERMINATE),
+        TrainingStatus.TERMINATED: (TrainingAction.MONITOR, TrainingAction.START_AGAIN, TrainingAction.DELETE),
+        TrainingStatus.COMPLETED: (
+            TrainingAction.MONITOR,
+            TrainingAction.REPORT,
+            TrainingAction.PUBLISH,
+            TrainingAction.DELETE,
+        ),
+        TrainingStatus.FAILED: (TrainingAction.MONITOR, TrainingAction.START_AGAIN, TrainingAction.DELETE),
+        TrainingStatus.PUBLISHED: (TrainingAction.MONITOR, TrainingAction.REPORT),
+    }
+)
+"""T-2. The decisions below say no to everything else."""
+LOOKING = frozenset((TrainingAction.MONITOR, TrainingAction.REPORT))
+"""What anyone may do with anyone's job (section U)."""
 
 
 class ModelImageUsed(msgspec.Struct, frozen=True):

@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from domain.json_forms import FieldHasWrongType, line_of, read_json
+from domain.json_forms import line_of, read_json
 from domain.learning_rates import LearningRatePolicy
 from domain.refusals import Refusal, raise_together
 from domain.sentences import N_
@@ -132,6 +132,13 @@ class NetworkNotOffered(Refusal):
     message = N_("Line {line}: this model image does not offer the network “{network}”. It offers: {offered}.")
 
 
+class GammaGrows(Refusal):
+    """With exp the rate is multiplied by gamma again and again."""
+
+    field = TRAINING_PARAMETERS
+    message = N_("Line {line}: with the policy exp, “{name}” must be ≤ 1; otherwise the learning rate grows without end.")
+
+
 class SplitRatioIsWrong(Refusal):
     """Both splits need images."""
 
@@ -170,8 +177,8 @@ def read_model_parameters(text: str, offered_networks: Sequence[str]) -> ModelPa
             )
         )
     seen: set[str] = set()
-    for defect_code in parameters.code_list:
-        line = line_of(text, f"$.code_list.{defect_code}")
+    for index, defect_code in enumerate(parameters.code_list):
+        line = line_of(text, f"$.code_list[{index}]")
         if not _DEFECT_CODE.fullmatch(defect_code):
             refusals.append(DefectCodeIsInvalid(line=line, defect_code=defect_code))
         if defect_code in seen:
@@ -185,15 +192,13 @@ def read_training_parameters(text: str) -> TrainingParameters:
     """Step 3's editor.
 
     Raises:
-        JsonIsMalformed, JsonFieldIsWrong: with line and field.
+        JsonIsMalformed, JsonFieldIsWrong, GammaGrows: with line and field.
     """
     parameters = read_json(text, TrainingParameters, field=TRAINING_PARAMETERS)
     for name, part in (("classification", parameters.classification), ("segmentation", parameters.segmentation)):
         if part is not None and part.lr_policy is LearningRatePolicy.EXP and part.gamma > 1:
             path = f"{name}.gamma"
-            raise FieldHasWrongType(
-                at=TRAINING_PARAMETERS, line=line_of(text, path), name=path, problem="Expected number <= 1 with exp"
-            )
+            raise GammaGrows(line=line_of(text, path), name=path)
     return parameters
 
 

@@ -74,6 +74,13 @@ class NoModelImageChosen(Refusal):
     message = N_("Choose a model image version.")
 
 
+class EnvironmentIsGone(Refusal):
+    """A place that was chosen in an earlier visit may have been removed since."""
+
+    field = "environment"
+    message = N_("The chosen production environment does not exist any more. Choose it anew.")
+
+
 class NoDataPathChosen(Refusal):
     """Step 2 needs images."""
 
