@@ -1,0 +1,134 @@
+"""Every image decoded once: the pixels of a code folder at one input size, in one file that is mapped, never read as a whole.
+
+A file is named by the content of its images, their order and the input size; so the next job on the same folder uses it as it is,
+and a retraining decodes only the folders that are new. Shape letters: N = images, B = batch, H and W = height and width in pixels.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from gpu_worker.images import RESIZE_VERSION, ImageIsDamaged, Pixels, ReadImage, decode_file, pixels_of
+
+_PIXELS = "pixels.npy"
+_DAMAGED = "damaged.json"
+
+
+class DecodedImages:
+    """Rows of several files as one array."""
+
+    def __init__(self, files: Sequence[Pixels], rows: Sequence[tuple[int, int]]) -> None:
+        """`rows` are (index of the file, row in it), one per image."""
+        self._files = files
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def gather(self, indices: npt.NDArray[np.int64]) -> Pixels:
+        """(B, 3, H, W) the pixels of some images."""
+        gathered = np.empty((len(indices), *self._files[0].shape[1:]), dtype=np.uint8)
+        for place, index in enumerate(indices):
+            file, row = self._rows[index]
+            gathered[place] = self._files[file][row]
+        return gathered
+
+    def part(self, indices: Sequence[int]) -> "DecodedImages":
+        """Some of the images, in that order."""
+        return DecodedImages(self._files, [self._rows[index] for index in indices])
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that all images together would take, in bytes."""
+        return len(self) * int(np.prod(self._files[0].shape[1:])) if self._rows else 0
+
+
+def decoded_folder(
+    images: Sequence[ReadImage],
+    *,
+    width: int,
+    height: int,
+    decoded: Path,
+    thread_count: int,
+    on_image: Callable[[], None],
+) -> tuple[Pixels, Mapping[str, str]]:
+    """(N, 3, H, W) pixels of the images of one folder, from an earlier job where possible, and what is damaged.
+
+    `on_image` is called after each decoded image. A damaged image's row is black; why it is damaged stands under its checksum.
+    """
+    name = hashlib.sha256(
+        " ".join([f"{RESIZE_VERSION} {width}x{height}", *(image.checksum for image in images)]).encode()
+    )
+    folder = decoded / name.hexdigest()
+    if not folder.is_dir():
+        _build(images, width, height, folder, thread_count, on_image)
+    os.utime(folder)
+    damaged = json.loads((folder / _DAMAGED).read_text())
+    return np.load(folder / _PIXELS, mmap_mode="r"), damaged
+
+
+def remove_unused(decoded: Path, *, older_than: float, keep_bytes: int) -> None:
+    """Free the disk: what no job used since `older_than` (seconds since the epoch), and the oldest beyond `keep_bytes` in all."""
+    if not decoded.is_dir():
+        return
+    folders = sorted((folder for folder in decoded.iterdir() if folder.is_dir()), key=_used_at, reverse=True)
+    total = 0
+    for folder in folders:
+        total += sum(file.stat().st_size for file in folder.iterdir())
+        if _used_at(folder) < older_than or total > keep_bytes:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _used_at(folder: Path) -> float:
+    return folder.stat().st_mtime
+
+
+def _build(
+    images: Sequence[ReadImage],
+    width: int,
+    height: int,
+    folder: Path,
+    thread_count: int,
+    on_image: Callable[[], None],
+) -> None:
+    building = folder.with_name(f"{folder.name}.{os.getpid()}.building")
+    building.mkdir(parents=True, exist_ok=True)
+    try:
+        rows = np.lib.format.open_memmap(
+            building / _PIXELS, mode="w+", dtype=np.uint8, shape=(len(images), 3, height, width)
+        )
+        damaged = {}
+
+        def decode(index: int) -> str:
+            try:
+                rows[index] = pixels_of(decode_file(images[index]), width, height)
+            except ImageIsDamaged as error:
+                return str(error)
+            return ""
+
+        with ThreadPoolExecutor(thread_count) as threads:
+            try:
+                for index, damage in enumerate(threads.map(decode, range(len(images)))):
+                    if damage:
+                        damaged[images[index].checksum] = damage
+                    on_image()
+            except BaseException:
+                threads.shutdown(cancel_futures=True)
+                raise
+        rows.flush()
+        (building / _DAMAGED).write_text(json.dumps(damaged))
+        try:
+            building.rename(folder)
+        except OSError:
+            if not folder.is_dir():
+                raise
+            # Another worker was faster; both built the same.
+    finally:
+        shutil.rmtree(building, ignore_errors=True)

@@ -1,0 +1,102 @@
+"""What this machine can compute with, and in which precision."""
+
+import os
+import platform
+import time
+from importlib import metadata
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from domain.messages import Resources
+from domain.model_packages import NetworkInput
+from domain.refusals import Refusal
+from domain.sentences import N_
+from gpu_worker.settings import Precision
+
+GIB = 1 << 30
+
+
+class GpuIsMissing(Refusal):
+    """A job that asks for GPU memory would take days on a CPU."""
+
+    message = N_(
+        "The compute resource asks for {gpu_cards} GPU cards, but this worker has none that works. Check its driver."
+    )
+
+
+def available_resources() -> Resources:
+    """What this machine offers to jobs: cores and memory that this process may use, and GPU cards (memory of the smallest)."""
+    cards = [torch.cuda.get_device_properties(card).total_memory / GIB for card in range(torch.cuda.device_count())]
+    return Resources(
+        cpu_cores=len(os.sched_getaffinity(0)),
+        memory_gib=round(_memory_bytes() / GIB, 1),
+        gpu_cards=len(cards),
+        gpu_memory_gib=round(min(cards, default=0), 1),
+    )
+
+
+def chosen_device(needs: Resources) -> torch.device:
+    """A GPU where there is one, else the CPU.
+
+    Raises:
+        GpuIsMissing
+    """
+    if torch.cuda.is_available():
+        return torch.device("cuda", 0)
+    if needs.gpu_cards:
+        raise GpuIsMissing(gpu_cards=needs.gpu_cards)
+    return torch.device("cpu")
+
+
+def describe(device: torch.device, precision: Precision, thread_count: int) -> str:
+    """Device and precision for the report."""
+    if device.type == "cuda":
+        return f"{torch.cuda.get_device_name(device)}, {precision.value}"
+    return f"{_cpu_name()}, {thread_count} × CPU, {precision.value}"
+
+
+def software() -> str:
+    """The versions that made a result."""
+    return f"Assay {metadata.version('assay')}, Python {platform.python_version()}, torch {torch.__version__}"
+
+
+def keep_evaluation_exact() -> None:
+    """float32 means float32: by default a GPU would round convolutions to TF32, and platform and factory would disagree."""
+    torch.backends.fp32_precision = "ieee"  # type: ignore[attr-defined]
+
+
+def fastest_precision(model: nn.Module, network_input: NetworkInput, device: torch.device) -> Precision:
+    """bfloat16 on a GPU that has it. On a CPU both are measured: without instructions for it, bfloat16 takes twice as long."""
+    if device.type == "cuda":
+        return Precision.BFLOAT16 if torch.cuda.is_bf16_supported(including_emulation=False) else Precision.FLOAT32
+    seconds = {precision: _step_seconds(model, network_input, precision) for precision in Precision}
+    # Noise of a busy machine must not choose: bfloat16 has to be clearly faster.
+    return Precision.BFLOAT16 if 1.2 * seconds[Precision.BFLOAT16] < seconds[Precision.FLOAT32] else Precision.FLOAT32
+
+
+def _step_seconds(model: nn.Module, network_input: NetworkInput, precision: Precision) -> float:
+    images = torch.zeros(4, 3, network_input.height, network_input.width).contiguous(memory_format=torch.channels_last)
+    labels = torch.zeros(4, dtype=torch.long)
+    seconds = []
+    for _ in range(3):
+        started = time.perf_counter()
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision is Precision.BFLOAT16):
+            loss = functional.cross_entropy(model(images), labels)
+        torch.autograd.grad(loss, list(model.parameters()))
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)
+
+
+def _memory_bytes() -> int:
+    installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = Path("/sys/fs/cgroup/memory.max")
+    granted = limit.read_text().strip() if limit.is_file() else "max"
+    return min(installed, int(granted)) if granted.isdecimal() else installed
+
+
+def _cpu_name() -> str:
+    lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())

@@ -1,0 +1,287 @@
+"""Images of a data path: found by layout (D-5), identified by content (D-4), decoded to 8-bit RGB in the one way of the platform.
+
+A file that cannot be read safely is damaged: it is named, counted and left out, and never stops a job.
+"""
+
+import csv
+import hashlib
+import io
+import stat
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from domain.data_paths import FolderName
+from domain.image_files import (
+    FIRST_BYTES,
+    GROUPS_FILE,
+    MASKS_FOLDER,
+    MAXIMUM_BYTES,
+    MAXIMUM_PIXELS,
+    has_image_name,
+    image_format,
+    is_skipped,
+    mask_name,
+    shown_size,
+)
+from domain.refusals import Refusal
+from domain.sentences import N_
+from gpu_worker.ports import Folders
+
+RESIZE_VERSION: Final = 1
+"""Counts up whenever the same file would become other pixels; decoded copies of an older version are then made anew."""
+
+Pixels = npt.NDArray[np.uint8]
+
+_ORIENTATION_TAG = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# Pillow's own guard, at our limit: it speaks while the header is read, before any pixel is decoded.
+Image.MAX_IMAGE_PIXELS = MAXIMUM_PIXELS
+
+
+class GroupsFileIsWrong(Refusal):
+    """A misread groups.csv would put the same part on both sides of the split unnoticed."""
+
+    message = N_(
+        "“{file}”, line {line}: expected two columns, the first line being “file,group”. Correct it, then start again."
+    )
+
+
+class FoundImage(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that is an image by content or by name. `group` is empty where groups.csv says nothing."""
+
+    folder: FolderName
+    path: Path
+    defect_code: str
+    group: str = ""
+    has_mask: bool = False
+
+    @property
+    def code_folder(self) -> str:
+        """The path of its code folder below the root."""
+        return self.folder.path.rpartition("/")[0]
+
+    @property
+    def name(self) -> str:
+        """The file name."""
+        return self.folder.path.rpartition("/")[2]
+
+
+class ReadImage(msgspec.Struct, frozen=True, kw_only=True):
+    """What one read of a file told. `width` and `height` as shown, in pixels; `damage` says why it cannot be used, "" if it can."""
+
+    found: FoundImage
+    size: int = 0
+    checksum: str = ""
+    width: int = 0
+    height: int = 0
+    damage: str = ""
+
+
+class ImageIsDamaged(Exception):
+    """The content cannot be decoded safely; the text says why, for the log."""
+
+
+def find_images(data_path: FolderName, folders: Folders) -> list[FoundImage]:
+    """All images of a data path, in the order of their names: directly inside, or in its code folders.
+
+    Links are followed only within the root; what leaves it is as if it were not there.
+
+    Raises:
+        FolderNotFound: the data path is not there.
+        GroupsFileIsWrong
+    """
+    folder = folders.resolve(data_path)
+    name = data_path.path.rpartition("/")[2] or folder.name
+    images = list(_images_inside(data_path, name, folders))
+    for entry in _entries(folder):
+        inside = _below(data_path, entry.name)
+        if (
+            (entry.is_dir() or entry.is_symlink())
+            and (resolved := _resolved(inside, entry, folders))
+            and resolved.is_dir()
+        ):
+            images.extend(_images_inside(inside, entry.name, folders))
+    return images
+
+
+def read_image(found: FoundImage) -> ReadImage:
+    """Read a file once: checksum, and size from the header. Nothing is decoded."""
+    try:
+        content = _content(found.path)
+    except (OSError, ImageIsDamaged) as error:
+        return ReadImage(found=found, damage=str(error))
+    checksum = hashlib.sha256(content).hexdigest()
+    try:
+        width, height = _header(content)
+    except ImageIsDamaged as error:
+        return ReadImage(found=found, size=len(content), checksum=checksum, damage=str(error))
+    return ReadImage(found=found, size=len(content), checksum=checksum, width=width, height=height)
+
+
+def decode_file(image: ReadImage) -> Image.Image:
+    """The pixels of a file that was read before, as RGB, upright.
+
+    Raises:
+        ImageIsDamaged: also when the file is no longer the one that was read.
+    """
+    try:
+        content = _content(image.found.path)
+    except OSError as error:
+        raise ImageIsDamaged(str(error)) from error
+    if hashlib.sha256(content).hexdigest() != image.checksum:
+        raise ImageIsDamaged("the file changed while it was being used")
+    return decode(content)
+
+
+def decode(content: bytes) -> Image.Image:
+    """RGB with 8 bits a channel, turned upright by its EXIF orientation. Source of the one definition for the whole platform.
+
+    Grey becomes three equal channels, 16 bits keep the upper 8, palettes are looked up, transparency is ignored (as the native
+    library ignores it), CMYK is converted; of several frames the first counts.
+
+    Raises:
+        ImageIsDamaged: no image, truncated, more pixels than allowed, or pixels that have no meaning as colours.
+    """
+    _header(content)
+    try:
+        with Image.open(io.BytesIO(content), formats=_formats(content)) as image:
+            orientation = _orientation(image)
+            image.load()
+            upright = image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
+            return _rgb(upright)
+    except (MemoryError, ImageIsDamaged):
+        raise
+    except Exception as error:
+        raise ImageIsDamaged(f"{type(error).__name__}: {error}") from error
+
+
+def pixels_of(image: Image.Image, width: int, height: int) -> Pixels:
+    """(3, height, width) planar pixels at the network's input size: Pillow's BILINEAR is the one definition of resizing."""
+    fitted = image if image.size == (width, height) else image.resize((width, height), Image.Resampling.BILINEAR)
+    return np.ascontiguousarray(np.asarray(fitted, dtype=np.uint8).transpose(2, 0, 1))
+
+
+def _images_inside(folder: FolderName, defect_code: str, folders: Folders) -> Iterator[FoundImage]:
+    path = folders.resolve(folder)
+    groups = _groups(path / GROUPS_FILE)
+    masks = {mask.name for mask in (path / MASKS_FOLDER).glob("*.png")}
+    for entry in _entries(path):
+        inside = _below(folder, entry.name)
+        file = _resolved(inside, entry, folders)
+        if file is not None and _is_image(file, entry.name):
+            yield FoundImage(
+                folder=inside,
+                path=file,
+                defect_code=defect_code,
+                group=groups.get(entry.name, ""),
+                has_mask=mask_name(entry.name).rpartition("/")[2] in masks,
+            )
+
+
+def _entries(folder: Path) -> Sequence[Path]:
+    return sorted((entry for entry in folder.iterdir() if not is_skipped(entry.name)), key=lambda entry: entry.name)
+
+
+def _below(folder: FolderName, name: str) -> FolderName:
+    return FolderName(folder.root, f"{folder.path}/{name}".lstrip("/"))
+
+
+def _resolved(name: FolderName, entry: Path, folders: Folders) -> Path | None:
+    if not entry.is_symlink():
+        return entry
+    try:
+        return folders.resolve(name)
+    except Refusal:
+        return None
+
+
+def _is_image(file: Path, name: str) -> bool:
+    try:
+        # Opening anything but a regular file could wait for ever.
+        if not stat.S_ISREG(file.stat().st_mode):
+            return False
+        with file.open("rb") as opened:
+            return image_format(opened.read(FIRST_BYTES)) is not None or has_image_name(name)
+    except OSError:
+        return has_image_name(name)
+
+
+def _groups(file: Path) -> dict[str, str]:
+    if not file.is_file():
+        return {}
+    groups = {}
+    wrong = partial(GroupsFileIsWrong, file=f"{file.parent.name}/{file.name}")
+    with file.open(encoding="utf-8-sig", newline="", errors="replace") as opened:
+        rows = csv.reader(opened)
+        try:
+            if [cell.strip().lower() for cell in next(rows, [])] != ["file", "group"]:
+                raise wrong(line=1)
+            for row in rows:
+                if row and len(row) != 2:
+                    raise wrong(line=rows.line_num)
+                if row:
+                    groups[row[0].strip()] = row[1].strip()
+        except csv.Error as error:
+            raise wrong(line=rows.line_num) from error
+    return groups
+
+
+def _content(path: Path) -> bytes:
+    if path.stat().st_size > MAXIMUM_BYTES:
+        raise ImageIsDamaged(f"larger than {MAXIMUM_BYTES} bytes")
+    return path.read_bytes()
+
+
+def _formats(content: bytes) -> tuple[str, ...]:
+    found = image_format(content[:FIRST_BYTES])
+    if found is None:
+        raise ImageIsDamaged("neither JPEG, PNG, BMP, TIFF nor WebP")
+    return (found.value,)
+
+
+def _header(content: bytes) -> tuple[int, int]:
+    formats = _formats(content)
+    try:
+        with Image.open(io.BytesIO(content), formats=formats) as image:
+            width, height = shown_size(image.width, image.height, _orientation(image))
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise ImageIsDamaged(f"{type(error).__name__}: {error}") from error
+    if width * height > MAXIMUM_PIXELS or not width * height:
+        raise ImageIsDamaged(f"declares {width} x {height} pixels")
+    return width, height
+
+
+def _orientation(image: Image.Image) -> int:
+    if image.format == "TIFF":
+        return 1  # Pillow turns these itself, size and pixels
+    try:
+        return int(image.getexif().get(_ORIENTATION_TAG, 1))
+    except Exception:  # noqa: BLE001 - broken EXIF beside sound pixels: the image counts as upright
+        return 1
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8), "L").convert("RGB")
+    if image.mode == "I":
+        return Image.fromarray((np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8), "L").convert("RGB")
+    if image.mode == "F":
+        raise ImageIsDamaged("floating-point pixels have no defined brightness")
+    return image.convert("RGB")

@@ -1,0 +1,133 @@
+"""The loss curve: every point goes to the metrics file, a thinned part of it to the log, and no point makes the device wait."""
+
+import math
+import os
+import time
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import msgspec
+import torch
+from torch import Tensor
+
+from domain.messages import LossesMeasured, LossPart
+from domain.refusals import Refusal
+from domain.sentences import N_
+from gpu_worker.jobs import Job
+
+MOST_REPORTED_POINTS: Final = 2000
+"""So many points of a job reach the log at most, however long it runs; a screen is not wider."""
+
+SHORTEST_INTERVAL_SECONDS: Final = 1.0
+ELAPSED_SHARE_OF_INTERVAL: Final = 0.01
+"""A new batch of points after a second, later after a hundredth of the time passed: a job of days makes some hundreds of events."""
+
+_BUFFERED_POINTS: Final = 4096
+FILE: Final = "losses.jsonl"
+
+
+class LossIsNotFinite(Refusal):
+    """From here on every weight would be NaN."""
+
+    message = N_(
+        "The training diverged: the loss of iteration {iteration} is not a finite number (learning rate {learning_rate}). "
+        "Lower base_lr, then start again."
+    )
+
+
+class Point(msgspec.Struct, frozen=True):
+    """A line of the metrics file. `iteration` counts from 1."""
+
+    part: str
+    iteration: int
+    loss: float
+    learning_rate: float
+
+
+class LossCurve:
+    """Losses stay on the device until `publish`. A non-finite one raises there, before anything of it is published or saved."""
+
+    def __init__(self, job: Job, *, max_iter: int, device: torch.device, first_iteration: int, kept_bytes: int) -> None:
+        """`first_iteration` counts from 0; what the metrics file holds behind `kept_bytes` was made after the checkpoint."""
+        self.job = job
+        self.stride = math.ceil(max_iter / MOST_REPORTED_POINTS)
+        self.max_iter = max_iter
+        self.latest: float | None = None
+        self._waiting = torch.zeros(_BUFFERED_POINTS, device=device)
+        self._rates: list[float] = []
+        self._first = first_iteration
+        self._started = self._published = time.monotonic()
+        self._reported = self._started
+        self._iterations: list[int] = []
+        self._losses: list[float] = []
+        self._file = _opened_at(job.workspace / FILE, kept_bytes)
+
+    def add(self, loss: Tensor, learning_rate: float) -> None:
+        """The loss of the next iteration."""
+        self._waiting[len(self._rates)] = loss.detach()
+        self._rates.append(learning_rate)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time to look at the losses."""
+        is_full = len(self._rates) == _BUFFERED_POINTS
+        return is_full or time.monotonic() - self._published >= SHORTEST_INTERVAL_SECONDS
+
+    def publish(self, *, everything: bool = False) -> None:
+        """Copy the losses from the device, check them, write them down, and report those that are due.
+
+        Raises:
+            LossIsNotFinite: nothing from that iteration on was written or reported.
+        """
+        now = time.monotonic()
+        losses = self._waiting[: len(self._rates)].tolist()
+        for offset, (loss, rate) in enumerate(zip(losses, self._rates, strict=True)):
+            iteration = self._first + offset + 1
+            if not math.isfinite(loss):
+                self._report(rate)
+                raise LossIsNotFinite(iteration=iteration, learning_rate=rate)
+            point = Point(LossPart.CLASSIFICATION.value, iteration, loss, rate)
+            self._file.write(msgspec.json.encode(point) + b"\n")
+            if iteration % self.stride == 0 or iteration in (1, self.max_iter):
+                self._iterations.append(iteration)
+                self._losses.append(loss)
+        if losses:
+            self.latest, rate = losses[-1], self._rates[-1]
+            self._first += len(losses)
+            self._rates = []
+            if everything or now - self._reported >= ELAPSED_SHARE_OF_INTERVAL * (now - self._started):
+                self._report(rate)
+        self._published = now
+
+    def kept_bytes(self) -> int:
+        """The length of the metrics file, now safely on the disk."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        return self._file.tell()
+
+    def close(self) -> Path:
+        """The finished metrics file."""
+        self._file.close()
+        return self.job.workspace / FILE
+
+    def _report(self, learning_rate: float) -> None:
+        self._reported = time.monotonic()
+        if not self._iterations:
+            return
+        self.job.report(
+            LossesMeasured(
+                **self.job.sender,
+                part=LossPart.CLASSIFICATION,
+                iterations=tuple(self._iterations),
+                losses=tuple(self._losses),
+                learning_rate=learning_rate,
+            )
+        )
+        self._iterations, self._losses = [], []
+
+
+def _opened_at(file: Path, kept_bytes: int) -> BinaryIO:
+    opened = file.open("r+b" if file.is_file() else "w+b")
+    opened.truncate(kept_bytes)
+    opened.seek(kept_bytes)
+    return opened

@@ -1,0 +1,216 @@
+"""Reading a package's tar without trusting it: nothing in it decides where a byte is written or how much memory is used.
+
+The format is told by content: tar, or tar inside gzip or Zstandard.
+"""
+
+import gzip
+import tarfile
+import unicodedata
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, Final, cast
+
+import zstandard
+
+from domain.refusals import Refusal
+from domain.sentences import N_
+
+MAXIMUM_ENTRIES: Final = 1000
+MAXIMUM_UNPACKED_BYTES: Final = 8 << 30
+"""Initial weights of the largest networks are a few GB at most."""
+
+_MAXIMUM_NAME: Final = 200
+_CHUNK: Final = 1 << 20
+_MAXIMUM_READ: Final = 2 * _CHUNK
+_MAXIMUM_WINDOW_BYTES: Final = 1 << 27
+"""What `zstd` itself allows by default; more would let a small file claim much memory."""
+
+_GZIP, _ZSTANDARD, _TAR, _TAR_AT = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"ustar", 257
+
+
+class ArchiveIsNotATar(Refusal):
+    """Renaming another kind of file does not make a package of it."""
+
+    message = N_(
+        "This file is not a tar archive (plain, gzip or Zstandard). Build the package again, or upload the right file."
+    )
+
+
+class ArchiveIsBroken(Refusal):
+    """Most often an upload that broke off."""
+
+    message = N_("The archive is damaged or incomplete ({problem}). Upload it again.")
+
+
+class ArchiveUnpacksTooLarge(Refusal):
+    """A small file may claim to unpack to terabytes."""
+
+    message = N_("The archive unpacks to more than {limit_gib} GiB. A package holds image.yaml and weights only.")
+
+
+class ArchiveHasTooManyEntries(Refusal):
+    """A package is a handful of files."""
+
+    message = N_("The archive holds more than {limit} files. A package holds image.yaml and weights only.")
+
+
+class EntryIsNoFile(Refusal):
+    """Links and devices could reach files outside the package."""
+
+    message = N_("“{entry}” in the archive is a link or a special file. Put plain files into the package.")
+
+
+class EntryLeavesThePackage(Refusal):
+    """Absolute paths and “..” point outside the package."""
+
+    message = N_("“{entry}” in the archive points outside the package. Use names relative to image.yaml, without “..”.")
+
+
+class EntryNameIsWrong(Refusal):
+    """Names that some machine would read as another file."""
+
+    message = N_("“{entry}” in the archive is not a usable file name. Use letters, digits, “.”, “-” and “_”.")
+
+
+class EntryStandsTwice(Refusal):
+    """Which of the two counts would depend on the reader."""
+
+    message = N_("“{entry}” stands twice in the archive. Keep one of them.")
+
+
+class PackageArchive:
+    """An open archive whose entries have been checked; only listed files can be read."""
+
+    def __init__(self, opened: BinaryIO, on_bytes: Callable[[int], None]) -> None:
+        self._on_bytes = on_bytes
+        try:
+            self._tar = tarfile.open(fileobj=cast("BinaryIO", _BoundedReads(opened)), mode="r:", errorlevel=2)  # noqa: SIM115
+            self._entries = _checked_entries(self._tar)
+        except (tarfile.TarError, EOFError, ValueError, OverflowError, RecursionError) as error:
+            raise ArchiveIsBroken(problem=str(error) or type(error).__name__) from error
+
+    @property
+    def names(self) -> list[str]:
+        """All files, in the order of the archive."""
+        return list(self._entries)
+
+    def size(self, name: str) -> int:
+        """The size of a file in bytes."""
+        return self._entries[name].size
+
+    def chunks(self, name: str) -> Iterator[bytes]:
+        """The content of a file, piece by piece.
+
+        Raises:
+            ArchiveIsBroken
+        """
+        content = self._tar.extractfile(self._entries[name])
+        assert content is not None, "entries are regular files"
+        try:
+            while chunk := content.read(_CHUNK):
+                self._on_bytes(len(chunk))
+                yield chunk
+        except (tarfile.TarError, EOFError) as error:
+            raise ArchiveIsBroken(problem=str(error) or type(error).__name__) from error
+
+
+@contextmanager
+def opened_archive(archive: Path, scratch: Path, on_bytes: Callable[[int], None]) -> Iterator[PackageArchive]:
+    """Open a package. Compressed ones are unpacked to one bounded tar in `scratch`; `on_bytes` is told of all progress.
+
+    Raises:
+        ArchiveIsNotATar, ArchiveIsBroken, ArchiveUnpacksTooLarge, ArchiveHasTooManyEntries, EntryIsNoFile,
+        EntryLeavesThePackage, EntryNameIsWrong, EntryStandsTwice
+    """
+    plain = scratch / "package.tar"
+    try:
+        file = _plain_tar(archive, plain, on_bytes)
+        with file.open("rb") as opened:
+            if opened.read(_TAR_AT + len(_TAR))[_TAR_AT:] != _TAR:
+                raise ArchiveIsNotATar
+            opened.seek(0)
+            yield PackageArchive(opened, on_bytes)
+    finally:
+        plain.unlink(missing_ok=True)
+
+
+class _BoundedReads:
+    """tarfile reads a whole extended header at once, as long as it claims to be; none of ours is longer than a name."""
+
+    def __init__(self, opened: BinaryIO) -> None:
+        self.seek, self.tell, self._opened = opened.seek, opened.tell, opened
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= _MAXIMUM_READ:
+            raise tarfile.ReadError("a header claims to be larger than a file name can be")
+        return self._opened.read(size)
+
+
+def _plain_tar(archive: Path, plain: Path, on_bytes: Callable[[int], None]) -> Path:
+    with archive.open("rb") as packed:
+        magic = packed.read(4)
+        packed.seek(0)
+        unpacked: BinaryIO
+        if magic.startswith(_GZIP):
+            unpacked = cast("BinaryIO", gzip.GzipFile(fileobj=packed))
+        elif magic == _ZSTANDARD:
+            decompressor = zstandard.ZstdDecompressor(max_window_size=_MAXIMUM_WINDOW_BYTES)
+            unpacked = cast("BinaryIO", decompressor.stream_reader(packed, read_across_frames=True))
+        else:
+            return archive
+        try:
+            _copy_bounded(unpacked, plain, on_bytes)
+        except (EOFError, zlib.error, gzip.BadGzipFile, zstandard.ZstdError) as error:
+            raise ArchiveIsBroken(problem=str(error) or type(error).__name__) from error
+    return plain
+
+
+def _copy_bounded(unpacked: BinaryIO, plain: Path, on_bytes: Callable[[int], None]) -> None:
+    total = 0
+    with plain.open("wb") as opened:
+        while chunk := unpacked.read(_CHUNK):
+            total += len(chunk)
+            if total > MAXIMUM_UNPACKED_BYTES:
+                raise ArchiveUnpacksTooLarge(limit_gib=MAXIMUM_UNPACKED_BYTES >> 30)
+            opened.write(chunk)
+            on_bytes(len(chunk))
+
+
+def _checked_entries(tar: tarfile.TarFile) -> dict[str, tarfile.TarInfo]:
+    entries: dict[str, tarfile.TarInfo] = {}
+    seen: set[str] = set()
+    total = 0
+    for count, entry in enumerate(tar, start=1):
+        if count > MAXIMUM_ENTRIES:
+            raise ArchiveHasTooManyEntries(limit=MAXIMUM_ENTRIES)
+        name = _checked_name(entry)
+        if entry.isdir():
+            continue
+        folded = unicodedata.normalize("NFKC", name).casefold()
+        if folded in seen:
+            raise EntryStandsTwice(entry=name)
+        seen.add(folded)
+        total += entry.size
+        if total > MAXIMUM_UNPACKED_BYTES:
+            raise ArchiveUnpacksTooLarge(limit_gib=MAXIMUM_UNPACKED_BYTES >> 30)
+        entries[name] = entry
+    return entries
+
+
+def _checked_name(entry: tarfile.TarInfo) -> str:
+    shown = entry.name[:_MAXIMUM_NAME].encode("unicode_escape").decode()
+    if entry.size < 0:
+        raise tarfile.ReadError("a negative size")
+    is_plain = entry.type in (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.DIRTYPE) and not entry.issparse()
+    if not is_plain:
+        raise EntryIsNoFile(entry=shown)
+    if entry.name.startswith("/") or ".." in entry.name.split("/"):
+        raise EntryLeavesThePackage(entry=shown)
+    parts = [part for part in entry.name.removeprefix("./").split("/") if part not in {"", "."}]
+    name = "/".join(parts)
+    is_usable = name.isprintable() and not set(name) & set('\\:*?"<>|') and len(entry.name) <= _MAXIMUM_NAME
+    if not is_usable or (not name and not entry.isdir()):
+        raise EntryNameIsWrong(entry=shown)
+    return name

@@ -1,0 +1,58 @@
+"""What a worker is given from outside: a mailbox, an artifact store and the mounted roots."""
+
+from pathlib import Path
+from typing import Protocol
+
+from domain.artifacts import Artifact
+from domain.data_paths import FolderName
+from domain.messages import AnyReport, Heartbeat, Message, Resources
+from domain.refusals import Refusal
+from domain.sentences import N_
+
+
+class FolderNotFound(Refusal):
+    """A root may be unmounted, or the folder was moved after it was bound."""
+
+    message = N_("“{folder}” cannot be read on the worker. Put it back or mount its root there, then start again.")
+
+
+class Mailbox(Protocol):
+    """Where jobs come from and reports go. `beat` is called from another thread than `take` and `report`."""
+
+    def take(self, offered: Resources) -> Message | None:
+        """The next message whose claim succeeded; None after a short wait when nothing waits."""
+
+    def report(self, report: AnyReport) -> None:
+        """Deliver a report.
+
+        Raises:
+            AttemptIsOver: the attempt is no longer ours.
+        """
+
+    def beat(self, heartbeat: Heartbeat) -> bool:
+        """True: go on; False: stop now, the job was terminated or given to someone else."""
+
+
+class Artifacts(Protocol):
+    """Content-addressed shared storage."""
+
+    def keep(self, file: Path) -> Artifact:
+        """Store a file; it may be moved, so the caller needs it no more."""
+
+    def path(self, artifact: Artifact) -> Path:
+        """Where the artifact can be read.
+
+        Raises:
+            FileNotFoundError
+        """
+
+
+class Folders(Protocol):
+    """Configured roots as this machine mounts them."""
+
+    def resolve(self, folder: FolderName) -> Path:
+        """The real path of a folder or file, links followed.
+
+        Raises:
+            FolderNotFound: it is outside its root or gone. Any other refusal means the same.
+        """

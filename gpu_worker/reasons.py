@@ -1,0 +1,32 @@
+"""Why a job failed, where no rule refused it: what the machine did, in sentences a person can act on."""
+
+import errno
+import signal
+
+from domain.sentences import N_, Sentence
+
+OUT_OF_MEMORY = N_("The memory was not enough. Lower batch_size, or choose a compute resource with more memory.")
+DISK_IS_FULL = N_("The disk is full. Free space where the platform keeps its state, then start again.")
+STORAGE_FAILS = N_("A file cannot be read or written ({problem}). Check that all storage is mounted, then start again.")
+UNEXPECTED = N_(
+    "The job stopped because of an unexpected error ({error}). Download the log and show it to the administrator."
+)
+KILLED = N_(
+    "The operating system ended the job (signal {signal}), most often because the memory was not enough. Lower batch_size, or "
+    "choose a compute resource with more memory."
+)
+CRASHED = N_("The job's process ended unexpectedly ({code}). Download the log and show it to the administrator.")
+
+
+def reason_of(error: Exception) -> Sentence:
+    """What to tell of an error that nobody foresaw."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Sentence(DISK_IS_FULL)
+    if isinstance(error, OSError):
+        return Sentence(STORAGE_FAILS, {"problem": str(error)[:300]})
+    return Sentence(UNEXPECTED, {"error": f"{type(error).__name__}: {error}"[:300]})
+
+
+def reason_of_exit(code: int) -> Sentence:
+    """What to tell of a process that ended without a word; a negative code is a signal."""
+    return Sentence(KILLED, {"signal": -code}) if code == -signal.SIGKILL else Sentence(CRASHED, {"code": code})

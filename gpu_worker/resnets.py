@@ -1,0 +1,112 @@
+"""ResNet classifiers, weight for weight those of torchvision (importing it takes seconds of every job's start).
+
+Source: He et al., “Deep Residual Learning for Image Recognition” (arXiv 1512.03385); the stride of a bottleneck is in its 3×3
+convolution (“v1.5”). Shape letters: B = batch, C = channels, H and W = height and width, K = classes.
+"""
+
+from torch import Tensor, nn
+
+_WIDTHS = (64, 128, 256, 512)
+
+
+class BasicBlock(nn.Module):
+    """Two 3×3 convolutions beside a shortcut (ResNet18 and 34)."""
+
+    expansion = 1
+
+    def __init__(self, inputs: int, width: int, stride: int) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = _convolution(inputs, width, 3, stride), nn.BatchNorm2d(width)
+        self.conv2, self.bn2 = _convolution(width, width, 3), nn.BatchNorm2d(width)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = _shortcut(inputs, width, stride)
+
+    def forward(self, images_BCHW: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, width, H / stride, W / stride)."""
+        inner = self.relu(self.bn1(self.conv1(images_BCHW)))
+        inner = self.bn2(self.conv2(inner))
+        inner += images_BCHW if self.downsample is None else self.downsample(images_BCHW)
+        result: Tensor = self.relu(inner)
+        return result
+
+
+class Bottleneck(nn.Module):
+    """1×1, 3×3 and 1×1 convolutions beside a shortcut (ResNet50)."""
+
+    expansion = 4
+
+    def __init__(self, inputs: int, width: int, stride: int) -> None:
+        super().__init__()
+        outputs = width * self.expansion
+        self.conv1, self.bn1 = _convolution(inputs, width, 1), nn.BatchNorm2d(width)
+        self.conv2, self.bn2 = _convolution(width, width, 3, stride), nn.BatchNorm2d(width)
+        self.conv3, self.bn3 = _convolution(width, outputs, 1), nn.BatchNorm2d(outputs)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = _shortcut(inputs, outputs, stride)
+
+    def forward(self, images_BCHW: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, 4 · width, H / stride, W / stride)."""
+        inner = self.relu(self.bn1(self.conv1(images_BCHW)))
+        inner = self.relu(self.bn2(self.conv2(inner)))
+        inner = self.bn3(self.conv3(inner))
+        inner += images_BCHW if self.downsample is None else self.downsample(images_BCHW)
+        result: Tensor = self.relu(inner)
+        return result
+
+
+Block = type[BasicBlock] | type[Bottleneck]
+
+
+class ResNet(nn.Module):
+    """`depths` are the numbers of blocks of the four layers; the output is (B, K) logits."""
+
+    def __init__(self, block: Block, depths: tuple[int, int, int, int], class_count: int) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = _convolution(3, _WIDTHS[0], 7, 2), nn.BatchNorm2d(_WIDTHS[0])
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+        inputs = _WIDTHS[0]
+        layers = []
+        for number, (width, depth) in enumerate(zip(_WIDTHS, depths, strict=True)):
+            blocks = []
+            for position in range(depth):
+                blocks.append(block(inputs, width, 2 if number and not position else 1))
+                inputs = width * block.expansion
+            layers.append(nn.Sequential(*blocks))
+        self.layer1, self.layer2, self.layer3, self.layer4 = layers
+        self.fc = nn.Linear(inputs, class_count)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, images_BCHW: Tensor) -> Tensor:
+        """(B, 3, H, W) standardised images to (B, K) logits."""
+        features_BCHW = self.maxpool(self.relu(self.bn1(self.conv1(images_BCHW))))
+        features_BCHW = self.layer4(self.layer3(self.layer2(self.layer1(features_BCHW))))
+        logits_BK: Tensor = self.fc(features_BCHW.mean((2, 3)))
+        return logits_BK
+
+
+def resnet18(class_count: int) -> ResNet:
+    """11.2 million weights."""
+    return ResNet(BasicBlock, (2, 2, 2, 2), class_count)
+
+
+def resnet34(class_count: int) -> ResNet:
+    """21.3 million weights."""
+    return ResNet(BasicBlock, (3, 4, 6, 3), class_count)
+
+
+def resnet50(class_count: int) -> ResNet:
+    """23.5 million weights."""
+    return ResNet(Bottleneck, (3, 4, 6, 3), class_count)
+
+
+def _convolution(inputs: int, outputs: int, size: int, stride: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=False)
+
+
+def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Sequential | None:
+    if stride == 1 and inputs == outputs:
+        return None
+    return nn.Sequential(_convolution(inputs, outputs, 1, stride), nn.BatchNorm2d(outputs))

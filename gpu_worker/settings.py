@@ -1,0 +1,35 @@
+"""How a worker works, as opposed to at what. The defaults are for production; each says why."""
+
+import enum
+
+import msgspec
+
+
+class Precision(enum.Enum):
+    """The type in which a training computes. Part of a run's identity: a resume keeps it. Evaluation is always float32."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+
+
+class TrainingSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How a worker trains, as opposed to what. None lets the first attempt choose the fastest precision."""
+
+    checkpoint_every_seconds: float = 60.0
+    checkpoint_every_iterations: int = 0
+    precision: Precision | None = None
+
+
+class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`beat_every_seconds`: terminate reaches a job within about so long. `stop_grace_seconds`: a checkpoint of the largest network
+    on a slow disk fits in. `report_patience_seconds`: a restart of the server or its database fits in, then the job is given up.
+    `keep_*`: what is left behind by jobs that nobody goes on with, and decoded images that nobody used lately.
+    """
+
+    beat_every_seconds: float = 1.0
+    stop_grace_seconds: float = 30.0
+    report_patience_seconds: float = 600.0
+    keep_workspaces_seconds: float = 14 * 86400.0
+    keep_decoded_seconds: float = 30 * 86400.0
+    keep_decoded_bytes: int = 50 << 30
+    training: TrainingSettings = TrainingSettings()

@@ -1,0 +1,328 @@
+"""The worker: take a job, have it done by a process of its own, pass on its reports; one job at a time, for ever.
+
+While a job runs, a thread sends a heartbeat every second; when the answer is no, the job's process is killed at once, whatever it
+is doing. When the worker is told to stop, the job's process writes its checkpoint first. The worker itself loads no torch.
+"""
+
+import logging
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from domain.attempts import AttemptIsOver
+from domain.messages import AnyReport, Heartbeat, JobFailed, Message, Resources, TrainModel
+from domain.refusals import Refusal
+from domain.sentences import N_, Sentence
+from gpu_worker.channel import Answer, Channel, Deliver, Ended, FromJob, Keep, Locate, Ready, Resolve, Tell, ToJob, Work
+from gpu_worker.decoded_images import remove_unused
+from gpu_worker.jobs import LOG_FILE, Progress, kind_of
+from gpu_worker.ports import Artifacts, FolderNotFound, Folders, Mailbox
+from gpu_worker.reasons import reason_of, reason_of_exit
+from gpu_worker.settings import TrainingSettings, WorkerSettings
+
+__all__ = ["Artifacts", "FolderNotFound", "Folders", "Mailbox", "TrainingSettings", "WorkerSettings", "run_worker"]
+
+STARTING = N_("Starting")
+
+_RETRY_SECONDS = 2.0
+_POLL_SECONDS = 0.2
+log = logging.getLogger(__name__)
+
+
+def run_worker(
+    mailbox: Mailbox,
+    artifacts: Artifacts,
+    folders: Folders,
+    archives: Folders,
+    scratch: Path,
+    *,
+    name: str,
+    stop: Callable[[], bool],
+    settings: WorkerSettings | None = None,
+) -> None:
+    """Work until `stop` says so, asked several times a second. Jobs never raise here; broken libraries do, at the start.
+
+    `scratch` is shared by all workers that may go on with each other's jobs: it holds checkpoints and decoded images.
+    """
+    worker = _Worker(mailbox, artifacts, folders, archives, scratch.resolve(), name, stop, settings or WorkerSettings())
+    worker.run()
+
+
+class _JobProcess:
+    """A process that has loaded its libraries and waits for work."""
+
+    def __init__(self) -> None:
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "gpu_worker.job_process", str(theirs.fileno())],
+                pass_fds=(theirs.fileno(),),
+                # A Ctrl-C in the terminal is the worker's to hear; it stops the job in its own way.
+                process_group=0,
+            )
+            self.channel = Channel[ToJob, FromJob](Connection(ours.detach()), FromJob)
+
+    def is_alive(self) -> bool:
+        """Whether it still runs."""
+        return self.process.poll() is None
+
+    def kill(self) -> None:
+        """End it at once; allowed from any thread."""
+        self.process.kill()
+
+    def close(self) -> int:
+        """End it if it still runs, wait, give everything back; returns its exit code, negative for a signal."""
+        self.channel.connection.close()
+        if self.is_alive():
+            try:
+                self.process.wait(timeout=_RETRY_SECONDS)
+            except subprocess.TimeoutExpired:
+                self.kill()
+        return self.process.wait()
+
+
+class _Worker:
+    def __init__(
+        self,
+        mailbox: Mailbox,
+        artifacts: Artifacts,
+        folders: Folders,
+        archives: Folders,
+        scratch: Path,
+        name: str,
+        stop: Callable[[], bool],
+        settings: WorkerSettings,
+    ) -> None:
+        self.mailbox, self.artifacts, self.folders, self.archives = mailbox, artifacts, folders, archives
+        self.scratch, self.name, self.stop, self.settings = scratch, name, stop, settings
+
+    def run(self) -> None:
+        while not self.stop():
+            self._tidy()
+            process = _JobProcess()
+            try:
+                offered = self._wait_until_ready(process)
+                message = self._next_message(offered, process) if offered else None
+                if message is not None and offered is not None:
+                    log.info("job_taken", extra={"job_id": str(message.job_id), "attempt": message.attempt})
+                    _Attempt(self, process, message, offered).run()
+            finally:
+                process.close()
+
+    def _wait_until_ready(self, process: _JobProcess) -> Resources | None:
+        """What this machine offers; None when told to stop."""
+        while not process.channel.connection.poll(_POLL_SECONDS):
+            if self.stop():
+                process.kill()
+                return None
+        try:
+            ready = process.channel.receive()
+        except EOFError:
+            raise RuntimeError(
+                f"a job process cannot start (exit code {process.close()}); see the output above"
+            ) from None
+        assert isinstance(ready, Ready)
+        return ready.resources
+
+    def _next_message(self, offered: Resources, process: _JobProcess) -> Message | None:
+        while not self.stop() and process.is_alive():
+            try:
+                message = self.mailbox.take(offered)
+            except Exception:  # an edge: the log may be away for a while, the worker waits for it
+                log.exception("take_failed")
+                self.wait(_RETRY_SECONDS)
+            else:
+                if message is not None:
+                    return message
+        return None
+
+    def wait(self, seconds: float) -> None:
+        """Wait so long, less when told to stop."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and not self.stop():
+            time.sleep(min(_POLL_SECONDS, seconds))
+
+    def workspace(self, message: Message) -> Path:
+        """The folder of a run: attempts of one training run share it, everything else begins anew each time."""
+        number = message.run if isinstance(message, TrainModel) else message.attempt
+        return self.scratch / "jobs" / str(message.job_id) / str(number)
+
+    def _tidy(self) -> None:
+        now = time.time()
+        jobs = self.scratch / "jobs"
+        for run in jobs.glob("*/*"):
+            if run.stat().st_mtime < now - self.settings.keep_workspaces_seconds:
+                shutil.rmtree(run, ignore_errors=True)
+        remove_unused(
+            self.scratch / "decoded",
+            older_than=now - self.settings.keep_decoded_seconds,
+            keep_bytes=self.settings.keep_decoded_bytes,
+        )
+
+
+class _Attempt:
+    """One job, from the message to its last report."""
+
+    def __init__(self, worker: _Worker, process: _JobProcess, message: Message, offered: Resources) -> None:
+        self.worker, self.process, self.message = worker, process, message
+        self.workspace = worker.workspace(message)
+        self.cpu_cores = max(1, min(message.needs.cpu_cores, offered.cpu_cores))
+        self.progress = Progress(share=0.0, activity=STARTING)
+        self.is_over = False
+        """The mailbox said no: the job was terminated or given to someone else."""
+        self.has_ended = threading.Event()
+
+    def run(self) -> None:
+        for earlier in self.workspace.parent.glob("*"):
+            if earlier != self.workspace:
+                shutil.rmtree(earlier, ignore_errors=True)
+        self.workspace.mkdir(parents=True, exist_ok=True)
+        pulse = threading.Thread(target=self._beat, daemon=True)
+        pulse.start()
+        try:
+            ended = self._attend()
+            if self.is_over or (ended and ended.is_stopped):
+                return
+            if ended is None:
+                ended = Ended(reason_of_exit(self.process.close()))
+            if ended.reason is not None:
+                self._report_failure(ended.reason)
+        except AttemptIsOver:
+            return
+        except _PatienceIsOver:
+            log.exception("job_given_up", extra={"job_id": str(self.message.job_id)})
+            return
+        finally:
+            self.has_ended.set()
+            self.process.kill()
+            pulse.join()
+            log.info("job_left", extra={"job_id": str(self.message.job_id), "attempt": self.message.attempt})
+        shutil.rmtree(self.workspace, ignore_errors=True)
+
+    def _attend(self) -> Ended | None:
+        """Serve the job's process until it is done; None when it died."""
+        channel = self.process.channel
+        stopping_since: float | None = None
+        try:
+            channel.send(
+                Work(
+                    message=self.message,
+                    worker=self.worker.name,
+                    cpu_cores=self.cpu_cores,
+                    workspace=str(self.workspace),
+                    decoded=str(self.worker.scratch / "decoded"),
+                    settings=self.worker.settings.training,
+                )
+            )
+            while True:
+                if self.worker.stop() and stopping_since is None:
+                    stopping_since = time.monotonic()
+                    self.process.process.send_signal(signal.SIGTERM)
+                if stopping_since and time.monotonic() - stopping_since > self.worker.settings.stop_grace_seconds:
+                    return Ended(is_stopped=True)
+                if channel.connection.poll(_POLL_SECONDS):
+                    frame = channel.receive()
+                    if isinstance(frame, Ended):
+                        return frame
+                    self._serve(frame)
+        except (EOFError, OSError):
+            return Ended(is_stopped=True) if stopping_since else None
+
+    def _serve(self, frame: FromJob) -> None:
+        if isinstance(frame, Tell):
+            self.progress = frame.progress
+            return
+        try:
+            answer = self._answer(frame)
+        except (AttemptIsOver, _PatienceIsOver):
+            raise
+        except Refusal as refusal:
+            answer = Answer(refusal=refusal.sentence)
+        except Exception as error:  # an edge: a store that fails ends this job, not the worker
+            log.exception("store_failed", extra={"job_id": str(self.message.job_id)})
+            answer = Answer(refusal=reason_of(error))
+        self.process.channel.send(answer)
+
+    def _answer(self, frame: FromJob) -> Answer:
+        match frame:
+            case Deliver(report=report):
+                self._report(report)
+                return Answer()
+            case Keep(file=file):
+                return Answer(artifact=self.worker.artifacts.keep(Path(file)))
+            case Locate(artifact=artifact):
+                try:
+                    return Answer(path=str(self.worker.artifacts.path(artifact)))
+                except FileNotFoundError:
+                    return Answer()
+            case Resolve(folder=folder, is_archive=is_archive):
+                roots = self.worker.archives if is_archive else self.worker.folders
+                return Answer(path=str(roots.resolve(folder)))
+            case _:
+                raise ValueError(f"unexpected {type(frame).__name__}")
+
+    def _report(self, report: AnyReport) -> None:
+        """Deliver, with patience for a server that restarts."""
+        until = time.monotonic() + self.worker.settings.report_patience_seconds
+        while True:
+            try:
+                return self.worker.mailbox.report(report)
+            except AttemptIsOver:
+                raise
+            except Exception as error:  # an edge: whatever keeps the report from arriving, it is tried again
+                log.exception("report_failed", extra={"job_id": str(report.job_id)})
+                if time.monotonic() > until or self.worker.stop() or self.is_over:
+                    raise _PatienceIsOver from error
+                self.worker.wait(_RETRY_SECONDS)
+
+    def _report_failure(self, reason: Sentence) -> None:
+        log_file = self.workspace / LOG_FILE
+        kept = self.worker.artifacts.keep(log_file) if log_file.is_file() else None
+        self._report(JobFailed(**self._sender, reason=reason, log=kept))
+
+    def _beat(self) -> None:
+        while not self.has_ended.wait(self.worker.settings.beat_every_seconds):
+            try:
+                goes_on = self.worker.mailbox.beat(self._heartbeat())
+            except Exception:  # an edge: one lost beat is no reason to end a job
+                log.exception("beat_failed", extra={"job_id": str(self.message.job_id)})
+                continue
+            if not goes_on:
+                self.is_over = True
+                self.process.kill()
+                return
+
+    def _heartbeat(self) -> Heartbeat:
+        progress = self.progress
+        return Heartbeat(
+            worker=self.worker.name,
+            kind=kind_of(self.message),
+            job_id=self.message.job_id,
+            attempt=self.message.attempt,
+            progress=progress.share,
+            iteration=progress.iteration,
+            loss=progress.loss,
+            seconds_left=progress.seconds_left,
+            activity=progress.activity,
+        )
+
+    @property
+    def _sender(self) -> dict[str, Any]:
+        return {
+            "kind": kind_of(self.message),
+            "job_id": self.message.job_id,
+            "attempt": self.message.attempt,
+            "worker": self.worker.name,
+        }
+
+
+class _PatienceIsOver(Exception):
+    """A report could not be delivered for so long that someone else should have the job."""
