@@ -26,14 +26,22 @@ from litestar.params import FromPath
 from litestar.types import ControllerRouterHandler, Message, Scope
 
 from domain.refusals import NotFound
+from web.compute_resources import ComputeResources
+from web.datasets import QuestionBankDatasets, TrainingDatasets
+from web.environments import Environments
 from web.errors import Errors
 from web.forms import Form, read_form
+from web.images import Images
+from web.industries import Industries
 from web.live import Live
+from web.model_images import ModelImages
+from web.models import Models
 from web.overview import Overview
-from web.pages import Desk, Renderer, StaticFiles
+from web.pages import Desk, Renderer, static_files
 from web.services import Account, Services
 from web.sessions import Cookies, Gate, Signer, Visits, request_id_of
 from web.sign_in import Doorkeeper, MyAccount, SignIn
+from web.task_types import TaskTypes
 from web.users import Users
 
 PAGES: tuple[ControllerRouterHandler, ...] = (
@@ -41,6 +49,15 @@ PAGES: tuple[ControllerRouterHandler, ...] = (
     SignIn,
     MyAccount,
     Users,
+    Industries,
+    Environments,
+    TaskTypes,
+    ComputeResources,
+    TrainingDatasets,
+    QuestionBankDatasets,
+    Images,
+    ModelImages,
+    Models,
 )
 
 LARGEST_FORM_BYTES = 4 << 20
@@ -58,16 +75,16 @@ SECURITY_HEADERS = {
 
 def create_app(services: Services, pages: tuple[ControllerRouterHandler, ...] = PAGES) -> Litestar:
     """The application over its services."""
-    static = StaticFiles()
     addresses: set[str] = set()
-    renderer = Renderer(static, addresses.__contains__)
+    renderer = Renderer(addresses.__contains__)
     cookies = Cookies(secure=services.settings.secure_cookies)
-    visits = Visits(services.sessions, services.read.users.account, Signer(services.settings.secret), cookies)
+    visits = Visits(services, Signer(services.settings.secret), cookies)
     doorkeeper = Doorkeeper(services)
 
     @get("/static/{name:str}", sync_to_thread=False, is_public=True, is_static=True)
     def static_file(name: FromPath[str]) -> Response[bytes]:
         """Only what was there at the start; addresses contain a hash, so they may be kept for ever."""
+        static = static_files()
         if name not in static.files:
             raise NotFound
         content, kind = static.files[name]
@@ -127,7 +144,7 @@ def _dependencies(services: Services, renderer: Renderer, visits: Visits, doorke
         "actor": Provide(actor, sync_to_thread=False),
         "live": Provide(live, sync_to_thread=False),
         "form": Provide(form),
-        "read": given(services.read),
+        "read": Provide(lambda: services.read, sync_to_thread=False),
         "services": given(services),
         "visits": given(visits),
         "doorkeeper": given(doorkeeper),

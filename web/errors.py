@@ -25,7 +25,6 @@ TITLES = {
     405: N_("Not found"),
     413: N_("Too large"),
     422: N_("This was not done"),
-    429: N_("Too many attempts"),
     500: N_("Something went wrong"),
 }
 SENTENCES = {

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,7 +18,7 @@ from domain.permissions import Permission, Role, permits
 from domain.refusals import NotFound, NotPermitted, Refusal, Refusals
 from domain.sentences import N_, Sentence, Value
 from web.forms import Form
-from web.i18n import FILTERS, LANGUAGES, translations
+from web.i18n import FILTERS, translations
 from web.navigation import Section, sections_for
 from web.services import Services
 from web.sessions import Visit, Visits
@@ -79,37 +80,43 @@ class StaticFiles:
         return self._names[name]
 
 
-class Renderer:
-    """Templates in both languages: one environment a language, so that no text depends on which thread renders it."""
+@cache
+def static_files() -> StaticFiles:
+    """Read once a process."""
+    return StaticFiles()
 
-    def __init__(self, static: StaticFiles, has_page: Callable[[str], bool]) -> None:
-        self._environments = {language: self._environment(language, static) for language in LANGUAGES}
+
+@cache
+def templates(language: str) -> Environment:
+    """The templates in one language. Each language has an environment, so that no text depends on which thread renders it."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.i18n", "jinja2.ext.do", "jinja2.ext.loopcontrols"],
+        auto_reload=False,
+    )
+    environment.policies["ext.i18n.trimmed"] = True
+    catalogue = translations(language)
+    environment.install_gettext_translations(catalogue, newstyle=True)  # type: ignore[attr-defined]
+    environment.filters.update(FILTERS, sentence=catalogue.sentence)
+    environment.globals.update(static=static_files().address, language=language)
+    return environment
+
+
+class Renderer:
+    """Puts pages into their templates. `has_page` says which addresses of the menu exist."""
+
+    def __init__(self, has_page: Callable[[str], bool]) -> None:
         self._has_page = has_page
 
     def render(self, template: str, page: Page, visit: Visit, notices: tuple[Sentence, ...] = ()) -> str:
         """The finished page, or a fragment of one."""
         role = Role(visit.account.role) if visit.account else None
         site = Site(visit, sections_for(role, visit.path, self._has_page), visit.notices + notices)
-        return self._environments[visit.language].get_template(template).render(page=page, site=site)
-
-    @staticmethod
-    def _environment(language: str, static: StaticFiles) -> Environment:
-        environment = Environment(
-            loader=FileSystemLoader(TEMPLATES),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            extensions=["jinja2.ext.i18n", "jinja2.ext.do", "jinja2.ext.loopcontrols"],
-            auto_reload=False,
-        )
-        environment.policies["ext.i18n.trimmed"] = True
-        catalogue = translations(language)
-        environment.install_gettext_translations(catalogue, newstyle=True)  # type: ignore[attr-defined]
-        environment.filters.update(FILTERS, sentence=catalogue.sentence)
-        environment.globals["static"] = static.address
-        environment.globals["language"] = language
-        return environment
+        return templates(visit.language).get_template(template).render(page=page, site=site)
 
 
 class Refused(Exception):

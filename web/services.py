@@ -1,11 +1,12 @@
 """What the pages are given. `infra.bootstrap` builds the real one; tests build one of ten-line fakes."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 from uuid import UUID
 
 from commands.assay import Assay
+from web.attempts import SignInAttempts
 from web.sessions import SessionStore
 
 ReadModels: TypeAlias = Any
@@ -61,6 +62,7 @@ class Services:
     images: Any = None
     data_folders: Any = None
     heartbeats: Any = None
+    attempts: SignInAttempts = field(default_factory=SignInAttempts)
     is_ready: Callable[[], bool] = lambda: True
     stopping: Callable[[], bool] = lambda: False
 

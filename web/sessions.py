@@ -5,7 +5,6 @@ Litestar's own sessions adopt an id that the client chose and store one for ever
 
 import hashlib
 import hmac
-import logging
 import re
 import secrets
 from base64 import urlsafe_b64encode
@@ -14,7 +13,6 @@ from collections.abc import Callable
 from threading import Lock
 from time import time
 from typing import Any, Protocol
-from urllib.parse import parse_qsl
 from uuid import UUID
 
 import msgspec
@@ -34,10 +32,9 @@ IDLE_SECONDS = 12 * 3600
 """A shift: whoever comes back after the night signs in again."""
 LONGEST_SECONDS = 7 * 86400
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-CSRF_FIELD = "csrf_token"
 CSRF_HEADER = "X-CSRF-Token"
+_TOKEN_FIELD = re.compile(rb"(?:^|&)csrf_token=([A-Za-z0-9_-]*)(?:&|$)")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
-_log = logging.getLogger(__name__)
 
 
 class Session(msgspec.Struct, frozen=True):
@@ -215,25 +212,33 @@ class Gate(ASGIMiddleware):
             return False
         token = request.headers.get(CSRF_HEADER, "")
         if not token and request.content_type[0] == "application/x-www-form-urlencoded":
-            token = dict(parse_qsl((await request.body()).decode("utf-8", "replace"))).get(CSRF_FIELD, "")
+            found = _TOKEN_FIELD.search(await request.body())
+            token = found[1].decode() if found else ""
         return bool(visit.csrf_token) and hmac.compare_digest(token.encode(), visit.csrf_token.encode())
+
+
+class KnowsUsers(Protocol):
+    """The part of `web.services.Services` that says who is who."""
+
+    @property
+    def sessions(self) -> SessionStore: ...
+    @property
+    def read(self) -> Any: ...
 
 
 class Visits:
     """Finds out who asks."""
 
-    def __init__(
-        self, sessions: SessionStore, account: Callable[[UUID], Any], signer: Signer, cookies: Cookies
-    ) -> None:
-        self._sessions, self._account, self.signer, self.cookies = sessions, account, signer, cookies
+    def __init__(self, known: KnowsUsers, signer: Signer, cookies: Cookies) -> None:
+        self._known, self.signer, self.cookies = known, signer, cookies
 
     def find(self, connection: ASGIConnection[Any, Any, Any, Any]) -> Visit:
         """The visit of a request; a session ends here when its user is deleted or has another password."""
         session_id = self.signer.read("session", connection.cookies.get(self.cookies.session, ""))
-        session = self._sessions.find(session_id) if session_id else None
-        account = self._account(session.user_id) if session else None
+        session = self._known.sessions.find(session_id) if session_id else None
+        account = self._known.read.users.account(session.user_id) if session else None
         if session and (account is None or account.session_epoch != session.epoch):
-            self._sessions.close(session_id)
+            self._known.sessions.close(session_id)
             account = None
         visitor = self.signer.read("visitor", connection.cookies.get(self.cookies.visitor, ""))
         bound_to = session_id if account is not None else visitor
@@ -247,11 +252,11 @@ class Visits:
 
     def is_still_open(self, visit: Visit) -> bool:
         """Whether a visit that lasts (an open stream) may go on."""
-        account = self._account(visit.account.user_id)
+        account = self._known.read.users.account(visit.account.user_id)
         return (
             account is not None
             and account.session_epoch == visit.account.session_epoch
-            and bool(self._sessions.find(visit.session_id))
+            and bool(self._known.sessions.find(visit.session_id))
         )
 
     def stranger(self, connection: ASGIConnection[Any, Any, Any, Any]) -> Visit:

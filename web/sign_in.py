@@ -1,12 +1,6 @@
 """Signing in and out, the language, and the account of the signed-in user. Source: REQUIREMENTS, U-1 and U-5."""
 
-import math
 import secrets
-from collections import OrderedDict
-from collections.abc import Callable
-from ipaddress import IPv6Address, ip_address
-from threading import Lock
-from time import monotonic
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +12,7 @@ from commands.users import ChangeOwnEmail, ChangeOwnPassword
 from domain.names import name_key
 from domain.refusals import Refusal
 from domain.sentences import N_
+from web.attempts import network_of
 from web.forms import Form
 from web.i18n import LANGUAGES
 from web.pages import Desk, Page
@@ -44,53 +39,12 @@ class PasswordsDiffer(Refusal):
     message = N_("The two new passwords differ. Enter the same one twice.")
 
 
-class Attempts:
-    """Failures of one kind, counted in bounded memory: after `free` of them, each one doubles the wait, up to `longest` seconds.
-
-    Nothing sleeps: an attempt that comes too early is refused before the password is looked at.
-    """
-
-    def __init__(
-        self, *, free: int, longest: float, capacity: int = 10_000, clock: Callable[[], float] = monotonic
-    ) -> None:
-        self._free, self._longest, self._capacity, self._clock = free, longest, capacity, clock
-        self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
-        self._lock = Lock()
-
-    def wait_seconds(self, key: str) -> int:
-        """How long this account or address still has to wait; 0 when it may try."""
-        with self._lock:
-            failures, last = self._failures.get(key, (0, 0.0))
-            left = self._delay(failures) - (self._clock() - last)
-            return max(0, math.ceil(left)) if failures else 0
-
-    def failed(self, key: str) -> None:
-        """Count a failure; an hour without one forgets all before."""
-        with self._lock:
-            now = self._clock()
-            failures, last = self._failures.pop(key, (0, now))
-            self._failures[key] = (failures + 1 if now - last < 3600 else 1, now)
-            while len(self._failures) > self._capacity:
-                self._failures.popitem(last=False)
-
-    def succeeded(self, key: str) -> None:
-        """Forget the failures."""
-        with self._lock:
-            self._failures.pop(key, None)
-
-    def _delay(self, failures: int) -> float:
-        over = failures - self._free
-        return min(self._longest, 2.0 ** min(over, 30)) if over >= 0 else 0.0
-
-
 class Doorkeeper:
     """Decides who may sign in; failures answer alike and take alike time."""
 
-    def __init__(self, services: Services, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, services: Services) -> None:
         self._services = services
         self._decoy = services.passwords.hash(secrets.token_urlsafe())
-        self._accounts = Attempts(free=5, longest=60, clock=clock)
-        self._addresses = Attempts(free=30, longest=60, clock=clock)
 
     def admit(self, username: str, password: str, address: str) -> str:
         """The id of the new session.
@@ -98,17 +52,18 @@ class Doorkeeper:
         Raises:
             SignInRefused, TooManyAttempts.
         """
-        account_key, address_key = name_key(username)[:200], _network(address)
-        if wait := max(self._accounts.wait_seconds(account_key), self._addresses.wait_seconds(address_key)):
+        attempts = self._services.attempts
+        account_key, address_key = name_key(username)[:200], network_of(address)
+        if wait := max(attempts.by_account.wait_seconds(account_key), attempts.by_address.wait_seconds(address_key)):
             raise TooManyAttempts(seconds=wait)
         found = self._services.read.users.credentials(username)
         is_right = self._services.passwords.verify(found.password_hash if found else self._decoy, password)
         account = self._services.read.users.account(found.user_id) if found else None
         if not is_right or account is None:
-            self._accounts.failed(account_key)
-            self._addresses.failed(address_key)
+            attempts.by_account.failed(account_key)
+            attempts.by_address.failed(address_key)
             raise SignInRefused
-        self._accounts.succeeded(account_key)
+        attempts.by_account.succeeded(account_key)
         return self._services.sessions.open(Session(user_id=account.user_id, epoch=account.session_epoch))
 
 
@@ -244,12 +199,3 @@ def safe_address(address: str) -> str:
         and "\\" not in address
     )
     return address if is_ours else "/"
-
-
-def _network(address: str) -> str:
-    """One household of addresses: an IPv6 customer owns a whole /64."""
-    try:
-        ip = ip_address(address)
-    except ValueError:
-        return address[:64]
-    return str(IPv6Address(int(ip) >> 64 << 64)) if isinstance(ip, IPv6Address) else str(ip)

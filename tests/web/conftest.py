@@ -1,11 +1,12 @@
 """The web application over fakes: `site` is a super administrator's browser, `trainer` a model trainer's, `stranger` nobody's."""
 
 from collections.abc import Iterator
+from dataclasses import fields
 from types import SimpleNamespace
 from typing import Any, cast
-from uuid import uuid4
 
 import pytest
+from litestar import Litestar
 from litestar.testing import TestClient
 
 from tests.web.site import (
@@ -23,8 +24,7 @@ from web.services import Services, WebSettings
 from web.sessions import SessionsInMemory
 
 
-@pytest.fixture
-def services() -> Services:
+def new_services() -> Services:
     return Services(
         assay=cast(Any, FakeAssay()),
         read=SimpleNamespace(users=FakeUsers(QUALITY_LEAD, MODEL_TRAINER), overview=FakeOverview()),
@@ -32,14 +32,32 @@ def services() -> Services:
         changes=FakeChanges(),
         sessions=SessionsInMemory(),
         passwords=FakePasswords(),
-        settings=WebSettings(secret=uuid4().hex),
+        settings=WebSettings(secret="0123456789abcdef0123456789abcdef"),
     )
 
 
+@pytest.fixture(scope="session")
+def app_and_services() -> tuple[Litestar, Services]:
+    """Every page, made once, because making an application takes longer than a test."""
+    services = new_services()
+    return create_app(services), services
+
+
 @pytest.fixture
-def stranger(services: Services) -> Iterator[Site]:
+def services(app_and_services: tuple[Litestar, Services]) -> Services:
+    """The application's services, every part new."""
+    _, services = app_and_services
+    fresh = new_services()
+    for part in fields(Services):
+        object.__setattr__(services, part.name, getattr(fresh, part.name))
+    return services
+
+
+@pytest.fixture
+def stranger(app_and_services: tuple[Litestar, Services], services: Services) -> Iterator[Site]:
     """Nobody is signed in."""
-    with TestClient(create_app(services), raise_server_exceptions=False) as client:
+    app, _ = app_and_services
+    with TestClient(app, raise_server_exceptions=False) as client:
         client.follow_redirects = False
         yield Site(services, client)
 

@@ -124,9 +124,10 @@ class Site:
 
     @property
     def token(self) -> str:
-        found = re.search(
-            r'<meta name="csrf-token" content="([^"]+)"', self.get("/account" if self.account else "/sign-in").text
-        )
+        """The form token of this browser, from a page that everyone with or without a session may see."""
+        answer = self.get("/account")
+        page = answer.text if answer.status_code == 200 else self.get("/sign-in").text
+        found = re.search(r'<meta name="csrf-token" content="([^"]+)"', page)
         assert found, "the page shows no form token"
         return found[1]
 

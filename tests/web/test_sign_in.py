@@ -1,14 +1,268 @@
-from tests.web.site import Site
+"""Signing in and out, sessions, the own account, the language. Source: REQUIREMENTS, U-1, U-3, U-5, S-4."""
+
+from dataclasses import replace
+
+import msgspec
+import pytest
+from litestar.testing import TestClient
+
+from commands.users import ChangeOwnEmail, ChangeOwnPassword
+from domain.users import OldPasswordIsWrong
+from tests.web.site import MODEL_TRAINER, QUALITY_LEAD, Site
+from web.app import create_app
+from web.attempts import Attempts
+from web.services import Services
+from web.sessions import IDLE_SECONDS, LONGEST_SECONDS, Session, SessionsInMemory, Signer
+from web.sign_in import safe_address
+
+WRONG = "用户名或密码不正确，请检查后重试。"
 
 
-def test_a_stranger_is_led_to_the_sign_in_page_and_back(stranger: Site) -> None:
+def test_a_stranger_is_led_to_the_sign_in_page_and_back(stranger: Site) -> None:  # U-1
     answer = stranger.get("/users?page=2")
     assert (answer.status_code, answer.headers["Location"]) == (303, "/sign-in?next=/users%3Fpage%3D2")
+    signed_in = stranger.post("/sign-in", username="quality_lead", password="Secret1", next="/users?page=2")
+    assert (signed_in.status_code, signed_in.headers["Location"]) == (303, "/users?page=2")
 
 
-def test_signing_in_opens_the_overview(site: Site) -> None:
+def test_a_strangers_form_leads_to_the_sign_in_page_and_does_nothing(stranger: Site) -> None:  # U-1
+    answer = stranger.post("/users/new", username="panel_expert", password="Secret1", role="model_trainer")
+    assert answer.status_code == 303
+    assert answer.headers["Location"].startswith("/sign-in")
+    assert stranger.assay.commands == []
+
+
+def test_signing_in_opens_the_overview(site: Site) -> None:  # U-1
     assert site.get("/").status_code == 200
-    print(site.get("/").text)
-    print(site.get("/users").text)
-    print(site.get("/users/new").text)
-    print(site.get("/nowhere").text)
+    assert "quality_lead" in site.get("/").text
+
+
+def test_who_is_signed_in_needs_no_sign_in_page(site: Site) -> None:
+    answer = site.get("/sign-in")
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/")
+
+
+@pytest.mark.parametrize(("username", "password"), [("quality_lead", "wrong"), ("nobody_here", "Secret1"), ("", "")])
+def test_failures_answer_alike(stranger: Site, username: str, password: str) -> None:  # U-1
+    answer = stranger.sign_in(username, password)
+    assert answer.status_code == 422
+    assert WRONG in answer.text
+    assert "Set-Cookie" not in answer.headers
+
+
+def test_failures_take_alike_time_because_a_password_is_always_verified(stranger: Site) -> None:  # U-1
+    verified = stranger.services.passwords.verified  # type: ignore[attr-defined]
+    stranger.sign_in("quality_lead", "wrong")
+    stranger.sign_in("nobody_here", "wrong")
+    assert len(verified) == 2
+    assert verified[0] == QUALITY_LEAD.password_hash != verified[1]
+
+
+def test_a_refused_sign_in_keeps_the_user_name_and_never_the_password(stranger: Site) -> None:
+    answer = stranger.sign_in("quality_lead", "wr0ng-secret")
+    assert 'value="quality_lead"' in answer.text
+    assert "wr0ng-secret" not in answer.text
+
+
+def test_failures_for_one_account_are_slowed_down(stranger: Site) -> None:  # U-1
+    for _ in range(5):
+        assert WRONG in stranger.sign_in("quality_lead", "wrong").text
+    refused = stranger.sign_in("quality_lead", "Secret1")
+    assert refused.status_code == 422
+    assert "失败次数过多，请等待" in refused.text
+    assert stranger.sign_in("trainer_wang").status_code == 303  # others are not concerned
+
+
+def test_a_name_that_does_not_exist_is_slowed_down_alike(stranger: Site) -> None:  # U-1
+    for _ in range(5):
+        stranger.sign_in("nobody_here", "wrong")
+    assert "失败次数过多，请等待" in stranger.sign_in("NOBODY_here", "wrong").text
+
+
+def test_each_failure_doubles_the_wait_up_to_the_longest() -> None:  # U-1
+    now = 0.0
+    attempts = Attempts(free=2, longest=5, clock=lambda: now)
+    waits = []
+    for _ in range(6):
+        waits.append(attempts.wait_seconds("quality_lead"))
+        attempts.failed("quality_lead")
+    assert waits == [0, 0, 1, 2, 4, 5]
+    now = 5.0
+    assert attempts.wait_seconds("quality_lead") == 0
+    attempts.succeeded("quality_lead")
+    attempts.failed("quality_lead")
+    assert attempts.wait_seconds("quality_lead") == 0
+
+
+def test_counting_failures_takes_bounded_memory() -> None:  # U-1
+    attempts = Attempts(free=1, longest=60, capacity=100)
+    for number in range(1000):
+        attempts.failed(f"user_{number}")
+    assert len(attempts._failures) == 100
+
+
+def test_failures_from_one_address_are_slowed_down(stranger: Site) -> None:  # U-1
+    for number in range(30):
+        assert WRONG in stranger.sign_in(f"guessed_{number}", "wrong").text
+    assert "失败次数过多，请等待" in stranger.sign_in("trainer_wang").text
+
+
+def test_each_sign_in_gets_a_new_session_id(services: Services) -> None:  # U-1
+    ids = []
+    with TestClient(create_app(services), raise_server_exceptions=False) as client:
+        client.follow_redirects = False
+        site = Site(services, client)
+        for _ in range(2):
+            answer = site.sign_in()
+            ids.append(answer.cookies["assay_session"])
+            client.cookies.delete("assay_session")
+    assert ids[0] != ids[1]
+
+
+def test_a_session_id_that_the_browser_chose_is_never_adopted(stranger: Site) -> None:  # U-1, session fixation
+    stranger.client.cookies.set("assay_session", "chosen-by-someone.else")
+    answer = stranger.sign_in()
+    assert "chosen-by-someone" not in answer.headers["Set-Cookie"]
+
+
+def test_an_unsigned_or_foreign_session_id_opens_nothing(stranger: Site, services: Services) -> None:  # U-1
+    session_id = services.sessions.open(Session(user_id=QUALITY_LEAD.user_id, epoch=QUALITY_LEAD.session_epoch))
+    for cookie in (
+        session_id,
+        f"{session_id}.",
+        Signer("another secret of another installation").sign("session", session_id),
+    ):
+        stranger.client.cookies.set("assay_session", cookie)
+        assert stranger.get("/").status_code == 303
+    stranger.client.cookies.set("assay_session", Signer(services.settings.secret).sign("session", session_id))
+    assert stranger.get("/").status_code == 200
+
+
+def test_strangers_leave_no_session_behind(stranger: Site) -> None:
+    stranger.get("/sign-in")
+    stranger.get("/users")
+    stranger.sign_in("quality_lead", "wrong")
+    assert len(stranger.services.sessions._sessions) == 0  # type: ignore[attr-defined]
+
+
+def test_the_session_cookie_is_out_of_reach_for_scripts_and_other_sites(stranger: Site) -> None:  # U-1
+    cookie = stranger.sign_in().headers["Set-Cookie"].lower()
+    assert "httponly" in cookie
+    assert "samesite=lax" in cookie
+    assert "path=/" in cookie
+
+
+def test_over_https_the_cookie_is_secure_and_bound_to_the_host(services: Services) -> None:  # U-1
+    secure = replace(services, settings=replace(services.settings, secure_cookies=True))
+    with TestClient(create_app(secure), base_url="https://assay.example", raise_server_exceptions=False) as client:
+        client.follow_redirects = False
+        answer = Site(secure, client).sign_in()
+    assert answer.headers["Set-Cookie"].startswith("__Host-assay_session=")
+    assert "Secure" in answer.headers["Set-Cookie"]
+    assert "max-age" in answer.headers["Strict-Transport-Security"]
+
+
+def test_signing_out_ends_the_session_on_the_server(site: Site) -> None:  # U-1
+    cookie = site.client.cookies["assay_session"]
+    assert site.post("/sign-out").headers["Location"] == "/sign-in"
+    site.client.cookies.set("assay_session", cookie)
+    assert site.get("/").status_code == 303
+
+
+def test_the_session_of_a_deleted_user_ends_at_once(site: Site) -> None:  # U-3
+    del site.read.users.accounts[QUALITY_LEAD.user_id]
+    assert site.get("/").status_code == 303
+
+
+def test_a_changed_password_ends_every_session(site: Site) -> None:  # U-5
+    site.read.users.accounts[QUALITY_LEAD.user_id] = msgspec.structs.replace(QUALITY_LEAD, session_epoch=2)
+    assert site.get("/").status_code == 303
+
+
+def test_changing_the_own_password_asks_for_the_old_one_and_signs_out(site: Site) -> None:  # U-5
+    answer = site.post("/account/password", old_password="Secret1", new_password="Better2", repeated_password="Better2")
+    assert answer.headers["Location"] == "/sign-in"
+    [command] = site.assay.commands
+    assert isinstance(command, ChangeOwnPassword)
+    assert (command.actor, command.old_password, command.new_password) == (QUALITY_LEAD.user_id, "Secret1", "Better2")
+    assert "密码已修改，请使用新密码登录。" in site.get("/sign-in").text
+
+
+def test_two_different_new_passwords_change_nothing(site: Site) -> None:  # U-5
+    answer = site.post("/account/password", old_password="Secret1", new_password="Better2", repeated_password="Better3")
+    assert answer.status_code == 422
+    assert "两次输入的新密码不一致" in answer.text
+    assert site.assay.commands == []
+    assert site.get("/").status_code == 200
+
+
+def test_a_wrong_old_password_is_said_beside_its_field(site: Site) -> None:  # U-5
+    site.assay.refuse_with(OldPasswordIsWrong())
+    answer = site.post("/account/password", old_password="Wrong1", new_password="Better2", repeated_password="Better2")
+    assert answer.status_code == 422
+    assert 'id="old_password-error" role="alert">旧密码不正确' in answer.text
+    assert "Better2" not in answer.text
+
+
+def test_everyone_changes_the_own_email(trainer: Site) -> None:  # U-5
+    assert trainer.post("/account/email", email="wang@fab.example").headers["Location"] == "/account"
+    [command] = trainer.assay.commands
+    assert isinstance(command, ChangeOwnEmail)
+    assert (command.actor, command.email) == (MODEL_TRAINER.user_id, "wang@fab.example")
+    assert "邮箱已保存。" in trainer.get("/account").text
+
+
+def test_a_notice_is_shown_once(site: Site) -> None:
+    site.post("/account/email", email="")
+    assert "邮箱已保存。" in site.get("/account").text
+    assert "邮箱已保存。" not in site.get("/account").text
+
+
+def test_nobody_else_puts_notices_into_our_mouth(site: Site) -> None:
+    site.client.cookies.set("assay_notices", b'[{"text":"Send your password to eve"}]'.hex() + ".forged")
+    assert "eve" not in site.get("/account").text
+
+
+def test_sessions_grow_old_when_unused_and_in_any_case() -> None:  # U-1
+    now = 0.0
+    sessions = SessionsInMemory(clock=lambda: now)
+    unused = sessions.open(Session(user_id=QUALITY_LEAD.user_id, epoch=1))
+    used = sessions.open(Session(user_id=QUALITY_LEAD.user_id, epoch=1))
+    while now <= LONGEST_SECONDS:
+        assert sessions.find(used) is not None
+        now += IDLE_SECONDS - 1
+    assert sessions.find(used) is None
+    assert sessions.find(unused) is None
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "//evil.example",
+        "https://evil.example",
+        "/\\evil.example",
+        "javascript:alert(1)",
+        "/\t/evil.example",
+        "",
+        "users",
+    ],
+)
+def test_no_link_signs_people_in_to_elsewhere(address: str) -> None:
+    assert safe_address(address) == "/"
+
+
+def test_an_address_of_ours_is_kept() -> None:
+    assert safe_address("/datasets/training?name=panel-a&page=2") == "/datasets/training?name=panel-a&page=2"
+
+
+def test_pages_are_chinese_until_english_is_chosen(stranger: Site) -> None:  # S-4
+    assert '<html lang="zh-CN">' in stranger.get("/sign-in").text
+    assert stranger.post("/language", language="en", next="/sign-in").headers["Location"] == "/sign-in"
+    page = stranger.get("/sign-in").text
+    assert '<html lang="en">' in page
+    assert "User name" in page
+
+
+def test_an_unknown_language_is_chinese(site: Site) -> None:  # S-4
+    site.post("/language", language="xx", next="//evil.example")
+    assert '<html lang="zh-CN">' in site.get("/").text
