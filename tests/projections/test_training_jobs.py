@@ -37,7 +37,7 @@ from tests.examples import (
     example_id,
     plant,
 )
-from tests.projections.conftest import Project, ReadSide
+from tests.projections.read_side import Project, ReadSide
 
 SCREENED = TrainingStageFinished(
     stage=StageName.RESOLUTION_SCREENING,
