@@ -32,7 +32,7 @@ from domain.model_images import (
 )
 from domain.model_packages import ModelPackage, NetworkInput, NetworkTask, OfferedNetwork, ResolutionRule
 from domain.models import ModelVersionPublished
-from domain.names import NameKind, claim_id
+from domain.names import NameClaimed, NameKind, claim_id
 from domain.permissions import Role
 from domain.prediction_jobs import PredictionCompleted, PredictionKind, PredictionQueued, PredictionStarted
 from domain.task_types import TaskKind, TaskTypeCreated
@@ -345,6 +345,10 @@ class History:
             self.events.append(Recorded(aggregate_id, version, fact, moment, Origin(actor=actor)))
         return self
 
+    def claim(self, kind: NameKind, name: str, owner: UUID, *, actor: UUID = SYSTEM) -> "History":
+        """A name was taken; commands do it together with what bears the name."""
+        return self.add(claim_id(kind, name), NameClaimed(kind=kind, name=name, owner=owner), actor=actor)
+
 
 def plant() -> History:
     """A plant that is set up: people, places, task types, compute resources, the loaded model image."""
@@ -353,11 +357,17 @@ def plant() -> History:
         .add(QUALITY_LEAD_ID, QUALITY_LEAD)
         .add(TRAINER_WANG_ID, TRAINER_WANG, actor=QUALITY_LEAD_ID)
         .add(TRAINER_LI_ID, TRAINER_LI, actor=QUALITY_LEAD_ID)
+        .claim(NameKind.USER, "quality_lead", QUALITY_LEAD_ID)
+        .claim(NameKind.USER, "trainer_wang", TRAINER_WANG_ID, actor=QUALITY_LEAD_ID)
+        .claim(NameKind.USER, "trainer_li", TRAINER_LI_ID, actor=QUALITY_LEAD_ID)
         .add(INDUSTRY_ID, INDUSTRY, LEVELS, actor=QUALITY_LEAD_ID)
+        .claim(NameKind.INDUSTRY, "显示面板", INDUSTRY_ID, actor=QUALITY_LEAD_ID)
         .add(DEFAULT_INDUSTRY_ID, DEFAULT_CHOSEN, actor=QUALITY_LEAD_ID)
         .add(ENVIRONMENT_ID, NODES_ADDED, actor=QUALITY_LEAD_ID)
         .add(CLASSIFICATION_ID, CLASSIFICATION)
         .add(SEGMENTATION_ID, SEGMENTATION)
+        .claim(NameKind.TASK_TYPE, "分类", CLASSIFICATION_ID)
+        .claim(NameKind.TASK_TYPE, "分割分类", SEGMENTATION_ID)
         .add(TWO_CORES_ID, TWO_CORES, actor=QUALITY_LEAD_ID)
         .add(ONE_GPU_ID, ONE_GPU, actor=QUALITY_LEAD_ID)
         .add(MODEL_IMAGE_ID, MODEL_IMAGE_IMPORTED, LOADING_QUEUED, actor=TRAINER_WANG_ID)
