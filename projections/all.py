@@ -3,11 +3,13 @@
 from projections.compute_resources import ComputeResources
 from projections.datasets import Datasets
 from projections.environments import Environments
+from projections.evaluation_reports import EvaluationReports
 from projections.exports import Exports
 from projections.industries import Industries
 from projections.model_images import ModelImages
 from projections.models import Models
 from projections.overview import Overview
+from projections.prediction_jobs import PredictionJobs
 from projections.read_model import ReadModel
 from projections.task_types import TaskTypes
 from projections.training_jobs import TrainingJobs
@@ -24,5 +26,7 @@ READ_MODELS: tuple[type[ReadModel], ...] = (
     ModelImages,
     Models,
     Exports,
+    PredictionJobs,
+    EvaluationReports,
     Overview,
 )
