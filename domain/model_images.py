@@ -14,12 +14,12 @@ from domain.environments import EnvironmentBinding
 from domain.facts import Fact, State, evolves, replace
 from domain.messages import LoadingOrder
 from domain.model_packages import ModelPackage
-from domain.refusals import NotFound, Refusal
+from domain.refusals import Refusal
 from domain.sentences import N_, Sentence
 from domain.task_types import TaskKind
 
 _ARCHIVE = re.compile(
-    r"(?P<name>[a-zA-Z0-9._-]+)@(?P<version>[a-zA-Z0-9._-]+?)(?P<suffix>\.tar|\.tar\.gz|\.tgz|\.tar\.zst)?"
+    r"(?P<name>[a-zA-Z0-9._-]+)@(?!\.tar|\.tgz)(?P<version>[a-zA-Z0-9._-]+?)(?P<suffix>\.tar|\.tar\.gz|\.tgz|\.tar\.zst)?"
 )
 
 
@@ -252,17 +252,6 @@ def interrupt_loading(image: ModelImage, attempt: int, max_attempts: int, *, is_
     if is_last(image.attempt, max_attempts, is_fault=is_fault):
         return [ModelImageLoadingFailed(reason=gave_up(max_attempts))]
     return [ModelImageLoadingInterrupted(is_fault=is_fault)]
-
-
-def must_exist(image: ModelImage | None) -> ModelImage:
-    """The image.
-
-    Raises:
-        NotFound
-    """
-    if image is None:
-        raise NotFound
-    return image
 
 
 def _must_be_loading(image: ModelImage, attempt: int) -> None:

@@ -98,10 +98,13 @@ class Model(State):
 def next_version(model: Model | None, job: TrainingJob) -> str:
     """vX.YY: X is the image version's whole number, YY counts up from 01 within the model (V-1).
 
+    Another image version begins again at 01: that is the way on after .99.
+
     Raises:
         TooManyVersions
     """
-    count = len(model.versions) + 1 if model else 1
+    earlier = model.versions if model else ()
+    count = 1 + sum(version.published.model_image.number == job.model_image.number for version in earlier)
     if count > MOST_VERSIONS:
         raise TooManyVersions(name=job.name)
     return f"v{job.model_image.number}.{count:02d}"

@@ -1,0 +1,239 @@
+"""Section I: the first import of a name, loading in the background, version numbers."""
+
+import pytest
+from msgspec.structs import replace
+
+from domain.attempts import AttemptIsOver
+from domain.data_paths import FolderName
+from domain.messages import LoadingOrder
+from domain.model_images import (
+    ArchiveNameIsInvalid,
+    EnvironmentIsMissing,
+    LoadStatus,
+    ModelImage,
+    ModelImageExists,
+    ModelImageImported,
+    ModelImageKind,
+    ModelImageLoaded,
+    ModelImageLoadingFailed,
+    ModelImageLoadingInterrupted,
+    ModelImageLoadingQueued,
+    ModelImageLoadingStarted,
+    ModelImageVersionNotLoaded,
+    archive_name,
+    fail_loading,
+    finish_loading,
+    import_image,
+    interrupt_loading,
+    start_loading,
+)
+from domain.sentences import Sentence
+from tests.examples import (
+    ARCHIVE,
+    BINDING,
+    CLASSIFICATION_USED,
+    LOADING_QUEUED,
+    LOADING_STARTED,
+    MODEL_IMAGE_IMPORTED,
+    MODEL_IMAGE_LOADED,
+    PACKAGE,
+    artifact,
+)
+from tests.given_when_then import given, state_of, when
+
+WRONG_CHECKSUM = Sentence("The checksum of {file} is wrong.", {"file": "ResNet18.safetensors"})
+FAILED = ModelImageLoadingFailed(reason=WRONG_CHECKSUM)
+GENERAL = {
+    "kind": ModelImageKind.GENERAL,
+    "task_type": CLASSIFICATION_USED,
+    "environment": None,
+    "archive": ARCHIVE,
+}
+BUSINESS = GENERAL | {"kind": ModelImageKind.BUSINESS, "environment": BINDING}
+LOADING = (MODEL_IMAGE_IMPORTED, LOADING_QUEUED, LOADING_STARTED)
+LOADED = (*LOADING, MODEL_IMAGE_LOADED)
+
+
+# I-1
+
+
+def test_a_general_image_waits_to_be_loaded() -> None:
+    given().when(import_image, **GENERAL).then(MODEL_IMAGE_IMPORTED, LOADING_QUEUED)
+
+
+def test_a_business_image_is_bound_to_products() -> None:
+    given().when(import_image, **BUSINESS).then(
+        ModelImageImported(
+            name="resnet18", kind=ModelImageKind.BUSINESS, task_type=CLASSIFICATION_USED, environment=BINDING
+        ),
+        LOADING_QUEUED,
+    )
+
+
+def test_a_business_image_without_products_is_refused() -> None:
+    given().when(import_image, **(BUSINESS | {"environment": None})).then_refused(
+        EnvironmentIsMissing, "Choose its production environment", at="environment"
+    )
+
+
+def test_a_general_image_is_bound_to_nothing_whatever_was_chosen() -> None:
+    given().when(import_image, **(GENERAL | {"environment": BINDING})).then(MODEL_IMAGE_IMPORTED, LOADING_QUEUED)
+
+
+# I-3
+
+
+@pytest.mark.parametrize(
+    ("file_name", "name", "version"),
+    [
+        ("image@123", "image", "123"),
+        ("image@123.tar", "image", "123"),
+        ("image@123.tar.gz", "image", "123"),
+        ("image@123.tgz", "image", "123"),
+        ("image@1.2.3.tar.zst", "image", "1.2.3"),
+        ("Panel_A-2.aoi@v1.0-rc.1", "Panel_A-2.aoi", "v1.0-rc.1"),
+    ],
+)
+def test_name_and_version_come_from_the_file_name_with_or_without_a_suffix(
+    file_name: str, name: str, version: str
+) -> None:
+    assert archive_name(file_name) == (name, version)
+
+
+@pytest.mark.parametrize(
+    "file_name",
+    [
+        "image",
+        "image.tar",
+        "@123",
+        "image@",
+        "image@.tar",
+        "image@.tgz",
+        "im age@1",
+        "镜像@1",
+        "a@b@c",
+        "image@1\n",
+        "",
+    ],
+)
+def test_a_file_name_of_another_form_is_refused(file_name: str) -> None:
+    when(archive_name, file_name).then_refused(ArchiveNameIsInvalid, at="archive")
+
+
+def test_the_folder_of_an_archive_says_nothing_about_its_name() -> None:
+    below = FolderName("archives", "2025@march/resnet18@1.0.tar")
+    queued = ModelImageLoadingQueued(order=LoadingOrder(archive=below, name="resnet18", archive_version="1.0"))
+    given().when(import_image, **(GENERAL | {"archive": below})).then(MODEL_IMAGE_IMPORTED, queued)
+
+
+def test_a_name_that_exists_takes_no_second_first_version() -> None:
+    given(*LOADED).when(import_image, **GENERAL).then_refused(ModelImageExists, at="archive")
+
+
+def test_a_name_whose_first_archive_is_still_loading_exists() -> None:
+    given(*LOADING).when(import_image, **GENERAL).then_refused(ModelImageExists)
+
+
+# I-4
+
+
+def test_the_first_loaded_archive_is_version_1() -> None:
+    given(*LOADING).when(finish_loading, 1, MODEL_IMAGE_LOADED.archive, PACKAGE).then(MODEL_IMAGE_LOADED)
+    image: ModelImage = state_of(*LOADED)
+    assert image.loaded_version(1).label == "v1.0"
+    assert image.loaded_version(1).archive_version == "1.0"
+
+
+def test_every_further_success_adds_one() -> None:
+    given(*LOADED, LOADING_QUEUED, LOADING_STARTED).when(finish_loading, 2, artifact("resnet18@2.0.tar"), PACKAGE).then(
+        ModelImageLoaded(number=2, archive=artifact("resnet18@2.0.tar"), package=PACKAGE)
+    )
+
+
+def test_a_failed_load_takes_no_number() -> None:
+    given(*LOADED, LOADING_QUEUED, LOADING_STARTED, FAILED, LOADING_QUEUED, LOADING_STARTED).when(
+        finish_loading, 3, artifact("resnet18@2.1.tar"), PACKAGE
+    ).then(ModelImageLoaded(number=2, archive=artifact("resnet18@2.1.tar"), package=PACKAGE))
+
+
+def test_the_number_of_a_deleted_version_is_not_used_again() -> None:
+    image: ModelImage = state_of(*LOADED, LOADING_QUEUED, LOADING_STARTED)
+    without = replace(image, versions=(replace(image.versions[0], is_deleted=True),))
+    when(finish_loading, without, 2, artifact("resnet18@2.0.tar"), PACKAGE).then(
+        ModelImageLoaded(number=2, archive=artifact("resnet18@2.0.tar"), package=PACKAGE)
+    )
+
+
+def test_a_name_of_which_nothing_was_loaded_can_be_imported_again_as_something_else() -> None:
+    given(*LOADING, FAILED).when(import_image, **BUSINESS).then(
+        replace(MODEL_IMAGE_IMPORTED, kind=ModelImageKind.BUSINESS, environment=BINDING), LOADING_QUEUED
+    )
+
+
+def test_reports_about_the_failed_archive_do_not_touch_the_one_imported_again() -> None:
+    given(*LOADING, FAILED, MODEL_IMAGE_IMPORTED, LOADING_QUEUED).when(start_loading, 1, "gpu-1").then_refused(
+        AttemptIsOver
+    )
+    given(*LOADING, FAILED, MODEL_IMAGE_IMPORTED, LOADING_QUEUED).when(start_loading, 2, "gpu-1").then(LOADING_STARTED)
+
+
+# Loading by workers: S-5
+
+
+def test_one_worker_gets_the_archive() -> None:
+    given(MODEL_IMAGE_IMPORTED, LOADING_QUEUED).when(start_loading, 1, "gpu-1").then(LOADING_STARTED)
+    given(*LOADING).when(start_loading, 1, "gpu-2").then_refused(AttemptIsOver)
+
+
+def test_an_archive_that_nobody_claimed_cannot_be_finished() -> None:
+    given(MODEL_IMAGE_IMPORTED, LOADING_QUEUED).when(finish_loading, 1, artifact("late"), PACKAGE).then_refused(
+        AttemptIsOver
+    )
+
+
+def test_a_loaded_archive_cannot_fail_any_more() -> None:
+    given(*LOADED).when(fail_loading, 1, WRONG_CHECKSUM).then_refused(AttemptIsOver)
+
+
+def test_an_archive_that_cannot_be_loaded_keeps_its_reason() -> None:
+    given(*LOADING).when(fail_loading, 1, WRONG_CHECKSUM).then(FAILED)
+    assert state_of(*LOADING, FAILED).status is LoadStatus.FAILED
+
+
+def test_a_silent_worker_gives_the_archive_to_another() -> None:
+    given(*LOADING).when(interrupt_loading, 1, 3).then(ModelImageLoadingInterrupted())
+    interrupted = (*LOADING, ModelImageLoadingInterrupted())
+    given(*interrupted).when(finish_loading, 1, artifact("late"), PACKAGE).then_refused(AttemptIsOver)
+    given(*interrupted).when(start_loading, 2, "gpu-2").then(ModelImageLoadingStarted(worker="gpu-2"))
+
+
+def test_after_the_configured_tries_loading_fails_with_advice() -> None:
+    tried = (*LOADING, *(ModelImageLoadingInterrupted(), LOADING_STARTED) * 2)
+    outcome = given(*tried).when(interrupt_loading, 3, 3)
+    outcome.then(ModelImageLoadingFailed(reason=Sentence(_text_of_giving_up(), {"count": 3})))
+
+
+def test_a_worker_stopped_in_good_order_uses_up_no_try() -> None:
+    tried = (*LOADING, *(ModelImageLoadingInterrupted(is_fault=False), LOADING_STARTED) * 5)
+    given(*tried).when(interrupt_loading, 6, 3, is_fault=False).then(ModelImageLoadingInterrupted(is_fault=False))
+
+
+# What can be used
+
+
+def test_a_version_that_was_never_loaded_cannot_be_used() -> None:
+    image: ModelImage = state_of(*LOADED)
+    when(image.loaded_version, 2).then_refused(ModelImageVersionNotLoaded, at="model_image_version")
+
+
+def test_a_deleted_version_cannot_be_used() -> None:
+    image: ModelImage = state_of(*LOADED)
+    without = replace(image, versions=(replace(image.versions[0], is_deleted=True),))
+    when(without.loaded_version, 1).then_refused(ModelImageVersionNotLoaded)
+
+
+def _text_of_giving_up() -> str:
+    return (
+        "{count} workers in a row fell silent while working on this. "
+        "Look at the workers' logs and memory, then start it again."
+    )
