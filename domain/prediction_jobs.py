@@ -1,7 +1,8 @@
 """Prediction jobs: judging published versions on question-bank images. A comparison is one with two versions. Source: section P."""
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import ClassVar
 from uuid import UUID
 
@@ -34,6 +35,27 @@ class PredictionStatus(enum.Enum):
     TERMINATED = "terminated"
     COMPLETED = "completed"
     FAILED = "failed"
+
+
+class PredictionAction(enum.Enum):
+    """What an owner can be offered to do with a job, or to look at (P-2)."""
+
+    REPORT = "report"
+    TERMINATE = "terminate"
+    START_AGAIN = "start_again"
+    DELETE = "delete"
+
+
+ACTIONS: Mapping[PredictionStatus, tuple[PredictionAction, ...]] = MappingProxyType(
+    {
+        PredictionStatus.WAITING: (PredictionAction.DELETE,),
+        PredictionStatus.PREDICTING: (PredictionAction.TERMINATE,),
+        PredictionStatus.TERMINATED: (PredictionAction.START_AGAIN, PredictionAction.DELETE),
+        PredictionStatus.COMPLETED: (PredictionAction.REPORT, PredictionAction.DELETE),
+        PredictionStatus.FAILED: (PredictionAction.START_AGAIN, PredictionAction.DELETE),
+    }
+)
+"""P-2. The decisions below say no to everything else."""
 
 
 class PredictionKind(enum.Enum):

@@ -3,6 +3,7 @@
 The samples come from the evaluation artifacts that the facts name, so a rebuild needs the log and the artifacts.
 """
 
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -59,6 +60,15 @@ class SampleRow(msgspec.Struct, frozen=True, kw_only=True):
     def is_misjudged(self) -> bool:
         """Whether the prediction differs from the code (P-4)."""
         return self.state is SampleState.JUDGED and self.true_defect_code != self.predicted_defect_code
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a sample stands among the chosen ones, from 1, and the numbers of those beside it."""
+
+    place: int
+    total: int
+    previous: int | None
+    following: int | None
 
 
 class EvaluationReports(ReadModel):
@@ -129,31 +139,41 @@ class EvaluationReports(ReadModel):
     ) -> Page[SampleRow]:
         """Samples of a report, the surest predictions first; None leaves a code open."""
         return self._page(
-            "SELECT number, root, path, checksum, width, height, state, true_defect_code, predicted_defect_code,"
-            " confidence, scores, has_mask FROM evaluation_samples"
-            " WHERE job_id = %(job_id)s AND label = %(label)s AND state = %(state)s"
-            " AND (%(true_code)s::text IS NULL OR true_defect_code = %(true_code)s)"
-            " AND (%(predicted_code)s::text IS NULL OR predicted_defect_code = %(predicted_code)s)"
-            " AND (NOT %(only_misjudged)s OR true_defect_code IS DISTINCT FROM predicted_defect_code)"
-            " ORDER BY confidence DESC, number",
-            {
-                "job_id": job_id,
-                "label": label,
-                "state": state.value,
-                "true_code": true_defect_code,
-                "predicted_code": predicted_defect_code,
-                "only_misjudged": only_misjudged,
-            },
+            f"SELECT {_COLUMNS} FROM evaluation_samples WHERE {_CHOSEN} ORDER BY {_ORDER}",  # noqa: S608 - our own text
+            _choice(job_id, label, true_defect_code, predicted_defect_code, state, only_misjudged),
             SampleRow,
             number=page,
             size=size,
         )
 
+    def place(
+        self,
+        job_id: UUID,
+        label: str,
+        number: int,
+        *,
+        true_defect_code: str | None = None,
+        predicted_defect_code: str | None = None,
+        state: SampleState = SampleState.JUDGED,
+        only_misjudged: bool = False,
+    ) -> Place | None:
+        """Where a sample stands in what `samples` gives for the same choice, None where it is not among them."""
+        return self._one(
+            "SELECT place, total, previous, following FROM (SELECT number, count(*) OVER () AS total,"  # noqa: S608
+            " row_number() OVER ordered AS place, lag(number) OVER ordered AS previous,"
+            f" lead(number) OVER ordered AS following FROM evaluation_samples WHERE {_CHOSEN}"
+            f" WINDOW ordered AS (ORDER BY {_ORDER})) AS chosen WHERE number = %(number)s",
+            {
+                **_choice(job_id, label, true_defect_code, predicted_defect_code, state, only_misjudged),
+                "number": number,
+            },
+            Place,
+        )
+
     def sample(self, job_id: UUID, label: str, number: int) -> SampleRow | None:
         """One sample of a report."""
         return self._one(
-            "SELECT number, root, path, checksum, width, height, state, true_defect_code, predicted_defect_code,"
-            " confidence, scores, has_mask FROM evaluation_samples WHERE job_id = %s AND label = %s AND number = %s",
+            f"SELECT {_COLUMNS} FROM evaluation_samples WHERE job_id = %s AND label = %s AND number = %s",  # noqa: S608
             (job_id, label, number),
             SampleRow,
         )
@@ -185,6 +205,37 @@ class EvaluationReports(ReadModel):
                 for number, sample in enumerate(evaluation.samples)
             ),
         )
+
+
+_COLUMNS = (
+    "number, root, path, checksum, width, height, state, true_defect_code, predicted_defect_code, confidence, scores,"
+    " has_mask"
+)
+_CHOSEN = (
+    "job_id = %(job_id)s AND label = %(label)s AND state = %(state)s"
+    " AND (%(true_code)s::text IS NULL OR true_defect_code = %(true_code)s)"
+    " AND (%(predicted_code)s::text IS NULL OR predicted_defect_code = %(predicted_code)s)"
+    " AND (NOT %(only_misjudged)s OR true_defect_code IS DISTINCT FROM predicted_defect_code)"
+)
+_ORDER = "confidence DESC, number"
+
+
+def _choice(
+    job_id: UUID,
+    label: str,
+    true_defect_code: str | None,
+    predicted_defect_code: str | None,
+    state: SampleState,
+    only_misjudged: bool,
+) -> dict[str, Any]:
+    return {
+        "job_id": job_id,
+        "label": label,
+        "state": state.value,
+        "true_code": true_defect_code,
+        "predicted_code": predicted_defect_code,
+        "only_misjudged": only_misjudged,
+    }
 
 
 def _code(codes: tuple[str, ...], index: int) -> str | None:

@@ -9,6 +9,8 @@ from domain.artifacts import Artifact
 from domain.data_paths import FolderName
 from domain.facts import Recorded
 from domain.prediction_jobs import (
+    ACTIONS,
+    PredictionAction,
     PredictionCompleted,
     PredictionDeleted,
     PredictionFailed,
@@ -48,6 +50,11 @@ class PredictionJobRow(msgspec.Struct, frozen=True, kw_only=True):
     recall: float | None
     reason: Sentence | None
     log: Artifact | None
+
+    @property
+    def actions(self) -> tuple[PredictionAction, ...]:
+        """What its owner can do with it now."""
+        return ACTIONS[self.status]
 
     @property
     def seconds(self) -> float | None:

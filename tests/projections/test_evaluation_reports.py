@@ -106,6 +106,21 @@ def test_a_sample_is_found_by_its_number(reports: EvaluationReports) -> None:
     assert reports.sample(TRAINING_JOB_ID, TRAINING_LABEL, 11) is None
 
 
+def test_a_sample_knows_those_beside_it_in_the_same_choice(reports: EvaluationReports) -> None:  # P-5
+    chosen = [
+        sample.number for sample in reports.samples(TRAINING_JOB_ID, TRAINING_LABEL, true_defect_code="TTFBS").items
+    ]
+    places = [reports.place(TRAINING_JOB_ID, TRAINING_LABEL, number, true_defect_code="TTFBS") for number in chosen]
+    assert [(place.place, place.previous, place.following) for place in places if place] == [
+        (1, None, 5),
+        (2, 4, 6),
+        (3, 5, 7),
+        (4, 6, None),
+    ]
+    assert {place.total for place in places if place} == {4}
+    assert reports.place(TRAINING_JOB_ID, TRAINING_LABEL, 7, true_defect_code="TPFIP") is None
+
+
 def test_a_report_goes_with_its_job(log: EventLog, database: str, reports: EvaluationReports) -> None:
     deleted = History().add(PREDICTION_JOB_ID, PredictionDeleted()).events[0]
     log.append([msgspec.structs.replace(deleted, originator_version=4)])
