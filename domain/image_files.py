@@ -40,7 +40,8 @@ def image_format(first_bytes: bytes) -> ImageFormat | None:
         return ImageFormat.TIFF
     if first_bytes.startswith(b"RIFF") and first_bytes[8:12] == b"WEBP":
         return ImageFormat.WEBP
-    if first_bytes.startswith(b"BM"):
+    # Two letters alone would make an image of many a text; four reserved bytes follow the size.
+    if first_bytes.startswith(b"BM") and first_bytes[6:10] == bytes(4):
         return ImageFormat.BMP
     return None
 

@@ -1,0 +1,88 @@
+"""Augmentation against torchvision, where it has the same, and against what the manual says."""
+
+import pytest
+import torch
+from torchvision.transforms.v2 import functional as tv  # type: ignore[import-untyped]
+
+from domain.training_parameters import Augmentation
+from gpu_worker.augmentation import SCALE_RANGE, augment, draw, scale, shift_colour
+from gpu_worker.randomness import stream
+
+ALL = tuple(Augmentation)
+
+
+def some_images(count: int = 5, side: int = 24) -> torch.Tensor:
+    return torch.rand(count, 3, side, side, generator=stream(1, "images"))
+
+
+@pytest.mark.parametrize("turn", [-0.3, -0.02, 0.02, 0.5])
+def test_turning_the_hue_is_what_torchvision_does(turn: float) -> None:
+    images = some_images()
+    ours = shift_colour(images, torch.full((5,), turn), torch.ones(5), torch.ones(5))
+    assert torch.allclose(ours, tv.adjust_hue(images, turn), atol=1e-5)
+
+
+def test_no_shift_of_colour_changes_nothing() -> None:
+    images = torch.cat([some_images(), torch.zeros(1, 3, 24, 24), torch.ones(1, 3, 24, 24)])
+    neutral = shift_colour(images, torch.zeros(7), torch.ones(7), torch.ones(7))
+    assert torch.allclose(neutral, images, atol=1e-6)
+
+
+def test_value_makes_brighter_and_saturation_makes_grey() -> None:
+    images = some_images() * 0.5
+    assert torch.allclose(
+        shift_colour(images, torch.zeros(5), torch.ones(5), torch.full((5,), 1.5)), images * 1.5, atol=1e-5
+    )
+    grey = shift_colour(images, torch.zeros(5), torch.zeros(5), torch.ones(5))
+    assert torch.allclose(grey, images.amax(1, keepdim=True).expand_as(images), atol=1e-6)
+
+
+@pytest.mark.parametrize("factor", [1.25, 1.0, 0.8])
+def test_scaling_is_torchvisions_affine_inside_the_frame(factor: float) -> None:
+    images = some_images(side=40)
+    ours = scale(images, torch.full((5,), factor))
+    theirs = tv.affine(
+        images, angle=0.0, translate=[0, 0], scale=factor, shear=[0.0], interpolation=tv.InterpolationMode.BILINEAR
+    )
+    inner = slice(8, 32)
+    assert torch.allclose(ours[..., inner, inner], theirs[..., inner, inner], atol=1e-5)
+    assert ours.amin() > 0  # the frame is filled with a mirror image, not with black
+
+
+def test_flipping_is_left_to_right_and_exact() -> None:
+    images = some_images()
+    chosen = (Augmentation.FLIPPING,)
+    drawn = draw(5, chosen, stream(1, "flip"))
+    augmented = augment(images, drawn, chosen)
+    assert 0 < drawn.is_flipped.sum() < 5
+    for before, after, is_flipped in zip(images, augmented, drawn.is_flipped, strict=True):
+        assert torch.equal(after, tv.horizontal_flip(before) if is_flipped else before)
+
+
+def test_what_is_not_chosen_does_not_happen() -> None:
+    images = some_images()
+    assert torch.equal(augment(images, draw(5, (), stream(1, "none")), ()), images)
+    drawn = draw(1000, (Augmentation.SCALING,), stream(1, "scaling"))
+    assert not drawn.is_flipped.any()
+    assert drawn.hue.eq(0).all()
+    assert drawn.saturation.eq(1).all()
+    assert SCALE_RANGE[0] <= drawn.scale.amin() < drawn.scale.amax() <= SCALE_RANGE[1]
+
+
+def test_random_transform_flips_and_scales_only_some_samples() -> None:
+    drawn = draw(1000, (Augmentation.RANDOM_TRANSFORM,), stream(1, "random"))
+    assert 400 < drawn.is_flipped.sum() < 600
+    assert 400 < drawn.scale.ne(1).sum() < 600
+    assert drawn.scale.amax() > SCALE_RANGE[1]
+
+
+def test_the_same_draw_gives_the_same_samples_and_each_sample_its_own() -> None:
+    images = some_images(1).expand(4, -1, -1, -1)
+    once = augment(images, draw(4, ALL, stream(1, "augmentation", 3)), ALL)
+    again = augment(images, draw(4, ALL, stream(1, "augmentation", 3)), ALL)
+    other = augment(images, draw(4, ALL, stream(1, "augmentation", 4)), ALL)
+    assert torch.equal(once, again)
+    assert not torch.allclose(once, other)
+    assert not torch.allclose(once[0], once[1])
+    assert once.amin() >= 0
+    assert once.amax() <= 1
