@@ -1,0 +1,88 @@
+"""Compute resources: general-purpose or GPU, every quantity in a sensible range; and which worker can give one."""
+
+import pytest
+
+from domain.compute_resources import (
+    ComputeResourceCreated,
+    ComputeResourceKind,
+    GeneralPurposeHasNoGpu,
+    QuantityIsWrong,
+    create,
+)
+from domain.messages import Resources
+from tests.examples import ONE_GPU, TWO_CORES
+from tests.given_when_then import when
+
+GENERAL, GPU = ComputeResourceKind.GENERAL_PURPOSE, ComputeResourceKind.GPU
+
+
+@pytest.mark.parametrize("created", [TWO_CORES, ONE_GPU])
+def test_both_kinds_can_be_created(created: ComputeResourceCreated) -> None:  # M-6
+    when(create, created.kind, created.resources).then(created)
+
+
+@pytest.mark.parametrize(
+    ("resources", "field"),
+    [
+        (Resources(cpu_cores=0, memory_gib=4), "cpu_cores"),
+        (Resources(cpu_cores=1025, memory_gib=4), "cpu_cores"),
+        (Resources(cpu_cores=2, memory_gib=0.5), "memory_gib"),
+        (Resources(cpu_cores=2, memory_gib=65537), "memory_gib"),
+    ],
+)
+def test_cores_and_memory_have_sensible_ranges(resources: Resources, field: str) -> None:  # M-6
+    when(create, GENERAL, resources).then_refused(QuantityIsWrong, "between 1 and", at=field)
+
+
+@pytest.mark.parametrize(
+    ("resources", "field"),
+    [
+        (Resources(cpu_cores=8, memory_gib=32, gpu_cards=0, gpu_memory_gib=24), "gpu_cards"),
+        (Resources(cpu_cores=8, memory_gib=32, gpu_cards=65, gpu_memory_gib=24), "gpu_cards"),
+        (Resources(cpu_cores=8, memory_gib=32, gpu_cards=1, gpu_memory_gib=0), "gpu_memory_gib"),
+        (Resources(cpu_cores=8, memory_gib=32, gpu_cards=1, gpu_memory_gib=4097), "gpu_memory_gib"),
+    ],
+)
+def test_a_gpu_resource_needs_cards_and_their_memory(resources: Resources, field: str) -> None:  # M-6
+    when(create, GPU, resources).then_refused(QuantityIsWrong, "between 1 and", at=field)
+
+
+@pytest.mark.parametrize(
+    "resources",
+    [Resources(cpu_cores=2, memory_gib=4, gpu_cards=1), Resources(cpu_cores=2, memory_gib=4, gpu_memory_gib=8)],
+)
+def test_a_general_purpose_resource_has_no_gpu(resources: Resources) -> None:  # M-6
+    when(create, GENERAL, resources).then_refused(GeneralPurposeHasNoGpu, "Choose the GPU type", at="gpu_cards")
+
+
+def test_every_wrong_quantity_is_told_at_once() -> None:  # M-6
+    empty = Resources(cpu_cores=0, memory_gib=0, gpu_cards=0, gpu_memory_gib=0)
+    when(create, GPU, empty).then_refused_together(QuantityIsWrong, QuantityIsWrong, QuantityIsWrong, QuantityIsWrong)
+
+
+WORKER = Resources(cpu_cores=8, memory_gib=32, gpu_cards=2, gpu_memory_gib=24)
+
+
+@pytest.mark.parametrize(
+    "needed",
+    [
+        WORKER,
+        Resources(cpu_cores=1, memory_gib=1),
+        Resources(cpu_cores=8, memory_gib=32, gpu_cards=1, gpu_memory_gib=16),
+    ],
+)
+def test_a_job_runs_where_everything_it_needs_is_offered(needed: Resources) -> None:  # T-6
+    assert needed.fits_in(WORKER)
+
+
+@pytest.mark.parametrize(
+    "needed",
+    [
+        Resources(cpu_cores=9, memory_gib=32),
+        Resources(cpu_cores=8, memory_gib=33),
+        Resources(cpu_cores=8, memory_gib=32, gpu_cards=3, gpu_memory_gib=24),
+        Resources(cpu_cores=8, memory_gib=32, gpu_cards=1, gpu_memory_gib=25),
+    ],
+)
+def test_a_job_waits_where_anything_is_too_little(needed: Resources) -> None:  # T-6
+    assert not needed.fits_in(WORKER)

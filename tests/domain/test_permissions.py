@@ -1,0 +1,29 @@
+"""The permission table, written out a second time as the manual has it."""
+
+import pytest
+
+from domain.permissions import Permission, Role, permits
+
+SUPER, TRAINER = Role.SUPER_ADMINISTRATOR, Role.MODEL_TRAINER
+TABLE = {
+    Permission.MANAGE_USERS: {SUPER},
+    Permission.MANAGE_OWN_ACCOUNT: {SUPER, TRAINER},
+    Permission.MANAGE_MASTER_DATA: {SUPER},
+    Permission.MANAGE_DATASETS: {SUPER, TRAINER},
+    Permission.MANAGE_MODEL_IMAGES: {SUPER, TRAINER},
+    Permission.MANAGE_OWN_MODELS: {SUPER, TRAINER},
+    Permission.MANAGE_OWN_TRAINING_JOBS: {SUPER, TRAINER},
+    Permission.MANAGE_OWN_PREDICTION_JOBS: {SUPER, TRAINER},
+    Permission.SUPERVISE: {SUPER},
+    Permission.SYSTEM: set(),
+}
+
+
+@pytest.mark.parametrize("permission", Permission)
+@pytest.mark.parametrize("role", Role)
+def test_each_role_may_do_what_the_manual_says(role: Role, permission: Permission) -> None:  # U
+    assert permits(role, permission) is (role in TABLE[permission])
+
+
+def test_no_person_may_send_what_workers_report() -> None:  # U-6
+    assert not any(permits(role, Permission.SYSTEM) for role in Role)
