@@ -9,7 +9,7 @@ from commands.assay import Assay, Change, Command, handles
 from commands.environments import bind
 from domain import training_jobs, training_requests
 from domain.compute_resources import ComputeResource
-from domain.data_paths import FolderName
+from domain.data_paths import Inspection
 from domain.environments import EnvironmentBinding
 from domain.facts import Fact
 from domain.messages import TrainingOrder
@@ -114,8 +114,10 @@ def check_step(assay: Assay, draft: TrainingDraft, step: int, *, seed: int = 0) 
     assert image is not None
     assert version is not None
     checked = CheckedDraft(image, version, model_parameters)
+    inspections: list[Inspection] = []
     if step >= 2:
-        check_data_paths(assay, model_parameters, draft.data_paths)
+        inspections = [assay.ports.data_folders.inspect_folder(folder) for folder in draft.data_paths]
+        training_requests.check_data_step(model_parameters, inspections)
     if step >= 3:
         resource = assay.find(ComputeResource, draft.compute_resource_id) if draft.compute_resource_id else None
         available = resource.resources if resource and not resource.is_deleted else None
@@ -123,6 +125,8 @@ def check_step(assay: Assay, draft: TrainingDraft, step: int, *, seed: int = 0) 
     if step >= STEP_COUNT:
         assert checked.training_parameters is not None
         training_requests.check_preprocessing_step(draft, image, version, checked.training_parameters)
+        if draft.train_segmentation:
+            training_requests.check_masks(model_parameters, inspections)
         order = training_requests.order_training(
             draft,
             version=version,
@@ -133,16 +137,6 @@ def check_step(assay: Assay, draft: TrainingDraft, step: int, *, seed: int = 0) 
         )
         checked = checked._replace(order=order)
     return checked
-
-
-def check_data_paths(assay: Assay, parameters: ModelParameters, data_paths: tuple[FolderName, ...]) -> None:
-    """Step 2: look into every path again, then apply the rules.
-
-    Raises:
-        Refusal, Refusals: as `training_requests.check_data_step`.
-    """
-    inspections = [assay.ports.data_folders.inspect_folder(folder) for folder in data_paths]
-    training_requests.check_data_step(parameters, inspections)
 
 
 @handles(QueueTrainingJob)

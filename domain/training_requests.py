@@ -136,6 +136,15 @@ class SegmentationParametersMissing(Refusal):
     message = N_("Training segmentation needs the “segmentation” part of the training parameters. Add it in step 3.")
 
 
+class DefectCodeHasNoMasks(Refusal):
+    """W-9: a code without any mask cannot be learned by segmentation."""
+
+    field = "train_segmentation"
+    message = N_(
+        "No image of the code “{defect_code}” has a mask. Add masks beside its images, or switch segmentation off."
+    )
+
+
 def check_model_step(draft: TrainingDraft, version: ModelImageVersion | None) -> ModelParameters:
     """Step 1: name, model image version and model parameters.
 
@@ -224,6 +233,20 @@ def check_preprocessing_step(
     elif draft.train_segmentation and training.segmentation is None:
         refusals.append(SegmentationParametersMissing())
     raise_together(refusals)
+
+
+def check_masks(parameters: ModelParameters, inspections: Sequence[Inspection]) -> None:
+    """Step 4, where segmentation is trained: every code of the list that has images trains it, special or not (W-4, W-9).
+
+    Raises:
+        DefectCodeHasNoMasks: for each code none of whose images has a mask.
+    """
+    masks = {code: 0 for code in images_per_code(inspections) if code in parameters.code_list}
+    for inspection in inspections:
+        for count in inspection.defect_codes:
+            if count.defect_code in masks:
+                masks[count.defect_code] += count.mask_count
+    raise_together([DefectCodeHasNoMasks(defect_code=code) for code, count in masks.items() if not count])
 
 
 def can_train_segmentation(image: ModelImage, version: ModelImageVersion) -> bool:

@@ -53,6 +53,8 @@ class TrainingJobRow(msgspec.Struct, frozen=True, kw_only=True):
     status: TrainingStatus
     version: str
     worker: str
+    attempt: int
+    run: int
     queued_at: datetime
     running_since: datetime | None
     ended_at: datetime | None
@@ -84,8 +86,6 @@ class TrainingJobDetail(TrainingJobRow, frozen=True, kw_only=True):
     environment: EnvironmentBinding
     compute_resource_id: UUID
     ordered: TrainingOrder
-    attempt: int
-    run: int
     reason: Sentence | None
     log: Artifact | None
     losses: Artifact | None
@@ -392,7 +392,7 @@ _JOBS = """
 """
 _LIST = f"""
     SELECT job_id, owner, coalesce(username, '') AS owner_name, model_id, model_name, model_image, task_type, status, version,
-        worker, queued_at, running_since, ended_at, spent_seconds, iteration, max_iter
+        worker, attempt, run, queued_at, running_since, ended_at, spent_seconds, iteration, max_iter
     {_JOBS}
     WHERE (%(status)s::text IS NULL OR status = %(status)s)
         AND (%(owner)s::uuid IS NULL OR owner = %(owner)s)

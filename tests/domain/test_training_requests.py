@@ -22,6 +22,7 @@ from domain.training_parameters import (
 from domain.training_requests import (
     DataPathHasNoImages,
     DataPathStillScanning,
+    DefectCodeHasNoMasks,
     DefectCodeNotListed,
     NoComputeResourceChosen,
     NoDataPathChosen,
@@ -33,6 +34,7 @@ from domain.training_requests import (
     TrainingDraft,
     can_train_segmentation,
     check_data_step,
+    check_masks,
     check_model_step,
     check_preprocessing_step,
     check_training_step,
@@ -228,6 +230,22 @@ def test_segmentation_needs_its_parameters() -> None:
         SegmentationParametersMissing, "Add it in step 3", at="train_segmentation"
     )
     check_preprocessing_step(wanted, SEGMENTING_IMAGE, SEGMENTING_VERSION, SEGMENTING)
+
+
+def test_segmentation_needs_a_mask_for_every_code_that_has_images() -> None:
+    def masked(code: str, images: int, masks: int) -> Inspection:
+        return Inspection(
+            folder=FolderName("data", code),
+            state=DataPathState.VALID,
+            image_count=images,
+            defect_codes=(DefectCodeCount(code, images, masks),),
+        )
+
+    paths = [masked("TPFIP", 9, 1), masked("TTFBS", 5, 0), masked("TSFAS", 2, 0), masked("TTFBS", 1, 0)]
+    when(check_masks, WITH_SPECIAL_CODE, paths).then_refused_together(
+        (DefectCodeHasNoMasks, "No image of the code “TTFBS” has a mask."), (DefectCodeHasNoMasks, "“TSFAS”")
+    )
+    check_masks(WITH_SPECIAL_CODE, [*paths, masked("TTFBS", 1, 1), masked("TSFAS", 3, 2)])
 
 
 def test_without_segmentation_its_parameters_have_no_effect() -> None:
