@@ -1,0 +1,217 @@
+"""Lists of datasets and their data paths: D-6, D-7, D-8, W-5."""
+
+import msgspec
+import pytest
+
+from domain.data_paths import DataPathState, FolderName, Inspection
+from domain.datasets import (
+    DataPath,
+    DataPathInspected,
+    DataPathsAdded,
+    DataPathsRemoved,
+    DatasetCreated,
+    DatasetDeleted,
+    DatasetPurpose,
+)
+from projections.datasets import Datasets
+from projections.users import Users
+from tests.examples import (
+    BINDING,
+    FACTORY_1,
+    FACTORY_2,
+    PANEL_65,
+    PANEL_75,
+    QUESTION_BANK,
+    QUESTION_BANK_ID,
+    TRAINER_LI_ID,
+    TRAINER_WANG_ID,
+    TRAINING_DATASET,
+    TRAINING_DATASET_ID,
+    TRAINING_PATH_ID,
+    History,
+    example_id,
+    inspection,
+    plant,
+)
+from tests.projections.read_side import Project
+
+TRAINING, BANK = DatasetPurpose.TRAINING, DatasetPurpose.QUESTION_BANK
+NEXT_LINE = DataPath(example_id("panel-a/next-line"), inspection(FolderName("data", "panel-a/next-line")))
+LAST_LINE = DataPath(
+    example_id("panel-a/last-line"), inspection(FolderName("data", "panel-a/last-line"), images_per_code=1)
+)
+
+
+def both_datasets() -> History:
+    return (
+        plant()
+        .add(TRAINING_DATASET_ID, TRAINING_DATASET, actor=TRAINER_WANG_ID)
+        .add(QUESTION_BANK_ID, QUESTION_BANK, actor=TRAINER_LI_ID)
+    )
+
+
+def a_dataset(name: str, *, products: tuple[object, ...] = (PANEL_65,), images_per_code: int = 1) -> DatasetCreated:
+    return DatasetCreated(
+        name=name,
+        purpose=TRAINING,
+        environment=msgspec.structs.replace(BINDING, products=products),
+        data_paths=(DataPath(example_id(name), inspection(images_per_code=images_per_code)),),
+    )
+
+
+def test_a_list_shows_the_datasets_of_its_kind_only(project: Project) -> None:  # D-6
+    read = project(both_datasets(), Users, Datasets)
+    page = read.datasets.page(TRAINING)
+    assert (page.total, page.number) == (1, 1)
+    [row] = page.items
+    assert (row.dataset_id, row.name, row.path_count, row.image_count) == (
+        TRAINING_DATASET_ID,
+        "panel-a-training",
+        1,
+        120,
+    )
+    assert (row.environment, row.changed_by) == (BINDING, "trainer_wang")
+    assert [row.name for row in read.datasets.page(BANK).items] == ["panel-a-questions"]
+    read.assert_rebuild_equals_live()
+
+
+def test_who_changed_a_dataset_last_and_when_is_shown(project: Project) -> None:  # D-6
+    history = both_datasets()
+    created_at = history.events[-2].timestamp
+    history.add(TRAINING_DATASET_ID, DataPathsAdded(data_paths=(NEXT_LINE,)), actor=TRAINER_LI_ID)
+    read = project(history, Users, Datasets)
+    [row] = read.datasets.page(TRAINING).items
+    assert (row.changed_by, row.changed_at) == ("trainer_li", history.events[-1].timestamp)
+    assert row.changed_at > created_at
+    assert (row.path_count, row.image_count) == (2, 240)
+
+
+def test_what_no_person_changed_has_no_name_beside_it(project: Project) -> None:
+    history = plant().add(TRAINING_DATASET_ID, TRAINING_DATASET)
+    assert project(history, Users, Datasets).datasets.page(TRAINING).items[0].changed_by == ""
+
+
+def test_the_newest_change_comes_first_and_other_orders_can_be_asked_for(project: Project) -> None:  # D-6
+    history = (
+        plant()
+        .add(example_id("1"), a_dataset("Beta", images_per_code=3), actor=TRAINER_WANG_ID)
+        .add(example_id("2"), a_dataset("alpha", images_per_code=1), actor=TRAINER_LI_ID)
+        .add(example_id("3"), a_dataset("gamma", images_per_code=2), actor=TRAINER_LI_ID)
+        .add(example_id("1"), DataPathsAdded(data_paths=(NEXT_LINE,)), actor=TRAINER_WANG_ID)
+    )
+    datasets = project(history, Users, Datasets).datasets
+
+    def names(sort: str) -> list[str]:
+        return [row.name for row in datasets.page(TRAINING, sort=sort).items]
+
+    assert [row.name for row in datasets.page(TRAINING).items] == ["Beta", "gamma", "alpha"]
+    assert names("changed_at") == ["alpha", "gamma", "Beta"]
+    assert names("name") == ["alpha", "Beta", "gamma"]
+    assert names("-image_count") == ["Beta", "gamma", "alpha"]
+    assert names("-path_count")[0] == "Beta"
+    assert names("-changed_by")[0] == "Beta"
+    with pytest.raises(KeyError):
+        names("changed_at; DROP TABLE users")
+
+
+def test_a_list_is_filtered_by_any_level_of_the_environment(project: Project) -> None:  # D-6
+    history = (
+        plant()
+        .add(example_id("1"), a_dataset("only-65", products=(PANEL_65,)))
+        .add(example_id("2"), a_dataset("both", products=(PANEL_65, PANEL_75)))
+    )
+    datasets = project(history, Users, Datasets).datasets
+
+    def names(*node_ids: object) -> set[str]:
+        return {row.name for row in datasets.page(TRAINING, node_ids=node_ids).items}
+
+    assert names(PANEL_65.node_id) == {"only-65", "both"}
+    assert names(PANEL_75.node_id) == {"both"}
+    assert names(FACTORY_1.node_id) == {"only-65", "both"}
+    assert names(FACTORY_2.node_id) == set()
+
+
+def test_a_list_is_searched_by_a_part_of_the_name(project: Project) -> None:  # D-6
+    history = plant().add(example_id("1"), a_dataset("Panel_A-1")).add(example_id("2"), a_dataset("panelXA-2"))
+    datasets = project(history, Users, Datasets).datasets
+    assert [row.name for row in datasets.page(TRAINING, search="PANEL_a").items] == ["Panel_A-1"]
+    assert datasets.page(TRAINING, search="%").total == 0
+    assert datasets.page(TRAINING, search="panel").total == 2
+
+
+def test_long_lists_have_pages_and_a_page_behind_the_end_is_the_last(project: Project) -> None:  # D-6
+    history = plant()
+    for number in range(5):
+        history.add(example_id(str(number)), a_dataset(f"panel-{number}"))
+    datasets = project(history, Users, Datasets).datasets
+    page = datasets.page(TRAINING, sort="name", page=2, size=2)
+    assert ([row.name for row in page.items], page.total, page.page_count) == (["panel-2", "panel-3"], 5, 3)
+    assert [row.name for row in datasets.page(TRAINING, sort="name", page=99, size=2).items] == ["panel-4"]
+
+
+def test_data_paths_stand_in_the_order_in_which_they_were_added(project: Project) -> None:  # D-7
+    history = both_datasets().add(TRAINING_DATASET_ID, DataPathsAdded(data_paths=(NEXT_LINE, LAST_LINE)))
+    read = project(history, Users, Datasets)
+    dataset = read.datasets.get(TRAINING_DATASET_ID)
+    assert [path.path_id for path in dataset.paths] == [TRAINING_PATH_ID, NEXT_LINE.path_id, LAST_LINE.path_id]
+    assert (dataset.path_count, dataset.image_count) == (3, 120 + 120 + 3)
+    path = dataset.paths[0]
+    found = inspection()
+    assert (path.folder, path.state, path.image_count) == (found.folder, DataPathState.VALID, 120)
+    assert (path.defect_codes, path.formats, path.resolutions) == (found.defect_codes, found.formats, found.resolutions)
+    assert (path.total_bytes, path.mask_count, path.damaged_count) == (found.total_bytes, 0, 0)
+    read.assert_rebuild_equals_live()
+
+
+def test_removed_data_paths_are_gone(project: Project) -> None:  # D-7
+    history = both_datasets().add(
+        TRAINING_DATASET_ID, DataPathsAdded(data_paths=(NEXT_LINE,)), DataPathsRemoved(path_ids=(TRAINING_PATH_ID,))
+    )
+    read = project(history, Users, Datasets)
+    assert [path.path_id for path in read.datasets.get(TRAINING_DATASET_ID).paths] == [NEXT_LINE.path_id]
+    read.assert_rebuild_equals_live()
+
+
+def test_a_dataset_may_be_left_without_data_paths(project: Project) -> None:
+    history = both_datasets().add(TRAINING_DATASET_ID, DataPathsRemoved(path_ids=(TRAINING_PATH_ID,)))
+    datasets = project(history, Users, Datasets).datasets
+    [row] = datasets.page(TRAINING).items
+    assert (row.path_count, row.image_count) == (0, 0)
+    assert datasets.choices(TRAINING) == []
+
+
+def test_a_new_scan_changes_the_figures_of_its_path_alone(project: Project) -> None:  # D-7
+    gone = Inspection(folder=inspection().folder, state=DataPathState.INVALID)
+    history = both_datasets().add(
+        TRAINING_DATASET_ID,
+        DataPathsAdded(data_paths=(NEXT_LINE,)),
+        DataPathInspected(path_id=TRAINING_PATH_ID, inspection=gone),
+    )
+    read = project(history, Users, Datasets)
+    first, second = read.datasets.get(TRAINING_DATASET_ID).paths
+    assert (first.state, first.image_count, first.defect_codes) == (DataPathState.INVALID, 0, ())
+    assert (second.state, second.image_count) == (DataPathState.VALID, 120)
+    read.assert_rebuild_equals_live()
+
+
+def test_a_deleted_dataset_is_gone_with_its_paths(project: Project) -> None:  # D-8
+    read = project(both_datasets().add(TRAINING_DATASET_ID, DatasetDeleted()), Users, Datasets)
+    assert read.datasets.get(TRAINING_DATASET_ID) is None
+    assert read.datasets.page(TRAINING).total == 0
+    assert read.datasets.page(BANK).total == 1
+    tables = read.assert_rebuild_equals_live()
+    assert {row["dataset_id"] for row in tables["data_paths"]} == {QUESTION_BANK_ID}
+
+
+def test_the_paths_of_every_dataset_of_a_kind_can_be_imported(project: Project) -> None:  # W-5
+    history = (
+        both_datasets()
+        .add(example_id("another"), a_dataset("Another"))
+        .add(TRAINING_DATASET_ID, DataPathsAdded(data_paths=(NEXT_LINE,)))
+    )
+    choices = project(history, Users, Datasets).datasets.choices(TRAINING)
+    assert [(choice.name, [path.path_id for path in choice.paths]) for choice in choices] == [
+        ("Another", [example_id("Another")]),
+        ("panel-a-training", [TRAINING_PATH_ID, NEXT_LINE.path_id]),
+    ]
+    assert choices[1].paths[1].folder == NEXT_LINE.inspection.folder
