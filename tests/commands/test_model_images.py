@@ -1,0 +1,218 @@
+"""Importing and loading, through dispatch: I-1 to I-4, U-6, S-5."""
+
+from contextlib import closing
+from dataclasses import replace
+from uuid import UUID
+
+import pytest
+
+from commands.assay import Assay
+from commands.model_images import (
+    FailLoading,
+    FinishLoading,
+    ImportModelImage,
+    InterruptLoading,
+    StartLoading,
+    model_image_id,
+)
+from domain.attempts import AttemptIsOver
+from domain.data_paths import FolderName
+from domain.environments import EnvironmentChoiceIsIncomplete
+from domain.facts import SYSTEM
+from domain.model_images import (
+    ArchiveNameIsInvalid,
+    ArchiveNotFound,
+    ModelImage,
+    ModelImageExists,
+    ModelImageImported,
+    ModelImageKind,
+    ModelImageLoaded,
+    ModelImageLoadingFailed,
+    ModelImageLoadingStarted,
+)
+from domain.refusals import NotFound, NotPermitted, Refusal
+from domain.sentences import Sentence
+from infra.event_store import create_tables, open_event_log
+from tests.commands.meeting import at_once
+from tests.examples import (
+    AOI_STATION,
+    BINDING,
+    CLASSIFICATION_ID,
+    CLASSIFICATION_USED,
+    MODEL_IMAGE_ID,
+    PACKAGE,
+    PANEL_65,
+    PANEL_75,
+    PORTS,
+    TRAINER_WANG_ID,
+    KnownArchives,
+    MemoryLog,
+    artifact,
+    assay_after,
+    example_id,
+    plant,
+)
+
+PANEL_AOI = "/archives/panel-aoi@7.tar"
+ARCHIVES = {
+    PANEL_AOI: FolderName("archives", "panel-aoi@7.tar"),
+    "/archives/Panel-AOI@8.tar": FolderName("archives", "Panel-AOI@8.tar"),
+    "/archives/resnet18@1.1.tar": FolderName("archives", "resnet18@1.1.tar"),
+    "/archives/no-version.tar": FolderName("archives", "no-version.tar"),
+}
+WITH_ARCHIVES = replace(PORTS, archives=KnownArchives(ARCHIVES))
+PANEL_AOI_ID = model_image_id("panel-aoi")
+IMPORT = ImportModelImage(
+    actor=TRAINER_WANG_ID, kind=ModelImageKind.GENERAL, task_type_id=CLASSIFICATION_ID, archive=PANEL_AOI
+)
+FAILURE = Sentence("The archive is damaged.")
+
+
+@pytest.fixture
+def written() -> tuple[Assay, MemoryLog]:
+    """A plant with the loaded resnet18 v1.0 and some archives on the server."""
+    return assay_after(plant(), WITH_ARCHIVES)
+
+
+def importing(archive: str = PANEL_AOI, **changes: object) -> ImportModelImage:
+    fields = {name: getattr(IMPORT, name) for name in IMPORT.__struct_fields__}
+    return ImportModelImage(**(fields | {"archive": archive} | changes))
+
+
+def test_a_model_trainer_imports_a_general_image(written: tuple[Assay, MemoryLog]) -> None:  # I-1, section U
+    assay, log = written
+    assay.dispatch(importing())
+    image = assay.load(ModelImage, PANEL_AOI_ID)
+    assert (image.name, image.task_type, image.environment) == ("panel-aoi", CLASSIFICATION_USED, None)
+    assert log.events[-1].origin.actor == TRAINER_WANG_ID
+
+
+def test_a_business_image_is_bound_to_several_products_of_one_station(written: tuple[Assay, MemoryLog]) -> None:  # I-1
+    assay, log = written
+    products = (PANEL_65.node_id, PANEL_75.node_id)
+    assay.dispatch(importing(kind=ModelImageKind.BUSINESS, environment=products))
+    imported = log.events[-2].data
+    assert isinstance(imported, ModelImageImported)
+    assert imported.environment == BINDING
+
+
+@pytest.mark.parametrize("chosen", [(), (AOI_STATION.node_id,)], ids=["nothing", "only a station"])
+def test_a_business_image_needs_a_product(written: tuple[Assay, MemoryLog], chosen: tuple[UUID, ...]) -> None:
+    assay, log = written
+    before = len(log.events)
+    with pytest.raises(EnvironmentChoiceIsIncomplete, match="产品"):
+        assay.dispatch(importing(kind=ModelImageKind.BUSINESS, environment=chosen))
+    assert len(log.events) == before
+
+
+@pytest.mark.parametrize(
+    ("archive", "refusal"),
+    [
+        ("/etc/passwd", ArchiveNotFound),
+        ("", ArchiveNotFound),
+        ("/archives/no-version.tar", ArchiveNameIsInvalid),
+        ("/archives/resnet18@1.1.tar", ModelImageExists),
+    ],
+)
+def test_the_manuals_three_refusals_stand_beside_the_path_and_store_nothing(  # I-3
+    written: tuple[Assay, MemoryLog], archive: str, refusal: type[Refusal]
+) -> None:
+    assay, log = written
+    before = len(log.events)
+    with pytest.raises(refusal) as refused:
+        assay.dispatch(importing(archive))
+    assert refused.value.at == "archive"
+    assert len(log.events) == before
+
+
+def test_names_that_differ_only_in_case_are_one_name(written: tuple[Assay, MemoryLog]) -> None:  # I-3
+    assay, _ = written
+    assay.dispatch(importing())
+    with pytest.raises(ModelImageExists):
+        assay.dispatch(importing("/archives/Panel-AOI@8.tar"))
+
+
+def test_an_unknown_task_type_is_refused(written: tuple[Assay, MemoryLog]) -> None:
+    assay, _ = written
+    with pytest.raises(NotFound):
+        assay.dispatch(importing(task_type_id=example_id("no task type")))
+
+
+def test_no_person_reports_in_the_name_of_a_worker(written: tuple[Assay, MemoryLog]) -> None:  # U-6
+    assay, _ = written
+    assay.dispatch(importing())
+    with pytest.raises(NotPermitted):
+        assay.dispatch(StartLoading(actor=TRAINER_WANG_ID, model_image_id=PANEL_AOI_ID, attempt=1, worker="gpu-1"))
+
+
+def test_a_failed_load_takes_no_number(written: tuple[Assay, MemoryLog]) -> None:  # I-4
+    assay, log = written
+    assay.dispatch(importing())
+    start(assay, 1)
+    assay.dispatch(FailLoading(actor=SYSTEM, model_image_id=PANEL_AOI_ID, attempt=1, reason=FAILURE))
+    assay.dispatch(importing())
+    start(assay, 2)
+    archive = artifact("panel-aoi@7.tar")
+    assay.dispatch(
+        FinishLoading(actor=SYSTEM, model_image_id=PANEL_AOI_ID, attempt=2, archive=archive, package=PACKAGE)
+    )
+    loaded = ModelImageLoaded(number=1, archive=archive, package=PACKAGE)
+    assert [event.data for event in log.events if event.originator_id == PANEL_AOI_ID][-1] == loaded
+
+
+def test_a_silent_worker_loses_the_archive_to_the_next(written: tuple[Assay, MemoryLog]) -> None:  # S-5
+    assay, _ = written
+    assay.dispatch(importing())
+    start(assay, 1)
+    assay.dispatch(InterruptLoading(actor=SYSTEM, model_image_id=PANEL_AOI_ID, attempt=1))
+    with pytest.raises(AttemptIsOver):
+        assay.dispatch(FailLoading(actor=SYSTEM, model_image_id=PANEL_AOI_ID, attempt=1, reason=FAILURE))
+    start(assay, 2)
+    assert assay.load(ModelImage, PANEL_AOI_ID).attempt.worker == "gpu-1"
+
+
+def test_as_many_workers_may_fall_silent_as_the_settings_say(written: tuple[Assay, MemoryLog]) -> None:  # S-5
+    _, log = written
+    assay = Assay(log, replace(WITH_ARCHIVES, max_attempts=1))
+    assay.dispatch(importing())
+    start(assay, 1)
+    assay.dispatch(InterruptLoading(actor=SYSTEM, model_image_id=PANEL_AOI_ID, attempt=1))
+    assert isinstance(log.events[-1].data, ModelImageLoadingFailed)
+
+
+def test_reports_about_an_image_that_does_not_exist_are_refused(written: tuple[Assay, MemoryLog]) -> None:
+    assay, _ = written
+    with pytest.raises(NotFound):
+        start(assay, 1)
+
+
+def test_of_two_imports_of_a_name_at_once_one_wins(database: str) -> None:  # I-3, on real PostgreSQL
+    create_tables(database)
+    with closing(open_event_log(database)) as log:
+        log.append(plant().events)
+        answers = at_once(log, WITH_ARCHIVES, importing(), importing("/archives/Panel-AOI@8.tar"))
+        assert sorted(type(answer).__name__ for answer in answers) == ["ModelImageExists", "int"]
+        assert [type(event.data) for event in log.history(PANEL_AOI_ID)].count(ModelImageImported) == 1
+
+
+def test_of_two_workers_at_once_one_gets_the_archive(database: str) -> None:  # S-5, on real PostgreSQL
+    create_tables(database)
+    with closing(open_event_log(database)) as log:
+        log.append(plant().events)
+        Assay(log, WITH_ARCHIVES).dispatch(importing())
+        claims = [
+            StartLoading(actor=SYSTEM, model_image_id=PANEL_AOI_ID, attempt=1, worker=worker)
+            for worker in ("gpu-1", "gpu-2")
+        ]
+        answers = at_once(log, WITH_ARCHIVES, *claims)
+        assert sorted(type(answer).__name__ for answer in answers) == ["AttemptIsOver", "int"]
+        claimed = [event.data for event in log.history(PANEL_AOI_ID) if type(event.data) is ModelImageLoadingStarted]
+        assert len(claimed) == 1
+
+
+def test_the_id_of_a_model_image_follows_from_its_name() -> None:
+    assert model_image_id("resnet18") == model_image_id("ResNet18") == MODEL_IMAGE_ID
+
+
+def start(assay: Assay, attempt: int) -> None:
+    assay.dispatch(StartLoading(actor=SYSTEM, model_image_id=PANEL_AOI_ID, attempt=attempt, worker="gpu-1"))
