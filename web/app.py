@@ -29,12 +29,9 @@ from domain.refusals import NotFound
 from web.compute_resources import ComputeResources
 from web.datasets import QuestionBankDatasets, TrainingDatasets
 from web.environments import Environments
-from web.compute_resources import ComputeResources
-from web.environments import Environments
 from web.errors import Errors
 from web.forms import Form, read_form
 from web.images import Images
-from web.industries import Industries
 from web.industries import Industries
 from web.live import Live
 from web.model_images import ModelImages
@@ -44,7 +41,6 @@ from web.pages import Desk, Renderer, static_files
 from web.services import Account, Services
 from web.sessions import Cookies, Gate, Signer, Visits, request_id_of
 from web.sign_in import Doorkeeper, MyAccount, SignIn
-from web.task_types import TaskTypes
 from web.task_types import TaskTypes
 from web.users import Users
 

@@ -75,10 +75,10 @@ def translate(sentence: Sentence | str, language: str) -> str:
     return translations(language).sentence(sentence)
 
 
-def catalogues(language: str) -> dict[str, Catalog]:
+def catalogues(language: str, locale: Path = LOCALE) -> dict[str, Catalog]:
     """Every catalogue of a language by its slice."""
     found = {}
-    for path in sorted((LOCALE / language).glob("*.po")):
+    for path in sorted((locale / language).glob("*.po")):
         with path.open("rb") as file:
             found[path.stem] = read_po(file, locale=language)
     return found
@@ -177,7 +177,8 @@ def slice_of(path: Path) -> str:
 
 def places(text: str) -> set[str]:
     """The named places of a text: `{name}` in sentences, `%(name)s` in templates."""
-    return set(re.findall(r"\{(\w+)\}|%\((\w+)\)s", text.replace("{{", "").replace("%%", "")))
+    found = re.findall(r"\{(\w+)\}|%\((\w+)\)s", text.replace("{{", "").replace("%%", ""))
+    return {in_sentence or in_template for in_sentence, in_template in found}
 
 
 def update(only: Collection[str] = (), root: Path = ROOT, locale: Path = LOCALE) -> int:
@@ -185,7 +186,7 @@ def update(only: Collection[str] = (), root: Path = ROOT, locale: Path = LOCALE)
 
     `only` names the catalogues to be touched; all of them where it is empty.
     """
-    known = {_key(message) for catalogue in catalogues("zh").values() for message in catalogue if message.id}
+    known = {_key(message) for catalogue in catalogues("zh", locale).values() for message in catalogue if message.id}
     missing: dict[str, list[str]] = defaultdict(list)
     for text, slices in extracted(root).items():
         if text.split("\x00")[0] not in known:
@@ -193,7 +194,7 @@ def update(only: Collection[str] = (), root: Path = ROOT, locale: Path = LOCALE)
     chosen = {name: texts for name, texts in missing.items() if not only or name in only}
     for name, texts in chosen.items():
         path = locale / "zh" / f"{name}.po"
-        catalogue = catalogues("zh").get(name) or Catalog(locale="zh", project="Assay", charset="utf-8")
+        catalogue = catalogues("zh", locale).get(name) or Catalog(locale="zh", project="Assay", charset="utf-8")
         for text in texts:
             catalogue.add(tuple(text.split("\x00")) if "\x00" in text else text)
         write(catalogue, path)

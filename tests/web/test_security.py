@@ -1,7 +1,8 @@
 """What every answer carries, forms without their token, errors without internals. Source: REQUIREMENTS, U-1, U-6, S-3."""
 
 import re
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from litestar import Controller, get, post
@@ -13,6 +14,7 @@ from tests.web.site import Site
 from web.app import SECURITY_HEADERS, create_app
 from web.pages import Desk
 from web.services import Services
+from web.sign_in import MyAccount, SignIn
 
 
 class Broken(Controller):
@@ -33,16 +35,10 @@ class Broken(Controller):
 
 
 @pytest.fixture
-def broken(services: Services) -> Any:
-    with TestClient(create_app(services, (*create_pages(), Broken)), raise_server_exceptions=False) as client:
+def broken(services: Services) -> Iterator[Site]:
+    with TestClient(create_app(services, (SignIn, MyAccount, Broken)), raise_server_exceptions=False) as client:
         client.follow_redirects = False
         yield Site(services, client)
-
-
-def create_pages() -> tuple[Any, ...]:
-    from web.sign_in import MyAccount, SignIn  # noqa: PLC0415 - as few pages as the test needs
-
-    return (SignIn, MyAccount)
 
 
 @pytest.mark.parametrize(
@@ -208,8 +204,6 @@ def test_health_and_readiness_answer_without_a_session(stranger: Site) -> None: 
 
 
 def test_a_server_without_its_database_is_not_ready(services: Services) -> None:  # S-3
-    from dataclasses import replace  # noqa: PLC0415
-
     with TestClient(create_app(replace(services, is_ready=lambda: False))) as client:
         assert client.get("/readyz").status_code == 503
         assert client.get("/healthz").status_code == 200

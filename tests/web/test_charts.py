@@ -1,0 +1,101 @@
+"""Numbers to SVG geometry."""
+
+import math
+import re
+
+import pytest
+
+from web.charts import (
+    BOTTOM,
+    HEIGHT,
+    LEFT,
+    MOST_POINTS,
+    RIGHT,
+    TOP,
+    WIDTH,
+    Series,
+    line_chart,
+    nice_ticks,
+    svg_path,
+    thinned,
+    tick_label,
+)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [
+        (0, 2.3, (0, 0.5, 1.0, 1.5, 2.0, 2.5)),
+        (0, 40000, (0, 10000, 20000, 30000, 40000)),
+        (0.12, 0.18, (0.12, 0.14, 0.16, 0.18)),
+    ],
+)
+def test_ticks_are_round_and_embrace_the_values(low: float, high: float, ticks: tuple[float, ...]) -> None:
+    assert nice_ticks(low, high) == pytest.approx(ticks)
+
+
+@pytest.mark.parametrize("value", [0.0, 5.0, -2.0, 1e-12])
+def test_a_single_value_still_has_an_axis(value: float) -> None:
+    ticks = nice_ticks(value, value)
+    assert ticks[0] < value < ticks[-1] or ticks[0] <= value <= ticks[-1]
+    assert len(ticks) > 1
+
+
+def test_tick_labels_are_short() -> None:
+    assert [tick_label(value) for value in (0, 0.25, 40000, 1500, 1_500_000, 0.00001)] == [
+        "0",
+        "0.25",
+        "40k",
+        "1.5k",
+        "1.5M",
+        "1e-05",
+    ]
+    assert tick_label(0.1 + 0.2) == "0.3"
+
+
+def test_every_point_lies_inside_the_frame() -> None:
+    points = tuple((float(x), math.sin(x / 9)) for x in range(200))
+    chart = line_chart([Series("训练集", points)], x_label="迭代次数", y_label="损失")
+    placed = [(float(x), float(y)) for x, y in re.findall(r"[ML](\S+) (\S+)", chart.lines[0].path)]
+    assert len(placed) == 200
+    assert all(LEFT <= x <= WIDTH - RIGHT and TOP <= y <= HEIGHT - BOTTOM for x, y in placed)
+    assert placed[0][0] == LEFT
+    assert placed[-1][0] == WIDTH - RIGHT
+
+
+def test_higher_values_lie_higher() -> None:
+    chart = line_chart([Series("训练集", ((0.0, 0.0), (1.0, 1.0)))], x_label="", y_label="")
+    assert chart.lines[0].path == f"M{LEFT:.1f} {HEIGHT - BOTTOM:.1f} L{WIDTH - RIGHT:.1f} {TOP:.1f}"
+
+
+def test_room_is_kept_for_what_is_still_to_come() -> None:
+    chart = line_chart([Series("训练集", ((0.0, 2.0), (500.0, 1.0)))], x_label="", y_label="", x_max=1000)
+    assert float(re.findall(r"L(\S+)", chart.lines[0].path)[0]) == pytest.approx((LEFT + WIDTH - RIGHT) / 2)
+
+
+def test_a_value_that_is_not_finite_leaves_a_gap() -> None:
+    assert svg_path([(0, 1), (1, math.nan), (2, 1), (3, 2)]) == "M0.0 1.0 M2.0 1.0 L3.0 2.0"
+    chart = line_chart([Series("训练集", ((0.0, 1.0), (1.0, math.inf), (2.0, 3.0)))], x_label="", y_label="")
+    assert "inf" not in chart.lines[0].path
+    assert "nan" not in chart.lines[0].path
+
+
+def test_a_long_curve_is_thinned_without_losing_a_spike() -> None:
+    points = [(float(x), 1.0) for x in range(140_000)]
+    points[77_777] = (77_777.0, 9.0)
+    kept = thinned(points)
+    assert len(kept) <= MOST_POINTS + 2
+    assert (77_777.0, 9.0) in kept
+    assert kept == sorted(kept)
+    assert kept[-1] == points[-1]
+
+
+def test_a_chart_without_points_is_empty() -> None:
+    assert line_chart([], x_label="", y_label="").is_empty
+    assert line_chart([Series("训练集", ())], x_label="", y_label="").is_empty
+    assert not line_chart([Series("训练集", ((0.0, 1.0),))], x_label="", y_label="").is_empty
+
+
+def test_the_legend_tells_the_newest_value() -> None:
+    chart = line_chart([Series("训练集", ((0.0, 2.0), (1.0, 0.5))), Series("验证集", ())], x_label="", y_label="")
+    assert [(line.name, line.style, line.last) for line in chart.lines] == [("训练集", 1, 0.5), ("验证集", 2, None)]
