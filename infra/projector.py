@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import psycopg
 from eventsourcing.persistence import InterfaceError, MapperDeserialisationError, OperationalError
@@ -26,6 +27,7 @@ from projections.read_model import SCHEMA, Artifacts, ReadModel, Rows, use_schem
 log = logging.getLogger(__name__)
 
 Events = Sequence[tuple[int, Recorded]]
+Asked = tuple[int, int, int | None]
 
 BATCH = 1_000
 """Events in a transaction: enough to fold many into one row, few enough that no page waits long behind it."""
@@ -83,6 +85,8 @@ class Projector:
         self._connection: Connection[DictRow] | None = None
         self._feeds: list[_Feed] = []
         self._rebuilds: dict[str, _Feed] = {}
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="projector reads ahead")
+        self._ahead: tuple[Asked, Future[list[tuple[int, Recorded]]]] | None = None
 
     def build_tables(self) -> None:
         """Make the tables that are missing, empty. Safe to call from several processes at once, and while one projects."""
@@ -157,6 +161,9 @@ class Projector:
         self._connection = None
         self._feeds = []
         self._rebuilds = {}
+        if self._ahead is not None:
+            self._ahead[1].cancel()
+            self._ahead = None
 
     def _connect(self, schema: str) -> Connection[DictRow]:
         connection = psycopg.connect(self._dsn, autocommit=True, connect_timeout=2, row_factory=dict_row)
@@ -229,13 +236,22 @@ class Projector:
         return bool(events)
 
     def _read(self, position: int, limit: int, upto: int | None) -> Events:
-        """The next events, at most `limit`; fewer where one cannot be read, because everything before it still counts."""
+        """The next events, at most `limit`; fewer where one cannot be read, because everything before it still counts.
+
+        Behind a full batch there is likely another: it is read and decoded while the database takes in the first.
+        """
+        asked = position, limit, upto
+        ahead, self._ahead = self._ahead, None
         try:
-            return self._log.read(position, limit, upto)
+            events = ahead[1].result() if ahead and ahead[0] == asked else self._log.read(*asked)
         except MapperDeserialisationError:
             if limit == 1:
                 raise
             return self._read(position, limit // 2, upto)
+        if len(events) == limit:
+            following = events[-1][0], limit, upto
+            self._ahead = following, self._reader.submit(self._log.read, *following)
+        return events
 
     def _feed(self, feeds: list[_Feed], events: Events) -> None:
         """Project a batch. Where that fails, halve it until the one read model and the one event are found."""

@@ -17,6 +17,7 @@ from uuid import UUID
 
 import msgspec
 from psycopg import Connection
+from psycopg.errors import UniqueViolation
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import ConnectionPool
 
@@ -31,6 +32,8 @@ Row: TypeAlias = dict[str, Any]
 
 SCHEMA = "read"
 """The schema of all read tables. SQL of read models names tables without it, so that a rebuild can work beside it."""
+LIKELY_NEW = 100
+"""From so many rows in one statement on, a failed attempt to insert them as new costs little beside what it saves."""
 _CONSTRAINT = re.compile(r"\s+(?:NOT\s+NULL|NULL|DEFAULT|CHECK|GENERATED|COLLATE)\b", re.IGNORECASE)
 
 
@@ -56,6 +59,7 @@ class Table:
         self.types = dict(map(_name_and_type, (*key, *columns)))
         self.key = tuple(_name_and_type(column)[0] for column in key)
         self.columns = tuple(name for name in self.types if name not in self.key)
+        self.column_set = frozenset(self.columns)
         primary_key = f"PRIMARY KEY ({', '.join(self.key)})"
         self.definition = (f"CREATE TABLE {name} ({', '.join((*key, *columns, primary_key))})", *indexes)
 
@@ -81,8 +85,11 @@ class Rows:
         _check_columns(table, key, values)
         defaults = self._defaults.get(table) or self._ask_defaults(table)
         pending = self._pending[table]
-        pending.changed.pop(key, None)
-        pending.put[key] = {**defaults, **dict(zip(table.key, key, strict=True)), **values}
+        if pending.changed:
+            pending.changed.pop(key, None)
+        row = defaults.copy()
+        row.update(zip(table.key, key, strict=True), **values)
+        pending.put[key] = row
 
     def insert_many(self, table: Table, rows: Iterable[Sequence[Any]]) -> None:
         """Put many rows; each holds the key and then every column, in the order of the table."""
@@ -90,7 +97,8 @@ class Rows:
         names, key_length = tuple(table.types), len(table.key)
         for row in rows:
             key = tuple(row[:key_length])
-            pending.changed.pop(key, None)
+            if pending.changed:
+                pending.changed.pop(key, None)
             pending.put[key] = dict(zip(names, row, strict=True))
 
     def update(self, table: Table, *key: Any, **values: Any) -> None:
@@ -99,12 +107,10 @@ class Rows:
         if not values:
             raise TypeError(f"an update of {table} names no column")
         pending = self._pending[table]
-        if (row := pending.put.get(key)) is not None:
+        if (row := pending.put.get(key) or pending.changed.get(key)) is not None:
             row.update(values)
-        elif (changes := pending.changed.get(key)) is not None:
-            changes.update(values)
         else:
-            pending.changed[key] = dict(zip(table.key, key, strict=True)) | values
+            pending.changed[key] = dict(zip(table.key, key, strict=True), **values)
 
     def delete(self, table: Table, *key: Any) -> None:
         """Remove a row, or with only the first parts of the key every row that begins with them."""
@@ -149,7 +155,7 @@ class Rows:
                 names = table.key[:key_length]
                 self._send(_delete_statement(table, names), [dict(zip(names, key, strict=True)) for key in keys])
             if pending.put:
-                self._send(_put_statement(table), list(pending.put.values()))
+                self._put(table, list(pending.put.values()))
             for names, rows in _by_columns(pending.changed.values()).items():
                 self._send(_update_statement(table, names), rows)
         self._pending.clear()
@@ -157,6 +163,18 @@ class Rows:
     def clear(self) -> None:
         """Forget everything that was not written."""
         self._pending.clear()
+
+    def _put(self, table: Table, rows: Sequence[Row]) -> None:
+        """Many rows at once are nearly always new, and an INSERT that need not look for old ones takes half the time."""
+        if len(rows) >= LIKELY_NEW:
+            try:
+                with self._connection.transaction():
+                    self._send(_insert_statement(table), rows)
+            except UniqueViolation:
+                pass
+            else:
+                return
+        self._send(_put_statement(table), rows)
 
     def _ask_defaults(self, table: Table) -> Row:
         """What the table gives to columns that are left out, NULL where it says nothing."""
@@ -292,9 +310,8 @@ class _Pending:
 def _check_columns(table: Table, key: Key, values: Mapping[str, Any]) -> None:
     if len(key) != len(table.key):
         raise TypeError(f"{table} has the key {table.key}, not {key}")
-    for name in values:
-        if name not in table.types or name in table.key:
-            raise TypeError(f"{table} has no column {name!r} to write")
+    if not values.keys() <= table.column_set:
+        raise TypeError(f"{table} has no column {sorted(values.keys() - table.column_set)} to write")
 
 
 def _name_and_type(column: str) -> tuple[str, str]:
@@ -325,13 +342,16 @@ def _delete_statement(table: Table, names: tuple[str, ...]) -> str:
 
 
 @cache
-def _put_statement(table: Table) -> str:
+def _insert_statement(table: Table) -> str:
     names = ", ".join(table.types)
+    return f"INSERT INTO {table.name} ({names}) SELECT {names} FROM {_recordset(table, table.types)}"  # noqa: S608
+
+
+@cache
+def _put_statement(table: Table) -> str:
     changes = ", ".join(f"{name} = excluded.{name}" for name in table.columns)
-    return (
-        f"INSERT INTO {table.name} ({names}) SELECT {names} FROM {_recordset(table, table.types)}"  # noqa: S608
-        f" ON CONFLICT ({', '.join(table.key)}) DO {f'UPDATE SET {changes}' if changes else 'NOTHING'}"
-    )
+    replacing = f"UPDATE SET {changes}" if changes else "NOTHING"
+    return f"{_insert_statement(table)} ON CONFLICT ({', '.join(table.key)}) DO {replacing}"
 
 
 @cache

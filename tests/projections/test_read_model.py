@@ -16,7 +16,7 @@ from psycopg.rows import DictRow, dict_row
 
 from domain.data_paths import FolderName
 from domain.facts import Recorded
-from projections.read_model import Page, ReadModel, Rows, Table, open_pool, use_schema
+from projections.read_model import LIKELY_NEW, Page, ReadModel, Rows, Table, open_pool, use_schema
 
 MODELS = Table(
     "models",
@@ -125,6 +125,15 @@ def test_deleting_by_the_beginning_of_a_key_takes_stored_and_pending_rows(
     assert sorted(kept) == sorted(
         [(model, "classification", 3), (model, "segmentation", 1), (other, "classification", 1)]
     )
+
+
+def test_many_new_rows_and_many_known_ones_are_stored_alike(rows: Rows, connection: Connection[DictRow]) -> None:
+    model = uuid4()
+    for loss, first in ((0.5, 0), (0.4, LIKELY_NEW // 2)):
+        rows.insert_many(LOSSES, [(model, "classification", first + number, loss) for number in range(LIKELY_NEW)])
+        rows.flush()
+    losses = [row["loss"] for row in stored(connection, LOSSES)]
+    assert losses == [0.5] * (LIKELY_NEW // 2) + [0.4] * LIKELY_NEW
 
 
 def test_a_table_may_have_nothing_but_its_key(rows: Rows, connection: Connection[DictRow]) -> None:
