@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from types import FrameType, SimpleNamespace
 from uuid import uuid4
 
-from projections.all import READ_MODELS
-
 import commands
 from commands.assay import Assay
 from commands.ports import Ports
@@ -35,6 +33,7 @@ from infra.positions import PositionWatcher
 from infra.projector import Projector
 from infra.settings import Settings, session_secret
 from infra.side_tables import create_side_tables
+from projections.all import READ_MODELS
 from projections.read_model import Pool, open_pool
 
 log = logging.getLogger(__name__)
@@ -179,10 +178,10 @@ def run_web(settings: Settings) -> None:
         server.run()
 
 
-def run_demo(settings: Settings, data_root: str | None, sign_in: Sequence[str] = ()) -> int:
+def run_demo(settings: Settings, data_root: str | None, own_root: str, sign_in: Sequence[str] = ()) -> int:
     """Put the main job through, on the images of `data_root` or on generated ones; returns the exit status.
 
-    `sign_in` is what `prepare` said, to be said again at the end.
+    `own_root` is the data root for images that the demo makes or copies. `sign_in` is what `prepare` said, to be said again.
     """
     from infra.demo import Demo  # noqa: PLC0415
 
@@ -192,7 +191,9 @@ def run_demo(settings: Settings, data_root: str | None, sign_in: Sequence[str] =
         watcher = PositionWatcher(core.dsn)
         stack.callback(watcher.close)
         heartbeats = Heartbeats(pool, silence_seconds=settings.worker_silence_seconds)
-        return Demo(settings, core, read_models(pool, core.artifacts), watcher.wait, heartbeats).run(data_root, sign_in)
+        return Demo(settings, core, read_models(pool, core.artifacts), watcher.wait, heartbeats).run(
+            data_root, own_root, sign_in
+        )
 
 
 def read_models(pool: Pool, artifacts: Artifacts) -> SimpleNamespace:

@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 PROGRAMS = ("projector", "dispatcher", "worker", "web")
 """In the order of their start; they stop the other way round."""
 
+DEMO_ROOT = "demo"
+"""The data root of the images that the demo makes or copies; it lies in the state folder."""
 SHIPPED_PACKAGE = "resnet18@1.0.tar"
 _NOT_RUNNING = 3  # as systemd's status says it
 
@@ -152,19 +154,20 @@ def status(settings: Settings) -> int:
 
 def demo(settings: Settings, images: Path | None) -> int:
     """Start everything in the background, then put the main job through; with `images` on the user's own."""
-    root = None
+    known, root = dict(settings.data_roots), None
+    (settings.state / DEMO_ROOT).mkdir(parents=True, exist_ok=True)
+    settings = remember_data_root(settings, DEMO_ROOT, settings.state / DEMO_ROOT)
     if images is not None:
-        known = dict(settings.data_roots)
         root = _root_name(images.resolve(), known)
         settings = remember_data_root(settings, root, images)
-        if settings.data_roots != known and stop_supervisor(_records(settings)):
-            print(f"Starting again, so that every process knows {images}.")
+    if settings.data_roots != known and stop_supervisor(_records(settings)):
+        print("Starting again, so that every process knows the folders of images.")
     started, sign_in = _up(settings, in_background=True)
     if started:
         return started
     from infra import bootstrap  # noqa: PLC0415 - loads every layer; `down` and `status` need none
 
-    return bootstrap.run_demo(_with_database(settings), root, sign_in)
+    return bootstrap.run_demo(_with_database(settings), root, DEMO_ROOT, sign_in)
 
 
 def package(settings: Settings, folder: Path | None, target: Path | None) -> int:

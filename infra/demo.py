@@ -5,6 +5,7 @@ model beside the first.
 """
 
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -56,6 +57,8 @@ PLACES = (("一号工厂",), ("A厂", "B厂"), ("AOI1", "AOI2"), ("TV55", "TV65"
 PACKAGE = "resnet18@1.0"
 PATIENCE_SECONDS = 3600.0
 LOOK_SECONDS = 0.5
+LINE_SECONDS = 15.0
+"""How often progress is printed where the output is no terminal."""
 
 
 class DemoFailed(RuntimeError):
@@ -70,16 +73,18 @@ class Demo:
     ) -> None:
         self._settings, self._core, self._read, self._wait, self._heartbeats = settings, core, read, wait, heartbeats
         self._administrator = self._find_administrator()
+        self._next_line_at = 0.0
 
-    def run(self, data_root: str | None, sign_in: Sequence[str]) -> int:
+    def run(self, data_root: str | None, own_root: str, sign_in: Sequence[str]) -> int:
         """Everything, in the order of a first day with the product; returns the exit status.
 
-        `sign_in` is what the first start said about the administrator, empty at later starts.
+        `own_root` is the data root for images that the demo makes or copies. `sign_in` is what the first start said about the
+        administrator, empty at later starts.
         """
         started = time.monotonic()
         try:
             products = self._master_data()
-            training, question_bank, label = self._images(data_root)
+            training, question_bank, label = self._images(data_root, own_root)
             self._dataset(f"{label}-training", DatasetPurpose.TRAINING, training, products)
             self._dataset(f"{label}-question-bank", DatasetPurpose.QUESTION_BANK, question_bank, products)
             image = self._model_image()
@@ -128,11 +133,10 @@ class Demo:
         for node_id in node_ids:
             self._add_places(industry_id, node_id, level + 1)
 
-    def _images(self, data_root: str | None) -> tuple[FolderName, FolderName, str]:
+    def _images(self, data_root: str | None, own_root: str) -> tuple[FolderName, FolderName, str]:
         """The folders of the two datasets, and what to call them."""
-        name, root = next(iter(self._settings.data_roots.items()))
         label = f"demo-{data_root}" if data_root else "demo"
-        folder = root / label
+        folder = self._settings.data_roots[own_root] / label
         if data_root is None:
             make_demo_images(folder / TRAINING, seed=1, images_per_code=120)
             make_demo_images(folder / QUESTION_BANK, seed=2, images_per_code=40)
@@ -140,7 +144,7 @@ class Demo:
             trained, held_out = hold_out(FolderName(data_root, ""), self._core.data_folders, folder)
             _say(f"   Of {data_root}, {held_out} images are kept apart for the question bank, {trained} are trained on")
             _say(f"   (copies in {folder}; images of one part stay together where groups.csv names it).")
-        return FolderName(name, f"{label}/{TRAINING}"), FolderName(name, f"{label}/{QUESTION_BANK}"), label
+        return FolderName(own_root, f"{label}/{TRAINING}"), FolderName(own_root, f"{label}/{QUESTION_BANK}"), label
 
     def _dataset(self, name: str, purpose: DatasetPurpose, folder: FolderName, products: tuple[UUID, ...]) -> None:
         inspection: Inspection = self._core.data_folders.inspect_folder(folder)
@@ -316,10 +320,15 @@ class Demo:
 
     def _show_progress(self, job_id: UUID) -> None:
         beat = self._heartbeats.of(job_id)
-        if beat is not None:
-            loss = f", loss {beat.loss:.3f}" if beat.loss is not None else ""
-            left = f", {beat.seconds_left:.0f} s left" if beat.seconds_left is not None else ""
+        if beat is None:
+            return
+        loss = f", loss {beat.loss:.3f}" if beat.loss is not None else ""
+        left = f", about {beat.seconds_left:.0f} s left" if beat.seconds_left is not None else ""
+        if sys.stdout.isatty():
             print(f"\r   {beat.progress:4.0%}{loss}{left}    ", end="", flush=True)
+        elif time.monotonic() > self._next_line_at:
+            self._next_line_at = time.monotonic() + LINE_SECONDS
+            print(f"   {beat.progress:4.0%}{loss}{left}", flush=True)
 
 
 def _told(figures: EvaluationFigures) -> str:
@@ -334,4 +343,4 @@ def _percent(share: float | None) -> str:
 
 
 def _say(sentence: str) -> None:
-    print(f"\r{sentence}", flush=True)
+    print(f"\r{sentence:<79}" if sys.stdout.isatty() else sentence, flush=True)
