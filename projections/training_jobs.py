@@ -208,7 +208,11 @@ class TrainingJobs(ReadModel):
             "preview jsonb",
         ),
     )
-    LOSSES = Table("training_losses", key=("job_id uuid", "part text", "iteration int"), columns=("loss float8",))
+    LOSSES = Table(
+        "training_losses",
+        key=("job_id uuid", "part text", "first_iteration int"),
+        columns=("iterations int[] NOT NULL", "losses float8[] NOT NULL"),
+    )
     VALIDATIONS = Table(
         "training_validations",
         key=("job_id uuid", "part text", "iteration int"),
@@ -216,7 +220,7 @@ class TrainingJobs(ReadModel):
     )
 
     def project(self, rows: Rows, recorded: Recorded) -> None:  # noqa: C901 - a case a fact, read downwards
-        """Points of the curves have their iteration in the key, so that those measured again after a resume count once."""
+        """A row of the curves is a batch as it was reported: writing a row a point would make a replay four times as long."""
         job_id, at = recorded.originator_id, recorded.timestamp
         match recorded.data:
             case TrainingQueued() as fact:
@@ -235,9 +239,8 @@ class TrainingJobs(ReadModel):
                 values = msgspec.structs.asdict(fact)
                 rows.insert(self.STAGES, job_id, values.pop("stage").value, **values)
             case TrainingLossesMeasured(part=part, iterations=iterations, losses=losses, learning_rate=learning_rate):
-                points = zip(iterations, losses, strict=True)
-                rows.insert_many(self.LOSSES, [(job_id, part.value, iteration, loss) for iteration, loss in points])
                 if iterations:
+                    rows.insert(self.LOSSES, job_id, part.value, iterations[0], iterations=iterations, losses=losses)
                     rows.update(self.PARTS, job_id, part.value, iteration=iterations[-1], learning_rate=learning_rate)
             case TrainingValidated(part=part, iteration=iteration, accuracy=accuracy, recall=recall, loss=loss):
                 rows.insert(
@@ -402,7 +405,11 @@ _DETAIL = f"SELECT training_jobs.*, coalesce(username, '') AS owner_name, iterat
 _THINNED_CURVE = """
 WITH bundled AS (
     SELECT iteration, loss, ntile(%(bundles)s) OVER (ORDER BY iteration) AS bundle
-    FROM training_losses WHERE job_id = %(job_id)s AND part = %(part)s AND loss IS NOT NULL
+    FROM (
+        SELECT DISTINCT ON (iteration) iteration, loss
+        FROM training_losses, unnest(iterations, losses) AS measured (iteration, loss)
+        WHERE job_id = %(job_id)s AND part = %(part)s AND loss IS NOT NULL
+    ) AS points
 ), ranked AS (
     SELECT iteration, loss,
         row_number() OVER (PARTITION BY bundle ORDER BY loss, iteration) AS from_low,
