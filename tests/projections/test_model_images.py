@@ -1,0 +1,161 @@
+"""The list and details of model images on real PostgreSQL."""
+
+from msgspec.structs import replace
+
+from commands.model_images import model_image_id
+from domain.data_paths import FolderName
+from domain.messages import LoadingOrder
+from domain.model_images import (
+    LoadStatus,
+    ModelImageKind,
+    ModelImageLoaded,
+    ModelImageLoadingFailed,
+    ModelImageLoadingInterrupted,
+    ModelImageLoadingQueued,
+)
+from domain.sentences import Sentence
+from projections.model_images import ModelImages
+from projections.users import Users
+from tests.examples import (
+    AOI_STATION,
+    BINDING,
+    CLASSIFICATION_USED,
+    FACTORY_1,
+    FACTORY_2,
+    LOADING_QUEUED,
+    LOADING_STARTED,
+    MODEL_IMAGE_ID,
+    MODEL_IMAGE_IMPORTED,
+    MODEL_IMAGE_LOADED,
+    PACKAGE,
+    PANEL_75,
+    TRAINER_LI_ID,
+    TRAINER_WANG_ID,
+    History,
+    artifact,
+    example_id,
+    plant,
+)
+from tests.projections.read_side import Project
+
+PANEL_AOI_ID = model_image_id("panel-aoi")
+BUSINESS = replace(MODEL_IMAGE_IMPORTED, name="panel-aoi", kind=ModelImageKind.BUSINESS, environment=BINDING)
+DAMAGED = ModelImageLoadingFailed(reason=Sentence("“{file}” is damaged.", {"file": "ResNet18.safetensors"}))
+
+
+def queued(file_name: str) -> ModelImageLoadingQueued:
+    name, _, version = file_name.partition("@")
+    archive = FolderName("archives", f"2025/{file_name}")
+    return ModelImageLoadingQueued(order=LoadingOrder(archive=archive, name=name, archive_version=version))
+
+
+def importing() -> History:
+    """The plant with resnet18 v1.0, and a business image whose first archive is loading."""
+    return plant().add(PANEL_AOI_ID, BUSINESS, queued("panel-aoi@7.tar"), LOADING_STARTED, actor=TRAINER_LI_ID)
+
+
+def test_a_loaded_image_shows_its_version_with_the_archive_and_the_package(project: Project) -> None:  # I-5
+    image = project(plant(), Users, ModelImages).model_images.get(MODEL_IMAGE_ID)
+    assert (image.name, image.kind, image.task_type) == ("resnet18", ModelImageKind.GENERAL, CLASSIFICATION_USED)
+    assert (image.environment, image.status, image.loaded_count) == (None, LoadStatus.LOADED, 1)
+    version = image.version(1)
+    assert (version.label, version.file_name, version.imported_by) == ("v1.0", "resnet18@1.0.tar", "trainer_wang")
+    assert (version.archive, version.package) == (MODEL_IMAGE_LOADED.archive, PACKAGE)
+
+
+def test_while_loading_there_is_no_number_and_the_worker_is_known(project: Project) -> None:  # I-2
+    image = project(importing(), Users, ModelImages).model_images.get(PANEL_AOI_ID)
+    assert (image.status, image.newest, image.environment) == (LoadStatus.LOADING, None, BINDING)
+    assert [(one.number, one.label, one.worker, one.file_name) for one in image.versions] == [
+        (None, "", "gpu-1", "panel-aoi@7.tar")
+    ]
+
+
+def test_a_silent_worker_is_not_named_any_more(project: Project) -> None:
+    history = importing().add(PANEL_AOI_ID, ModelImageLoadingInterrupted())
+    image = project(history, Users, ModelImages).model_images.get(PANEL_AOI_ID)
+    assert (image.status, image.versions[0].worker) == (LoadStatus.LOADING, "")
+
+
+def test_a_failed_archive_shows_its_reason(project: Project) -> None:  # I-2
+    read = project(importing().add(PANEL_AOI_ID, DAMAGED), Users, ModelImages)
+    image = read.model_images.get(PANEL_AOI_ID)
+    assert (image.status, image.versions[0].reason, image.loaded_count) == (LoadStatus.FAILED, DAMAGED.reason, 0)
+    read.assert_rebuild_equals_live()
+
+
+def test_importing_a_failed_name_again_begins_its_rows_anew(project: Project) -> None:  # I-4
+    history = importing().add(PANEL_AOI_ID, DAMAGED)
+    history.add(PANEL_AOI_ID, replace(MODEL_IMAGE_IMPORTED, name="panel-aoi"), queued("panel-aoi@8.tar"))
+    read = project(history, Users, ModelImages)
+    image = read.model_images.get(PANEL_AOI_ID)
+    assert (image.kind, image.environment) == (ModelImageKind.GENERAL, None)
+    assert [(one.file_name, one.status, one.reason) for one in image.versions] == [
+        ("panel-aoi@8.tar", LoadStatus.LOADING, None)
+    ]
+    read.assert_rebuild_equals_live()
+
+
+def test_every_archive_of_an_image_has_a_row_the_newest_first(project: Project) -> None:
+    history = plant()
+    history.add(MODEL_IMAGE_ID, queued("resnet18@1.1.tar"), LOADING_STARTED, DAMAGED, actor=TRAINER_LI_ID)
+    history.add(MODEL_IMAGE_ID, queued("resnet18@1.2.tar"), LOADING_STARTED, actor=TRAINER_LI_ID)
+    second = artifact("resnet18@1.2.tar", 47_000_000)
+    history.add(MODEL_IMAGE_ID, ModelImageLoaded(number=2, archive=second, package=PACKAGE))
+    read = project(history, Users, ModelImages)
+    image = read.model_images.get(MODEL_IMAGE_ID)
+    assert [(one.label, one.status, one.imported_by) for one in image.versions] == [
+        ("v2.0", LoadStatus.LOADED, "trainer_li"),
+        ("", LoadStatus.FAILED, "trainer_li"),
+        ("v1.0", LoadStatus.LOADED, "trainer_wang"),
+    ]
+    assert (image.newest.number, image.loaded_count, image.version(2).archive) == (2, 2, second)
+    assert image.version(3) is None
+    read.assert_rebuild_equals_live()
+
+
+def test_the_newest_change_stands_in_the_first_row(project: Project) -> None:
+    history = importing()
+    read = project(history, Users, ModelImages)
+    assert [image.name for image in read.model_images.list()] == ["panel-aoi", "resnet18"]
+    history.add(MODEL_IMAGE_ID, queued("resnet18@1.1.tar"), actor=TRAINER_WANG_ID)
+    read.take_in(history)
+    assert [image.name for image in read.model_images.list()] == ["resnet18", "panel-aoi"]
+
+
+def test_a_filter_at_any_level_finds_what_is_bound_there(project: Project) -> None:  # I-5
+    read = project(importing(), Users, ModelImages)
+    for place in (FACTORY_1, AOI_STATION, PANEL_75):
+        assert [image.name for image in read.model_images.list([place.node_id])] == ["panel-aoi"], place.name
+        assert read.model_images.page(node_ids=[place.node_id]).total == 1
+    assert read.model_images.list([FACTORY_2.node_id]) == []
+
+
+def test_a_search_finds_parts_of_a_name_and_takes_signs_as_they_are(project: Project) -> None:
+    read = project(importing(), Users, ModelImages)
+    assert [image.name for image in read.model_images.page(search="AOI").items] == ["panel-aoi"]
+    assert read.model_images.page(search="%").total == 0
+
+
+def test_the_list_comes_in_pages(project: Project) -> None:
+    read = project(importing(), Users, ModelImages)
+    second = read.model_images.page(number=2, size=1)
+    assert ([image.name for image in second.items], second.total) == (["resnet18"], 2)
+
+
+def test_only_loaded_versions_can_be_chosen_the_newest_of_a_name_first(project: Project) -> None:
+    history = importing()
+    history.add(MODEL_IMAGE_ID, LOADING_QUEUED, LOADING_STARTED, replace(MODEL_IMAGE_LOADED, number=2))
+    history.add(MODEL_IMAGE_ID, LOADING_QUEUED, LOADING_STARTED, DAMAGED)
+    choices = project(history, Users, ModelImages).model_images.loaded_versions()
+    assert [(one.name, one.label) for one in choices] == [("resnet18", "v2.0"), ("resnet18", "v1.0")]
+    assert choices[0].package == PACKAGE
+
+
+def test_an_image_that_was_never_imported_is_not_there(project: Project) -> None:
+    assert project(plant(), Users, ModelImages).model_images.get(example_id("nothing")) is None
+
+
+def test_the_log_alone_gives_the_same_rows(project: Project) -> None:  # E-2
+    tables = project(importing(), Users, ModelImages).assert_rebuild_equals_live()
+    assert [len(tables[name]) for name in ("model_images", "model_image_versions")] == [2, 2]

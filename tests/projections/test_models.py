@@ -1,0 +1,118 @@
+"""The list and details of models on real PostgreSQL."""
+
+from msgspec.structs import replace
+
+from projections.models import SORTS, Models
+from projections.users import Users
+from tests.examples import (
+    BINDING,
+    FIGURES,
+    MODEL_ID,
+    QUALITY_LEAD_ID,
+    TRAINER_LI_ID,
+    TRAINER_WANG_ID,
+    TRAINING_JOB_ID,
+    TRAINING_ORDER,
+    VERSION_PUBLISHED,
+    History,
+    example_id,
+    plant,
+)
+from tests.projections.read_side import Project
+
+GLASS_EDGE_ID = example_id("glass-edge")
+RETRAINED_ID = example_id("panel-a retrained")
+SECOND = replace(
+    VERSION_PUBLISHED, version="v1.02", job_id=RETRAINED_ID, figures=replace(FIGURES, accuracy=None, recall=0.5)
+)
+
+
+def published() -> History:
+    """Two models of trainer_wang: panel-a with two versions, then glass-edge."""
+    return (
+        plant()
+        .add(MODEL_ID, VERSION_PUBLISHED, SECOND, actor=TRAINER_WANG_ID)
+        .add(GLASS_EDGE_ID, replace(VERSION_PUBLISHED, model_name="glass-edge"), actor=TRAINER_WANG_ID)
+    )
+
+
+def test_the_list_shows_each_model_as_its_newest_version(project: Project) -> None:  # V-2
+    read = project(published(), Users, Models)
+    page = read.models.page(TRAINER_WANG_ID)
+    assert [(row.name, row.version, row.version_count, row.modified_by) for row in page.items] == [
+        ("glass-edge", "v1.01", 1, "trainer_wang"),
+        ("panel-a", "v1.02", 2, "trainer_wang"),
+    ]
+    assert page.items[1].accuracy is None, "undefined stays undefined"
+
+
+def test_everyone_sees_their_own_models_only(project: Project) -> None:  # section U
+    read = project(published(), Users, Models)
+    assert read.models.page(TRAINER_LI_ID).total == 0
+    assert read.models.page(QUALITY_LEAD_ID).total == 0
+    assert read.models.choices(TRAINER_LI_ID) == []
+
+
+def test_the_list_stands_in_the_asked_order(project: Project) -> None:
+    read = project(published(), Users, Models)
+    for sort, names in (
+        ("name", ["glass-edge", "panel-a"]),
+        ("-name", ["panel-a", "glass-edge"]),
+        ("version", ["glass-edge", "panel-a"]),
+        ("modified_at", ["panel-a", "glass-edge"]),
+        ("-modified_at", ["glass-edge", "panel-a"]),
+    ):
+        assert [row.name for row in read.models.page(TRAINER_WANG_ID, sort=sort).items] == names, sort
+
+
+def test_every_order_that_is_offered_is_one_that_the_database_knows(project: Project) -> None:
+    read = project(published(), Users, Models)
+    for sort in SORTS:
+        assert read.models.page(TRAINER_WANG_ID, sort=f"-{sort}").total == 2
+
+
+def test_a_search_finds_parts_of_a_name_and_takes_signs_as_they_are(project: Project) -> None:
+    read = project(published(), Users, Models)
+    assert [row.name for row in read.models.page(TRAINER_WANG_ID, search="EDGE").items] == ["glass-edge"]
+    assert read.models.page(TRAINER_WANG_ID, search="_").total == 0
+
+
+def test_the_list_comes_in_pages(project: Project) -> None:
+    read = project(published(), Users, Models)
+    second = read.models.page(TRAINER_WANG_ID, number=2, size=1)
+    assert ([row.name for row in second.items], second.total) == (["panel-a"], 2)
+
+
+def test_a_model_keeps_everything_that_made_each_version(project: Project) -> None:  # V-2
+    model = project(published(), Users, Models).models.get(MODEL_ID)
+    assert (model.name, model.owner, model.owner_name, model.environment) == (
+        "panel-a",
+        TRAINER_WANG_ID,
+        "trainer_wang",
+        BINDING,
+    )
+    assert [version.label for version in model.versions] == ["v1.02", "v1.01"]
+    first = model.version("v1.01")
+    assert (first.job_id, first.training_order, first.figures) == (TRAINING_JOB_ID, TRAINING_ORDER, FIGURES)
+    assert (first.model_image_label, first.published_by) == ("resnet18 v1.0", "trainer_wang")
+    assert (first.weights, first.resolution_rule) == (VERSION_PUBLISHED.weights, VERSION_PUBLISHED.resolution_rule)
+    assert model.newest.recall == 0.5
+    assert model.version("v1.03") is None
+
+
+def test_every_version_can_be_chosen_the_newest_of_a_model_first(project: Project) -> None:
+    choices = project(published(), Users, Models).models.choices(TRAINER_WANG_ID)
+    assert [(one.model_name, one.label, one.accuracy) for one in choices] == [
+        ("glass-edge", "v1.01", FIGURES.accuracy),
+        ("panel-a", "v1.02", None),
+        ("panel-a", "v1.01", FIGURES.accuracy),
+    ]
+
+
+def test_a_model_of_which_nothing_was_published_is_not_there(project: Project) -> None:
+    assert project(plant(), Users, Models).models.get(MODEL_ID) is None
+
+
+def test_the_log_alone_gives_the_same_rows(project: Project) -> None:  # E-2
+    tables = project(published(), Users, Models).assert_rebuild_equals_live()
+    assert [len(tables[name]) for name in ("models", "model_versions")] == [2, 3]
