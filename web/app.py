@@ -42,6 +42,7 @@ from web.services import Account, Services
 from web.sessions import Cookies, Gate, Signer, Visits, request_id_of
 from web.sign_in import Doorkeeper, MyAccount, SignIn
 from web.task_types import TaskTypes
+from web.training_wizard import TrainingWizard
 from web.users import Users
 
 PAGES: tuple[ControllerRouterHandler, ...] = (
@@ -58,6 +59,7 @@ PAGES: tuple[ControllerRouterHandler, ...] = (
     Images,
     ModelImages,
     Models,
+    TrainingWizard,
 )
 
 LARGEST_FORM_BYTES = 4 << 20
