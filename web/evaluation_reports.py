@@ -1,6 +1,10 @@
-"""模型评估报告: figures, confusion matrix and samples, the same for training reports and for predictions. Source: R-1, P-3 to P-5."""
+"""模型评估报告: figures, confusion matrix and samples, the same for training reports and for predictions. Source: R-1, P-3 to P-5.
 
-from typing import Any
+A page that shows a report has a field `view: ReportView` from `report_view(...)` and includes `evaluation_reports/_report.html`.
+"""
+
+from math import ceil
+from typing import Any, TypeAlias
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -9,14 +13,20 @@ from litestar import Controller, Response, get
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
-from domain.evaluation import SampleState
+from domain.evaluation import DefectFigures, SampleState
 from domain.refusals import NotFound, NotTheOwner
-from projections.evaluation_reports import PAGE_SIZE, TRAINING_LABEL, EvaluationReport, SampleRow
+from domain.sentences import N_, Sentence
+from projections.evaluation_reports import PAGE_SIZE, TRAINING_LABEL, EvaluationReport, Place, SampleRow
+from projections.prediction_jobs import PredictionJobRow
 from projections.read_model import Page as Part
 from web.forms import Form
-from web.listing import Listing
+from web.listing import Listing, read_listing
 from web.pages import Desk, Page
 from web.services import ReadModels
+
+HEAT_LEVELS = 5
+Trail: TypeAlias = tuple[tuple[Sentence | str, str], ...]
+"""The pages above, outermost first: title and address."""
 
 
 class ChosenSamples(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,6 +41,42 @@ class ChosenSamples(msgspec.Struct, frozen=True, kw_only=True):
         """Whether a cell of the confusion matrix was opened."""
         return bool(self.predicted_defect_code)
 
+    @property
+    def query(self) -> dict[str, Any]:
+        """For the read model: misjudged ones only, unless a cell was opened."""
+        return {
+            "true_defect_code": self.true_defect_code or None,
+            "predicted_defect_code": self.predicted_defect_code or None,
+            "state": self.state,
+            "only_misjudged": self.state is SampleState.JUDGED and not self.is_cell,
+        }
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """For the address."""
+        fields = {
+            "true": self.true_defect_code,
+            "predicted": self.predicted_defect_code,
+            "state": "" if self.state is SampleState.JUDGED else self.state.value,
+        }
+        return {name: value for name, value in fields.items() if value}
+
+
+class Cell(msgspec.Struct, frozen=True, kw_only=True):
+    """A cell of the confusion matrix. `heat` is 0 for none of the row's images, up to `HEAT_LEVELS` for all of them."""
+
+    true_defect_code: str
+    predicted_defect_code: str
+    count: int
+    heat: int
+    address: str
+    is_chosen: bool
+
+    @property
+    def is_correct(self) -> bool:
+        """Whether it is on the diagonal."""
+        return self.true_defect_code == self.predicted_defect_code
+
 
 class ReportView(msgspec.Struct, frozen=True, kw_only=True):
     """What `evaluation_reports/_report.html` shows. `address` is the page's own, without its question."""
@@ -42,47 +88,103 @@ class ReportView(msgspec.Struct, frozen=True, kw_only=True):
     listing: Listing
 
     @property
-    def samples_address(self) -> str:
-        """Where single samples of this report are shown."""
-        return f"/evaluation-reports/{self.report.job_id}/{self.report.label}/samples"
+    def has_iou(self) -> bool:
+        """Whether segmentation was judged."""
+        return self.report.figures.iou is not None
+
+    @property
+    def chosen_defect(self) -> DefectFigures | None:
+        """The figures of the chosen code, None where all codes are shown."""
+        return next(
+            (one for one in self.report.figures.defects if one.defect_code == self.chosen.true_defect_code), None
+        )
+
+    @property
+    def misjudged_count(self) -> int:
+        """Of the chosen code, or of all."""
+        return (self.chosen_defect or self.report.figures).misjudged_count
+
+    @property
+    def non_compliant_count(self) -> int:
+        """Of the chosen code, or of all."""
+        return (self.chosen_defect or self.report.figures).non_compliant_count
+
+    @property
+    def matrix(self) -> tuple[tuple[str, tuple[Cell, ...]], ...]:
+        """The confusion matrix by rows: the true code, and a cell for every predicted code."""
+        codes = tuple(one.defect_code for one in self.report.figures.defects)
+        return tuple(
+            (
+                true_code,
+                tuple(self._cell(true_code, code, count, sum(row)) for code, count in zip(codes, row, strict=True)),
+            )
+            for true_code, row in zip(codes, self.report.figures.confusion, strict=True)
+        )
 
     def address_of(self, **fields: str) -> str:
         """This report with other samples on its right side."""
-        return f"{self.address}?{urlencode({name: value for name, value in fields.items() if value})}#samples"
+        asked = urlencode({name: value for name, value in fields.items() if value})
+        return f"{self.address}?{asked}#samples" if asked else f"{self.address}#samples"
+
+    def code_address(self, defect_code: str) -> str:
+        """The report with the samples of one code; who looks at non-compliant ones goes on doing so."""
+        is_kept = self.chosen.state is SampleState.NON_COMPLIANT
+        return self.address_of(true=defect_code, state=self.chosen.state.value if is_kept else "")
+
+    def state_address(self, state: str = "") -> str:
+        """The report with the samples of another state, of the same code; damaged images have no code to go by."""
+        is_of_all = state == SampleState.DAMAGED.value
+        return self.address_of(true="" if is_of_all else self.chosen.true_defect_code, state=state)
+
+    def sample_address(self, number: int) -> str:
+        """One sample; the way back leads here."""
+        asked = urlencode(
+            {**self.chosen.fields, **({"page": str(self.samples.number)} if self.samples.number > 1 else {})}
+        )
+        address = f"/evaluation-reports/{self.report.job_id}/{self.report.label}/samples/{number}"
+        return f"{address}?{asked}" if asked else address
+
+    def _cell(self, true_code: str, predicted_code: str, count: int, row_count: int) -> Cell:
+        return Cell(
+            true_defect_code=true_code,
+            predicted_defect_code=predicted_code,
+            count=count,
+            heat=ceil(HEAT_LEVELS * count / row_count) if count else 0,
+            address=self.address_of(true=true_code, predicted=predicted_code),
+            is_chosen=(true_code, predicted_code) == (self.chosen.true_defect_code, self.chosen.predicted_defect_code),
+        )
 
 
 class SamplePage(Page, frozen=True):
-    """One sample, large, with the scores of all classes, the highest first."""
+    """One sample, large, with the scores of all classes, the highest first. `place` is None outside of the chosen ones."""
 
     TEMPLATE = "evaluation_reports/sample.html"
     report: EvaluationReport
     sample: SampleRow
     scores: tuple[tuple[str, float], ...]
+    place: Place | None
+    trail: Trail
     back: str
+    question: str
+
+    def beside(self, number: int) -> str:
+        """Another sample of the same choice."""
+        return f"/evaluation-reports/{self.report.job_id}/{self.report.label}/samples/{number}{self.question}"
 
 
 def report_view(read: ReadModels, job_id: UUID, label: str, form: Form, *, address: str) -> ReportView:
-    """The report of a job as the address asks for it.
+    """The report of a job as the page's address asks for it.
 
     Raises:
         NotFound: there is no such report.
     """
-    report = read.evaluation_reports.get(job_id, label)
+    report: EvaluationReport | None = read.evaluation_reports.get(job_id, label)
     if report is None:
         raise NotFound
     chosen = _chosen(report, form)
-    page = form.text("page")
-    samples: Part[SampleRow] = read.evaluation_reports.samples(
-        job_id,
-        label,
-        true_defect_code=chosen.true_defect_code or None,
-        predicted_defect_code=chosen.predicted_defect_code or None,
-        state=chosen.state,
-        only_misjudged=chosen.state is SampleState.JUDGED and not chosen.is_cell,
-        page=int(page) if page.isascii() and page.isdigit() else 1,
-    )
-    fields = tuple((name, value) for name, value in form.fields if name != "page")
-    listing = Listing(address, fields, "", samples.number, samples.total, PAGE_SIZE)
+    asked = read_listing(address, form)
+    samples: Part[SampleRow] = read.evaluation_reports.samples(job_id, label, **chosen.query, page=asked.page)
+    listing = Listing(address, tuple(chosen.fields.items()), "", samples.number, samples.total, PAGE_SIZE)
     return ReportView(report=report, address=address, chosen=chosen, samples=samples, listing=listing)
 
 
@@ -97,29 +199,40 @@ class EvaluationReports(Controller):
         job_id: FromPath[UUID],
         label: FromPath[str],
         number: FromPath[int],
+        form: NamedDependency[Form],
         actor: NamedDependency[UUID],
         read: NamedDependency[ReadModels],
         desk: NamedDependency[Desk],
     ) -> Response[str]:
-        """One image of a report with its verdict."""
-        if label != TRAINING_LABEL:
-            own_prediction(read, job_id, actor)
-        report = read.evaluation_reports.get(job_id, label)
-        sample = read.evaluation_reports.sample(job_id, label, number)
+        """One image of a report with its verdict. Training reports may be read by everyone, predictions by their owner."""
+        trail = _training_trail(job_id) if label == TRAINING_LABEL else _prediction_trail(read, job_id, actor)
+        report: EvaluationReport | None = read.evaluation_reports.get(job_id, label)
+        sample: SampleRow | None = read.evaluation_reports.sample(job_id, label, number)
         if report is None or sample is None:
             raise NotFound
+        chosen = _chosen(report, form)
+        fields = chosen.fields | ({"page": form.text("page")} if form.text("page").isdigit() else {})
+        question = f"?{urlencode(fields)}" if fields else ""
         scores = sorted(zip(report.defect_codes, sample.scores, strict=False), key=lambda pair: -pair[1])
-        back = f"/training-jobs/{job_id}/report" if label == TRAINING_LABEL else f"/prediction-jobs/{job_id}/report"
-        return desk.show(SamplePage(report=report, sample=sample, scores=tuple(scores), back=back))
+        page = SamplePage(
+            report=report,
+            sample=sample,
+            scores=tuple(scores),
+            place=read.evaluation_reports.place(job_id, label, number, **chosen.query),
+            trail=trail,
+            back=f"{trail[-1][1]}{question}#samples",
+            question=question,
+        )
+        return desk.show(page)
 
 
-def own_prediction(read: ReadModels, job_id: UUID, actor: UUID) -> Any:
+def own_prediction(read: ReadModels, job_id: UUID, actor: UUID) -> PredictionJobRow:
     """A prediction job of the signed-in user; others' are nobody's business (P-2).
 
     Raises:
         NotFound, NotTheOwner.
     """
-    job = read.prediction_jobs.get(job_id)
+    job: PredictionJobRow | None = read.prediction_jobs.get(job_id)
     if job is None:
         raise NotFound
     if job.owner != actor:
@@ -127,13 +240,26 @@ def own_prediction(read: ReadModels, job_id: UUID, actor: UUID) -> Any:
     return job
 
 
+def _training_trail(job_id: UUID) -> Trail:
+    return ((N_("Training jobs"), "/training-jobs"), (N_("Training report"), f"/training-jobs/{job_id}/report"))
+
+
+def _prediction_trail(read: ReadModels, job_id: UUID, actor: UUID) -> Trail:
+    job = own_prediction(read, job_id, actor)
+    return (
+        (N_("Question-bank prediction"), "/prediction-jobs"),
+        (Sentence("{name}", {"name": job.name}), f"/prediction-jobs/{job_id}"),
+        (N_("Model evaluation report"), f"/prediction-jobs/{job_id}/report"),
+    )
+
+
 def _chosen(report: EvaluationReport, form: Form) -> ChosenSamples:
-    """What the address asks for; codes that the report does not know are ignored."""
+    """What the address asks for; codes and states that the report does not know are ignored."""
     codes = set(report.defect_codes)
     true_code, predicted_code = form.text("true"), form.text("predicted")
-    state = form.text("state")
+    state = {state.value: state for state in SampleState}.get(form.text("state"), SampleState.JUDGED)
     return ChosenSamples(
         true_defect_code=true_code if true_code in codes else "",
-        predicted_defect_code=predicted_code if predicted_code in codes else "",
-        state=SampleState(state) if state in {one.value for one in SampleState} else SampleState.JUDGED,
+        predicted_defect_code=predicted_code if predicted_code in codes and state is SampleState.JUDGED else "",
+        state=state,
     )

@@ -1,0 +1,279 @@
+"""新建预测任务 in three steps: model, question-bank paths, parameters. Source: P-1; manual, “新建预测任务”.
+
+What was entered is kept on the server at every step, refused or not, so that going back and forth loses nothing.
+"""
+
+from typing import Any
+from uuid import UUID, uuid4
+
+import msgspec
+from litestar import Controller, Response, get, post
+from litestar.di import NamedDependency
+from litestar.response import Redirect
+
+from commands.prediction_jobs import CheckedPrediction, QueuePredictionJob, check_step
+from domain.data_paths import Inspection
+from domain.datasets import DatasetPurpose
+from domain.prediction_jobs import PredictionDraft, check_data_step
+from domain.refusals import raise_together
+from domain.sentences import N_
+from projections.compute_resources import ComputeResourceRow
+from projections.datasets import DatasetChoice
+from projections.models import ModelVersionChoice
+from web.cascade import Cascade, deepest_chosen, environment_cascade
+from web.chosen_paths import ChosenPaths, chosen_paths, form_of, looked_into_again, press
+from web.forms import Form
+from web.pages import Desk, Page
+from web.services import Services
+
+ADDRESS = "/prediction-jobs/new"
+DRAFT = "prediction"
+QUESTION_BANKS = "/question-bank-datasets"
+
+
+class KeptDraft(msgspec.Struct, frozen=True, kw_only=True):
+    """The unfinished form. `job_id` is chosen at the start, so that pressing the last button twice makes one job.
+
+    `found` is what was seen in the data paths, `typed` the lines where nothing was; `places` is the environment filter of step 1.
+    """
+
+    job_id: UUID
+    draft: PredictionDraft = PredictionDraft()
+    found: tuple[Inspection, ...] = ()
+    typed: tuple[str, ...] = ()
+    places: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def chosen_version(self) -> str:
+        """Model and version as step 1 names them, empty where none is chosen."""
+        return f"{self.draft.model_id}/{self.draft.versions[0]}" if self.draft.model_id and self.draft.versions else ""
+
+
+class ModelStepPage(Page, frozen=True):
+    """Step 1: task name and one version; `versions` fit the filter, `version_count` counts all of them."""
+
+    TEMPLATE = "prediction_jobs/step_1.html"
+    cascade: Cascade
+    versions: tuple[ModelVersionChoice, ...]
+    version_count: int
+
+
+class DataStepPage(Page, frozen=True):
+    """Step 2: question-bank paths."""
+
+    TEMPLATE = "prediction_jobs/step_2.html"
+    chosen: ChosenPaths
+
+
+class ParametersStepPage(Page, frozen=True):
+    """Step 3: parameters, compute resource, resolution screening; beside them what was chosen before."""
+
+    TEMPLATE = "prediction_jobs/step_3.html"
+    resources: tuple[ComputeResourceRow, ...]
+    kept: KeptDraft
+    model_name: str
+
+    @property
+    def image_count(self) -> int:
+        """Images that will be judged, as far as they comply."""
+        return sum(found.image_count for found in self.kept.found)
+
+
+class NewPredictionJob(Controller):
+    """Each step is checked before the next one opens."""
+
+    path = ADDRESS
+
+    @get("/", sync_to_thread=True)
+    def begin(
+        self,
+        form: NamedDependency[Form],
+        actor: NamedDependency[UUID],
+        services: NamedDependency[Services],
+        desk: NamedDependency[Desk],
+    ) -> Redirect:
+        """Go on with what was begun; or begin anew with a version, where the address names one."""
+        if form.text("model"):
+            draft = PredictionDraft(model_id=form.id("model"), versions=(form.text("version"),))
+            _keep(services, actor, KeptDraft(job_id=uuid4(), draft=draft))
+        return desk.go(f"{ADDRESS}/step-1")
+
+    @post("/over", sync_to_thread=True)
+    def start_over(
+        self, actor: NamedDependency[UUID], services: NamedDependency[Services], desk: NamedDependency[Desk]
+    ) -> Redirect:
+        """Forget what was entered."""
+        services.drafts.drop(actor, DRAFT)
+        return desk.go(f"{ADDRESS}/step-1")
+
+    @get("/step-1", sync_to_thread=True)
+    def model_step(
+        self, actor: NamedDependency[UUID], services: NamedDependency[Services], desk: NamedDependency[Desk]
+    ) -> Response[str]:
+        """Task name and version."""
+        return desk.show(_model_step(services, actor, _kept(services, actor)))
+
+    @post("/step-1", sync_to_thread=True)
+    def choose_model(
+        self,
+        form: NamedDependency[Form],
+        actor: NamedDependency[UUID],
+        services: NamedDependency[Services],
+        desk: NamedDependency[Desk],
+    ) -> Redirect:
+        """Narrow the versions down, or go on to the images: the pressed button decides."""
+        kept = _kept(services, actor)
+        model_id, _, label = form.text("version").partition("/")
+        kept = msgspec.structs.replace(
+            kept,
+            places=tuple((name, value) for name, value in form.fields if name.startswith("level_") and value),
+            draft=msgspec.structs.replace(
+                kept.draft, name=form.text("name"), model_id=_id_or_none(model_id), versions=(label,) if label else ()
+            ),
+        )
+        _keep(services, actor, kept)
+        if form.text("do") == "filter":
+            return desk.go(f"{ADDRESS}/step-1")
+        with desk.refusals_on(_model_step(services, actor, kept)):
+            check_step(services.assay, kept.draft, 1, actor)
+        return desk.go(f"{ADDRESS}/step-2")
+
+    @get("/step-2", sync_to_thread=True)
+    def data_step(
+        self, actor: NamedDependency[UUID], services: NamedDependency[Services], desk: NamedDependency[Desk]
+    ) -> Response[str]:
+        """Question-bank paths."""
+        kept = _kept(services, actor)
+        _check_model(services, actor, kept, desk)
+        return desk.show(_data_step(services, kept))
+
+    @post("/step-2", sync_to_thread=True)
+    def choose_data(
+        self,
+        form: NamedDependency[Form],
+        actor: NamedDependency[UUID],
+        services: NamedDependency[Services],
+        desk: NamedDependency[Desk],
+    ) -> Redirect:
+        """Add or remove paths, or go on to the parameters: the pressed button decides."""
+        kept = _kept(services, actor)
+        checked = _check_model(services, actor, kept, desk)
+        pressed = press(form, kept.found, _datasets(services), services.data_folders)
+        is_next = pressed.button == "next"
+        found = looked_into_again(pressed.found, services.data_folders) if is_next else pressed.found
+        kept = _keep(services, actor, _with_paths(kept, found, pressed.wrong))
+        if pressed.button == "back":
+            return desk.go(f"{ADDRESS}/step-1")
+        with desk.refusals_on(_data_step(services, kept)):
+            raise_together(pressed.refusals)
+            if is_next:
+                check_data_step(checked.versions, kept.found)
+        return desk.go(f"{ADDRESS}/step-3" if is_next else f"{ADDRESS}/step-2#data-paths")
+
+    @get("/step-3", sync_to_thread=True)
+    def parameters_step(
+        self, actor: NamedDependency[UUID], services: NamedDependency[Services], desk: NamedDependency[Desk]
+    ) -> Response[str]:
+        """Parameters."""
+        kept = _kept(services, actor)
+        checked = _check_model(services, actor, kept, desk)
+        with desk.refusals_on(_data_step(services, kept)):
+            check_data_step(checked.versions, kept.found)
+        return desk.show(_parameters_step(services, kept, checked.model.name))
+
+    @post("/step-3", sync_to_thread=True)
+    def queue(
+        self,
+        form: NamedDependency[Form],
+        actor: NamedDependency[UUID],
+        services: NamedDependency[Services],
+        desk: NamedDependency[Desk],
+    ) -> Redirect:
+        """Let the job wait for a worker, or go back and keep what was entered here."""
+        queued = _id_or_none(form.text("job_id"))
+        if queued is not None and services.read.prediction_jobs.get(queued) is not None:
+            return desk.go("/prediction-jobs")  # the button was pressed twice
+        kept = _kept(services, actor)
+        draft = msgspec.structs.replace(
+            kept.draft,
+            prediction_parameters=form.value("prediction_parameters").replace("\r\n", "\n"),
+            compute_resource_id=_id_or_none(form.text("compute_resource")),
+            resolution_screening=form.checked("resolution_screening"),
+        )
+        kept = _keep(services, actor, msgspec.structs.replace(kept, draft=draft))
+        if form.text("do") == "back":
+            return desk.go(f"{ADDRESS}/step-2")
+        checked = _check_model(services, actor, kept, desk)
+        with desk.refusals_on(_parameters_step(services, kept, checked.model.name)):
+            desk.ask(QueuePredictionJob(actor=actor, job_id=kept.job_id, draft=draft))
+        services.drafts.drop(actor, DRAFT)
+        desk.say(N_("Prediction job “{name}” waits for a worker."), name=draft.name)
+        return desk.go("/prediction-jobs")
+
+
+def _kept(services: Services, actor: UUID) -> KeptDraft:
+    """What was entered so far; an empty draft where nothing was, or where an older release wrote it."""
+    content: bytes | None = services.drafts.load(actor, DRAFT)
+    try:
+        return msgspec.msgpack.decode(content or b"", type=KeptDraft)
+    except msgspec.DecodeError:
+        return _keep(services, actor, KeptDraft(job_id=uuid4()))
+
+
+def _keep(services: Services, actor: UUID, kept: KeptDraft) -> KeptDraft:
+    services.drafts.save(actor, DRAFT, msgspec.msgpack.encode(kept))
+    return kept
+
+
+def _with_paths(kept: KeptDraft, found: tuple[Inspection, ...], typed: tuple[str, ...]) -> KeptDraft:
+    draft = msgspec.structs.replace(kept.draft, data_paths=tuple(one.folder for one in found))
+    return msgspec.structs.replace(kept, found=found, typed=typed, draft=draft)
+
+
+def _check_model(services: Services, actor: UUID, kept: KeptDraft, desk: Desk) -> CheckedPrediction:
+    """Step 1 once more; where it does not hold any more, its page says why."""
+    with desk.refusals_on(_model_step(services, actor, kept)):
+        return check_step(services.assay, kept.draft, 1, actor)
+
+
+def _datasets(services: Services) -> list[DatasetChoice]:
+    found: list[DatasetChoice] = services.read.datasets.choices(DatasetPurpose.QUESTION_BANK)
+    return found
+
+
+def _model_step(services: Services, actor: UUID, kept: KeptDraft) -> ModelStepPage:
+    form = Form((("name", kept.draft.name), ("version", kept.chosen_version), *kept.places))
+    cascade = environment_cascade(services.read, form, several_at_last=False)
+    places = set(deepest_chosen(form, len(cascade.levels)))
+    every: list[ModelVersionChoice] = services.read.models.choices(actor)
+    fitting = tuple(one for one in every if not places or places & _places_of(one))
+    return ModelStepPage(form=form, cascade=cascade, versions=fitting, version_count=len(every))
+
+
+def _places_of(version: ModelVersionChoice) -> set[UUID]:
+    return {node.node_id for node in (*version.environment.path, *version.environment.products)}
+
+
+def _data_step(services: Services, kept: KeptDraft) -> DataStepPage:
+    chosen = chosen_paths(kept.found, _datasets(services), QUESTION_BANKS)
+    return DataStepPage(form=form_of(kept.found, kept.typed), chosen=chosen)
+
+
+def _parameters_step(services: Services, kept: KeptDraft, model_name: str) -> ParametersStepPage:
+    draft = kept.draft
+    resources: tuple[ComputeResourceRow, ...] = services.read.compute_resources.list()
+    only_one = resources[0].compute_resource_id if len(resources) == 1 else None
+    fields: dict[str, Any] = {
+        "prediction_parameters": draft.prediction_parameters,
+        "compute_resource": draft.compute_resource_id or only_one,
+    }
+    if draft.resolution_screening:
+        fields["resolution_screening"] = "on"
+    return ParametersStepPage(form=Form.of(**fields), resources=resources, kept=kept, model_name=model_name)
+
+
+def _id_or_none(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
