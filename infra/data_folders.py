@@ -223,6 +223,10 @@ class _Truncated(Exception):
     """The file ends before its pixels do."""
 
 
+class _NoColours(Exception):
+    """Floating-point pixels have no defined brightness; workers leave them out, too."""
+
+
 def _size(file: BinaryIO, found: ImageFormat, size: int) -> tuple[int, int]:
     file.seek(0)
     with Image.open(file, formats=(found.value,)) as image:
@@ -231,6 +235,8 @@ def _size(file: BinaryIO, found: ImageFormat, size: int) -> tuple[int, int]:
             raise Image.DecompressionBombError(f"declares {width} x {height} pixels")
         if _last_byte(image) > size:
             raise _Truncated
+        if image.mode == "F":
+            raise _NoColours
     mark = _END_MARKS.get(found)
     if mark and not any(mark in _end(file, size, length) for length in _ENDS_BYTES):
         raise _Truncated

@@ -240,12 +240,12 @@ def _overlay_of_polygons(content: bytes) -> bytes:
         labels = msgspec.json.decode(content, type=_Polygons)
     except msgspec.DecodeError as error:
         raise ImageIsDamaged(str(error)) from error
-    if not 0 < labels.imageWidth * labels.imageHeight <= (MAXIMUM_PIXELS):
-        raise ImageIsDamaged(f"declares {labels.imageWidth} x {labels.imageHeight} pixels")
+    _check_size(labels.imageWidth, labels.imageHeight)
     area = Image.new("L", (labels.imageWidth, labels.imageHeight))
     draw = ImageDraw.Draw(area)
+    far = 2 * max(area.size)
     for shape in labels.shapes:
-        corners = [(x, y) for x, y in shape.points]
+        corners = [(min(max(x, -far), far), min(max(y, -far), far)) for x, y in shape.points]
         if shape.shape_type == "rectangle" and len(corners) == 2:
             (left, top), (right, bottom) = corners
             draw.rectangle((min(left, right), min(top, bottom), max(left, right), max(top, bottom)), fill=255)
