@@ -30,6 +30,7 @@ from web.compute_resources import ComputeResources
 from web.datasets import QuestionBankDatasets, TrainingDatasets
 from web.environments import Environments
 from web.errors import Errors
+from web.evaluation_reports import EvaluationReports
 from web.forms import Form, read_form
 from web.images import Images
 from web.industries import Industries
@@ -38,6 +39,8 @@ from web.model_images import ModelImages
 from web.models import Models
 from web.overview import Overview
 from web.pages import Desk, Renderer, static_files
+from web.prediction_jobs import PredictionJobs
+from web.prediction_wizard import NewPredictionJob
 from web.services import Account, Services
 from web.sessions import Cookies, Gate, Signer, Visits, request_id_of
 from web.sign_in import Doorkeeper, MyAccount, SignIn
@@ -59,6 +62,9 @@ PAGES: tuple[ControllerRouterHandler, ...] = (
     Images,
     ModelImages,
     Models,
+    PredictionJobs,
+    NewPredictionJob,
+    EvaluationReports,
     TrainingWizard,
 )
 
