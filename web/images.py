@@ -74,7 +74,7 @@ def _answer(request: Request[Any, Any, Any], shown: Any) -> Response[Any]:
     headers = {"Cache-Control": f"private, max-age={SECONDS_UNASKED}"}
     if request.headers.get("If-None-Match") == mark.to_header():
         return Response(
-            None, status_code=304, headers={**headers, "ETag": mark.to_header()}, media_type=shown.media_type
+            b"", status_code=304, headers={**headers, "ETag": mark.to_header()}, media_type=shown.media_type
         )
     return File(
         path=shown.path, media_type=shown.media_type, content_disposition_type="inline", headers=headers, etag=mark

@@ -1,0 +1,544 @@
+"""训练数据集 and 题库数据集 as people meet them: D-1 to D-9, S-4. Every form here is sent as a browser without scripts sends it."""
+
+import html
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
+
+import httpx
+import msgspec
+import pytest
+
+from commands.datasets import AddDataPaths, CreateDataset, DeleteDataset, InspectDataPath, RemoveDataPaths
+from domain.data_paths import DataPathState, FolderName, Inspection
+from domain.datasets import DataPathIsInvalid, DatasetPurpose
+from domain.environments import EnvironmentChoiceIsIncomplete
+from domain.names import NameTaken, ObjectNameIsInvalid
+from domain.refusals import Refusals
+from projections.datasets import DataPathRow, DatasetDetail
+from projections.environments import NodePath, NodeRow
+from projections.industries import IndustryRow
+from projections.read_model import Page
+from tests.examples import (
+    BINDING,
+    INDUSTRY_ID,
+    LEVEL_NAMES,
+    NODES,
+    PANEL_65,
+    PANEL_75,
+    QUESTION_BANK_ID,
+    TRAINING_DATASET_ID,
+    TRAINING_FOLDER,
+    TRAINING_PATH_ID,
+    KnownFolders,
+    example_id,
+    inspection,
+)
+from tests.web.site import QUALITY_LEAD, Site
+from web.services import Services
+
+NEXT_LINE = FolderName("data", "panel-a/next-line")
+TYPED = {"/data/panel-a/train": inspection(), "/data/panel-a/next-line": inspection(NEXT_LINE, images_per_code=2)}
+WRONG_IN_CHINESE = "校验数据集路径失败：路径有误"
+
+
+def row(path_id: UUID, found: Inspection) -> DataPathRow:
+    return DataPathRow(path_id=path_id, **{name: getattr(found, name) for name in found.__struct_fields__})
+
+
+DATASET = DatasetDetail(
+    dataset_id=TRAINING_DATASET_ID,
+    name="panel-a-training",
+    purpose=DatasetPurpose.TRAINING,
+    environment=BINDING,
+    path_count=2,
+    image_count=126,
+    changed_by="trainer_wang",
+    changed_at=datetime(2026, 3, 1, 0, 30, tzinfo=UTC),
+    paths=(
+        row(TRAINING_PATH_ID, inspection()),
+        row(example_id("next"), msgspec.structs.replace(inspection(NEXT_LINE, images_per_code=2), damaged_count=3)),
+    ),
+)
+
+
+class FakeDatasets:
+    def __init__(self, *datasets: DatasetDetail) -> None:
+        self.datasets = list(datasets)
+        self.asked: dict[str, Any] = {}
+
+    def page(self, purpose: DatasetPurpose, **asked: Any) -> Page[DatasetDetail]:
+        self.asked = {"purpose": purpose, **asked}
+        found = tuple(one for one in self.datasets if one.purpose is purpose and asked["search"] in one.name)
+        return Page(items=found, total=45 if found else 0, number=1, size=20)
+
+    def get(self, dataset_id: UUID) -> DatasetDetail | None:
+        return next((one for one in self.datasets if one.dataset_id == dataset_id), None)
+
+
+class FakeIndustries:
+    def __init__(self) -> None:
+        self.industry: IndustryRow | None = IndustryRow(
+            INDUSTRY_ID, "显示面板", LEVEL_NAMES, is_default=True, created_at=datetime(2026, 3, 1, tzinfo=UTC)
+        )
+
+    def default(self) -> IndustryRow | None:
+        return self.industry
+
+
+class FakeEnvironments:
+    gone: frozenset[UUID] = frozenset()
+
+    def tree(self, industry_id: UUID) -> tuple[NodeRow, ...]:  # noqa: ARG002 - the contract's name
+        depths: dict[UUID | None, int] = {None: -1}
+        for node in NODES:
+            depths[node.node_id] = depths[node.parent_id] + 1
+        return tuple(NodeRow(node.node_id, node.parent_id, node.name, depths[node.node_id]) for node in NODES)
+
+    def paths(self, node_ids: list[UUID]) -> tuple[NodePath, ...]:
+        return tuple(NodePath(node_id, ("",)) for node_id in node_ids if node_id not in self.gone)
+
+
+class CountingFolders(KnownFolders):
+    def __init__(self) -> None:
+        super().__init__(TYPED)
+        self.inspected: list[str] = []
+
+    def inspect(self, typed: str) -> Inspection:
+        self.inspected.append(typed)
+        return super().inspect(typed)
+
+
+class FakeImages:
+    """Images of one data path on a real file system, as `infra.images` gives them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / "a.jpg"
+        self.file.write_bytes(b"\xff\xd8\xff thumbnail")
+        self.asked: list[tuple[str, FolderName]] = []
+
+    def names(self, data_path: FolderName, defect_code: str) -> list[Any]:
+        if defect_code != "TPFIP":
+            return []
+        names = [f"{number:03}.png" for number in range(130)]
+        return [
+            SimpleNamespace(
+                folder=FolderName("data", f"{data_path.path}/TPFIP/{name}"), name=name, has_mask=name == "001.png"
+            )
+            for name in names
+        ]
+
+    def thumbnail(self, image: FolderName, size: int) -> Any:
+        return self._shown(f"thumbnail {size}", image)
+
+    def original(self, image: FolderName) -> Any:
+        return self._shown("original", image)
+
+    def mask_overlay(self, image: FolderName) -> Any:
+        return self._shown("mask", image)
+
+    def _shown(self, kind: str, image: FolderName) -> Any:
+        self.asked.append((kind, image))
+        return SimpleNamespace(path=self.file, media_type="image/jpeg") if image.root == "data" else None
+
+
+@pytest.fixture
+def folders() -> CountingFolders:
+    return CountingFolders()
+
+
+@pytest.fixture
+def services(services: Services, folders: CountingFolders, tmp_path: Path) -> Services:
+    services.read.datasets = FakeDatasets(DATASET)
+    services.read.industries = FakeIndustries()
+    services.read.environments = FakeEnvironments()
+    object.__setattr__(services, "data_folders", folders)  # the application holds these very services
+    object.__setattr__(services, "images", FakeImages(tmp_path))
+    return services
+
+
+def entered(answer: httpx.Response) -> dict[str, Any]:
+    """What the form of a page would send: every field with its value, as a browser collects them."""
+    [form] = re.findall(r'<form method="post" action="/[^"]*(?:new|add)".*?</form>', answer.text, re.DOTALL)
+    fields: dict[str, Any] = {}
+    for tag in re.findall(r"<input[^>]*>", form):
+        name, value = re.search(r'\bname="([^"]*)"', tag), re.search(r'\bvalue="([^"]*)"', tag)
+        if name and ('type="checkbox"' not in tag or " checked" in tag):
+            fields.setdefault(name[1], []).append(html.unescape(value[1]) if value else "")
+    for name, options in re.findall(r'<select[^>]*name="([^"]*)".*?>(.*?)</select>', form, re.DOTALL):
+        fields[name] = re.findall(r'value="([^"]*)"[^>]* selected', options)
+    fields.pop("csrf_token")
+    return fields
+
+
+def shown(answer: httpx.Response) -> str:
+    return html.unescape(answer.text)
+
+
+ENVIRONMENT = {f"level_{number}": str(node.node_id) for number, node in enumerate((*BINDING.path, PANEL_65), 1)}
+NEW = "/training-datasets/new"
+
+
+# The list.
+
+
+def test_both_kinds_have_their_own_list(site: Site) -> None:  # D-6
+    answer = site.get("/training-datasets")
+    assert answer.status_code == 200
+    assert "训练数据集" in answer.text
+    for column in ("数据集名称", "路径数", "图片数量", "修改人", "修改时间", "操作", "管理数据路径", "删除"):
+        assert column in answer.text, column
+    assert "panel-a-training" in answer.text
+    assert site.read.datasets.asked["purpose"] == DatasetPurpose.TRAINING
+    other = site.get("/question-bank-datasets")
+    assert "题库数据集" in other.text
+    assert "panel-a-training" not in other.text
+    assert site.read.datasets.asked["purpose"] == DatasetPurpose.QUESTION_BANK
+
+
+def test_a_model_trainer_sees_every_dataset_and_may_change_each(trainer: Site) -> None:  # U
+    assert "panel-a-training" in trainer.get("/training-datasets").text
+    assert trainer.post(f"/training-datasets/{TRAINING_DATASET_ID}/delete").status_code == 303
+
+
+@pytest.mark.parametrize("address", ["/training-datasets", NEW, "/question-bank-datasets"])
+def test_strangers_are_sent_to_sign_in(stranger: Site, address: str) -> None:
+    answer = stranger.get(address)
+    assert (answer.status_code, answer.headers["Location"].split("?")[0]) == (303, "/sign-in")
+
+
+def test_opening_a_row_shows_the_bound_environment_and_what_was_deleted_of_it(site: Site) -> None:  # D-6, M-3
+    site.read.environments.gone = frozenset({PANEL_75.node_id})
+    text = shown(site.get("/training-datasets"))
+    for word in ("显示面板", "一厂区", "阵列厂", "AOI站", "65寸面板"):
+        assert word in text
+    assert re.search(r"75寸面板\s*<small[^>]*>（已删除）", text)
+    assert not re.search(r"65寸面板\s*<small", text)
+
+
+def test_filter_order_search_and_page_stand_in_the_address(site: Site) -> None:  # D-6
+    address = f"/training-datasets?level_1={BINDING.path[0].node_id}&search=panel&sort=-image_count&page=2"
+    text = shown(site.get(address))
+    asked = site.read.datasets.asked
+    assert asked["node_ids"] == (BINDING.path[0].node_id,)
+    assert (asked["search"], asked["sort"], asked["page"]) == ("panel", "-image_count", 2)
+    assert f"level_1={BINDING.path[0].node_id}&search=panel&sort=-image_count&page=3" in text
+    assert 'aria-sort="descending"' in text
+    assert 'name="sort" value="-image_count"' in text, "a new search keeps the order"
+
+
+def test_the_deepest_chosen_level_filters(site: Site) -> None:  # D-6
+    site.get("/training-datasets?" + "&".join(f"{name}={value}" for name, value in ENVIRONMENT.items()))
+    assert site.read.datasets.asked["node_ids"] == (PANEL_65.node_id,)
+
+
+def test_an_unknown_order_falls_back_to_the_newest_change_first(site: Site) -> None:
+    site.get("/training-datasets?sort=password_hash&page=minus")
+    assert (site.read.datasets.asked["sort"], site.read.datasets.asked["page"]) == ("-changed_at", 1)
+
+
+def test_a_list_that_is_empty_says_what_to_do(site: Site) -> None:
+    assert "没有符合筛选条件的数据集" in site.get("/training-datasets?search=nothing").text
+    site.read.datasets.datasets.clear()
+    answer = site.get("/training-datasets")
+    assert "还没有数据集" in answer.text
+    assert f'href="{NEW}"' in answer.text
+
+
+# A new dataset.
+
+
+def test_adding_the_next_path_checks_the_one_before(site: Site) -> None:  # D-3
+    answer = site.post(NEW, name="panel-b", **{"data_paths.1": "/data/panel-a/train"}, do="add")
+    assert answer.status_code == 200
+    assert "TPFIP" in answer.text, "the description is filled in"
+    assert "120" in answer.text
+    fields = entered(answer)
+    assert fields["name"] == ["panel-b"], "what was entered stays"
+    assert (fields["data_paths.1"], fields["data_paths.2"]) == (["/data/panel-a/train"], [""])
+    assert site.assay.commands == []
+
+
+def test_an_invalid_path_is_emptied_and_said_to_be_wrong(site: Site) -> None:  # D-3
+    answer = site.post(NEW, **{"data_paths.1": "/data/panel-a/train", "data_paths.2": "/etc/passwd"}, do="add")
+    assert WRONG_IN_CHINESE in answer.text
+    fields = entered(answer)
+    assert fields["data_paths.2"] == [""]
+    assert "data_paths.3" not in fields, "the wrong line is to be entered again first"
+    assert fields["data_paths.1"] == ["/data/panel-a/train"]
+
+
+def test_a_path_entered_twice_is_said_to_be_there_already(site: Site) -> None:  # D-4
+    answer = site.post(NEW, **{"data_paths.1": "/data/panel-a/train", "data_paths.2": "/data/panel-a/train"}, do="add")
+    assert "该路径已在数据集中" in answer.text
+    assert entered(answer)["data_paths.2"] == [""]
+
+
+def test_a_checked_folder_is_not_looked_into_at_every_press(site: Site, folders: CountingFolders) -> None:
+    first = entered(site.post(NEW, **{"data_paths.1": "/data/panel-a/train"}, do="add"))
+    first["data_paths.2"] = ["/data/panel-a/next-line"]
+    second = site.post(NEW, **first, do="add")
+    assert folders.inspected == ["/data/panel-a/train", "/data/panel-a/next-line"]
+    assert entered(second)["data_paths.3"] == [""]
+
+
+def test_what_a_form_claims_to_have_seen_is_shown_but_never_believed(site: Site, folders: CountingFolders) -> None:
+    fields = entered(site.post(NEW, **{"data_paths.1": "/data/panel-a/train"}, do="add"))
+    fields["data_paths.1"] = ["/etc"]  # another path than the one that was checked
+    assert WRONG_IN_CHINESE in site.post(NEW, **fields, do="add").text
+    for broken in ("", "{", '{"typed": "/etc"}', "null"):
+        answer = site.post(NEW, **{"data_paths.1": "/etc", "inspected.1": broken}, do="add")
+        assert WRONG_IN_CHINESE in answer.text
+    site.assay.refuse_with(DataPathIsInvalid(at="data_paths.1"))
+    forged = msgspec.json.encode({"typed": "/etc", "found": inspection()}).decode()
+    answer = site.post(NEW, **{"data_paths.1": "/etc", "inspected.1": forged}, name="panel-b", **ENVIRONMENT)
+    assert (answer.status_code, WRONG_IN_CHINESE in answer.text) == (422, True)
+
+
+def test_a_line_can_be_removed(site: Site) -> None:
+    fields = {"data_paths.1": "/etc", "data_paths.2": "/data/panel-a/train", "data_paths.3": ""}
+    answer = site.post(NEW, **fields, do="remove.1")
+    assert entered(answer)["data_paths.1"] == ["/data/panel-a/train"]
+    assert "data_paths.2" not in entered(answer)
+    only = site.post(NEW, **{"data_paths.1": "/data/panel-a/train"}, do="remove.1")
+    assert entered(only)["data_paths.1"] == [""], "an empty line stays to write in"
+
+
+def test_several_paths_are_entered_at_once_and_each_is_answered(site: Site) -> None:  # D-7
+    answer = site.post(
+        NEW, **{"data_paths.1": ""}, several="/data/panel-a/train\r\n\r\n/etc\r\n /data/panel-a/next-line ", do="add"
+    )
+    fields = entered(answer)
+    assert [fields[f"data_paths.{number}"] for number in (1, 2, 3)] == [
+        ["/data/panel-a/train"],
+        [""],
+        ["/data/panel-a/next-line"],
+    ]
+    assert answer.text.count(WRONG_IN_CHINESE) == 1
+
+
+def test_done_creates_the_dataset_and_shows_it_in_the_list(site: Site) -> None:  # D-1 to D-3
+    answer = site.post(
+        NEW,
+        name=" panel-b ",
+        **ENVIRONMENT | {"level_4": [str(PANEL_65.node_id), str(PANEL_75.node_id)]},
+        **{"data_paths.1": "/data/panel-a/train", "data_paths.2": "/data/panel-a/next-line", "data_paths.3": ""},
+    )
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/training-datasets")
+    [command] = site.assay.commands
+    assert isinstance(command, CreateDataset)
+    assert (command.actor, command.name, command.purpose) == (QUALITY_LEAD.user_id, "panel-b", DatasetPurpose.TRAINING)
+    assert command.environment == (PANEL_65.node_id, PANEL_75.node_id)
+    assert command.data_paths == ("/data/panel-a/train", "/data/panel-a/next-line")
+    assert len(set(command.path_ids)) == 2
+    assert "数据集“panel-b”已创建。" in shown(site.get("/training-datasets"))
+
+
+def test_a_question_bank_dataset_is_created_by_the_same_form(site: Site) -> None:
+    answer = site.post(
+        "/question-bank-datasets/new", name="panel-b", **ENVIRONMENT, **{"data_paths.1": "/data/panel-a/train"}
+    )
+    assert answer.headers["Location"] == "/question-bank-datasets"
+    assert site.assay.commands[0].purpose is DatasetPurpose.QUESTION_BANK
+
+
+def test_every_refusal_stands_beside_its_field_and_nothing_entered_is_lost(site: Site) -> None:
+    site.assay.refuse_with(Refusals([ObjectNameIsInvalid(), DataPathIsInvalid(at="data_paths.2")]))
+    answer = site.post(
+        NEW,
+        name="2panels",
+        **ENVIRONMENT,
+        **{"data_paths.1": "/data/panel-a/train", "data_paths.2": "", "data_paths.3": "/etc"},
+    )
+    assert answer.status_code == 422
+    text = shown(answer)
+    assert re.search(r'id="name-error"[^>]*>.*字母开头', text)
+    assert re.search(rf'id="line-error-2"[^>]*>{WRONG_IN_CHINESE}', text)
+    assert 'class="refusals"' not in text, "nothing is said without its place"
+    fields = entered(answer)
+    assert fields["name"] == ["2panels"]
+    assert (fields["level_1"], fields["level_4"]) == ([ENVIRONMENT["level_1"]], [ENVIRONMENT["level_4"]])
+    assert (fields["data_paths.1"], fields["data_paths.2"]) == (["/data/panel-a/train"], [""])
+
+
+def test_an_incomplete_environment_is_said_beside_it(site: Site) -> None:  # D-2
+    site.assay.refuse_with(EnvironmentChoiceIsIncomplete(level="产品"))
+    fields = {"name": "panel-b", "level_1": ENVIRONMENT["level_1"], "data_paths.1": "/data/panel-a/train"}
+    assert "environment" in entered(site.get(NEW)), "the page sends the field beside which it is said"
+    answer = site.post(NEW, **fields, environment="")
+    assert answer.status_code == 422
+    assert re.search(r'id="environment-error"[^>]*>.*产品', shown(answer))
+    assert 'class="refusals"' not in answer.text
+
+
+def test_a_taken_name_is_said_beside_the_name(site: Site) -> None:  # D-1
+    site.assay.refuse_with(NameTaken(name="panel-a"))
+    answer = site.post(NEW, name="panel-a", **ENVIRONMENT, **{"data_paths.1": "/data/panel-a/train"})
+    assert (answer.status_code, 'id="name-error"' in answer.text) == (422, True)
+
+
+def test_what_was_typed_cannot_become_markup(site: Site) -> None:
+    answer = site.post(NEW, **{"data_paths.1": '"><script>alert(1)</script>'}, do="add")
+    assert "<script>alert" not in answer.text
+
+
+def test_without_master_data_the_steps_to_enter_it_are_shown(site: Site) -> None:  # M-7
+    site.read.industries.industry = None
+    answer = site.get(NEW)
+    assert answer.status_code == 200
+    assert 'class="panel setup"' in answer.text
+    assert "data_paths.1" not in answer.text
+
+
+# Data paths of a dataset.
+
+
+def test_the_path_page_shows_what_is_in_each_path(site: Site) -> None:  # D-7
+    text = shown(site.get(f"/training-datasets/{TRAINING_DATASET_ID}"))
+    for word in ("data:panel-a/train", "data:panel-a/next-line", "有效", "TPFIP", "TTMUD", "224×224", "PNG", "无掩膜"):
+        assert word in text, word
+    assert "3 个文件无法作为图片读取，已排除。" in text
+
+
+def test_a_path_that_became_invalid_is_marked(site: Site) -> None:
+    gone = row(TRAINING_PATH_ID, Inspection(folder=TRAINING_FOLDER, state=DataPathState.INVALID))
+    site.read.datasets.datasets = [msgspec.structs.replace(DATASET, paths=(gone,))]
+    assert "无效" in site.get(f"/training-datasets/{TRAINING_DATASET_ID}").text
+
+
+def test_a_dataset_is_found_under_its_own_kind_only(site: Site) -> None:
+    assert site.get(f"/question-bank-datasets/{TRAINING_DATASET_ID}").status_code == 404
+    assert site.post(f"/question-bank-datasets/{TRAINING_DATASET_ID}/delete").status_code == 404
+    assert site.get(f"/training-datasets/{QUESTION_BANK_ID}").status_code == 404
+    assert site.assay.commands == []
+
+
+def test_many_paths_are_added_at_once(site: Site) -> None:  # D-7
+    address = f"/training-datasets/{TRAINING_DATASET_ID}/add"
+    site.read.datasets.datasets = [msgspec.structs.replace(DATASET, paths=())]
+    answer = site.post(address, **{"data_paths.1": ""}, several="/data/panel-a/train\n/data/panel-a/next-line")
+    assert answer.headers["Location"] == f"/training-datasets/{TRAINING_DATASET_ID}"
+    [command] = site.assay.commands
+    assert isinstance(command, AddDataPaths)
+    assert command.data_paths == ("/data/panel-a/train", "/data/panel-a/next-line")
+    assert len(set(command.path_ids)) == 2
+
+
+def test_a_path_that_the_dataset_has_already_is_told_before_it_is_added(site: Site) -> None:  # D-4
+    address = f"/training-datasets/{TRAINING_DATASET_ID}/add"
+    answer = site.post(address, **{"data_paths.1": "/data/panel-a/train"}, do="add")
+    assert "该路径已在数据集中" in answer.text
+
+
+def test_refused_paths_are_told_line_by_line(site: Site) -> None:  # D-7
+    site.assay.refuse_with(DataPathIsInvalid(at="data_paths.2"))
+    answer = site.post(
+        f"/training-datasets/{TRAINING_DATASET_ID}/add", several="/data/panel-a/next-line\n/etc", **{"data_paths.1": ""}
+    )
+    assert answer.status_code == 422
+    assert re.search(rf'id="line-error-2"[^>]*>{WRONG_IN_CHINESE}', answer.text)
+
+
+def test_ticked_paths_are_removed_together(site: Site) -> None:  # D-7
+    ticked = [str(path.path_id) for path in DATASET.paths]
+    site.post(f"/training-datasets/{TRAINING_DATASET_ID}/remove", path_ids=ticked)
+    assert site.assay.commands == [
+        RemoveDataPaths(
+            actor=QUALITY_LEAD.user_id,
+            request=site.assay.commands[0].request,
+            dataset_id=TRAINING_DATASET_ID,
+            path_ids=tuple(path.path_id for path in DATASET.paths),
+        )
+    ]
+
+
+def test_the_button_of_a_row_removes_that_row_alone(site: Site) -> None:  # D-7
+    ticked = [str(path.path_id) for path in DATASET.paths]
+    site.post(f"/training-datasets/{TRAINING_DATASET_ID}/remove", path_ids=ticked, only=str(TRAINING_PATH_ID))
+    assert site.assay.commands[0].path_ids == (TRAINING_PATH_ID,)
+
+
+def test_without_a_tick_nothing_is_removed(site: Site) -> None:
+    answer = site.post(f"/training-datasets/{TRAINING_DATASET_ID}/remove")
+    assert answer.status_code == 422
+    assert "请勾选要移除的数据路径。" in answer.text
+    assert site.assay.commands == []
+
+
+def test_a_new_scan_says_what_was_found(site: Site) -> None:  # D-7
+    answer = site.post(f"/training-datasets/{TRAINING_DATASET_ID}/paths/{TRAINING_PATH_ID}/inspect")
+    assert answer.status_code == 303
+    [command] = site.assay.commands
+    assert isinstance(command, InspectDataPath)
+    assert command.path_id == TRAINING_PATH_ID
+    assert "已重新扫描“data:panel-a/train”：120 张图片。" in shown(site.get(answer.headers["Location"]))
+
+
+def test_deleting_asks_first(site: Site) -> None:  # D-8
+    address = f"/training-datasets/{TRAINING_DATASET_ID}/delete"
+    question = shown(site.get(address))
+    assert "确定删除数据集“panel-a-training”？" in question
+    assert "2 条数据路径" in question
+    assert site.assay.commands == []
+    answer = site.post(address)
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/training-datasets")
+    assert isinstance(site.assay.commands[0], DeleteDataset)
+
+
+# Images.
+
+
+def test_images_are_shown_by_defect_code(site: Site) -> None:  # D-9
+    address = f"/training-datasets/{TRAINING_DATASET_ID}/paths/{TRAINING_PATH_ID}"
+    text = shown(site.get(address))
+    assert "/images/thumbnail?root=data&path=panel-a%2Ftrain%2FTPFIP%2F000.png&size=320" in text
+    assert text.count("/images/thumbnail?") == 60
+    assert text.count("/images/mask?") == 1
+    assert 'data-mask="/images/mask?root=data&path=panel-a%2Ftrain%2FTPFIP%2F001.png"' in text
+    assert f'href="{address}?code=TTMUD"' in text
+    assert "129.png" not in text
+    assert "129.png" in site.get(f"{address}?code=TPFIP&page=3").text
+
+
+def test_a_code_without_images_says_what_to_do(site: Site) -> None:
+    address = f"/training-datasets/{TRAINING_DATASET_ID}/paths/{TRAINING_PATH_ID}"
+    assert "此处已没有图片" in site.get(f"{address}?code=TTMUD").text
+    assert "/images/thumbnail?" in site.get(f"{address}?code=unknown").text, "an unknown code is the first"
+    assert site.get(f"/training-datasets/{TRAINING_DATASET_ID}/paths/{QUESTION_BANK_ID}").status_code == 404
+
+
+def test_a_picture_comes_with_its_own_type_and_is_asked_for_once(site: Site) -> None:  # D-9
+    answer = site.get("/images/thumbnail?root=data&path=panel-a/TPFIP/a%20b.png&size=320")
+    assert (answer.status_code, answer.content) == (200, b"\xff\xd8\xff thumbnail")
+    assert answer.headers["Content-Type"] == "image/jpeg"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Cache-Control"].startswith("private, max-age=")
+    assert answer.headers["Content-Disposition"].startswith("inline")
+    assert site.services.images.asked == [("thumbnail 320", FolderName("data", "panel-a/TPFIP/a b.png"))]
+    again = site.get("/images/original?root=data&path=a.jpg", **{"If-None-Match": answer.headers["ETag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
+def test_a_picture_can_be_downloaded_under_its_name(site: Site) -> None:  # P-5
+    answer = site.get("/images/original?root=data&path=TPFIP/缺陷.jpg&download=1")
+    assert answer.headers["Content-Disposition"] == "attachment; filename*=utf-8''%E7%BC%BA%E9%99%B7.jpg"
+
+
+@pytest.mark.parametrize("kind", ["thumbnail", "original", "mask"])
+def test_what_cannot_be_shown_is_a_sign_in_its_place(kind: str, site: Site) -> None:
+    answer = site.get(f"/images/{kind}?root=other&path=../../etc/passwd&size=huge")
+    assert (answer.status_code, answer.headers["Content-Type"]) == (404, "image/svg+xml")
+
+
+@pytest.mark.parametrize("kind", ["thumbnail", "original", "mask"])
+def test_strangers_see_no_picture(kind: str, stranger: Site) -> None:  # U-6
+    answer = stranger.get(f"/images/{kind}?root=data&path=a.jpg")
+    assert answer.status_code == 303
+    assert stranger.services.images.asked == []
+
+
+def test_pictures_are_never_sent_by_post(site: Site) -> None:
+    assert site.post("/images/original", root="data", path="a.jpg").status_code == 405
