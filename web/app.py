@@ -45,6 +45,7 @@ from web.services import Account, Services
 from web.sessions import Cookies, Gate, Signer, Visits, request_id_of
 from web.sign_in import Doorkeeper, MyAccount, SignIn
 from web.task_types import TaskTypes
+from web.training_jobs import TrainingJobs
 from web.training_wizard import TrainingWizard
 from web.users import Users
 
@@ -66,6 +67,7 @@ PAGES: tuple[ControllerRouterHandler, ...] = (
     NewPredictionJob,
     EvaluationReports,
     TrainingWizard,
+    TrainingJobs,
 )
 
 LARGEST_FORM_BYTES = 4 << 20

@@ -1,39 +1,14 @@
 """The web application over fakes: `site` is a super administrator's browser, `trainer` a model trainer's, `stranger` nobody's."""
 
 from collections.abc import Iterator
-from dataclasses import fields
-from types import SimpleNamespace
-from typing import Any, cast
 
 import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from tests.web.site import (
-    MODEL_TRAINER,
-    QUALITY_LEAD,
-    FakeAssay,
-    FakeChanges,
-    FakeOverview,
-    FakePasswords,
-    FakeUsers,
-    Site,
-)
+from tests.web.site import MODEL_TRAINER, QUALITY_LEAD, Site, new_services, renew
 from web.app import create_app
-from web.services import Services, WebSettings
-from web.sessions import SessionsInMemory
-
-
-def new_services() -> Services:
-    return Services(
-        assay=cast(Any, FakeAssay()),
-        read=SimpleNamespace(users=FakeUsers(QUALITY_LEAD, MODEL_TRAINER), overview=FakeOverview()),
-        wait=lambda _position: None,
-        changes=FakeChanges(),
-        sessions=SessionsInMemory(),
-        passwords=FakePasswords(),
-        settings=WebSettings(secret="0123456789abcdef0123456789abcdef"),
-    )
+from web.services import Services
 
 
 @pytest.fixture(scope="session")
@@ -47,9 +22,7 @@ def app_and_services() -> tuple[Litestar, Services]:
 def services(app_and_services: tuple[Litestar, Services]) -> Services:
     """The application's services, every part new."""
     _, services = app_and_services
-    fresh = new_services()
-    for part in fields(Services):
-        object.__setattr__(services, part.name, getattr(fresh, part.name))
+    renew(services)
     return services
 
 

@@ -9,8 +9,10 @@ def test_...(site: Site) -> None:
 """
 
 import re
+from dataclasses import fields
 from datetime import UTC, datetime
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 from uuid import UUID
 
 import httpx
@@ -22,7 +24,8 @@ from domain.refusals import Refusal, Refusals
 from projections.overview import KeyFigures, SetupSteps
 from projections.read_model import Page
 from projections.users import UserRow
-from web.services import Services
+from web.services import Services, WebSettings
+from web.sessions import SessionsInMemory
 
 
 class FakeAccount(msgspec.Struct, frozen=True):
@@ -137,3 +140,22 @@ class Site:
 
 QUALITY_LEAD = FakeAccount(UUID(int=1), "quality_lead", email="lead@fab.example")
 MODEL_TRAINER = FakeAccount(UUID(int=2), "trainer_wang", Role.MODEL_TRAINER)
+
+
+def new_services() -> Services:
+    return Services(
+        assay=cast(Any, FakeAssay()),
+        read=SimpleNamespace(users=FakeUsers(QUALITY_LEAD, MODEL_TRAINER), overview=FakeOverview()),
+        wait=lambda _position: None,
+        changes=FakeChanges(),
+        sessions=SessionsInMemory(),
+        passwords=FakePasswords(),
+        settings=WebSettings(secret="0123456789abcdef0123456789abcdef"),
+    )
+
+
+def renew(services: Services) -> None:
+    """Put a new part in the place of every part, because making an application takes longer than a test."""
+    fresh = new_services()
+    for part in fields(Services):
+        object.__setattr__(services, part.name, getattr(fresh, part.name))

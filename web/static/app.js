@@ -44,14 +44,18 @@ function showInDialog(text, address) {
 }
 
 // The page that a done form leads to takes the place of this one, notices and all.
+const here = () => location.pathname + location.search;
+let shownAddress = here();
+
 function showPage(text, address) {
   const next = new DOMParser().parseFromString(text, "text/html");
   history.pushState({}, "", address);
+  shownAddress = here();
   document.title = next.title;
   document.body.replaceWith(next.body);
   document.dispatchEvent(new Event("parts-arrived"));
 }
-addEventListener("popstate", () => location.reload());
+addEventListener("popstate", () => { if (here() !== shownAddress) location.reload(); });
 
 async function fetchPage(address, options) {
   const answer = await fetch(address, { headers: { Accept: "text/html" }, ...options });
