@@ -1,0 +1,39 @@
+"""Pages as a reader meets them: the words in their order, and the first round of a live page."""
+
+import re
+
+from tests.web.site import Site
+
+
+def words(page: str) -> str:
+    """What a reader sees, in one line."""
+    text = re.sub(r"<(script|style)\b.*?</\1>", " ", page, flags=re.DOTALL)
+    text = re.sub(r"<[^>]*>", " ", text).replace("&#34;", '"').replace("&quot;", '"')
+    return " ".join(text.split())
+
+
+def assert_in_order(shown: str, *parts: str) -> None:
+    at = 0
+    for part in parts:
+        found = shown.find(part, at)
+        assert found >= 0, f"{part!r} is missing behind: {shown[max(0, at - 60) : at]!r}"
+        at = found + len(part)
+
+
+class StopsAfter:
+    """The server is about to end once a stream has looked so often."""
+
+    def __init__(self, rounds: int) -> None:
+        self.left = rounds
+
+    def __call__(self) -> bool:
+        self.left -= 1
+        return self.left < 0
+
+
+def stream(site: Site, address: str) -> str:
+    """The first round of a live page."""
+    object.__setattr__(site.services, "stopping", StopsAfter(1))
+    answer = site.get(address, Accept="text/event-stream")
+    assert answer.status_code == 200
+    return answer.text

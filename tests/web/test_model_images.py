@@ -1,0 +1,370 @@
+"""模型镜像管理 in the manual's words: list, import, details, download."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from commands.model_images import ImportModelImage, model_image_id
+from domain.environments import EnvironmentChoiceIsIncomplete
+from domain.messages import Heartbeat, JobKind
+from domain.model_images import (
+    ArchiveNameIsInvalid,
+    ArchiveNotFound,
+    LoadStatus,
+    ModelImageExists,
+    ModelImageKind,
+)
+from domain.refusals import Refusal
+from domain.sentences import Sentence
+from domain.task_types import TaskKind
+from infra.artifacts import Artifacts
+from projections.environments import NodeRow
+from projections.industries import IndustryRow
+from projections.model_images import ModelImageRow, ModelImageVersionRow
+from projections.read_model import Page
+from projections.task_types import TaskTypeRow
+from tests.examples import (
+    AOI_STATION,
+    ARRAY_FAB,
+    BINDING,
+    CLASSIFICATION_ID,
+    CLASSIFICATION_USED,
+    FACTORY_1,
+    INDUSTRY_ID,
+    LEVEL_NAMES,
+    MODEL_IMAGE_ID,
+    PACKAGE,
+    PANEL_65,
+    PANEL_75,
+    artifact,
+    example_id,
+)
+from tests.web.reading import assert_in_order, stream, words
+from tests.web.site import MODEL_TRAINER, Site
+
+LONG_AGO = datetime(2025, 3, 3, 8, 0, tzinfo=UTC)
+TREE = (
+    NodeRow(FACTORY_1.node_id, None, "一厂区", 0),
+    NodeRow(ARRAY_FAB.node_id, FACTORY_1.node_id, "阵列厂", 1),
+    NodeRow(AOI_STATION.node_id, ARRAY_FAB.node_id, "AOI站", 2),
+    NodeRow(PANEL_65.node_id, AOI_STATION.node_id, "65寸面板", 3),
+    NodeRow(PANEL_75.node_id, AOI_STATION.node_id, "75寸面板", 3),
+)
+"""The only path down; `level_4` is ticked."""
+
+
+def version(**changes: Any) -> ModelImageVersionRow:
+    fields: dict[str, Any] = {
+        "loading": 2,
+        "status": LoadStatus.LOADED,
+        "number": 1,
+        "file_name": "resnet18@1.0.tar",
+        "archive": artifact("resnet18@1.0.tar", 46_000_000),
+        "package": PACKAGE,
+        "reason": None,
+        "worker": "gpu-1",
+        "imported_by": "trainer_wang",
+        "imported_at": LONG_AGO,
+    }
+    return ModelImageVersionRow(**(fields | changes))
+
+
+def unfinished(status: LoadStatus, **changes: Any) -> ModelImageVersionRow:
+    gone = {"number": None, "archive": None, "package": None}
+    return version(status=status, file_name="panel-aoi@7.tar", **(gone | changes))
+
+
+def image(*versions: ModelImageVersionRow, **changes: Any) -> ModelImageRow:
+    fields: dict[str, Any] = {
+        "model_image_id": MODEL_IMAGE_ID,
+        "name": "resnet18",
+        "kind": ModelImageKind.GENERAL,
+        "task_type": CLASSIFICATION_USED,
+        "environment": None,
+        "modified_by": "trainer_wang",
+        "modified_at": LONG_AGO,
+        "versions": versions or (version(),),
+    }
+    return ModelImageRow(**(fields | changes))
+
+
+PANEL_AOI_ID = model_image_id("panel-aoi")
+PANEL_AOI = image(
+    unfinished(LoadStatus.LOADING),
+    model_image_id=PANEL_AOI_ID,
+    name="panel-aoi",
+    kind=ModelImageKind.BUSINESS,
+    environment=BINDING,
+)
+
+
+class FakeModelImages:
+    def __init__(self, *rows: ModelImageRow) -> None:
+        self.rows = rows
+        self.asked: list[tuple[tuple[UUID, ...], str, int]] = []
+
+    def page(self, *, node_ids: Sequence[UUID], search: str, number: int) -> Page[ModelImageRow]:
+        self.asked.append((tuple(node_ids), search, number))
+        return Page(items=self.rows, total=len(self.rows), number=1, size=20)
+
+    def get(self, image_id: UUID) -> ModelImageRow | None:
+        return next((row for row in self.rows if row.model_image_id == image_id), None)
+
+
+class FakeIndustries:
+    def __init__(self, *rows: IndustryRow) -> None:
+        self.rows = rows
+
+    def default(self) -> IndustryRow | None:
+        return next(iter(self.rows), None)
+
+
+class FakeEnvironments:
+    def tree(self, industry_id: UUID) -> tuple[NodeRow, ...]:
+        return TREE if industry_id == INDUSTRY_ID else ()
+
+
+class FakeTaskTypes:
+    def list(self) -> tuple[TaskTypeRow, ...]:
+        return (TaskTypeRow(CLASSIFICATION_ID, "分类", TaskKind.CLASSIFICATION, LONG_AGO),)
+
+
+class FakeHeartbeats:
+    def __init__(self, *beats: Heartbeat) -> None:
+        self.beats = {beat.job_id: beat for beat in beats}
+
+    def of(self, job_id: UUID) -> Heartbeat | None:
+        return self.beats.get(job_id)
+
+    def of_all(self, job_ids: list[UUID]) -> dict[UUID, Heartbeat]:
+        return {job_id: beat for job_id, beat in self.beats.items() if job_id in job_ids}
+
+
+def beat(progress: float) -> Heartbeat:
+    return Heartbeat(worker="gpu-1", kind=JobKind.LOADING, job_id=PANEL_AOI_ID, attempt=1, progress=progress)
+
+
+@pytest.fixture
+def images(site: Site) -> FakeModelImages:
+    """resnet18 v1.0 is loaded, panel-aoi is loading; there is an industry with levels."""
+    site.read.model_images = FakeModelImages(PANEL_AOI, image())
+    site.read.industries = FakeIndustries(IndustryRow(INDUSTRY_ID, "显示面板", LEVEL_NAMES, True, LONG_AGO))
+    site.read.environments = FakeEnvironments()
+    site.read.task_types = FakeTaskTypes()
+    object.__setattr__(site.services, "heartbeats", FakeHeartbeats(beat(0.42)))
+    found: FakeModelImages = site.read.model_images
+    return found
+
+
+# The list
+
+
+def test_the_list_shows_every_image_with_its_versions(site: Site, images: FakeModelImages) -> None:
+    answer = site.get("/model-images")
+    assert answer.status_code == 200
+    assert_in_order(words(answer.text), "panel-aoi", "业务", "一厂区 / 阵列厂 / AOI站 / 65寸面板、75寸面板", "加载中")
+    assert_in_order(words(answer.text), "resnet18", "v1.0", "通用", "分类", "成功", "trainer_wang", "查看详情")
+    assert_in_order(words(answer.text), "resnet18@1.0.tar", "43.9 MiB", "成功", "导出镜像")
+
+
+def test_the_progress_of_a_loading_archive_comes_from_its_worker(site: Site, images: FakeModelImages) -> None:  # I-2
+    page = site.get("/model-images").text
+    assert '<progress max="1" value="0.42"' in page
+    assert "42 %" in page
+
+
+def test_an_archive_that_nobody_has_claimed_says_what_it_waits_for(site: Site, images: FakeModelImages) -> None:
+    images.rows = (image(unfinished(LoadStatus.LOADING, worker="")),)
+    assert "等待训练节点处理" in site.get("/model-images").text
+
+
+def test_a_failed_archive_shows_its_reason_and_nothing_to_download(site: Site, images: FakeModelImages) -> None:  # I-2
+    reason = Sentence("No model image has the name “{name}”.", {"name": "panel-aoi"})
+    images.rows = (image(unfinished(LoadStatus.FAILED, reason=reason)),)
+    page = site.get("/model-images").text
+    assert_in_order(words(page), "失败", "No model image has the name “panel-aoi”.")
+    assert "导出镜像" not in page
+
+
+def test_images_that_are_not_loaded_begin_opened(site: Site, images: FakeModelImages) -> None:
+    page = site.get("/model-images").text
+    assert f'data-key="{PANEL_AOI_ID}" open>' in page
+    assert f'data-key="{MODEL_IMAGE_ID}">' in page
+
+
+def test_the_filter_asks_for_the_deepest_place_that_is_chosen(site: Site, images: FakeModelImages) -> None:  # I-5
+    site.get(f"/model-images?level_1={FACTORY_1.node_id}&level_2={ARRAY_FAB.node_id}&level_3=&search=aoi&page=2")
+    assert images.asked == [((ARRAY_FAB.node_id,), "aoi", 2)]
+
+
+def test_a_filter_that_fits_nothing_offers_to_show_all(site: Site, images: FakeModelImages) -> None:
+    images.rows = ()
+    assert "没有符合条件的镜像" in site.get("/model-images?search=nothing").text
+    assert "还没有模型镜像" in site.get("/model-images").text
+
+
+def test_the_list_works_before_there_is_any_industry(site: Site, images: FakeModelImages) -> None:  # M-7
+    site.read.industries = FakeIndustries()
+    assert site.get("/model-images").status_code == 200
+    assert "还没有设置默认行业" in site.get("/model-images/import").text
+
+
+def test_the_rows_move_without_reloading(site: Site, images: FakeModelImages) -> None:  # I-2
+    images.rows = (PANEL_AOI,)
+    events = stream(site, "/model-images/live?search=aoi")
+    assert "event: fragment" in events
+    assert "data: rows" in events
+    assert 'value="0.42"' in events
+    assert images.asked == [((), "aoi", 1)], "the stream shows what the list was filtered by"
+
+
+def test_a_row_that_was_closed_stays_closed_when_it_moves(site: Site, images: FakeModelImages) -> None:
+    assert " open>" not in stream(site, "/model-images/live")
+
+
+# The import
+
+
+def test_a_general_image_is_imported_from_a_path_on_the_server(site: Site, images: FakeModelImages) -> None:  # I-1, I-2
+    answer = site.post(
+        "/model-images/import", kind="general", task_type_id=str(CLASSIFICATION_ID), archive=" /archives/image@123 "
+    )
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/model-images")
+    (command,) = site.assay.commands
+    assert command == ImportModelImage(
+        actor=command.actor,
+        request=command.request,
+        kind=ModelImageKind.GENERAL,
+        task_type_id=CLASSIFICATION_ID,
+        archive="/archives/image@123",
+    )
+    assert "模型镜像正在后台加载" in site.get("/model-images").text
+
+
+def test_a_business_image_is_bound_to_the_chosen_products(site: Site, images: FakeModelImages) -> None:  # I-1
+    site.post(
+        "/model-images/import",
+        kind="business",
+        task_type_id=str(CLASSIFICATION_ID),
+        archive="/archives/image@123",
+        level_1=str(FACTORY_1.node_id),
+        level_2=str(ARRAY_FAB.node_id),
+        level_3=str(AOI_STATION.node_id),
+        level_4=[str(PANEL_65.node_id), str(PANEL_75.node_id)],
+    )
+    assert site.assay.commands[0].environment == (PANEL_65.node_id, PANEL_75.node_id)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "sentence"),
+    [
+        (ArchiveNotFound(), "当前路径下无法找到有效的模型镜像文件"),
+        (ArchiveNameIsInvalid(), "模型镜像文件名称不满足格式要求"),
+        (ModelImageExists(), "模型镜像已存在，请从新增版本入口追加新版本"),
+    ],
+)
+def test_the_manuals_sentences_stand_beside_the_path(  # I-3: exactly these words
+    site: Site, images: FakeModelImages, refusal: Refusal, sentence: str
+) -> None:
+    site.assay.refuse_with(refusal)
+    answer = site.post(
+        "/model-images/import", kind="general", task_type_id=str(CLASSIFICATION_ID), archive="/etc/passwd"
+    )
+    assert answer.status_code == 422
+    assert f'<p class="field-error" id="archive-error" role="alert">{sentence}</p>' in answer.text
+    assert 'value="/etc/passwd"' in answer.text, "what was entered stays"
+
+
+def test_a_missing_product_is_told_beside_the_environment(site: Site, images: FakeModelImages) -> None:
+    site.assay.refuse_with(EnvironmentChoiceIsIncomplete(level="产品"))
+    answer = site.post(
+        "/model-images/import",
+        kind="business",
+        task_type_id=str(CLASSIFICATION_ID),
+        archive="/archives/image@123",
+        environment="",
+        level_1=str(FACTORY_1.node_id),
+    )
+    assert answer.status_code == 422
+    assert 'id="environment-error"' in answer.text
+    assert f'value="{FACTORY_1.node_id}" data-parent="" selected' in answer.text, "what was chosen stays"
+
+
+def test_without_a_task_type_nothing_is_asked(site: Site, images: FakeModelImages) -> None:
+    answer = site.post("/model-images/import", kind="general", archive="/archives/image@123")
+    assert answer.status_code == 422
+    assert 'id="task_type_id-error"' in answer.text
+    assert site.assay.commands == []
+
+
+def test_the_form_offers_nothing_that_does_not_work_yet(site: Site, images: FakeModelImages) -> None:
+    page = site.get("/model-images/import").text
+    assert "立即导入" in page
+    assert 'type="file"' not in page
+
+
+def test_a_model_trainer_imports_too(trainer: Site) -> None:  # section U
+    trainer.read.industries, trainer.read.environments = FakeIndustries(), FakeEnvironments()
+    trainer.read.task_types = FakeTaskTypes()
+    answer = trainer.post(
+        "/model-images/import", kind="general", task_type_id=str(CLASSIFICATION_ID), archive="/archives/image@123"
+    )
+    assert answer.status_code == 303
+    assert trainer.assay.commands[0].actor == MODEL_TRAINER.user_id
+
+
+# Details and download
+
+
+def test_the_details_show_everything_that_the_package_says(site: Site, images: FakeModelImages) -> None:  # I-5
+    answer = site.get(f"/model-images/{MODEL_IMAGE_ID}")
+    assert answer.status_code == 200
+    shown = words(answer.text)
+    assert_in_order(shown, "镜像名称 resnet18", "镜像类型 通用", "任务类型 分类", "版本数 1")
+    assert_in_order(shown, "大小 43.9 MiB", artifact("resnet18@1.0.tar").checksum, "分辨率规格 未指定")
+    assert_in_order(shown, "ResNet18", "分类", "64 × 64", "均值 0.485 · 0.456 · 0.406，标准差 0.229 · 0.224 · 0.225")
+    assert_in_order(shown, "缺省参数", "模型参数", '"num_of_classes": 3', "训练参数", '"max_iter": 200', "预测参数")
+
+
+def test_the_details_of_a_business_image_name_the_levels(site: Site, images: FakeModelImages) -> None:
+    shown = words(site.get(f"/model-images/{PANEL_AOI_ID}").text)
+    assert_in_order(shown, "行业 显示面板", "工厂 一厂区", "厂别 阵列厂", "站点 AOI站", "产品 65寸面板、75寸面板")
+
+
+def test_the_details_move_while_loading(site: Site, images: FakeModelImages) -> None:
+    events = stream(site, f"/model-images/{PANEL_AOI_ID}/live")
+    assert "data: versions" in events
+    assert 'value="0.42"' in events
+
+
+def test_an_image_that_does_not_exist_is_not_found(site: Site, images: FakeModelImages) -> None:
+    for address in ("", "/live", "/versions/1/archive"):
+        assert site.get(f"/model-images/{example_id('nothing')}{address}").status_code == 404
+
+
+def test_the_archive_is_downloaded_under_its_own_name(
+    site: Site, images: FakeModelImages, tmp_path: Path
+) -> None:  # I-5
+    artifacts = Artifacts(tmp_path / "artifacts")
+    (tmp_path / "archive").write_bytes(b"a whole archive")
+    images.rows = (image(version(archive=artifacts.keep(tmp_path / "archive"))),)
+    object.__setattr__(site.services, "artifacts", artifacts)
+    answer = site.get(f"/model-images/{MODEL_IMAGE_ID}/versions/1/archive")
+    assert (answer.status_code, answer.content) == (200, b"a whole archive")
+    assert 'filename="resnet18@1.0.tar"' in answer.headers["Content-Disposition"]
+    assert answer.headers["Content-Length"] == "15"
+
+
+def test_a_version_that_was_never_loaded_cannot_be_downloaded(site: Site, images: FakeModelImages) -> None:
+    for number in (0, 2):
+        assert site.get(f"/model-images/{MODEL_IMAGE_ID}/versions/{number}/archive").status_code == 404
+    assert site.get(f"/model-images/{PANEL_AOI_ID}/versions/1/archive").status_code == 404
+
+
+def test_strangers_see_nothing(stranger: Site) -> None:  # U-1
+    for route in ("", "/import", "/live", f"/{MODEL_IMAGE_ID}", f"/{MODEL_IMAGE_ID}/versions/1/archive"):
+        assert stranger.get(f"/model-images{route}").headers["Location"].startswith("/sign-in?next=")

@@ -1,0 +1,334 @@
+"""模型管理 in the manual's words: my models, 版本管理, 模型评估报告, 导出."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from msgspec.structs import replace
+
+from commands.exports import RequestExport
+from domain.exports import ExportStatus, export_id
+from domain.messages import Heartbeat, JobKind
+from domain.models import ModelVersionNotFound
+from domain.sentences import Sentence
+from domain.training_parameters import Augmentation
+from infra.artifacts import Artifacts
+from projections.exports import ExportRow
+from projections.models import ModelDetail, ModelRow, ModelVersionRow
+from projections.read_model import Page
+from tests.examples import (
+    BINDING,
+    CLASSIFICATION_USED,
+    FIGURES,
+    MODEL_ID,
+    TRAINING_JOB_ID,
+    TRAINING_ORDER,
+    VERSION_PUBLISHED,
+    artifact,
+    example_id,
+)
+from tests.web.reading import assert_in_order, stream, words
+from tests.web.site import MODEL_TRAINER, QUALITY_LEAD, Site
+
+LONG_AGO = datetime(2025, 3, 3, 8, 0, tzinfo=UTC)
+PREDICTION_JOB_ID = example_id("panel-a-check")
+VERSIONS = f"/models/{MODEL_ID}/versions"
+EXPORT = f"{VERSIONS}/v1.01/export"
+
+
+def version(label: str = "v1.01", **changes: Any) -> ModelVersionRow:
+    fields: dict[str, Any] = {
+        "version": label,
+        "published_by": "quality_lead",
+        "published_at": LONG_AGO,
+        "job_id": TRAINING_JOB_ID,
+        "model_image": VERSION_PUBLISHED.model_image,
+        "task_type": CLASSIFICATION_USED,
+        "environment": BINDING,
+        "training_order": TRAINING_ORDER,
+        "weights": VERSION_PUBLISHED.weights,
+        "figures": FIGURES,
+        "resolution_rule": VERSION_PUBLISHED.resolution_rule,
+    }
+    return ModelVersionRow(**(fields | changes))
+
+
+PANEL_A = ModelDetail(
+    model_id=MODEL_ID,
+    name="panel-a",
+    owner=QUALITY_LEAD.user_id,
+    owner_name="quality_lead",
+    task_type=CLASSIFICATION_USED,
+    environment=BINDING,
+    modified_by="quality_lead",
+    modified_at=LONG_AGO,
+    versions=(version("v1.02"), version("v1.01")),
+)
+ROW = ModelRow(
+    model_id=MODEL_ID,
+    name="panel-a",
+    version="v1.02",
+    version_count=2,
+    task_type=CLASSIFICATION_USED,
+    accuracy=0.9,
+    modified_by="quality_lead",
+    modified_at=LONG_AGO,
+)
+WAITING = ExportRow(
+    export_id=export_id(MODEL_ID, "v1.01"),
+    model_id=MODEL_ID,
+    version="v1.01",
+    status=ExportStatus.WAITING,
+    worker="",
+    package=None,
+    reason=None,
+    requested_at=LONG_AGO,
+    finished_at=None,
+)
+BUILDING = replace(WAITING, status=ExportStatus.BUILDING, worker="gpu-1")
+BUILT = replace(WAITING, status=ExportStatus.BUILT, package=artifact("panel-a-v1.01.zip"), finished_at=LONG_AGO)
+FAILED = replace(WAITING, status=ExportStatus.FAILED, reason=Sentence("The disk is full."), finished_at=LONG_AGO)
+
+
+class FakeModels:
+    def __init__(self, *models: ModelDetail) -> None:
+        self.models = models
+        self.rows: tuple[ModelRow, ...] = (ROW,)
+        self.asked: list[tuple[UUID, str, str, int]] = []
+
+    def page(self, owner: UUID, *, search: str, sort: str, number: int) -> Page[ModelRow]:
+        self.asked.append((owner, search, sort, number))
+        return Page(items=self.rows, total=len(self.rows), number=1, size=20)
+
+    def get(self, model_id: UUID) -> ModelDetail | None:
+        return next((model for model in self.models if model.model_id == model_id), None)
+
+
+class FakeExports:
+    def __init__(self, *exports: ExportRow) -> None:
+        self.exports = {export.version: export for export in exports}
+
+    def get(self, model_id: UUID, label: str) -> ExportRow | None:
+        return self.of_model(model_id).get(label)
+
+    def of_model(self, model_id: UUID) -> dict[str, ExportRow]:
+        return {label: export for label, export in self.exports.items() if export.model_id == model_id}
+
+
+class FakePredictionJobs:
+    """v1.01 was predicted with; v1.02 was not."""
+
+    def newest_for(self, model_id: UUID, label: str) -> UUID | None:
+        return PREDICTION_JOB_ID if (model_id, label) == (MODEL_ID, "v1.01") else None
+
+
+class FakeHeartbeats:
+    def of(self, job_id: UUID) -> Heartbeat | None:
+        if job_id != BUILDING.export_id:
+            return None
+        return Heartbeat(worker="gpu-1", kind=JobKind.EXPORT, job_id=job_id, attempt=1, progress=0.3)
+
+
+@pytest.fixture
+def models(site: Site) -> FakeModels:
+    """panel-a with v1.01 and v1.02 belongs to the signed-in super administrator; nothing was exported."""
+    found = site.read.models = FakeModels(PANEL_A)
+    site.read.exports = FakeExports()
+    site.read.prediction_jobs = FakePredictionJobs()
+    object.__setattr__(site.services, "heartbeats", FakeHeartbeats())
+    return found
+
+
+# The list
+
+
+def test_the_list_shows_the_manuals_columns_and_acts(site: Site, models: FakeModels) -> None:  # V-2
+    answer = site.get("/models")
+    assert answer.status_code == 200
+    assert_in_order(words(answer.text), "模型名称", "模型版本", "模型类型", "修改人", "最近修改时间", "操作")
+    assert_in_order(words(answer.text), "panel-a", "v1.02", "分类", "quality_lead", "模型评估报告 题库预测 导出")
+
+
+def test_only_own_models_are_asked_for(site: Site, models: FakeModels) -> None:  # section U
+    site.get("/models?search=panel&sort=-name&page=3")
+    assert models.asked == [(QUALITY_LEAD.user_id, "panel", "-name", 3)]
+
+
+def test_an_unknown_column_falls_back_to_the_newest_change_first(site: Site, models: FakeModels) -> None:
+    site.get("/models?sort=weights;drop")
+    assert models.asked[0][2] == "-modified_at"
+
+
+def test_an_empty_list_says_how_models_come_into_being(site: Site, models: FakeModels) -> None:
+    models.rows = ()
+    assert "训练完成的任务发布后，模型会显示在这里" in site.get("/models").text
+    assert "没有该名称的模型" in site.get("/models?search=nothing").text
+
+
+# One model
+
+
+def test_the_details_show_the_production_environment(site: Site, models: FakeModels) -> None:  # V-2
+    shown = words(site.get(f"/models/{MODEL_ID}").text)
+    assert_in_order(shown, "模型详情", "版本管理", "模型名称 panel-a", "最新版本 v1.02", "模型镜像 resnet18 v1.0")
+    assert_in_order(shown, "行业 显示面板", "工厂 一厂区", "产品 65寸面板、75寸面板")
+
+
+def test_the_version_history_lists_every_version_with_its_figures(site: Site, models: FakeModels) -> None:  # V-2
+    site.read.exports = FakeExports(BUILT)
+    shown = words(site.get(VERSIONS).text)
+    assert_in_order(
+        shown, "v1.02", "resnet18 v1.0", "90.0 %", "91.7 %", "训练评估报告", "—", "模型评估报告 题库预测 导出"
+    )
+    assert_in_order(shown, "v1.01", "resnet18 v1.0", "90.0 %", "91.7 %", "训练评估报告", "已生成", "导出")
+
+
+def test_undefined_figures_are_shown_as_a_dash(site: Site, models: FakeModels) -> None:
+    without = version(figures=replace(FIGURES, accuracy=None, recall=None))
+    models.models = (replace(PANEL_A, versions=(without,)),)
+    assert_in_order(words(site.get(VERSIONS).text), "resnet18 v1.0 — — 训练评估报告")
+
+
+def test_every_version_leads_to_its_job_its_report_and_a_prediction(site: Site, models: FakeModels) -> None:  # V-2
+    page = site.get(VERSIONS).text
+    assert f'href="/training-jobs/{TRAINING_JOB_ID}/report"' in page
+    for label in ("v1.01", "v1.02"):
+        assert f'href="/prediction-jobs/new?model={MODEL_ID}&amp;version={label}"' in page
+        assert f'action="{VERSIONS}/{label}/export"' in page
+        assert f'href="{VERSIONS}/{label}/report"' in page
+
+
+def test_a_version_shows_how_it_was_trained(site: Site, models: FakeModels) -> None:  # E-3, V-2
+    preprocessing = replace(TRAINING_ORDER.preprocessing, augmentations=(Augmentation.FLIPPING, Augmentation.SCALING))
+    trained = version(training_order=replace(TRAINING_ORDER, preprocessing=preprocessing))
+    models.models = (replace(PANEL_A, versions=(trained,)),)
+    shown = words(site.get(f"{VERSIONS}/v1.01").text)
+    assert_in_order(shown, "准确率 90.0 %", "召回率 91.7 %", "验证集图片 10", "1 张误判")
+    assert_in_order(shown, "神经网络 ResNet18", "缺陷类别 TPFIP、TTFBS、TTMUD", "分辨率规格 224 × 224")
+    assert VERSION_PUBLISHED.weights.checksum in shown
+    assert_in_order(
+        shown, "数据路径 data:panel-a/train", "切分比例 80 %", "归一化处理 开启", "数据增强 图像翻转、图像缩放"
+    )
+    assert_in_order(shown, '"num_of_classes": 3', '"base_lr": 0.01', '"lr_policy": "poly"')
+
+
+def test_further_versions_and_exports_appear_without_reloading(site: Site, models: FakeModels) -> None:
+    site.read.exports = FakeExports(BUILDING)
+    events = stream(site, f"{VERSIONS}/live")
+    assert "data: versions" in events
+    assert "生成中" in events
+
+
+def test_the_evaluation_report_is_the_newest_prediction_of_the_version(site: Site, models: FakeModels) -> None:  # V-3
+    answer = site.get(f"{VERSIONS}/v1.01/report")
+    assert (answer.status_code, answer.headers["Location"]) == (303, f"/prediction-jobs/{PREDICTION_JOB_ID}/report")
+
+
+def test_without_a_prediction_the_report_says_what_to_do(site: Site, models: FakeModels) -> None:  # V-3
+    answer = site.get(f"{VERSIONS}/v1.02/report")
+    assert answer.status_code == 200
+    assert "该版本还没有题库预测" in answer.text
+    assert f'href="/prediction-jobs/new?model={MODEL_ID}&amp;version=v1.02"' in answer.text
+
+
+# Whose model it is
+
+
+ADDRESSES = ("", "/versions", "/versions/live", "/versions/v1.01", "/versions/v1.01/report", "/versions/v1.01/export")
+MORE = ("/versions/v1.01/export/live", "/versions/v1.01/export/package")
+
+
+@pytest.mark.parametrize("address", [*ADDRESSES, *MORE])
+def test_models_of_others_are_nobodys_business(site: Site, models: FakeModels, address: str) -> None:  # section U
+    models.models = (replace(PANEL_A, owner=MODEL_TRAINER.user_id),)
+    answer = site.get(f"/models/{MODEL_ID}{address}")
+    assert answer.status_code == 403, "also for a super administrator"
+    assert "panel-a" not in answer.text
+
+
+@pytest.mark.parametrize("address", [*ADDRESSES, *MORE])
+def test_a_model_that_does_not_exist_is_not_found(site: Site, models: FakeModels, address: str) -> None:
+    assert site.get(f"/models/{example_id('nothing')}{address}").status_code == 404
+
+
+def test_a_version_that_was_never_published_is_not_found(site: Site, models: FakeModels) -> None:
+    for address in ("", "/report", "/export", "/export/live", "/export/package"):
+        assert site.get(f"{VERSIONS}/v1.09{address}").status_code == 404
+
+
+def test_strangers_see_nothing(stranger: Site) -> None:  # U-1
+    for address in ADDRESSES:
+        assert stranger.get(f"/models/{MODEL_ID}{address}").headers["Location"].startswith("/sign-in?next=")
+
+
+# The export
+
+
+def test_asking_for_the_package_leads_to_its_page(site: Site, models: FakeModels) -> None:  # X-1
+    answer = site.post(EXPORT)
+    assert (answer.status_code, answer.headers["Location"]) == (303, EXPORT)
+    (command,) = site.assay.commands
+    assert (type(command), command.model_id, command.version) == (RequestExport, MODEL_ID, "v1.01")
+    assert command.actor == QUALITY_LEAD.user_id
+
+
+def test_a_refused_export_is_told(site: Site, models: FakeModels) -> None:
+    site.assay.refuse_with(ModelVersionNotFound())
+    answer = site.post(EXPORT)
+    assert answer.status_code == 422
+    assert "该模型没有这个版本" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("export", "says", "offers"),
+    [
+        (None, "尚未导出过该版本", "导出"),
+        (WAITING, "正在等待训练节点", ""),
+        (BUILDING, "正在生成并校验", ""),
+        (FAILED, "The disk is full.", "重新导出"),
+        (BUILT, BUILT.package.checksum if BUILT.package else "", "下载模型文件包"),
+    ],
+    ids=["nobody asked", "waiting", "building", "failed", "built"],
+)
+def test_the_page_of_an_export_says_how_far_it_is(
+    site: Site, models: FakeModels, export: ExportRow | None, says: str, offers: str
+) -> None:
+    site.read.exports = FakeExports(*([export] if export else []))
+    answer = site.get(EXPORT)
+    assert answer.status_code == 200
+    shown = words(answer.text.split('data-live="export"')[1])
+    assert says in shown
+    if offers:
+        assert offers in shown
+    else:
+        assert "<button" not in answer.text.split('data-live="export"')[1].split("</main>")[0]
+
+
+def test_the_export_moves_without_reloading(site: Site, models: FakeModels) -> None:
+    site.read.exports = FakeExports(BUILDING)
+    events = stream(site, f"{EXPORT}/live")
+    assert "data: export" in events
+    assert 'value="0.3"' in events
+
+
+def test_the_package_is_downloaded_under_the_name_of_model_and_version(
+    site: Site, models: FakeModels, tmp_path: Path
+) -> None:
+    artifacts = Artifacts(tmp_path / "artifacts")
+    (tmp_path / "package").write_bytes(b"PK...")
+    site.read.exports = FakeExports(replace(BUILT, package=artifacts.keep(tmp_path / "package")))
+    object.__setattr__(site.services, "artifacts", artifacts)
+    answer = site.get(f"{EXPORT}/package")
+    assert (answer.status_code, answer.content) == (200, b"PK...")
+    assert answer.headers["Content-Type"] == "application/zip"
+    assert 'filename="panel-a-v1.01.zip"' in answer.headers["Content-Disposition"]
+
+
+@pytest.mark.parametrize("export", [None, WAITING, BUILDING, FAILED], ids=["none", "waiting", "building", "failed"])
+def test_a_package_that_is_not_built_cannot_be_downloaded(
+    site: Site, models: FakeModels, export: ExportRow | None
+) -> None:
+    site.read.exports = FakeExports(*([export] if export else []))
+    assert site.get(f"{EXPORT}/package").status_code == 404
