@@ -161,6 +161,7 @@ def run_web(settings: Settings) -> None:
             drafts=Drafts(pool),
             artifacts=core.artifacts,
             images=Images(core.data_folders, settings.state / "cache"),
+            data_folders=core.data_folders,
             heartbeats=Heartbeats(pool, silence_seconds=settings.worker_silence_seconds),
             is_ready=lambda: _answers(pool),
             stopping=lambda: server.should_exit,
