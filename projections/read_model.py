@@ -85,8 +85,7 @@ class Rows:
         _check_columns(table, key, values)
         defaults = self._defaults.get(table) or self._ask_defaults(table)
         pending = self._pending[table]
-        if pending.changed:
-            pending.changed.pop(key, None)
+        pending.forget_changes(key)
         row = defaults.copy()
         row.update(zip(table.key, key, strict=True), **values)
         pending.put[key] = row
@@ -97,8 +96,7 @@ class Rows:
         names, key_length = tuple(table.types), len(table.key)
         for row in rows:
             key = tuple(row[:key_length])
-            if pending.changed:
-                pending.changed.pop(key, None)
+            pending.forget_changes(key)
             pending.put[key] = dict(zip(names, row, strict=True))
 
     def update(self, table: Table, *key: Any, **values: Any) -> None:
@@ -107,17 +105,31 @@ class Rows:
         if not values:
             raise TypeError(f"an update of {table} names no column")
         pending = self._pending[table]
+        for name in pending.extended.get(key, {}).keys() & values.keys():
+            del pending.extended[key][name]
         if (row := pending.put.get(key) or pending.changed.get(key)) is not None:
             row.update(values)
         else:
             pending.changed[key] = dict(zip(table.key, key, strict=True), **values)
+
+    def extend(self, table: Table, *key: Any, **items: Iterable[Any]) -> None:
+        """Add items at the end of the arrays of a row, for lists that grow fact by fact; nothing happens without the row."""
+        _check_columns(table, key, items)
+        pending = self._pending[table]
+        row = pending.put.get(key) or pending.changed.get(key, {})
+        for name, added in items.items():
+            if name in row:
+                row[name] = [*(row[name] or ()), *added]
+            else:
+                growing = pending.extended.setdefault(key, dict(zip(table.key, key, strict=True)))
+                growing.setdefault(name, []).extend(added)
 
     def delete(self, table: Table, *key: Any) -> None:
         """Remove a row, or with only the first parts of the key every row that begins with them."""
         if not 0 < len(key) <= len(table.key):
             raise TypeError(f"{table} has the key {table.key}, not {key}")
         pending = self._pending[table]
-        for rows in (pending.put, pending.changed):
+        for rows in (pending.put, pending.extended, pending.changed):
             if len(key) == len(table.key):
                 rows.pop(key, None)
             else:
@@ -140,7 +152,9 @@ class Rows:
             if (stored := pending.stored[key]) is None:
                 return None
             row = stored | pending.changed.get(key, {})
-        return {name: msgspec.to_builtins(value, builtin_types=(UUID, datetime)) for name, value in row.items()}
+            growing = pending.extended.get(key, {})
+            row |= {name: [*(row[name] or ()), *growing[name]] for name in growing.keys() - set(table.key)}
+        return {name: _as_read(table.types[name], value) for name, value in row.items()}
 
     def execute(self, sql: str, parameters: Parameters = ()) -> list[Row]:
         """Run a statement that the methods above cannot say; it sees everything before. Returns its rows, if it has any."""
@@ -156,8 +170,10 @@ class Rows:
                 self._send(_delete_statement(table, names), [dict(zip(names, key, strict=True)) for key in keys])
             if pending.put:
                 self._put(table, list(pending.put.values()))
-            for names, rows in _by_columns(pending.changed.values()).items():
-                self._send(_update_statement(table, names), rows)
+            for changes, assignment in ((pending.changed, _SET), (pending.extended, _EXTEND)):
+                for names, rows in _by_columns(changes.values()).items():
+                    if len(names) > len(table.key):
+                        self._send(_update_statement(table, names, assignment), rows)
         self._pending.clear()
 
     def clear(self) -> None:
@@ -293,18 +309,28 @@ def use_schema(connection: Connection[Any], schema: str) -> None:
 
 
 class _Pending:
-    """What is not written yet of a table. `put` holds whole rows, `changed` single columns; a key is in one of them at most.
+    """What is not written yet of a table.
 
-    `deleted` holds keys and beginnings of keys by their length. `stored` keeps rows as they were read.
+    `put` holds whole rows, `changed` the new values of columns, `extended` what is added to arrays. A key that is in `put` is in
+    no other, and no column of a key is both changed and extended, so the order of writing does not matter. `deleted` holds keys
+    and beginnings of keys by their length, and comes before all. `stored` keeps rows as they were read.
     """
 
-    __slots__ = ("changed", "deleted", "put", "stored")
+    __slots__ = ("changed", "deleted", "extended", "put", "stored")
 
     def __init__(self) -> None:
         self.put: dict[Key, Row] = {}
         self.changed: dict[Key, Row] = {}
+        self.extended: dict[Key, Row] = {}
         self.deleted: defaultdict[int, set[Key]] = defaultdict(set)
         self.stored: dict[Key, Row | None] = {}
+
+    def forget_changes(self, key: Key) -> None:
+        """The row is replaced."""
+        if self.changed:
+            self.changed.pop(key, None)
+        if self.extended:
+            self.extended.pop(key, None)
 
 
 def _check_columns(table: Table, key: Key, values: Mapping[str, Any]) -> None:
@@ -317,6 +343,14 @@ def _check_columns(table: Table, key: Key, values: Mapping[str, Any]) -> None:
 def _name_and_type(column: str) -> tuple[str, str]:
     name, rest = column.split(maxsplit=1)
     return name, _CONSTRAINT.split(rest, maxsplit=1)[0].strip()
+
+
+def _as_read(column_type: str, value: Any) -> Any:
+    """A value that is not written yet as it will be read back: enums and structs plain, tuples as lists."""
+    if column_type == "jsonb":
+        return msgspec.json.decode(msgspec.json.encode(value))
+    plain = msgspec.to_builtins(value, builtin_types=(UUID, datetime))
+    return list(plain) if isinstance(plain, tuple) else plain
 
 
 def _by_columns(rows: Iterable[Row]) -> dict[tuple[str, ...], list[Row]]:
@@ -354,9 +388,13 @@ def _put_statement(table: Table) -> str:
     return f"{_insert_statement(table)} ON CONFLICT ({', '.join(table.key)}) DO {replacing}"
 
 
+_SET = "{name} = given.{name}"
+_EXTEND = "{name} = {table}.{name} || given.{name}"
+
+
 @cache
-def _update_statement(table: Table, names: tuple[str, ...]) -> str:
-    changes = ", ".join(f"{name} = given.{name}" for name in names if name not in table.key)
+def _update_statement(table: Table, names: tuple[str, ...], assignment: str) -> str:
+    changes = ", ".join(assignment.format(name=name, table=table.name) for name in names if name not in table.key)
     where = " AND ".join(f"{table.name}.{name} = given.{name}" for name in table.key)
     return f"UPDATE {table.name} SET {changes} FROM {_recordset(table, names)} WHERE {where}"  # noqa: S608
 

@@ -210,8 +210,8 @@ class TrainingJobs(ReadModel):
     )
     LOSSES = Table(
         "training_losses",
-        key=("job_id uuid", "part text", "first_iteration int"),
-        columns=("iterations int[] NOT NULL", "losses float8[] NOT NULL"),
+        key=("job_id uuid", "part text"),
+        columns=("iterations int[] NOT NULL DEFAULT '{}'", "losses float8[] NOT NULL DEFAULT '{}'"),
     )
     VALIDATIONS = Table(
         "training_validations",
@@ -220,7 +220,7 @@ class TrainingJobs(ReadModel):
     )
 
     def project(self, rows: Rows, recorded: Recorded) -> None:  # noqa: C901 - a case a fact, read downwards
-        """A row of the curves is a batch as it was reported: writing a row a point would make a replay four times as long."""
+        """A curve is one row that grows: a row a point would make a replay four times as long."""
         job_id, at = recorded.originator_id, recorded.timestamp
         match recorded.data:
             case TrainingQueued() as fact:
@@ -240,7 +240,7 @@ class TrainingJobs(ReadModel):
                 rows.insert(self.STAGES, job_id, values.pop("stage").value, **values)
             case TrainingLossesMeasured(part=part, iterations=iterations, losses=losses, learning_rate=learning_rate):
                 if iterations:
-                    rows.insert(self.LOSSES, job_id, part.value, iterations[0], iterations=iterations, losses=losses)
+                    rows.extend(self.LOSSES, job_id, part.value, iterations=iterations, losses=losses)
                     rows.update(self.PARTS, job_id, part.value, iteration=iterations[-1], learning_rate=learning_rate)
             case TrainingValidated(part=part, iteration=iteration, accuracy=accuracy, recall=recall, loss=loss):
                 rows.insert(
@@ -292,13 +292,15 @@ class TrainingJobs(ReadModel):
             parameters[LossPart.SEGMENTATION] = fact.order.training_parameters.segmentation
         for part, sgd in parameters.items():
             rows.insert(self.PARTS, job_id, part.value, iteration=0, max_iter=sgd.max_iter, learning_rate=None)
+            rows.insert(self.LOSSES, job_id, part.value)
 
     def _restarted(self, rows: Rows, job_id: UUID, at: datetime) -> None:
         """From 0 %: what the run before has measured goes, the job does not (T-2)."""
-        for table in (self.STAGES, self.LOSSES, self.VALIDATIONS):
+        for table in (self.STAGES, self.VALIDATIONS):
             rows.delete(table, job_id)
         for part in LossPart:
             rows.update(self.PARTS, job_id, part.value, iteration=0, learning_rate=None)
+            rows.update(self.LOSSES, job_id, part.value, iterations=(), losses=())
         row = rows.row(self.JOBS, job_id) or {"run": 0}
         rows.update(
             self.JOBS,

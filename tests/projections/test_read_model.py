@@ -34,6 +34,11 @@ MODELS = Table(
     indexes=("CREATE INDEX models_name ON models (name)",),
 )
 LOSSES = Table("losses", key=("model_id uuid", "part text", "iteration int"), columns=("loss float8",))
+CURVES = Table(
+    "curves",
+    key=("model_id uuid", "part text", "first int"),
+    columns=("loss float8", "iterations int[] NOT NULL DEFAULT '{}'"),
+)
 TICKS = Table("ticks", key=("model_id uuid", "product text"))
 
 
@@ -46,7 +51,7 @@ def connection(database: str) -> Iterator[Connection[DictRow]]:
     with psycopg.connect(database, autocommit=True, row_factory=dict_row) as opened:
         opened.execute("CREATE SCHEMA read")
         use_schema(opened, "read")
-        for table in (MODELS, LOSSES, TICKS):
+        for table in (MODELS, LOSSES, CURVES, TICKS):
             for statement in table.definition:
                 opened.execute(statement.encode())
         yield opened
@@ -198,42 +203,65 @@ def test_a_slip_in_a_projection_is_refused_where_it_stands(rows: Rows, slip: Any
         slip(rows)
 
 
+class WrittenAtOnce:
+    """What `Rows` promises, in the plainest way: a table of curves as a dict, changed at once."""
+
+    def __init__(self) -> None:
+        self.curves: dict[tuple[Any, ...], dict[str, Any]] = {}
+
+    def insert(self, _: Table, *key: Any, loss: float, iterations: tuple[int, ...] = ()) -> None:
+        self.curves[key] = {"loss": loss, "iterations": list(iterations)}
+
+    def insert_many(self, table: Table, rows: list[tuple[Any, ...]]) -> None:
+        for *key, loss, iterations in rows:
+            self.insert(table, *key, loss=loss, iterations=iterations)
+
+    def update(self, _: Table, *key: Any, **values: Any) -> None:
+        if key in self.curves:
+            self.curves[key] |= {name: list(value) if name == "iterations" else value for name, value in values.items()}
+
+    def extend(self, _: Table, *key: Any, iterations: tuple[int, ...]) -> None:
+        if key in self.curves:
+            self.curves[key]["iterations"] += iterations
+
+    def delete(self, _: Table, *key: Any) -> None:
+        self.curves = {other: row for other, row in self.curves.items() if other[: len(key)] != key}
+
+
 # E-2
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(8))
 def test_any_sequence_of_changes_ends_as_if_each_had_been_written_at_once(
     rows: Rows, connection: Connection[DictRow], seed: int
 ) -> None:
-    dice = random.Random(seed)
-    models = [UUID(int=number) for number in range(3)]
-    keys = [(model, part, iteration) for model in models for part in ("a", "b") for iteration in range(3)]
-    expected: dict[tuple[UUID, str, int], float | None] = {}
-    for _ in range(400):
+    dice, plainly = random.Random(seed), WrittenAtOnce()
+    keys = [(UUID(int=number), part, first) for number in range(3) for part in ("a", "b") for first in range(2)]
+    for step in range(500):
         key, loss = dice.choice(keys), dice.random()
-        match dice.choice(("insert", "insert", "many", "update", "update", "delete", "delete some", "read", "flush")):
-            case "insert":
-                rows.insert(LOSSES, *key, loss=loss)
-                expected[key] = loss
-            case "many":
-                rows.insert_many(LOSSES, [(*key, loss), (*keys[0], loss)])
-                expected |= {key: loss, keys[0]: loss}
-            case "update":
-                rows.update(LOSSES, *key, loss=loss)
-                expected |= {key: loss} if key in expected else {}
-            case "delete":
-                rows.delete(LOSSES, *key)
-                expected.pop(key, None)
-            case "delete some":
-                start = key[: dice.choice((1, 2))]
-                rows.delete(LOSSES, *start)
-                expected = {other: kept for other, kept in expected.items() if other[: len(start)] != start}
-            case "read":
-                row = rows.row(LOSSES, *key)
-                assert (row and row["loss"]) == expected.get(key)
-            case "flush":
-                rows.flush()
+        changes: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
+            ("insert", key, {"loss": loss}),
+            ("insert_many", ([(*key, loss, (step,)), (*keys[0], loss, ())],), {}),
+            ("update", key, {"loss": loss}),
+            ("update", key, {"loss": None, "iterations": (step, step)}),
+            ("extend", key, {"iterations": (step,)}),
+            ("extend", key, {"iterations": (step, step + 1)}),
+            ("delete", key, {}),
+            ("delete", key[: dice.choice((1, 2))], {}),
+        ]
+        method, arguments, named = dice.choices(changes, weights=(6, 2, 4, 2, 4, 4, 2, 1))[0]
+        for each in (rows, plainly):
+            getattr(each, method)(CURVES, *arguments, **named)
+        if dice.random() < 0.1:
+            rows.flush()
+        looked_at = dice.choice(keys)
+        row = rows.row(CURVES, *looked_at)
+        assert (row and {"loss": row["loss"], "iterations": row["iterations"]}) == plainly.curves.get(looked_at)
     rows.flush()
-    found = {(row["model_id"], row["part"], row["iteration"]): row["loss"] for row in stored(connection, LOSSES)}
-    assert found == expected
+    found = {
+        (row["model_id"], row["part"], row["first"]): {"loss": row["loss"], "iterations": row["iterations"]}
+        for row in stored(connection, CURVES)
+    }
+    assert found == plainly.curves
+    assert len(found) > 2
 
 
 class Listed(msgspec.Struct, frozen=True):
