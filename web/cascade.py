@@ -5,6 +5,7 @@ from uuid import UUID
 
 import msgspec
 
+from domain.environments import EnvironmentBinding
 from web.forms import Form
 from web.services import ReadModels
 
@@ -68,6 +69,12 @@ def environment_cascade(read: ReadModels, form: Form, *, several_at_last: bool) 
     tree = read.environments.tree(industry.industry_id)
     nodes = [Node(row.node_id, row.parent_id, row.depth + 1, row.name) for row in tree]
     return cascade(industry.level_names, nodes, form, several_at_last=several_at_last)
+
+
+def standing_nodes(read: ReadModels, bindings: Iterable[EnvironmentBinding]) -> frozenset[UUID]:
+    """Of the nodes of bindings, those that still exist; the others are shown as deleted (M-3)."""
+    nodes = {node.node_id for binding in bindings for node in (*binding.path, *binding.products)}
+    return frozenset(path.node_id for path in read.environments.paths(sorted(nodes))) if nodes else frozenset()
 
 
 def deepest_chosen(form: Form, level_count: int) -> tuple[UUID, ...]:
