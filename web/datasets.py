@@ -21,7 +21,7 @@ from domain.datasets import DataPathIsInvalid, DataPathRepeated, DatasetPurpose
 from domain.refusals import NotFound, Refusal
 from domain.sentences import N_, Sentence
 from projections.datasets import SORTS, DataPathRow, DatasetDetail, DatasetRow
-from web.cascade import Cascade, deepest_chosen, environment_cascade
+from web.cascade import Cascade, deepest_chosen, environment_cascade, standing_nodes
 from web.forms import Form
 from web.listing import Listing, read_listing
 from web.pages import Desk, Page
@@ -160,7 +160,7 @@ class _Datasets(Controller):
             rows=found.items,
             listing=listing.of(found.total),
             cascade=cascade,
-            standing=_standing(read, found.items),
+            standing=standing_nodes(read, (row.environment for row in found.items)),
             is_filtered=bool(node_ids or form.text("search")),
         )
         return desk.show(page)
@@ -345,7 +345,9 @@ class _Datasets(Controller):
 
     def _data_paths_page(self, read: ReadModels, dataset_id: UUID, form: Form) -> DataPathsPage:
         dataset = self._dataset(read, dataset_id)
-        return DataPathsPage(form=form, kind=self.kind, dataset=dataset, standing=_standing(read, [dataset]))
+        return DataPathsPage(
+            form=form, kind=self.kind, dataset=dataset, standing=standing_nodes(read, [dataset.environment])
+        )
 
 
 class TrainingDatasets(_Datasets):
@@ -360,12 +362,6 @@ class QuestionBankDatasets(_Datasets):
 
     path = QUESTION_BANK.address
     kind = QUESTION_BANK
-
-
-def _standing(read: ReadModels, rows: Sequence[DatasetRow]) -> frozenset[UUID]:
-    """Of the nodes that datasets are bound to, those that still exist; the others are marked as deleted (M-3)."""
-    nodes = {node.node_id for row in rows for node in (*row.environment.path, *row.environment.products)}
-    return frozenset(path.node_id for path in read.environments.paths(sorted(nodes))) if nodes else frozenset()
 
 
 def _path(dataset: DatasetDetail, path_id: UUID) -> DataPathRow:

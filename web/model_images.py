@@ -16,7 +16,7 @@ from domain.refusals import NotFound
 from domain.sentences import N_
 from projections.model_images import ModelImageRow
 from projections.read_model import Page as Part
-from web.cascade import Cascade, deepest_chosen, environment_cascade
+from web.cascade import Cascade, deepest_chosen, environment_cascade, standing_nodes
 from web.downloads import Download, stored_file
 from web.forms import Form
 from web.listing import Listing, read_listing
@@ -57,11 +57,12 @@ class ImportModelImagePage(Page, frozen=True):
 
 
 class ModelImagePage(Page, frozen=True):
-    """One model image with everything that its package says of itself."""
+    """One model image with everything that its packages say of themselves; `standing` are the bound nodes that still exist."""
 
     TEMPLATE = "model_images/detail.html"
     image: ModelImageRow
     beat: Heartbeat | None
+    standing: frozenset[UUID]
 
 
 class ModelImages(Controller):
@@ -177,7 +178,8 @@ def _import_page(read: ReadModels, form: Form) -> ImportModelImagePage:
 def _detail_page(services: Services, model_image_id: UUID) -> ModelImagePage:
     image = _image(services.read, model_image_id)
     beat = services.heartbeats.of(model_image_id) if image.status is LoadStatus.LOADING else None
-    return ModelImagePage(image=image, beat=beat)
+    standing = standing_nodes(services.read, [image.environment] if image.environment else [])
+    return ModelImagePage(image=image, beat=beat, standing=standing)
 
 
 def _image(read: Any, model_image_id: UUID) -> ModelImageRow:

@@ -16,6 +16,7 @@ from domain.refusals import NotFound, NotTheOwner
 from projections.exports import ExportRow
 from projections.models import SORTS, ModelDetail, ModelRow, ModelVersionRow
 from projections.read_model import Page as Part
+from web.cascade import standing_nodes
 from web.downloads import Download, stored_file
 from web.forms import Form
 from web.listing import Listing, read_listing
@@ -41,10 +42,11 @@ class ModelsPage(Page, frozen=True):
 
 
 class ModelPage(Page, frozen=True):
-    """One model: basic facts and production environment."""
+    """One model: basic facts and production environment; `standing` are the bound nodes that still exist."""
 
     TEMPLATE = "models/detail.html"
     model: ModelDetail
+    standing: frozenset[UUID]
 
 
 class ModelVersionsPage(Page, frozen=True):
@@ -61,6 +63,7 @@ class ModelVersionPage(Page, frozen=True):
     TEMPLATE = "models/version.html"
     model: ModelDetail
     version: ModelVersionRow
+    standing: frozenset[UUID]
 
     @property
     def model_parameters(self) -> str:
@@ -118,7 +121,8 @@ class Models(Controller):
         desk: NamedDependency[Desk],
     ) -> Response[str]:
         """模型详情."""
-        return desk.show(ModelPage(model=own_model(read, model_id, actor)))
+        model = own_model(read, model_id, actor)
+        return desk.show(ModelPage(model=model, standing=standing_nodes(read, [model.environment])))
 
     @get("/{model_id:uuid}/versions", sync_to_thread=True)
     def versions(
@@ -157,7 +161,9 @@ class Models(Controller):
     ) -> Response[str]:
         """What made a version."""
         model = own_model(read, model_id, actor)
-        return desk.show(ModelVersionPage(model=model, version=_version(model, label)))
+        version = _version(model, label)
+        standing = standing_nodes(read, [version.environment])
+        return desk.show(ModelVersionPage(model=model, version=version, standing=standing))
 
     @get("/{model_id:uuid}/versions/{label:str}/report", sync_to_thread=True)
     def report(

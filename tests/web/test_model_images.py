@@ -22,7 +22,7 @@ from domain.refusals import Refusal
 from domain.sentences import Sentence
 from domain.task_types import TaskKind
 from infra.artifacts import Artifacts
-from projections.environments import NodeRow
+from projections.environments import NodePath, NodeRow
 from projections.industries import IndustryRow
 from projections.model_images import ModelImageRow, ModelImageVersionRow
 from projections.read_model import Page
@@ -124,6 +124,11 @@ class FakeIndustries:
 
 
 class FakeEnvironments:
+    """65寸面板 has been removed since panel-aoi was bound to it."""
+
+    def paths(self, node_ids: Sequence[UUID]) -> tuple[NodePath, ...]:
+        return tuple(NodePath(node_id, ()) for node_id in node_ids if node_id != PANEL_65.node_id)
+
     def tree(self, industry_id: UUID) -> tuple[NodeRow, ...]:
         return TREE if industry_id == INDUSTRY_ID else ()
 
@@ -330,9 +335,13 @@ def test_the_details_show_everything_that_the_package_says(site: Site, images: F
     assert_in_order(shown, "缺省参数", "模型参数", '"num_of_classes": 3', "训练参数", '"max_iter": 200', "预测参数")
 
 
-def test_the_details_of_a_business_image_name_the_levels(site: Site, images: FakeModelImages) -> None:
-    shown = words(site.get(f"/model-images/{PANEL_AOI_ID}").text)
-    assert_in_order(shown, "行业 显示面板", "工厂 一厂区", "厂别 阵列厂", "站点 AOI站", "产品 65寸面板、75寸面板")
+def test_the_details_of_a_business_image_name_the_levels_and_what_was_deleted_since(
+    site: Site, images: FakeModelImages
+) -> None:
+    shown = words(site.get(f"/model-images/{PANEL_AOI_ID}").text)  # M-3
+    assert_in_order(
+        shown, "行业 显示面板", "工厂 一厂区", "厂别 阵列厂", "站点 AOI站", "产品 65寸面板 （已删除） 、75寸面板"
+    )
 
 
 def test_the_details_move_while_loading(site: Site, images: FakeModelImages) -> None:

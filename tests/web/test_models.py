@@ -1,5 +1,6 @@
 """模型管理 in the manual's words: my models, 版本管理, 模型评估报告, 导出."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from domain.models import ModelVersionNotFound
 from domain.sentences import Sentence
 from domain.training_parameters import Augmentation
 from infra.artifacts import Artifacts
+from projections.environments import NodePath
 from projections.exports import ExportRow
 from projections.models import ModelDetail, ModelRow, ModelVersionRow
 from projections.read_model import Page
@@ -117,6 +119,13 @@ class FakeExports:
         return {label: export for label, export in self.exports.items() if export.model_id == model_id}
 
 
+class FakeEnvironments:
+    """Every place still stands."""
+
+    def paths(self, node_ids: Sequence[UUID]) -> tuple[NodePath, ...]:
+        return tuple(NodePath(node_id, ()) for node_id in node_ids)
+
+
 class FakePredictionJobs:
     """v1.01 was predicted with; v1.02 was not."""
 
@@ -136,6 +145,7 @@ def models(site: Site) -> FakeModels:
     """panel-a with v1.01 and v1.02 belongs to the signed-in super administrator; nothing was exported."""
     found = site.read.models = FakeModels(PANEL_A)
     site.read.exports = FakeExports()
+    site.read.environments = FakeEnvironments()
     site.read.prediction_jobs = FakePredictionJobs()
     object.__setattr__(site.services, "heartbeats", FakeHeartbeats())
     return found
