@@ -21,7 +21,6 @@ from domain.training_parameters import PredictionParameters, read_prediction_par
 from domain.training_requests import (
     DataPathHasNoImages,
     DataPathStillScanning,
-    DefectCodeNotListed,
     NoComputeResourceChosen,
     NoDataPathChosen,
 )
@@ -149,6 +148,14 @@ class NoModelVersionChosen(Refusal):
     message = N_("Choose a model version.")
 
 
+class DefectCodesUnknown(Refusal):
+    """P-1: images that the version cannot tell apart cannot be judged. The field is `data_paths.<line>`."""
+
+    message = N_(
+        "The model version does not know these codes: {defect_codes}. Remove the path, or choose another version."
+    )
+
+
 class PredictionIsNotRunning(Refusal):
     """P-2."""
 
@@ -203,7 +210,7 @@ def check_data_step(versions: Sequence[ModelVersion], inspections: Sequence[Insp
     """Step 2: question-bank images whose codes the model knows (as W-5, but for the class minimum).
 
     Raises:
-        NoDataPathChosen, DataPathHasNoImages, DataPathStillScanning, DefectCodeNotListed.
+        NoDataPathChosen, DataPathHasNoImages, DataPathStillScanning, DefectCodesUnknown.
     """
     refusals: list[Refusal] = []
     known = {code for version in versions for code in version.published.order.model_parameters.code_list}
@@ -215,11 +222,9 @@ def check_data_step(versions: Sequence[ModelVersion], inspections: Sequence[Insp
             refusals.append(DataPathHasNoImages(at=place))
         elif inspection.state is DataPathState.SCANNING:
             refusals.append(DataPathStillScanning(at=place))
-        refusals += [
-            DefectCodeNotListed(at=place, defect_code=count.defect_code)
-            for count in inspection.defect_codes
-            if count.defect_code not in known
-        ]
+        unknown = [count.defect_code for count in inspection.defect_codes if count.defect_code not in known]
+        if unknown:
+            refusals.append(DefectCodesUnknown(at=place, defect_codes=", ".join(unknown)))
     raise_together(refusals)
 
 
