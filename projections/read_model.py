@@ -59,9 +59,19 @@ class Table:
         self.types = dict(map(_name_and_type, (*key, *columns)))
         self.key = tuple(_name_and_type(column)[0] for column in key)
         self.columns = tuple(name for name in self.types if name not in self.key)
-        self.column_set = frozenset(self.columns)
         primary_key = f"PRIMARY KEY ({', '.join(self.key)})"
         self.definition = (f"CREATE TABLE {name} ({', '.join((*key, *columns, primary_key))})", *indexes)
+        self._checked: set[tuple[str, ...]] = set()
+
+    def check(self, key: Key, values: Mapping[str, Any]) -> None:
+        """Raises TypeError where `key` has another length than the table's, or `values` names what is no column beside it."""
+        if len(key) != len(self.key):
+            raise TypeError(f"{self} has the key {self.key}, not {key}")
+        names = tuple(values)
+        if names not in self._checked:
+            if unknown := set(names).difference(self.columns):
+                raise TypeError(f"{self} has no column {', '.join(sorted(unknown))} to write")
+            self._checked.add(names)
 
     def __repr__(self) -> str:
         return f"Table({self.name!r})"
@@ -82,67 +92,59 @@ class Rows:
 
     def insert(self, table: Table, *key: Any, **values: Any) -> None:
         """Put a row; one with the same key is replaced. Columns without a value take the default of the table."""
-        _check_columns(table, key, values)
-        defaults = self._defaults.get(table) or self._ask_defaults(table)
-        pending = self._pending[table]
-        pending.forget_changes(key)
-        row = defaults.copy()
+        table.check(key, values)
+        row = (self._defaults.get(table) or self._ask_defaults(table)).copy()
         row.update(zip(table.key, key, strict=True), **values)
-        pending.put[key] = row
+        self._pending[table].rows[key] = _Row(row, is_whole=True)
 
     def insert_many(self, table: Table, rows: Iterable[Sequence[Any]]) -> None:
         """Put many rows; each holds the key and then every column, in the order of the table."""
-        pending = self._pending[table]
+        pending = self._pending[table].rows
         names, key_length = tuple(table.types), len(table.key)
         for row in rows:
-            key = tuple(row[:key_length])
-            pending.forget_changes(key)
-            pending.put[key] = dict(zip(names, row, strict=True))
+            pending[tuple(row[:key_length])] = _Row(dict(zip(names, row, strict=True)), is_whole=True)
 
     def update(self, table: Table, *key: Any, **values: Any) -> None:
         """Change some columns of a row; nothing happens where there is no such row."""
-        _check_columns(table, key, values)
+        table.check(key, values)
         if not values:
             raise TypeError(f"an update of {table} names no column")
-        pending = self._pending[table]
-        for name in pending.extended.get(key, {}).keys() & values.keys():
-            del pending.extended[key][name]
-        if (row := pending.put.get(key) or pending.changed.get(key)) is not None:
-            row.update(values)
-        else:
-            pending.changed[key] = dict(zip(table.key, key, strict=True), **values)
+        row = self._pending[table].row(key)
+        row.values.update(values)
+        if row.growth:
+            row.growth = {name: items for name, items in row.growth.items() if name not in values}
 
     def extend(self, table: Table, *key: Any, **items: Iterable[Any]) -> None:
         """Add items at the end of the arrays of a row, for lists that grow fact by fact; nothing happens without the row."""
-        _check_columns(table, key, items)
-        pending = self._pending[table]
-        row = pending.put.get(key) or pending.changed.get(key, {})
+        table.check(key, items)
+        row = self._pending[table].row(key)
         for name, added in items.items():
-            if name in row:
-                row[name] = [*(row[name] or ()), *added]
+            if name in row.values:
+                row.values[name] = [*(row.values[name] or ()), *added]
+            elif name in row.growth:
+                row.growth[name] += added
             else:
-                growing = pending.extended.setdefault(key, dict(zip(table.key, key, strict=True)))
-                growing.setdefault(name, []).extend(added)
+                row.growth[name] = list(added)
 
     def delete(self, table: Table, *key: Any) -> None:
         """Remove a row, or with only the first parts of the key every row that begins with them."""
         if not 0 < len(key) <= len(table.key):
             raise TypeError(f"{table} has the key {table.key}, not {key}")
         pending = self._pending[table]
-        for rows in (pending.put, pending.extended, pending.changed):
-            if len(key) == len(table.key):
-                rows.pop(key, None)
-            else:
-                for begun in [other for other in rows if other[: len(key)] == key]:
-                    del rows[begun]
+        if len(key) == len(table.key):
+            pending.rows.pop(key, None)
+        else:
+            pending.rows = {other: row for other, row in pending.rows.items() if other[: len(key)] != key}
         pending.deleted[len(key)].add(key)
 
     def row(self, table: Table, *key: Any) -> Row | None:
         """A row as it is after everything before; None where there is none. Structs come as the dicts that jsonb gives back."""
-        _check_columns(table, key, {})
+        table.check(key, {})
         pending = self._pending[table]
-        row = pending.put.get(key)
-        if row is None:
+        changed = pending.rows.get(key)
+        if changed is not None and changed.is_whole:
+            row = changed.values
+        else:
             if any(key[:length] in keys for length, keys in pending.deleted.items()):
                 return None
             if key not in pending.stored:
@@ -151,9 +153,10 @@ class Rows:
                 pending.stored[key] = self._connection.execute(statement, key, prepare=True).fetchone()
             if (stored := pending.stored[key]) is None:
                 return None
-            row = stored | pending.changed.get(key, {})
-            growing = pending.extended.get(key, {})
-            row |= {name: [*(row[name] or ()), *growing[name]] for name in growing.keys() - set(table.key)}
+            row = stored
+            if changed is not None:
+                grown = {name: [*(stored[name] or ()), *items] for name, items in changed.growth.items()}
+                row = {**stored, **changed.values, **grown}
         return {name: _as_read(table.types[name], value) for name, value in row.items()}
 
     def execute(self, sql: str, parameters: Parameters = ()) -> list[Row]:
@@ -163,17 +166,16 @@ class Rows:
         return cursor.fetchall() if cursor.description else []
 
     def flush(self) -> None:
-        """Write everything: deletions, then whole rows, then changes. No key is in two of them in an order that matters."""
+        """Write everything: deletions, then the one thing that is to be done to each row."""
         for table, pending in self._pending.items():
             for key_length, keys in pending.deleted.items():
                 names = table.key[:key_length]
                 self._send(_delete_statement(table, names), [dict(zip(names, key, strict=True)) for key in keys])
-            if pending.put:
-                self._put(table, list(pending.put.values()))
-            for changes, assignment in ((pending.changed, _SET), (pending.extended, _EXTEND)):
-                for names, rows in _by_columns(changes.values()).items():
-                    if len(names) > len(table.key):
-                        self._send(_update_statement(table, names, assignment), rows)
+            if whole := [row.values for row in pending.rows.values() if row.is_whole]:
+                self._put(table, whole)
+            changed = [(key, row) for key, row in pending.rows.items() if not row.is_whole]
+            self._change(table, _SET, ((key, row.values) for key, row in changed))
+            self._change(table, _EXTEND, ((key, row.growth) for key, row in changed))
         self._pending.clear()
 
     def clear(self) -> None:
@@ -191,6 +193,14 @@ class Rows:
             else:
                 return
         self._send(_put_statement(table), rows)
+
+    def _change(self, table: Table, assignment: str, changes: Iterable[tuple[Key, Row]]) -> None:
+        by_columns: defaultdict[frozenset[str], list[Row]] = defaultdict(list)
+        for key, values in changes:
+            if values:
+                by_columns[frozenset(values)].append(dict(zip(table.key, key, strict=True), **values))
+        for names, rows in by_columns.items():
+            self._send(_update_statement(table, names, assignment), rows)
 
     def _ask_defaults(self, table: Table) -> Row:
         """What the table gives to columns that are left out, NULL where it says nothing."""
@@ -308,36 +318,36 @@ def use_schema(connection: Connection[Any], schema: str) -> None:
     connection.execute("SELECT set_config('search_path', %s, false), set_config('timezone', 'UTC', false)", (schema,))
 
 
-class _Pending:
-    """What is not written yet of a table.
+class _Row:
+    """What is to be done to one row: `values` replace it (`is_whole`) or some columns; `growth` is added to other columns."""
 
-    `put` holds whole rows, `changed` the new values of columns, `extended` what is added to arrays. A key that is in `put` is in
-    no other, and no column of a key is both changed and extended, so the order of writing does not matter. `deleted` holds keys
-    and beginnings of keys by their length, and comes before all. `stored` keeps rows as they were read.
+    __slots__ = ("growth", "is_whole", "values")
+
+    def __init__(self, values: Row, *, is_whole: bool) -> None:
+        self.values = values
+        self.growth: dict[str, list[Any]] = {}
+        self.is_whole = is_whole
+
+
+class _Pending:
+    """What is not written yet of a table. `deleted` holds keys and beginnings of keys by their length, and comes before `rows`.
+
+    `stored` keeps rows as they were read.
     """
 
-    __slots__ = ("changed", "deleted", "extended", "put", "stored")
+    __slots__ = ("deleted", "rows", "stored")
 
     def __init__(self) -> None:
-        self.put: dict[Key, Row] = {}
-        self.changed: dict[Key, Row] = {}
-        self.extended: dict[Key, Row] = {}
+        self.rows: dict[Key, _Row] = {}
         self.deleted: defaultdict[int, set[Key]] = defaultdict(set)
         self.stored: dict[Key, Row | None] = {}
 
-    def forget_changes(self, key: Key) -> None:
-        """The row is replaced."""
-        if self.changed:
-            self.changed.pop(key, None)
-        if self.extended:
-            self.extended.pop(key, None)
-
-
-def _check_columns(table: Table, key: Key, values: Mapping[str, Any]) -> None:
-    if len(key) != len(table.key):
-        raise TypeError(f"{table} has the key {table.key}, not {key}")
-    if not values.keys() <= table.column_set:
-        raise TypeError(f"{table} has no column {sorted(values.keys() - table.column_set)} to write")
+    def row(self, key: Key) -> _Row:
+        """What is to be done to the row, to be added to."""
+        row = self.rows.get(key)
+        if row is None:
+            row = self.rows[key] = _Row({}, is_whole=False)
+        return row
 
 
 def _name_and_type(column: str) -> tuple[str, str]:
@@ -351,14 +361,6 @@ def _as_read(column_type: str, value: Any) -> Any:
         return msgspec.json.decode(msgspec.json.encode(value))
     plain = msgspec.to_builtins(value, builtin_types=(UUID, datetime))
     return list(plain) if isinstance(plain, tuple) else plain
-
-
-def _by_columns(rows: Iterable[Row]) -> dict[tuple[str, ...], list[Row]]:
-    """The rows by which columns they hold; each such group is one statement."""
-    groups: defaultdict[frozenset[str], list[Row]] = defaultdict(list)
-    for row in rows:
-        groups[frozenset(row)].append(row)
-    return {tuple(sorted(names)): group for names, group in groups.items()}
 
 
 # The statements below are made of names and types of our own tables only; every value travels as the one JSON parameter.
@@ -393,10 +395,10 @@ _EXTEND = "{name} = {table}.{name} || given.{name}"
 
 
 @cache
-def _update_statement(table: Table, names: tuple[str, ...], assignment: str) -> str:
-    changes = ", ".join(assignment.format(name=name, table=table.name) for name in names if name not in table.key)
+def _update_statement(table: Table, names: frozenset[str], assignment: str) -> str:
+    changes = ", ".join(assignment.format(name=name, table=table.name) for name in sorted(names))
     where = " AND ".join(f"{table.name}.{name} = given.{name}" for name in table.key)
-    return f"UPDATE {table.name} SET {changes} FROM {_recordset(table, names)} WHERE {where}"  # noqa: S608
+    return f"UPDATE {table.name} SET {changes} FROM {_recordset(table, (*table.key, *sorted(names)))} WHERE {where}"  # noqa: S608
 
 
 def _shaped(rows: list[DictRow], shape: type[T]) -> list[T]:
