@@ -339,6 +339,9 @@ def test_a_folder_of_damaged_images_only_is_invalid(root: Path, folders: DataFol
     assert (found.state, found.image_count, found.damaged_count) == (DataPathState.INVALID, 0, 1)
 
 
+@pytest.mark.filterwarnings(
+    "ignore::PIL.Image.DecompressionBombWarning"
+)  # in service Pillow only warns up to twice the limit
 @pytest.mark.parametrize("bomb", [png_that_declares, jpeg_that_declares, bmp_that_declares])
 def test_an_image_that_declares_too_many_pixels_is_damaged_and_not_decoded(
     bomb: Callable[[int, int], bytes], root: Path, folders: DataFolders
