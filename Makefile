@@ -51,7 +51,7 @@ test: $(READY) ## run every test
 	@.venv/bin/python -m pytest $(TESTS)
 
 bench: $(READY) ## print the benchmarks and write benchmarks/results.json
-	@.venv/bin/python benchmarks/run.py
+	@.venv/bin/python -m benchmarks
 
 messages: $(READY) ## collect the sentences of code and templates into both catalogues
 	@.venv/bin/python -m web.i18n update
