@@ -65,8 +65,8 @@ def translations(language: str) -> Translations:
     texts: dict[str, tuple[str, ...]] = {}
     for catalogue in catalogues(language).values():
         for message in catalogue:
-            if message.id and message.string and not message.fuzzy:
-                texts[_key(message)] = _forms(message.string)
+            if message.id and not message.fuzzy and all(forms := _forms(message.string)):
+                texts[_key(message)] = forms
     return Translations(language, texts)
 
 
@@ -220,8 +220,8 @@ def _key(message: Message) -> str:
     return str(message.id[0]) if isinstance(message.id, (list, tuple)) else str(message.id)
 
 
-def _forms(text: str | Iterable[str]) -> tuple[str, ...]:
-    return (text,) if isinstance(text, str) else tuple(text)
+def _forms(text: str | Iterable[str] | None) -> tuple[str, ...]:
+    return (text,) if isinstance(text, str) else tuple(text or [""])
 
 
 def _aware(moment: datetime) -> datetime:

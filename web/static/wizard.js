@@ -23,7 +23,7 @@ if (curves && parameters) {
   const draw = async () => {
     const number = ++asked;
     const body = new URLSearchParams({ csrf_token: document.querySelector("meta[name=csrf-token]").content, training_parameters: parameters.value });
-    for (const part of ["classification", ...(curves.dataset.parts.includes("segmentation") ? ["segmentation"] : [])]) body.append("part", part);
+    if (curves.hasAttribute("data-segmentation")) body.append("segmentation", "on");
     try {
       const answer = await fetch(curves.dataset.curves, { method: "POST", body, headers: { Accept: "text/html" } });
       const text = await answer.text();

@@ -1,0 +1,185 @@
+"""An unfinished model, kept on the server, and what the sent forms of its steps mean. Source: W-1 to W-9.
+
+Not in the log: nobody has decided anything yet. What was sent is kept first and looked at afterwards, so nothing is lost.
+"""
+
+import secrets
+from collections.abc import Sequence
+from uuid import UUID, uuid4
+
+import msgspec
+
+from domain.data_paths import Inspection
+from domain.model_images import ModelImageKind
+from domain.refusals import Refusal, collect
+from domain.training_parameters import Augmentation
+from domain.training_requests import StartingWeights, TrainingDraft
+from projections.model_images import ModelImageVersionChoice
+from web.cascade import deepest_chosen
+from web.chosen_paths import Press
+from web.forms import Form
+from web.services import Services
+
+DRAFT = "training"
+NOT_KEPT = frozenset(("csrf_token", "do", "job_id"))
+
+
+class KeptDraft(msgspec.Struct, frozen=True, kw_only=True):
+    """Ids and seed are drawn once, so that the last button makes one job however often it is pressed.
+
+    `draft` is what could be understood so far. `entered` holds the fields of each visited step as they were sent, by its number;
+    `found` is what was seen in the data paths, `typed` the lines where nothing was.
+    """
+
+    job_id: UUID
+    model_id: UUID
+    seed: int
+    draft: TrainingDraft = TrainingDraft()
+    entered: dict[int, tuple[tuple[str, str], ...]] = {}
+    found: tuple[Inspection, ...] = ()
+    typed: tuple[str, ...] = ()
+
+    def form(self, step: int) -> Form | None:
+        """What was entered in a step; None where it was not visited yet."""
+        return Form(self.entered[step]) if step in self.entered else None
+
+    def with_entered(self, step: int, form: Form) -> "KeptDraft":
+        """The same with what was entered in a step."""
+        fields = tuple((name, value) for name, value in form.fields if name not in NOT_KEPT)
+        return msgspec.structs.replace(self, entered={**self.entered, step: fields})
+
+
+def kept_draft(services: Services, actor: UUID) -> KeptDraft:
+    """What is kept of somebody's unfinished model; a new one where nothing is, or where a later release cannot read it."""
+    content = services.drafts.load(actor, DRAFT)
+    if content:
+        try:
+            return msgspec.json.decode(content, type=KeptDraft)
+        except msgspec.MsgspecError:
+            pass
+    return KeptDraft(job_id=uuid4(), model_id=uuid4(), seed=secrets.randbelow(1 << 31))
+
+
+def keep(services: Services, actor: UUID, kept: KeptDraft) -> KeptDraft:
+    """Keep it in place of what was kept before."""
+    services.drafts.save(actor, DRAFT, msgspec.json.encode(kept))
+    return kept
+
+
+def value_of(version: ModelImageVersionChoice) -> str:
+    """How a form names a version."""
+    return f"{version.model_image_id}/{version.number}"
+
+
+def version_of(form: Form, versions: Sequence[ModelImageVersionChoice]) -> ModelImageVersionChoice | None:
+    """The version that a form names; None where it is not loaded any more, or of the kind that the form does not show."""
+    return next(
+        (
+            version
+            for version in versions
+            if value_of(version) == form.text("model_image_version") and version.kind.value == form.text("kind")
+        ),
+        None,
+    )
+
+
+def first_model_form(versions: Sequence[ModelImageVersionChoice]) -> Form:
+    """The newest version of the first general image with its defaults, where there is one."""
+    first = next((version for version in versions if version.kind is ModelImageKind.GENERAL), None)
+    if first is None:
+        return Form.of(kind=ModelImageKind.GENERAL)
+    return Form.of(
+        kind=first.kind, model_image_version=value_of(first), model_parameters=first.package.model_parameters
+    )
+
+
+def with_model(kept: KeptDraft, form: Form, versions: Sequence[ModelImageVersionChoice], level_count: int) -> KeptDraft:
+    """Step 1 as sent. Training parameters that nobody has changed become the defaults of the version now chosen."""
+    chosen = version_of(form, versions)
+    before = version_of(kept.form(1) or Form(), versions)
+    kept = kept.with_entered(1, form)
+    try:
+        environment = deepest_chosen(form, level_count)
+    except Refusal:
+        environment = ()  # something that is no id was sent; the step will ask for a place
+    if chosen and before and kept.draft.training_parameters == before.package.training_parameters:
+        kept = with_training(
+            kept, filled_in(kept.form(3) or Form(), training_parameters=chosen.package.training_parameters)
+        )
+    draft = msgspec.structs.replace(
+        kept.draft,
+        model_name=form.text("model_name"),
+        model_image_id=chosen.model_image_id if chosen else None,
+        model_image_version=chosen.number if chosen else 0,
+        model_parameters=form.value("model_parameters"),
+        environment=environment,
+    )
+    return msgspec.structs.replace(kept, draft=draft)
+
+
+def with_paths(kept: KeptDraft, pressed: Press) -> KeptDraft:
+    """Step 2 after a button was pressed."""
+    draft = msgspec.structs.replace(kept.draft, data_paths=tuple(found.folder for found in pressed.found))
+    kept = kept.with_entered(2, Form())
+    return msgspec.structs.replace(kept, found=pressed.found, typed=pressed.wrong, draft=draft)
+
+
+def with_found(kept: KeptDraft, found: tuple[Inspection, ...]) -> KeptDraft:
+    """The same paths, looked into again."""
+    return msgspec.structs.replace(kept, found=found)
+
+
+def with_training(kept: KeptDraft, form: Form) -> KeptDraft:
+    """Step 3 as sent."""
+    is_from_nothing = form.text("starting_weights") == StartingWeights.NOTHING.value
+    draft = msgspec.structs.replace(
+        kept.draft,
+        compute_resource_id=id_or_none(form.text("compute_resource")),
+        training_parameters=form.value("training_parameters"),
+        starting_weights=StartingWeights.NOTHING if is_from_nothing else StartingWeights.PACKAGE,
+    )
+    return msgspec.structs.replace(kept.with_entered(3, form), draft=draft)
+
+
+def preprocessing_form(draft: TrainingDraft) -> Form:
+    """Step 4 as it is met for the first time."""
+    ticked = {
+        "resolution_screening": draft.resolution_screening,
+        "train_segmentation": draft.train_segmentation,
+    }
+    return Form(
+        (
+            ("split_ratio", f"{draft.split_ratio:g}"),
+            ("group_pattern", draft.group_pattern),
+            *((name, "on") for name, is_ticked in ticked.items() if is_ticked),
+            *(("augmentations", augmentation.value) for augmentation in draft.augmentations),
+        )
+    )
+
+
+def with_preprocessing(kept: KeptDraft, form: Form, refusals: list[Refusal]) -> KeptDraft:
+    """Step 4 as sent; what cannot be understood is collected and changes nothing but what is shown."""
+    split_ratio = collect(refusals, form.number, "split_ratio")
+    augmentations = collect(refusals, form.choices, "augmentations", Augmentation)
+    draft = msgspec.structs.replace(
+        kept.draft,
+        split_ratio=kept.draft.split_ratio if split_ratio is None else split_ratio,
+        resolution_screening=form.checked("resolution_screening"),
+        augmentations=tuple(dict.fromkeys(augmentations or ())),
+        train_segmentation=form.checked("train_segmentation"),
+        group_pattern=form.text("group_pattern"),
+    )
+    return msgspec.structs.replace(kept.with_entered(4, form), draft=draft)
+
+
+def filled_in(form: Form, **values: str) -> Form:
+    """The form with some fields filled in anew."""
+    return Form((*((name, value) for name, value in form.fields if name not in values), *values.items()))
+
+
+def id_or_none(text: str) -> UUID | None:
+    """An id that came with a form; nonsense counts as nothing chosen."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

@@ -1,0 +1,429 @@
+"""训练任务管理: the list of everyone's jobs, the monitor of one, its report. Source: section T, R-1; manual, “训练任务管理”."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+import msgspec
+from litestar import Controller, Response, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath
+from litestar.response import Redirect, ServerSentEvent
+
+from commands.models import PublishModelVersion
+from commands.training_jobs import DeleteTrainingJob, RestartTraining, TerminateTraining
+from domain.artifacts import Artifact
+from domain.json_forms import write_json
+from domain.messages import Heartbeat, LossPart, StageName
+from domain.refusals import NotFound
+from domain.sentences import N_
+from domain.training_jobs import ACTIONS, LOOKING, TrainingAction, TrainingStatus
+from projections.evaluation_reports import TRAINING_LABEL
+from projections.training_jobs import (
+    SORTS,
+    Creator,
+    PartRow,
+    StageRow,
+    TrainingJobDetail,
+    TrainingJobRow,
+    ValidationRow,
+)
+from web.charts import LineChart, Series, line_chart
+from web.downloads import Download, stored_file
+from web.evaluation_reports import ReportView, report_view
+from web.forms import Form
+from web.listing import Listing, read_listing
+from web.live import Live
+from web.pages import Desk, Page
+from web.services import ReadModels, Services
+
+ADDRESS = "/training-jobs"
+HEARTBEAT_SECONDS = 1.0
+STATUS_NAMES: Mapping[TrainingStatus, str] = MappingProxyType(
+    {
+        TrainingStatus.WAITING: N_("Waiting"),
+        TrainingStatus.TRAINING: N_("In training"),
+        TrainingStatus.TERMINATED: N_("Training terminated"),
+        TrainingStatus.COMPLETED: N_("Training completed"),
+        TrainingStatus.FAILED: N_("Training failed"),
+        TrainingStatus.PUBLISHED: N_("Model published"),
+    }
+)
+
+
+class JobLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A job as a page shows it at one moment. `beat` is there while its worker is heard; `actions` is what this reader may do."""
+
+    row: TrainingJobRow
+    beat: Heartbeat | None
+    share: float
+    duration_seconds: float | None
+    expected_end: datetime | None
+    actions: tuple[TrainingAction, ...]
+
+    @property
+    def status_name(self) -> str:
+        """The state in words."""
+        return STATUS_NAMES[self.row.status]
+
+    @property
+    def address(self) -> str:
+        """The monitor."""
+        return f"{ADDRESS}/{self.row.job_id}"
+
+
+class StageLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A preprocessing stage: `state` is finished, running, waiting or skipped (the run ended before it)."""
+
+    stage: StageName
+    state: str
+    found: StageRow | None
+
+
+class PartCurve(msgspec.Struct, frozen=True, kw_only=True):
+    """The loss curve of one network, with how far it is."""
+
+    row: PartRow
+    chart: LineChart
+
+
+class ValidationCurve(msgspec.Struct, frozen=True, kw_only=True):
+    """The validation figures of one network, the newest first, and their curve."""
+
+    part: LossPart
+    rows: tuple[ValidationRow, ...]
+    chart: LineChart
+
+
+class TrainingJobsPage(Page, frozen=True):
+    """Everyone's jobs, the newest first."""
+
+    TEMPLATE = "training_jobs/list.html"
+    listing: Listing
+    lines: tuple[JobLine, ...]
+    creators: tuple[Creator, ...]
+    statuses: tuple[tuple[str, str], ...]
+
+    @property
+    def stream(self) -> str:
+        """The stream of the same rows."""
+        return f"{ADDRESS}/live?{urlencode(self.listing.fields)}"
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether the address leaves something out."""
+        return any(self.form.text(name) for name in ("status", "owner", "search"))
+
+
+class MonitorPage(Page, frozen=True):
+    """监控: everything that is known of a job, while it trains and afterwards."""
+
+    TEMPLATE = "training_jobs/monitor.html"
+    job: TrainingJobDetail
+    line: JobLine
+    stages: tuple[StageLine, ...]
+    curves: tuple[PartCurve, ...]
+    validations: tuple[ValidationCurve, ...]
+    resource: Any
+    model_parameters: str
+    training_parameters: str
+
+
+class TrainingReportPage(Page, frozen=True):
+    """模型评估报告 of the validation split."""
+
+    TEMPLATE = "training_jobs/report.html"
+    line: JobLine
+    view: ReportView
+
+
+class ConfirmPage(Page, frozen=True):
+    """The question before something that cannot be undone; `action` is terminate, delete or publish."""
+
+    TEMPLATE = "training_jobs/confirm.html"
+    line: JobLine
+    action: str
+
+
+class TrainingJobs(Controller):
+    """Everyone sees every job; its owner acts on it, as the command side decides (U-6)."""
+
+    path = ADDRESS
+
+    @get("/", sync_to_thread=True)
+    def list(
+        self,
+        form: NamedDependency[Form],
+        actor: NamedDependency[UUID],
+        services: NamedDependency[Services],
+        desk: NamedDependency[Desk],
+    ) -> Response[str]:
+        """The manual's list (T-3)."""
+        return desk.show(_list_page(services, form, actor))
+
+    @get("/live", sync_to_thread=True)
+    def stream_list(
+        self,
+        form: NamedDependency[Form],
+        actor: NamedDependency[UUID],
+        services: NamedDependency[Services],
+        desk: NamedDependency[Desk],
+        live: NamedDependency[Live],
+    ) -> ServerSentEvent:
+        """The rows as they move."""
+        return live.follow(
+            lambda: {"rows": desk.part("training_jobs/_rows.html", _list_page(services, form, actor))},
+            every_seconds=HEARTBEAT_SECONDS,
+        )
+
+    @get("/{job_id:uuid}", sync_to_thread=True)
+    def monitor(
+        self,
+        job_id: FromPath[UUID],
+        actor: NamedDependency[UUID],
+        services: NamedDependency[Services],
+        desk: NamedDependency[Desk],
+    ) -> Response[str]:
+        """监控 (T-4, T-5)."""
+        return desk.show(_monitor_page(services, job_id, actor))
+
+    @get("/{job_id:uuid}/live", sync_to_thread=True)
+    def stream_monitor(
+        self,
+        job_id: FromPath[UUID],
+        actor: NamedDependency[UUID],
+        services: NamedDependency[Services],
+        desk: NamedDependency[Desk],
+        live: NamedDependency[Live],
+    ) -> ServerSentEvent:
+        """Its parts as they move; each is sent only when it changed."""
+        _job(services.read, job_id)
+
+        def parts() -> dict[str, str]:
+            page = _monitor_page(services, job_id, actor)
+            return {
+                name: desk.part(f"training_jobs/_{name}.html", page)
+                for name in ("acts", "progress", "stages", "curves")
+            }
+
+        return live.follow(parts, every_seconds=HEARTBEAT_SECONDS)
+
+    @get("/{job_id:uuid}/log", sync_to_thread=True)
+    def log(self, job_id: FromPath[UUID], services: NamedDependency[Services]) -> Download:
+        """下载日志."""
+        job = _job(services.read, job_id)
+        return _file(services, job.log, f"{job.model_name}-{job.label}.log", kind="text/plain; charset=utf-8")
+
+    @get("/{job_id:uuid}/losses", sync_to_thread=True)
+    def losses(self, job_id: FromPath[UUID], services: NamedDependency[Services]) -> Download:
+        """Every raw point of the loss curves, as JSON Lines."""
+        job = _job(services.read, job_id)
+        return _file(services, job.losses, f"{job.model_name}-{job.label}-losses.jsonl")
+
+    @get("/{job_id:uuid}/manifest", sync_to_thread=True)
+    def manifest(self, job_id: FromPath[UUID], services: NamedDependency[Services]) -> Download:
+        """Which images trained and validated, with their checksums, as JSON Lines."""
+        job = _job(services.read, job_id)
+        found = next((row.manifest for row in services.read.training_jobs.stages(job_id) if row.manifest), None)
+        return _file(services, found, f"{job.model_name}-{job.label}-images.jsonl")
+
+    @get("/{job_id:uuid}/preview", sync_to_thread=True)
+    def preview(self, job_id: FromPath[UUID], services: NamedDependency[Services]) -> Download:
+        """Augmented samples, as a picture."""
+        found = next((row.preview for row in services.read.training_jobs.stages(job_id) if row.preview), None)
+        return _file(services, found, "augmented-samples.png", kind="image/png", is_attachment=False)
+
+    @get("/{job_id:uuid}/report", sync_to_thread=True)
+    def report(
+        self,
+        job_id: FromPath[UUID],
+        form: NamedDependency[Form],
+        actor: NamedDependency[UUID],
+        services: NamedDependency[Services],
+        desk: NamedDependency[Desk],
+    ) -> Response[str]:
+        """模型评估报告 (R-1)."""
+        line = _line(_job(services.read, job_id), None, actor, datetime.now(UTC))
+        view = report_view(services.read, job_id, TRAINING_LABEL, form, address=f"{line.address}/report")
+        return desk.show(TrainingReportPage(line=line, view=view))
+
+    @get([f"/{{job_id:uuid}}/{action}" for action in ("terminate", "delete", "publish")], sync_to_thread=True)
+    def confirm(
+        self,
+        job_id: FromPath[UUID],
+        actor: NamedDependency[UUID],
+        services: NamedDependency[Services],
+        desk: NamedDependency[Desk],
+    ) -> Response[str]:
+        """The question before terminating, deleting or publishing."""
+        line = _line(_job(services.read, job_id), None, actor, datetime.now(UTC))
+        return desk.show(ConfirmPage(line=line, action=desk.visit.path.rpartition("/")[2]))
+
+    @post("/{job_id:uuid}/terminate", sync_to_thread=True)
+    def terminate(
+        self,
+        job_id: FromPath[UUID],
+        actor: NamedDependency[UUID],
+        read: NamedDependency[ReadModels],
+        desk: NamedDependency[Desk],
+    ) -> Redirect:
+        """【终止】."""
+        job = _job(read, job_id)
+        desk.ask(TerminateTraining(actor=actor, job_id=job_id))
+        desk.say(N_("The training of “{name}” is terminated."), name=job.model_name)
+        return desk.go(f"{ADDRESS}/{job_id}")
+
+    @post("/{job_id:uuid}/restart", sync_to_thread=True)
+    def restart(
+        self,
+        job_id: FromPath[UUID],
+        actor: NamedDependency[UUID],
+        read: NamedDependency[ReadModels],
+        desk: NamedDependency[Desk],
+    ) -> Redirect:
+        """【启动】: from 0 %."""
+        job = _job(read, job_id)
+        desk.ask(RestartTraining(actor=actor, job_id=job_id))
+        desk.say(N_("“{name}” waits for a worker and will begin from 0 %."), name=job.model_name)
+        return desk.go(f"{ADDRESS}/{job_id}")
+
+    @post("/{job_id:uuid}/delete", sync_to_thread=True)
+    def delete(
+        self,
+        job_id: FromPath[UUID],
+        actor: NamedDependency[UUID],
+        read: NamedDependency[ReadModels],
+        desk: NamedDependency[Desk],
+    ) -> Redirect:
+        """【删除】."""
+        job = _job(read, job_id)
+        desk.ask(DeleteTrainingJob(actor=actor, job_id=job_id))
+        desk.say(N_("Training job “{name}” is deleted."), name=job.model_name)
+        return desk.go(ADDRESS)
+
+    @post("/{job_id:uuid}/publish", sync_to_thread=True)
+    def publish(
+        self,
+        job_id: FromPath[UUID],
+        actor: NamedDependency[UUID],
+        read: NamedDependency[ReadModels],
+        desk: NamedDependency[Desk],
+    ) -> Redirect:
+        """【模型发布】."""
+        desk.ask(PublishModelVersion(actor=actor, job_id=job_id))
+        job = _job(read, job_id)
+        desk.say(N_("“{name}” is published as {version}."), name=job.model_name, version=job.label)
+        return desk.go(f"{ADDRESS}/{job_id}")
+
+
+def _list_page(services: Services, form: Form, actor: UUID) -> TrainingJobsPage:
+    listing = read_listing(ADDRESS, form, columns=tuple(SORTS), default="-queued_at")
+    wanted = form.text("status")
+    found = services.read.training_jobs.page(
+        status=TrainingStatus(wanted) if wanted in {status.value for status in TrainingStatus} else None,
+        owner=_id_or_none(form.text("owner")),
+        search=form.text("search"),
+        sort=listing.sort,
+        page=listing.page,
+    )
+    running = [row.job_id for row in found.items if row.status is TrainingStatus.TRAINING]
+    beats = services.heartbeats.of_all(running) if running else {}
+    now = datetime.now(UTC)
+    return TrainingJobsPage(
+        form=form,
+        listing=listing.of(found.total),
+        lines=tuple(_line(row, beats.get(row.job_id), actor, now) for row in found.items),
+        creators=tuple(services.read.training_jobs.creators()),
+        statuses=tuple((status.value, name) for status, name in STATUS_NAMES.items()),
+    )
+
+
+def _line(row: TrainingJobRow, beat: Heartbeat | None, actor: UUID, now: datetime) -> JobLine:
+    if beat is not None and (row.status is not TrainingStatus.TRAINING or beat.attempt != row.attempt):
+        beat = None  # of an attempt that is over
+    offered = ACTIONS[row.status]
+    return JobLine(
+        row=row,
+        beat=beat,
+        share=beat.progress if beat else row.share_done,
+        duration_seconds=row.duration_seconds(now),
+        expected_end=now + timedelta(seconds=beat.seconds_left) if beat and beat.seconds_left is not None else None,
+        actions=offered if row.owner == actor else tuple(action for action in offered if action in LOOKING),
+    )
+
+
+def _monitor_page(services: Services, job_id: UUID, actor: UUID) -> MonitorPage:
+    job = _job(services.read, job_id)
+    beat = services.heartbeats.of(job_id) if job.status is TrainingStatus.TRAINING else None
+    read = services.read.training_jobs
+    parts = read.parts(job_id)
+    return MonitorPage(
+        job=job,
+        line=_line(job, beat, actor, datetime.now(UTC)),
+        stages=_stages(job, read.stages(job_id)),
+        curves=tuple(PartCurve(row=part, chart=_loss_chart(services, job_id, part)) for part in parts),
+        validations=_validations(parts, read.validations(job_id)),
+        resource=services.read.compute_resources.get(job.compute_resource_id),
+        model_parameters=write_json(job.ordered.model_parameters),
+        training_parameters=write_json(job.ordered.training_parameters),
+    )
+
+
+def _stages(job: TrainingJobDetail, found: list[StageRow]) -> tuple[StageLine, ...]:
+    """All three, in their order; of those that have not ended the first one runs while the job trains."""
+    by_name = {row.stage: row for row in found}
+    unfinished = next((stage for stage in StageName if stage not in by_name), None)
+    is_over = job.status not in (TrainingStatus.WAITING, TrainingStatus.TRAINING)
+
+    def state(stage: StageName) -> str:
+        if stage in by_name:
+            return "finished"
+        if is_over:
+            return "skipped"
+        return "running" if stage is unfinished and job.status is TrainingStatus.TRAINING else "waiting"
+
+    return tuple(StageLine(stage=stage, state=state(stage), found=by_name.get(stage)) for stage in StageName)
+
+
+def _loss_chart(services: Services, job_id: UUID, part: PartRow) -> LineChart:
+    points = services.read.training_jobs.losses(job_id, part.part)
+    series = Series("loss", tuple((float(point.iteration), point.loss) for point in points))
+    return line_chart([series], x_label="iteration", y_label="loss", x_max=float(part.max_iter), from_zero=True)
+
+
+def _validations(parts: list[PartRow], rows: list[ValidationRow]) -> tuple[ValidationCurve, ...]:
+    curves = []
+    for part in parts:
+        own = [row for row in rows if row.part is part.part]
+        series = [
+            Series(
+                name, tuple((float(row.iteration), value) for row in own if (value := getattr(row, field)) is not None)
+            )
+            for field, name in (("accuracy", N_("Accuracy")), ("recall", N_("Recall")))
+        ]
+        chart = line_chart(series, x_label="iteration", y_label="", x_max=float(part.max_iter))
+        curves.append(ValidationCurve(part=part.part, rows=tuple(reversed(own)), chart=chart))
+    return tuple(curves)
+
+
+def _job(read: ReadModels, job_id: UUID) -> TrainingJobDetail:
+    job: TrainingJobDetail | None = read.training_jobs.get(job_id)
+    if job is None:
+        raise NotFound
+    return job
+
+
+def _file(services: Services, artifact: Artifact | None, name: str, **options: Any) -> Download:
+    if artifact is None:
+        raise NotFound
+    return stored_file(services, artifact, name, **options)
+
+
+def _id_or_none(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
