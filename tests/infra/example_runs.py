@@ -1,6 +1,9 @@
 """A tiny aggregate and its read models, for tests of the log and the projector that should not change with the product."""
 
+import os
+import signal
 from datetime import UTC, datetime, timedelta
+from typing import ClassVar
 from uuid import UUID
 
 import pytest
@@ -89,6 +92,18 @@ class Runs(ReadModel):
             case Recorded(originator_id=run_id, data=RunRemoved()):
                 rows.delete(self.LOSSES, run_id)
                 rows.delete(self.RUNS, run_id)
+
+
+class Deadly(ReadModel):
+    """Kills its process at one fact. Read models before it in the row have written theirs by then, but not committed."""
+
+    name = "example_deadly"
+    version_that_kills: ClassVar[int] = 0
+
+    def project(self, rows: Rows, recorded: Recorded) -> None:
+        """Take one fact, perhaps the last."""
+        if recorded.originator_version == self.version_that_kills:
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 def recorded(run_id: UUID, version: int, fact: Fact) -> Recorded:
