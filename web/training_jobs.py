@@ -250,17 +250,38 @@ class TrainingJobs(Controller):
         view = report_view(services.read, job_id, TRAINING_LABEL, form, address=f"{line.address}/report")
         return desk.show(TrainingReportPage(line=line, view=view))
 
-    @get([f"/{{job_id:uuid}}/{action}" for action in ("terminate", "delete", "publish")], sync_to_thread=True)
-    def confirm(
+    @get("/{job_id:uuid}/terminate", sync_to_thread=True)
+    def confirm_terminate(
         self,
         job_id: FromPath[UUID],
         actor: NamedDependency[UUID],
-        services: NamedDependency[Services],
+        read: NamedDependency[ReadModels],
         desk: NamedDependency[Desk],
     ) -> Response[str]:
-        """The question before terminating, deleting or publishing."""
-        line = _line(_job(services.read, job_id), None, actor, datetime.now(UTC))
-        return desk.show(ConfirmPage(line=line, action=desk.visit.path.rpartition("/")[2]))
+        """The question before."""
+        return desk.show(_confirm_page(read, job_id, actor, "terminate"))
+
+    @get("/{job_id:uuid}/delete", sync_to_thread=True)
+    def confirm_delete(
+        self,
+        job_id: FromPath[UUID],
+        actor: NamedDependency[UUID],
+        read: NamedDependency[ReadModels],
+        desk: NamedDependency[Desk],
+    ) -> Response[str]:
+        """The question before."""
+        return desk.show(_confirm_page(read, job_id, actor, "delete"))
+
+    @get("/{job_id:uuid}/publish", sync_to_thread=True)
+    def confirm_publish(
+        self,
+        job_id: FromPath[UUID],
+        actor: NamedDependency[UUID],
+        read: NamedDependency[ReadModels],
+        desk: NamedDependency[Desk],
+    ) -> Response[str]:
+        """The question before."""
+        return desk.show(_confirm_page(read, job_id, actor, "publish"))
 
     @post("/{job_id:uuid}/terminate", sync_to_thread=True)
     def terminate(
@@ -353,6 +374,10 @@ def _line(row: TrainingJobRow, beat: Heartbeat | None, actor: UUID, now: datetim
         expected_end=now + timedelta(seconds=beat.seconds_left) if beat and beat.seconds_left is not None else None,
         actions=offered if row.owner == actor else tuple(action for action in offered if action in LOOKING),
     )
+
+
+def _confirm_page(read: ReadModels, job_id: UUID, actor: UUID, action: str) -> ConfirmPage:
+    return ConfirmPage(line=_line(_job(read, job_id), None, actor, datetime.now(UTC)), action=action)
 
 
 def _monitor_page(services: Services, job_id: UUID, actor: UUID) -> MonitorPage:
