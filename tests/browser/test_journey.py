@@ -167,19 +167,17 @@ def test_from_sign_in_to_a_published_model(installation: Installation, page: Pag
     page.get_by_role("button", name="完成").last.click()
     expect(page.get_by_role("row", name="panel-a")).to_be_visible()
 
-    page.get_by_role("row", name="panel-a").get_by_role(
-        "link", name="监控"
-    ).click()  # appears when the worker has begun
-    expect(page.get_by_text("训练完成").first).to_be_visible(
-        timeout=3 * MINUTE
-    )  # by itself: the page is never reloaded
-    expect(page.locator("svg path.line").first).to_be_visible()
+    # The monitor is offered once a worker has begun, and shows the end by itself: the page is never reloaded.
+    page.get_by_role("row", name="panel-a").get_by_role("link", name="监控").click()
+    expect(page.get_by_text("训练完成").first).to_be_visible(timeout=3 * MINUTE)
+    expect(page.locator("svg[role=img]").first).to_be_visible()
 
     page.goto(f"{settings.address}/training-jobs")
     page.get_by_role("row", name="panel-a").get_by_role("link", name="模型评估报告").click()
     expect(page.get_by_text("SCRATCH").first).to_be_visible()
     page.goto(f"{settings.address}/training-jobs")
-    page.get_by_role("row", name="panel-a").get_by_role("button", name="模型发布").click()
+    page.get_by_role("row", name="panel-a").get_by_role("link", name="模型发布").click()
+    page.get_by_role("dialog").get_by_role("button", name="模型发布").click()
     expect(page.get_by_text("已发布").first).to_be_visible()
     page.goto(f"{settings.address}/models")
     expect(page.get_by_role("row", name="panel-a")).to_contain_text("v1.01")
