@@ -109,6 +109,8 @@ def check_step(assay: Assay, draft: PredictionDraft, step: int, actor: UUID) -> 
 
 @handles(QueuePredictionJob)
 def queue_prediction_job(command: QueuePredictionJob, assay: Assay) -> int:
+    if assay.find(PredictionJob, command.job_id) is not None:
+        return 0  # the same wish again: a second click, a request that was sent twice
     draft = command.draft
     checked = check_step(assay, draft, STEP_COUNT, command.actor)
     assert checked.parameters is not None
