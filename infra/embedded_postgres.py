@@ -64,7 +64,7 @@ class Cluster(msgspec.Struct, frozen=True):
     account: Account | None
 
     @property
-    def data(self) -> Path:
+    def files(self) -> Path:
         """PostgreSQL's own folder."""
         return self.home / "data"
 
@@ -98,7 +98,7 @@ def ensure_postgres(settings: Settings, accounts: Sequence[str] = SERVER_ACCOUNT
         return settings.database_url
     with _alone(settings.state):
         cluster = _cluster(settings, accounts)
-        if not (cluster.data / "PG_VERSION").exists():
+        if not (cluster.files / "PG_VERSION").exists():
             _initialise(cluster, settings.postgres_programs)
         if not _attach(cluster):
             _start(cluster, settings.postgres_programs)
@@ -117,14 +117,14 @@ def stop_postgres(settings: Settings) -> None:
     with _alone(settings.state):
         cluster = _cluster(settings, SERVER_ACCOUNTS)
         for manner in (signal.SIGINT, signal.SIGQUIT):  # fast; immediate, which the next start recovers from
-            if (pid := _postmaster(cluster.data)) is None:
+            if (pid := _postmaster(cluster.files)) is None:
                 break
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, manner)
-            if _becomes_true(lambda: _postmaster(cluster.data) is None):
+            if _becomes_true(lambda: _postmaster(cluster.files) is None):
                 break
         else:
-            raise PostgresFailed(f"PostgreSQL in {cluster.data} does not stop. {_last_words(cluster.log)}")
+            raise PostgresFailed(f"PostgreSQL in {cluster.files} does not stop. {_last_words(cluster.log)}")
         if cluster.run.parent != cluster.home:
             shutil.rmtree(cluster.run, ignore_errors=True)
 
@@ -198,30 +198,30 @@ def _initialise(cluster: Cluster, chosen: Path | None) -> None:
     _call(cluster, [programs.folder / "initdb", "-D", unfinished, *kind, *locale, *access])
     with (unfinished / "postgresql.conf").open("a") as configuration:
         configuration.write("\ninclude_if_exists = 'assay.conf'\n")
-    unfinished.rename(cluster.data)
+    unfinished.rename(cluster.files)
 
 
 def _attach(cluster: Cluster) -> bool:
     """Whether a running server answers; one that is starting or stopping is waited for."""
 
     def settled() -> bool:
-        return _postmaster(cluster.data) is None or _answers(cluster)
+        return _postmaster(cluster.files) is None or _answers(cluster)
 
     if not _becomes_true(settled):
-        raise PostgresFailed(f"PostgreSQL in {cluster.data} runs but does not answer. {_last_words(cluster.log)}")
-    return _postmaster(cluster.data) is not None
+        raise PostgresFailed(f"PostgreSQL in {cluster.files} runs but does not answer. {_last_words(cluster.log)}")
+    return _postmaster(cluster.files) is not None
 
 
 def _start(cluster: Cluster, chosen: Path | None) -> None:
-    programs = _programs(cluster, chosen, major=(cluster.data / "PG_VERSION").read_text().strip())
+    programs = _programs(cluster, chosen, major=(cluster.files / "PG_VERSION").read_text().strip())
     _make_socket_folder(cluster)
     _end_orphans(cluster)
     _disown_pid_file(cluster)
-    (cluster.data / "assay.conf").write_text(_CONFIGURATION.format(run=str(cluster.run).replace("'", "''")))
+    (cluster.files / "assay.conf").write_text(_CONFIGURATION.format(run=str(cluster.run).replace("'", "''")))
     if cluster.log.exists() and cluster.log.stat().st_size > _LOG_BYTES:
         cluster.log.rename(cluster.log.with_suffix(".log.1"))
     wait = ["-w", "-t", str(int(_PATIENCE_SECONDS))]
-    _call(cluster, [programs.folder / "pg_ctl", "start", *wait, "-D", cluster.data, "-l", cluster.log])
+    _call(cluster, [programs.folder / "pg_ctl", "start", *wait, "-D", cluster.files, "-l", cluster.log])
 
 
 def _make_socket_folder(cluster: Cluster) -> None:
@@ -240,7 +240,7 @@ def _end_orphans(cluster: Cluster) -> None:
     """Server processes whose postmaster was killed end by themselves, except in the middle of a long statement."""
 
     def gone() -> bool:
-        left = [pid for pid in _processes() if _works_in(pid, cluster.data) is True]
+        left = [pid for pid in _processes() if _works_in(pid, cluster.files) is True]
         for pid in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
@@ -248,7 +248,7 @@ def _end_orphans(cluster: Cluster) -> None:
 
     if not _becomes_true(gone):
         raise PostgresFailed(
-            f"Processes of an older PostgreSQL still work in {cluster.data}. End them, then start again."
+            f"Processes of an older PostgreSQL still work in {cluster.files}. End them, then start again."
         )
 
 
@@ -258,7 +258,7 @@ def _disown_pid_file(cluster: Cluster) -> None:
     PostgreSQL would then refuse to start. A pid that cannot exist is written over it; the shared memory named further
     down in the file stays, so PostgreSQL's own look for survivors stays, too.
     """
-    pid_file = cluster.data / "postmaster.pid"
+    pid_file = cluster.files / "postmaster.pid"
     if not pid_file.exists():
         return
     _, *rest = pid_file.read_text().split("\n")
