@@ -72,6 +72,7 @@ def fastest_precision(model: nn.Module, network_input: NetworkInput, device: tor
     """bfloat16 on a GPU that has it. On a CPU both are measured: without instructions for it, bfloat16 takes twice as long."""
     if device.type == "cuda":
         return Precision.BFLOAT16 if torch.cuda.is_bf16_supported(including_emulation=False) else Precision.FLOAT32
+    model = model.to(memory_format=torch.channels_last)
     seconds = {precision: _step_seconds(model, network_input, precision) for precision in Precision}
     # Noise of a busy machine must not choose: bfloat16 has to be clearly faster.
     return Precision.BFLOAT16 if 1.2 * seconds[Precision.BFLOAT16] < seconds[Precision.FLOAT32] else Precision.FLOAT32

@@ -4,7 +4,7 @@ import math
 import os
 import time
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, Self
 
 import msgspec
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 from domain.messages import LossesMeasured, LossPart
 from domain.refusals import Refusal
 from domain.sentences import N_
+from gpu_worker.checkpoints import Checkpoint
 from gpu_worker.jobs import Job
 
 MOST_REPORTED_POINTS: Final = 2000
@@ -47,20 +48,28 @@ class Point(msgspec.Struct, frozen=True):
 class LossCurve:
     """Losses stay on the device until `publish`. A non-finite one raises there, before anything of it is published or saved."""
 
-    def __init__(self, job: Job, *, max_iter: int, device: torch.device, first_iteration: int, kept_bytes: int) -> None:
-        """`first_iteration` counts from 0; what the metrics file holds behind `kept_bytes` was made after the checkpoint."""
+    def __init__(self, job: Job, start: Checkpoint, max_iter: int, device: torch.device) -> None:
+        """What the metrics file holds beyond the checkpoint was made after it, and is made again."""
         self.job = job
         self.stride = math.ceil(max_iter / MOST_REPORTED_POINTS)
         self.max_iter = max_iter
         self.latest: float | None = None
         self._waiting = torch.zeros(_BUFFERED_POINTS, device=device)
         self._rates: list[float] = []
-        self._first = first_iteration
+        self._first = start.iteration
         self._started = self._published = time.monotonic()
         self._reported = self._started
         self._iterations: list[int] = []
         self._losses: list[float] = []
-        self._file = _opened_at(job.workspace / FILE, kept_bytes)
+        self.file = job.workspace / FILE
+        self._file = _opened_at(self.file, start.curve_bytes)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the metrics file."""
+        self._file.close()
 
     def add(self, loss: Tensor, learning_rate: float) -> None:
         """The loss of the next iteration."""
@@ -104,11 +113,6 @@ class LossCurve:
         self._file.flush()
         os.fsync(self._file.fileno())
         return self._file.tell()
-
-    def close(self) -> Path:
-        """The finished metrics file."""
-        self._file.close()
-        return self.job.workspace / FILE
 
     def _report(self, learning_rate: float) -> None:
         self._reported = time.monotonic()

@@ -1,10 +1,10 @@
 """The networks this platform can train and their weights as safetensors."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -29,6 +29,7 @@ SMALLEST_INPUT: Final = 32
 """Every network here halves its input five times."""
 LARGEST_INPUT: Final = 4096
 
+_ORIGIN: Final = "assay"
 _HEAD: Final = ("fc.weight", "fc.bias")
 
 
@@ -82,6 +83,13 @@ class WeightsNotFinite(Refusal):
     message = N_("The weights hold values that are not numbers, in “{tensor}”. Take the weights of a sound training.")
 
 
+class _Origin(msgspec.Struct, frozen=True):
+    """What weights that we wrote say of themselves; those of others say nothing."""
+
+    network: str = ""
+    defect_codes: tuple[str, ...] = ()
+
+
 def check_network(task: NetworkTask, network: str) -> None:
     """Whether this platform can train that network for that task.
 
@@ -102,6 +110,14 @@ def new_classifier(network: str, class_count: int, seed: int) -> nn.Module:
     check_network(NetworkTask.CLASSIFICATION, network)
     torch.manual_seed(seed)
     return _CLASSIFIERS[network](class_count)
+
+
+def classifier_of(weights: Mapping[str, Tensor], network: str, class_count: int) -> nn.Module:
+    """A classifier with the given weights, which must fit; it uses these very tensors."""
+    with torch.device("meta"):
+        model = _CLASSIFIERS[network](class_count)
+    model.load_state_dict(weights, assign=True)
+    return model
 
 
 def load_initial_weights(model: nn.Module, file: Path, network: str, defect_codes: Sequence[str]) -> bool:
@@ -131,21 +147,21 @@ def load_trained_weights(file: Path, network: str, defect_codes: Sequence[str]) 
     tensors, codes_of_head = read_weights(file)
     class_count = len(tensors["fc.bias"]) if "fc.bias" in tensors else 0
     classes = tuple(defect_codes[:class_count])
-    model = new_classifier(network, max(1, class_count), seed=0)
-    _check_fit(tensors, model.state_dict(), network)
+    check_network(NetworkTask.CLASSIFICATION, network)
+    _check_fit(tensors, _shapes(network, class_count), network)
     if len(classes) != class_count or (codes_of_head and codes_of_head != classes):
         trained = ", ".join(codes_of_head) or str(class_count)
         raise WeightsOfOtherCodes(trained=trained, named=", ".join(defect_codes))
-    model.load_state_dict(tensors)
-    return model.eval(), classes
+    floats = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+    return classifier_of(floats, network, class_count).eval(), classes
 
 
 def save_weights(state: Mapping[str, Tensor], file: Path, network: str, defect_codes: Sequence[str]) -> None:
     """Safetensors that also say which network they are of and which codes its outputs stand for."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-    save_file(
-        tensors, file, metadata={"network": network, "defect_codes": json.dumps(defect_codes, ensure_ascii=False)}
-    )
+    # One entry: the order of several is left to chance, and equal weights would have unequal checksums.
+    origin = msgspec.json.encode(_Origin(network=network, defect_codes=tuple(defect_codes))).decode()
+    save_file(tensors, file, metadata={_ORIGIN: origin})
 
 
 def check_package_weights(file: Path, network: str) -> None:
@@ -155,8 +171,7 @@ def check_package_weights(file: Path, network: str) -> None:
         NetworkUnknown, WeightsUnreadable, WeightsDoNotFit, WeightsNotFinite
     """
     tensors, _ = read_weights(file)
-    with torch.device("meta"):
-        wanted = _CLASSIFIERS[network](1).state_dict()
+    wanted = _shapes(network, 1)
     for name in _HEAD:
         if name in tensors and tensors[name].shape[1:] == wanted[name].shape[1:]:
             wanted[name] = tensors[name]
@@ -175,13 +190,19 @@ def read_weights(file: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
         with safe_open(file, framework="pt") as opened:
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - it is no dict
             metadata = opened.metadata() or {}
-        defect_codes = tuple(str(code) for code in json.loads(metadata.get("defect_codes", "[]")))
-    except (SafetensorError, ValueError, TypeError) as error:
+        origin = msgspec.json.decode(metadata.get(_ORIGIN, "{}"), type=_Origin)
+    except (SafetensorError, OSError, msgspec.MsgspecError) as error:
         raise WeightsUnreadable(file=file.name, problem=str(error)) from error
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not tensor.isfinite().all():
             raise WeightsNotFinite(tensor=name)
-    return tensors, defect_codes
+    return tensors, origin.defect_codes
+
+
+def _shapes(network: str, class_count: int) -> dict[str, Tensor]:
+    """The tensors of a network without content."""
+    with torch.device("meta"):
+        return dict(_CLASSIFIERS[network](class_count).state_dict())
 
 
 def _check_fit(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor], network: str) -> None:

@@ -26,7 +26,6 @@ from gpu_worker import checkpoints
 from gpu_worker.augmentation import augment, draw
 from gpu_worker.batches import BatchOrder, Indices
 from gpu_worker.checkpoints import Best, Checkpoint, Weights
-from gpu_worker.decoded_images import DecodedImages
 from gpu_worker.devices import (
     chosen_device,
     describe,
@@ -37,7 +36,7 @@ from gpu_worker.devices import (
 from gpu_worker.jobs import Job, JobStopped, Progress
 from gpu_worker.loss_curve import LossCurve, LossIsNotFinite
 from gpu_worker.metrics import evaluate, evaluation_of, standardized, validation_figures
-from gpu_worker.networks import load_initial_weights, new_classifier, save_weights
+from gpu_worker.networks import classifier_of, load_initial_weights, new_classifier, save_weights
 from gpu_worker.preprocessing import PREPARED_SHARE, Prepared, keep_bytes, prepare
 from gpu_worker.randomness import stream
 from gpu_worker.settings import Precision, TrainingSettings
@@ -127,37 +126,34 @@ def train_loop(
     sgd = order.training_parameters.classification
     model = _model(order, start.model, device).train()
     optimizer = Sgd(model, sgd, start.momenta)
-    images, labels, _ = prepared.split(validation=False)
-    batches = _Batches(order, images, labels, device)
-    curve = LossCurve(
-        job, max_iter=sgd.max_iter, device=device, first_iteration=start.iteration, kept_bytes=start.curve_bytes
-    )
-    validations = _validation_iterations(sgd, len(prepared.validates) - len(images))
+    batches = _Batches(order, prepared, device)
+    validations = _validation_iterations(sgd, prepared.validates.count(True))
     best, clock = start.best, _Clock(settings, start.iteration, sgd.max_iter)
-    for iteration in range(start.iteration, sgd.max_iter):
-        images_BCHW, labels_B = batches.batch(iteration)
-        rate = _rate(sgd, iteration)
-        with torch.autocast(device.type, torch.bfloat16, enabled=start.precision == Precision.BFLOAT16.value):
-            loss = functional.cross_entropy(model(images_BCHW), labels_B)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step(rate)
-        curve.add(loss, rate)
-        done = iteration + 1
-        if done in validations:
-            curve.publish()
-            best = _validate(order, prepared, model, device, done, best, job)
-        if curve.is_due:
-            curve.publish()
-            job.tell(clock.progress(done, curve.latest))
-        is_stopping = job.is_stopping()
-        if is_stopping or clock.is_checkpoint_due(done):
-            curve.publish()
-            checkpoints.save(_checkpoint(start, done, model, optimizer, best, curve), job.workspace)
-        if is_stopping:
-            raise JobStopped
-    curve.publish(everything=True)
+    with LossCurve(job, start, sgd.max_iter, device) as curve:
+        for iteration in range(start.iteration, sgd.max_iter):
+            images_BCHW, labels_B = batches.batch(iteration)
+            rate = _rate(sgd, iteration)
+            with torch.autocast(device.type, torch.bfloat16, enabled=start.precision == Precision.BFLOAT16.value):
+                loss = functional.cross_entropy(model(images_BCHW), labels_B)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step(rate)
+            curve.add(loss, rate)
+            done = iteration + 1
+            if done in validations:
+                curve.publish()
+                best = _validate(order, prepared, model, device, done, best, job)
+            if curve.is_due:
+                curve.publish()
+                job.tell(clock.progress(done, curve.latest))
+            is_stopping = job.is_stopping()
+            if is_stopping or clock.is_checkpoint_due(done):
+                curve.publish()
+                checkpoints.save(_checkpoint(start, done, model, optimizer, best, curve), job.workspace)
+            if is_stopping:
+                raise JobStopped
+        curve.publish(everything=True)
     assert best is not None, "the last iteration is always validated"
-    return best, curve.close()
+    return best, curve.file
 
 
 class _Batches:
@@ -165,7 +161,8 @@ class _Batches:
     batch are copied while the device still computes the one before.
     """
 
-    def __init__(self, order: TrainingOrder, images: DecodedImages, labels: list[int], device: torch.device) -> None:
+    def __init__(self, order: TrainingOrder, prepared: Prepared, device: torch.device) -> None:
+        images, labels, _ = prepared.split(validation=False)
         self.order, self.device, self.images = order, device, images
         self.labels = torch.tensor(labels)
         self.batch_order = BatchOrder(labels, order.training_parameters.classification.batch_size, order.seed)
@@ -243,8 +240,9 @@ def _new_checkpoint(
 ) -> Checkpoint:
     network, classes = order.model_parameters.classification.name, order.model_parameters.classifier_codes
     torch.set_num_threads(job.cpu_cores)
-    trial = new_classifier(network, len(classes), order.seed).to(memory_format=torch.channels_last)
-    precision = settings.precision or fastest_precision(trial, order.input, device)
+    precision = settings.precision or fastest_precision(
+        new_classifier(network, len(classes), order.seed), order.input, device
+    )
     model = new_classifier(network, len(classes), order.seed)
     if order.initial_weights is not None:
         kept = load_initial_weights(model, job.artifacts.path(order.initial_weights), network, classes)
@@ -281,8 +279,7 @@ def _checkpoint(
 
 def _model(order: TrainingOrder, weights: Weights, device: torch.device) -> nn.Module:
     parameters = order.model_parameters
-    model = new_classifier(parameters.classification.name, len(parameters.classifier_codes), order.seed)
-    model.load_state_dict(weights)
+    model = classifier_of(weights, parameters.classification.name, len(parameters.classifier_codes))
     return model.to(device).to(memory_format=torch.channels_last)
 
 

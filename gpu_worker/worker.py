@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from domain.attempts import AttemptIsOver
-from domain.messages import AnyReport, Heartbeat, JobFailed, Message, Resources, TrainModel
+from domain.messages import AnyReport, Heartbeat, JobFailed, JobReleased, Message, Resources, TrainModel
 from domain.refusals import Refusal
 from domain.sentences import N_, Sentence
 from gpu_worker.channel import Answer, Channel, Deliver, Ended, FromJob, Keep, Locate, Ready, Resolve, Tell, ToJob, Work
@@ -189,7 +189,10 @@ class _Attempt:
         pulse.start()
         try:
             ended = self._attend()
-            if self.is_over or (ended and ended.is_stopped):
+            if self.is_over:
+                return
+            if ended is not None and ended.is_stopped:
+                self._report(JobReleased(**self._sender))
                 return
             if ended is None:
                 ended = Ended(reason_of_exit(self.process.close()))

@@ -96,7 +96,7 @@ def _metal(width: int, height: int, random: Random) -> Field:
     brushed_HW = (sums[:, 24:] - sums[:, :-24]) / np.sqrt(24) * random.uniform(2, 4)
     metal_HW: Field = random.uniform(110, 165) + light_HW + brushed_HW
     for _ in range(random.integers(0, 4)):
-        metal_HW += _blob(width, height, random, radius=random.uniform(0.6, 1.2)) * random.uniform(-25, 25)
+        metal_HW += _blob(width, height, random, radius=random.uniform(0.5, 1.0)) * random.uniform(-20, 20)
     return metal_HW
 
 
@@ -108,7 +108,7 @@ def _spot(width: int, height: int, random: Random) -> Field:
     """One to three small round marks, dark or bright."""
     spots_HW = np.zeros((height, width))
     for _ in range(random.integers(1, 4)):
-        spots_HW += _blob(width, height, random, radius=random.uniform(3.0, 6.0), edge=2.0) * _contrast(random, 28, 70)
+        spots_HW += _blob(width, height, random, radius=random.uniform(3.5, 6.5), edge=2.0) * _contrast(random, 36, 75)
     return spots_HW
 
 
@@ -116,7 +116,7 @@ def _mura(width: int, height: int, random: Random) -> Field:
     """A large cloud that is little darker or brighter than its surroundings."""
     large_HW = _blob(width, height, random, radius=random.uniform(16, 28), edge=14.0)
     small_HW = _blob(width, height, random, radius=random.uniform(8, 16), edge=10.0)
-    return (large_HW + 0.7 * small_HW) * _contrast(random, 16, 34)
+    return (large_HW + 0.7 * small_HW) * _contrast(random, 22, 40)
 
 
 def _scratch(width: int, height: int, random: Random) -> Field:

@@ -63,6 +63,18 @@ class MountedFolders:
         return path
 
 
+class AppendToFile(logging.Handler):
+    """Writes each line and closes the file again, so that no test leaves one open."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        self.file = file
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with self.file.open("a") as opened:
+            opened.write(self.format(record) + "\n")
+
+
 @dataclass
 class Workplace:
     """A machine with a root of images, shared storage and scratch space, all below one folder."""
@@ -86,10 +98,10 @@ class Workplace:
         workspace.mkdir(exist_ok=True)
         log_file = workspace / "log.txt"
         log_file.touch()
-        log = logging.getLogger(f"job in {self.folder}")
+        log = logging.getLogger("test job")
         log.setLevel(logging.INFO)
         log.propagate = False
-        log.handlers = [logging.FileHandler(log_file)]
+        log.handlers = [AppendToFile(log_file)]
         folders = MountedFolders(self.images)
         return Job(
             kind=kind,

@@ -1,0 +1,175 @@
+"""The networks against torchvision's, and their weights in safetensors."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import torchvision  # type: ignore[import-untyped]
+from safetensors.torch import save_file
+from torch import nn
+
+from domain.model_packages import NetworkTask
+from domain.training_parameters import SgdParameters
+from gpu_worker.networks import (
+    NetworkUnknown,
+    TensorHasOtherShape,
+    TensorMissing,
+    TensorUnknown,
+    WeightsNotFinite,
+    WeightsOfOtherCodes,
+    WeightsUnreadable,
+    check_network,
+    check_package_weights,
+    load_initial_weights,
+    load_trained_weights,
+    new_classifier,
+    save_weights,
+)
+from gpu_worker.sgd import Sgd
+
+CODES = ("OK", "SPOT", "SCRATCH")
+
+
+def saved(file: Path, codes: tuple[str, ...] = CODES, network: str = "ResNet18") -> Path:
+    save_weights(new_classifier(network, len(codes), seed=1).state_dict(), file, network, codes)
+    return file
+
+
+@pytest.mark.parametrize("network", ["ResNet18", "ResNet50"])  # ResNet34 is made of the blocks of the first
+def test_a_network_is_weight_for_weight_torchvisions(network: str) -> None:
+    ours = new_classifier(network, 5, seed=1)
+    theirs = getattr(torchvision.models, network.lower())(weights=None, num_classes=5)
+    theirs.load_state_dict(ours.state_dict())
+    images = torch.rand(2, 3, 32, 64)
+    with torch.inference_mode():
+        for mode in (True, False):
+            expected = theirs.train(mode)(images)
+            assert torch.allclose(ours.train(mode)(images), expected, atol=1e-4 * expected.abs().max())
+
+
+def test_fresh_weights_have_torchvisions_distribution_and_depend_on_the_seed() -> None:
+    one, same, other = (new_classifier("ResNet18", 5, seed=seed).state_dict() for seed in (1, 1, 2))
+    assert all(torch.equal(one[name], same[name]) for name in one)
+    assert not torch.equal(one["conv1.weight"], other["conv1.weight"])
+    theirs = torchvision.models.resnet18(weights=None, num_classes=5).state_dict()
+    for name in (name for name in one if one[name].ndim > 1):
+        assert one[name].float().std().item() == pytest.approx(theirs[name].float().std().item(), rel=0.1, abs=2e-3), (
+            name
+        )
+
+
+def test_an_unknown_network_is_refused_with_those_that_are_known() -> None:
+    with pytest.raises(NetworkUnknown, match="ResNet18, ResNet34, ResNet50"):
+        check_network(NetworkTask.CLASSIFICATION, "VGG16")
+    with pytest.raises(NetworkUnknown):
+        check_network(NetworkTask.SEGMENTATION, "ResNet18")
+
+
+def test_trained_weights_come_back_as_they_were(tmp_path: Path) -> None:
+    assert saved(tmp_path / "w").read_bytes() == saved(tmp_path / "again").read_bytes()
+    model, classes = load_trained_weights(saved(tmp_path / "w"), "ResNet18", (*CODES, "SPECIAL"))
+    assert classes == CODES  # W-4: codes behind the outputs are special
+    expected = new_classifier("ResNet18", 3, seed=1).state_dict()
+    assert all(torch.equal(model.state_dict()[name], expected[name]) for name in expected)
+    assert not model.training
+
+
+@pytest.mark.parametrize("codes", [("OK", "SCRATCH", "SPOT"), ("OK", "SPOT")])
+def test_trained_weights_are_not_read_as_other_codes(tmp_path: Path, codes: tuple[str, ...]) -> None:
+    with pytest.raises(WeightsOfOtherCodes, match="OK, SPOT, SCRATCH"):
+        load_trained_weights(saved(tmp_path / "w"), "ResNet18", codes)
+
+
+# W-12
+def test_a_start_from_earlier_weights_keeps_the_head_only_for_the_same_codes(tmp_path: Path) -> None:
+    earlier = new_classifier("ResNet18", 3, seed=1).state_dict()
+    for codes, keeps in ((CODES, True), (("OK", "SPOT", "MURA"), False), (("OK", "SPOT"), False)):
+        model = new_classifier("ResNet18", len(codes), seed=2)
+        fresh = model.state_dict()["fc.weight"].clone()
+        assert load_initial_weights(model, saved(tmp_path / "w"), "ResNet18", codes) is keeps
+        state = model.state_dict()
+        assert torch.equal(state["layer4.1.conv2.weight"], earlier["layer4.1.conv2.weight"])
+        assert torch.equal(state["fc.weight"], earlier["fc.weight"] if keeps else fresh)
+
+
+def drop(state: dict[str, torch.Tensor]) -> None:
+    del state["layer1.0.bn1.bias"]
+
+
+def add(state: dict[str, torch.Tensor]) -> None:
+    state["layer9.weight"] = torch.zeros(1)
+
+
+def reshape(state: dict[str, torch.Tensor]) -> None:
+    state["conv1.weight"] = torch.zeros(64, 3, 3, 3)
+
+
+def spoil(state: dict[str, torch.Tensor]) -> None:
+    state["conv1.weight"][0, 0, 0, 0] = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("change", "refusal", "words"),
+    [
+        (drop, TensorMissing, "layer1.0.bn1.bias"),
+        (add, TensorUnknown, "layer9.weight"),
+        (reshape, TensorHasOtherShape, "64 × 3 × 3 × 3"),
+        (spoil, WeightsNotFinite, "conv1.weight"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused_by_name(
+    tmp_path: Path, change: Callable[[dict[str, torch.Tensor]], None], refusal: type[Exception], words: str
+) -> None:
+    state = {name: tensor.clone() for name, tensor in new_classifier("ResNet18", 3, seed=1).state_dict().items()}
+    change(state)
+    save_file(state, tmp_path / "w")
+    for load in (
+        lambda: check_package_weights(tmp_path / "w", "ResNet18"),
+        lambda: load_trained_weights(tmp_path / "w", "ResNet18", CODES),
+        lambda: load_initial_weights(new_classifier("ResNet18", 3, seed=2), tmp_path / "w", "ResNet18", CODES),
+    ):
+        with pytest.raises(refusal, match=words):
+            load()
+
+
+def test_package_weights_may_have_any_head_or_none(tmp_path: Path) -> None:
+    check_package_weights(saved(tmp_path / "w", tuple("ABCDEFG")), "ResNet18")
+    state = new_classifier("ResNet18", 3, seed=1).state_dict()
+    save_file({name: tensor for name, tensor in state.items() if not name.startswith("fc.")}, tmp_path / "headless")
+    check_package_weights(tmp_path / "headless", "ResNet18")
+    with pytest.raises((TensorMissing, TensorHasOtherShape, TensorUnknown)):
+        check_package_weights(tmp_path / "w", "ResNet34")
+
+
+@pytest.mark.parametrize("content", [b"", b"\x80\x04pickle", b"\xff" * 64])
+def test_other_files_are_no_weights(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "w").write_bytes(content)
+    with pytest.raises(WeightsUnreadable, match="w"):
+        load_trained_weights(tmp_path / "w", "ResNet18", CODES)
+
+
+# W-6
+def test_a_step_is_torchs_sgd_with_momentum_and_decay_of_filters_only() -> None:
+    settings = SgdParameters(base_lr=0.1, batch_size=4, max_iter=9, weight_decay=0.05, momentum=0.9)
+    torch.manual_seed(1)
+    ours = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4 * 36, 2))
+    theirs = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4 * 36, 2))
+    theirs.load_state_dict(ours.state_dict())
+    decayed = [parameter for parameter in theirs.parameters() if parameter.ndim > 1]
+    others = [parameter for parameter in theirs.parameters() if parameter.ndim <= 1]
+    reference = torch.optim.SGD(
+        [{"params": decayed, "weight_decay": 0.05}, {"params": others, "weight_decay": 0.0}], lr=0.1, momentum=0.9
+    )
+    optimizer = Sgd(ours, settings, {})
+    for step in range(5):
+        images, rate = torch.rand(4, 3, 8, 8), 0.1 / (step + 1)
+        ours(images).square().mean().backward()
+        theirs(images).square().mean().backward()
+        optimizer.step(rate)
+        for group in reference.param_groups:
+            group["lr"] = rate
+        reference.step()
+        reference.zero_grad()
+        optimizer = Sgd(ours, settings, optimizer.momenta)  # as after a checkpoint
+    assert all(torch.equal(one, other) for one, other in zip(ours.parameters(), theirs.parameters(), strict=True))
