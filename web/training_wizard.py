@@ -17,11 +17,12 @@ from commands.training_jobs import STEP_COUNT, QueueTrainingJob, check_step
 from domain.datasets import DatasetPurpose
 from domain.refusals import NotFound, Refusal, Refusals, raise_together
 from domain.sentences import N_
+from domain.training_jobs import TrainingJob
 from domain.training_parameters import read_training_parameters
 from web.chosen_paths import looked_into_again, press
 from web.forms import Form
 from web.listing import read_listing
-from web.pages import Desk, Page
+from web.pages import Desk, Page, Refused
 from web.services import Services
 from web.training_drafts import (
     DRAFT,
@@ -230,27 +231,33 @@ class TrainingWizard(Controller):
         desk: NamedDependency[Desk],
     ) -> Redirect:
         """【完成】: the job waits for a worker. Pressed again, it leads to the list in which the job stands."""
-        before = kept_draft(services, actor)
+        kept = kept_draft(services, actor)
         job_id = id_or_none(form.text("job_id"))
-        if job_id != before.job_id:
-            is_queued = job_id is not None and services.read.training_jobs.get(job_id) is not None
-            return desk.go(LIST if is_queued else ADDRESS)
-        if address := _not_yet(services, before, STEP_COUNT):
+        if job_id is not None and services.assay.find(TrainingJob, job_id) is not None:
+            return desk.go(LIST)
+        if job_id != kept.job_id:
+            return desk.go(ADDRESS)
+        if address := _not_yet(services, kept, STEP_COUNT):
             return desk.go(address)
         refusals: list[Refusal] = []
-        kept = keep(services, actor, with_preprocessing(before, form, refusals))
+        kept = keep(services, actor, with_preprocessing(kept, form, refusals))
         if form.text("do") == "back":
             return desk.go(f"{ADDRESS}/step-3")
-        with desk.refusals_on(preprocessing_step(services, kept, form)):
-            raise_together(refusals)
-            desk.ask(
-                QueueTrainingJob(
-                    actor=actor, job_id=kept.job_id, model_id=kept.model_id, draft=kept.draft, seed=kept.seed
-                )
-            )
+        try:
+            with desk.refusals_on(preprocessing_step(services, kept, form)):
+                raise_together(refusals)
+                desk.ask(_queueing(actor, kept))
+        except (Refusal, Refusals, Refused):
+            if services.assay.find(TrainingJob, kept.job_id) is None:
+                raise
+            return desk.go(LIST)  # the other of two clicks was faster
         services.drafts.drop(actor, DRAFT)
         desk.say(N_("Training job “{name}” waits for a worker."), name=kept.draft.model_name)
         return desk.go(LIST)
+
+
+def _queueing(actor: UUID, kept: KeptDraft) -> QueueTrainingJob:
+    return QueueTrainingJob(actor=actor, job_id=kept.job_id, model_id=kept.model_id, draft=kept.draft, seed=kept.seed)
 
 
 def _shown(desk: Desk, services: Services, kept: KeptDraft, step: int, page: Page, form: Form) -> Response[str]:

@@ -1,0 +1,725 @@
+"""新建模型 as people meet it: W-1 to W-12. Forms are sent as a browser without scripts sends them; the rules are the real ones."""
+
+import html
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
+
+import httpx
+import msgspec
+import pytest
+
+from commands.assay import Assay
+from commands.training_jobs import QueueTrainingJob
+from domain.data_paths import DataPathState, FolderName, Inspection
+from domain.datasets import DatasetPurpose
+from domain.environments import EnvironmentNodesRemoved
+from domain.facts import Fact
+from domain.model_images import ModelImageImported, ModelImageKind, TaskTypeUsed
+from domain.model_packages import ModelPackage, NetworkInput, NetworkTask, OfferedNetwork
+from domain.names import NameClaimed, NameKind, claim_id
+from domain.task_types import TaskKind
+from domain.training_jobs import TrainingQueued
+from domain.training_parameters import Augmentation
+from domain.training_requests import StartingWeights
+from domain.users import UserCreated
+from projections.compute_resources import ComputeResourceRow
+from projections.datasets import DataPathRow, DatasetChoice
+from projections.environments import NodePath, NodeRow
+from projections.industries import IndustryRow
+from projections.model_images import ModelImageVersionChoice
+from projections.overview import SetupSteps
+from tests.examples import (
+    AOI_STATION,
+    ARRAY_FAB,
+    BINDING,
+    DATA_FOLDERS,
+    ENVIRONMENT_ID,
+    FACTORY_1,
+    FACTORY_2,
+    INDUSTRY_ID,
+    LEVEL_NAMES,
+    LOADING_QUEUED,
+    LOADING_STARTED,
+    MODEL_IMAGE_ID,
+    MODEL_IMAGE_LOADED,
+    MODEL_PARAMETERS_TEXT,
+    NODES,
+    ONE_GPU,
+    ONE_GPU_ID,
+    PACKAGE,
+    PANEL_65,
+    PANEL_75,
+    PORTS,
+    SEGMENTATION_ID,
+    TRAINING_DATASET_ID,
+    TRAINING_FOLDER,
+    TRAINING_PARAMETERS_TEXT,
+    TRAINING_PATH_ID,
+    TWO_CORES,
+    TWO_CORES_ID,
+    History,
+    KnownFolders,
+    MemoryLog,
+    example_id,
+    inspection,
+    plant,
+)
+from tests.web.reading import assert_in_order, words
+from tests.web.site import MODEL_TRAINER, Site
+from web.services import Services
+from web.training_drafts import KeptDraft
+
+NEW = "/training-jobs/new"
+BUSINESS_ID = claim_id(NameKind.MODEL_IMAGE, "aoi65")
+SEGMENTING_PACKAGE = msgspec.structs.replace(
+    PACKAGE,
+    networks=(
+        *PACKAGE.networks,
+        OfferedNetwork(task=NetworkTask.SEGMENTATION, name="UNet", input=NetworkInput(width=256, height=256)),
+    ),
+    training_parameters=(
+        '{"classification": {"base_lr": 0.01, "batch_size": 8, "max_iter": 300},'
+        ' "segmentation": {"base_lr": 0.02, "batch_size": 4, "max_iter": 900}}'
+    ),
+)
+MASKED_FOLDER = FolderName("data", "panel-a/masked")
+MASKED = msgspec.structs.replace(
+    inspection(MASKED_FOLDER),
+    defect_codes=tuple(
+        msgspec.structs.replace(count, mask_count=20 if count.defect_code == "TPFIP" else 0)
+        for count in inspection().defect_codes
+    ),
+)
+FOLDERS = {**DATA_FOLDERS, "/data/panel-a/masked": MASKED}
+VALUE = f"{MODEL_IMAGE_ID}/1"
+BUSINESS_VALUE = f"{BUSINESS_ID}/1"
+STEP_1 = {
+    "model_name": "panel-a",
+    "kind": "general",
+    "model_image_version": VALUE,
+    "model_parameters": MODEL_PARAMETERS_TEXT,
+    "level_1": str(FACTORY_1.node_id),
+    "level_2": str(ARRAY_FAB.node_id),
+    "level_3": str(AOI_STATION.node_id),
+    "level_4": [str(PANEL_65.node_id), str(PANEL_75.node_id)],
+    "do": "next",
+}
+STEP_2 = {"import": str(TRAINING_PATH_ID), "do": "next"}
+STEP_3 = {
+    "compute_resource": str(TWO_CORES_ID),
+    "training_parameters": TRAINING_PARAMETERS_TEXT,
+    "starting_weights": "package",
+    "do": "next",
+}
+STEP_4 = {"split_ratio": "0.8", "resolution_screening": "on", "do": "next"}
+
+
+class FakeDrafts:
+    def __init__(self) -> None:
+        self.contents: dict[tuple[UUID, str], bytes] = {}
+        self.saved: Callable[[], object] = lambda: None
+
+    def load(self, user_id: UUID, kind: str) -> bytes | None:
+        return self.contents.get((user_id, kind))
+
+    def save(self, user_id: UUID, kind: str, content: bytes) -> None:
+        self.contents[user_id, kind] = content
+        self.saved()
+
+    def drop(self, user_id: UUID, kind: str) -> None:
+        self.contents.pop((user_id, kind), None)
+
+
+def version(
+    model_image_id: UUID,
+    name: str,
+    kind: ModelImageKind = ModelImageKind.GENERAL,
+    package: ModelPackage = PACKAGE,
+) -> ModelImageVersionChoice:
+    return ModelImageVersionChoice(
+        model_image_id=model_image_id,
+        name=name,
+        kind=kind,
+        task_type=SEGMENTING_TYPE if package is SEGMENTING_PACKAGE else MODEL_TASK_TYPE,
+        environment=BINDING if kind is ModelImageKind.BUSINESS else None,
+        number=1,
+        archive=MODEL_IMAGE_LOADED.archive,
+        package=package,
+        imported_at=datetime(2026, 3, 1, tzinfo=UTC),
+    )
+
+
+MODEL_TASK_TYPE = TaskTypeUsed(example_id("分类"), "分类", TaskKind.CLASSIFICATION)
+SEGMENTING_TYPE = TaskTypeUsed(SEGMENTATION_ID, "分割分类", TaskKind.SEGMENTATION_AND_CLASSIFICATION)
+SEGMENTING_ID = claim_id(NameKind.MODEL_IMAGE, "resnet18-unet")
+SEGMENTING_VALUE = f"{SEGMENTING_ID}/1"
+VERSIONS = (
+    version(MODEL_IMAGE_ID, "resnet18"),
+    version(SEGMENTING_ID, "resnet18-unet", package=SEGMENTING_PACKAGE),
+    version(BUSINESS_ID, "aoi65", ModelImageKind.BUSINESS),
+)
+
+
+def path_row(path_id: UUID, found: Inspection) -> DataPathRow:
+    return DataPathRow(path_id=path_id, **{name: getattr(found, name) for name in found.__struct_fields__})
+
+
+def history() -> History:
+    """The plant, the signed-in model trainer, and two more model images."""
+    loaded = (LOADING_QUEUED, LOADING_STARTED)
+    return (
+        plant()
+        .add(
+            MODEL_TRAINER.user_id,
+            UserCreated(username=MODEL_TRAINER.username, role=MODEL_TRAINER.role, password_hash="hash of Secret1"),
+        )
+        .add(
+            SEGMENTING_ID,
+            ModelImageImported(name="resnet18-unet", kind=ModelImageKind.GENERAL, task_type=SEGMENTING_TYPE),
+            *loaded,
+            msgspec.structs.replace(MODEL_IMAGE_LOADED, package=SEGMENTING_PACKAGE),
+        )
+        .add(
+            BUSINESS_ID,
+            ModelImageImported(
+                name="aoi65", kind=ModelImageKind.BUSINESS, task_type=MODEL_TASK_TYPE, environment=BINDING
+            ),
+            *loaded,
+            MODEL_IMAGE_LOADED,
+        )
+    )
+
+
+def depth_of(node_id: UUID | None) -> int:
+    parents = {node.node_id: node.parent_id for node in NODES}
+    return 0 if node_id is None else 1 + depth_of(parents[node_id])
+
+
+TREE = tuple(NodeRow(node.node_id, node.parent_id, node.name, depth_of(node.parent_id)) for node in NODES)
+RESOURCES = tuple(
+    ComputeResourceRow(resource_id, fact.kind, fact.resources, datetime(2026, 3, 1, tzinfo=UTC))
+    for resource_id, fact in ((TWO_CORES_ID, TWO_CORES), (ONE_GPU_ID, ONE_GPU))
+)
+
+
+def use(services: Services, log: MemoryLog, folders: dict[str, Inspection]) -> None:
+    """The real write side over a log in memory, and read models that hold what the tests need."""
+    ports = type(PORTS)(PORTS.passwords, KnownFolders(folders), PORTS.archives)
+    object.__setattr__(services, "assay", Assay(log, ports))
+
+
+@pytest.fixture
+def log() -> MemoryLog:
+    return MemoryLog(history().events)
+
+
+@pytest.fixture
+def services(services: Services, log: MemoryLog) -> Services:
+    use(services, log, FOLDERS)
+    object.__setattr__(services, "drafts", FakeDrafts())
+    industry = IndustryRow(INDUSTRY_ID, "显示面板", LEVEL_NAMES, True, datetime(2026, 3, 1, tzinfo=UTC))
+    names = {node.node_id: node.name for node in NODES}
+    services.read.industries = SimpleNamespace(default=lambda: industry)
+    services.read.environments = SimpleNamespace(
+        tree=lambda _industry_id: TREE,
+        paths=lambda node_ids: tuple(NodePath(node_id, ("一厂区", names[node_id])) for node_id in node_ids),
+    )
+    services.read.model_images = SimpleNamespace(loaded_versions=lambda: VERSIONS)
+    services.read.compute_resources = SimpleNamespace(list=lambda: RESOURCES)
+    dataset = DatasetChoice(
+        dataset_id=TRAINING_DATASET_ID, name="panel-a-training", paths=(path_row(TRAINING_PATH_ID, inspection()),)
+    )
+    services.read.datasets = SimpleNamespace(
+        choices=lambda purpose: [dataset] if purpose is DatasetPurpose.TRAINING else []
+    )
+    return services
+
+
+def text(answer: httpx.Response, status: int = 200) -> str:
+    assert answer.status_code == status, answer.text
+    return words(html.unescape(answer.text))
+
+
+def goes_to(answer: httpx.Response, address: str) -> None:
+    assert (answer.status_code, answer.headers.get("Location")) == (303, address), words(html.unescape(answer.text))
+
+
+def send(site: Site, step: int, **changes: Any) -> httpx.Response:
+    """A step as it should be, with some fields changed; None leaves a field out."""
+    fields = {**(STEP_1, STEP_2, STEP_3, STEP_4)[step - 1], **changes}
+    if step == 4 and "job_id" not in fields:
+        fields["job_id"] = job_id_on(site)
+    return site.post(f"{NEW}/step-{step}", **{name: value for name, value in fields.items() if value is not None})
+
+
+def job_id_on(site: Site) -> str:
+    found = re.search(r'name="job_id" value="([^"]+)"', site.get(f"{NEW}/step-4").text)
+    assert found, "step 4 is not open"
+    return found[1]
+
+
+def through(site: Site, step: int, **changes: Any) -> None:
+    """Every step before `step`, done right."""
+    for earlier in range(1, step):
+        goes_to(send(site, earlier, **changes.get(f"step_{earlier}", {})), f"{NEW}/step-{earlier + 1}")
+
+
+def queued(log: MemoryLog) -> list[TrainingQueued]:
+    return [event.data for event in log.events if isinstance(event.data, TrainingQueued)]
+
+
+def value_of(page: str, field: str) -> str:
+    """What stands in a field of a page."""
+    area = re.search(rf'<textarea id="{field}"[^>]*>\n(.*?)</textarea>', page, re.DOTALL)
+    found = area or re.search(rf'<input type="text" id="{field}" name="{field}" value="([^"]*)"', page)
+    assert found, f"there is no field {field}"
+    return html.unescape(found[1])
+
+
+def is_ticked(page: str, field: str, value: str) -> bool:
+    found = re.search(rf'<input type="(?:checkbox|radio)"[^>]*name="{field}" value="{value}"[^>]*>', page)
+    assert found, f"there is no {field} with {value}"
+    return " checked" in found[0]
+
+
+# From the first step to the list
+
+
+def test_the_four_steps_queue_a_training_job(trainer: Site, log: MemoryLog) -> None:  # W-1 to W-12
+    through(trainer, 4)
+    goes_to(send(trainer, 4, augmentations=["flipping", "scaling"]), "/training-jobs")
+    (job,) = queued(log)
+    assert (job.owner, job.model_name, job.environment) == (MODEL_TRAINER.user_id, "panel-a", BINDING)
+    assert (job.order.data_paths, job.compute_resource_id) == ((TRAINING_FOLDER,), TWO_CORES_ID)
+    assert job.order.preprocessing.augmentations == (Augmentation.FLIPPING, Augmentation.SCALING)
+    assert job.order.training_parameters.classification.max_iter == 200
+
+
+def test_the_steps_are_those_of_the_manual(trainer: Site) -> None:
+    titles = ("选择模型镜像", "选择数据路径", "配置训练参数", "添加预处理参数")
+    assert_in_order(text(trainer.get(f"{NEW}/step-1")), "新建模型", *titles, "模型名称", "下一步")
+    through(trainer, 4)
+    assert_in_order(text(trainer.get(f"{NEW}/step-4")), *titles, "切分比例", "归一化处理", "数据增强", "上一步", "完成")
+
+
+def test_the_wizard_is_closed_to_strangers(stranger: Site) -> None:
+    goes_to(stranger.get(f"{NEW}/step-1"), "/sign-in?next=/training-jobs/new/step-1")
+
+
+# W-1: nothing is lost
+
+
+def test_going_back_and_forth_loses_nothing(trainer: Site) -> None:  # W-1
+    through(trainer, 4)
+    goes_to(
+        send(trainer, 4, split_ratio="0.7", resolution_screening=None, augmentations="flipping", do="back"),
+        f"{NEW}/step-3",
+    )
+    goes_to(send(trainer, 3, training_parameters="{", do="back"), f"{NEW}/step-2")
+    first = trainer.get(f"{NEW}/step-1").text
+    assert value_of(first, "model_name") == "panel-a"
+    assert is_ticked(first, "level_4", str(PANEL_75.node_id))
+    assert "data:panel-a/train" in text(trainer.get(f"{NEW}/step-2"))
+    third = trainer.get(f"{NEW}/step-3").text
+    assert value_of(third, "training_parameters") == "{"
+    assert is_ticked(third, "compute_resource", str(TWO_CORES_ID))
+    goes_to(send(trainer, 3), f"{NEW}/step-4")
+    fourth = trainer.get(f"{NEW}/step-4").text
+    assert value_of(fourth, "split_ratio") == "0.7"
+    assert is_ticked(fourth, "augmentations", "flipping")
+    assert not is_ticked(fourth, "augmentations", "scaling")
+    assert " checked" not in str(re.search(r'<input[^>]*name="resolution_screening"[^>]*>', fourth))
+
+
+def test_a_refused_step_is_kept_as_it_was_entered(trainer: Site) -> None:  # W-1
+    answer = send(trainer, 1, model_name="1 wrong", model_parameters='{"a": ')
+    assert_in_order(text(answer, 422), "名称为 1 到 60 个字符", "第 1 行第 7 列：不是有效的 JSON")
+    page = trainer.get(f"{NEW}/step-1").text
+    assert (value_of(page, "model_name"), value_of(page, "model_parameters")) == ("1 wrong", '{"a": ')
+
+
+def test_an_unfinished_model_is_gone_on_with_or_begun_anew(trainer: Site) -> None:  # W-1
+    goes_to(trainer.get(NEW), f"{NEW}/step-1")
+    through(trainer, 3)
+    send(trainer, 3, do="back")
+    assert_in_order(text(trainer.get(NEW)), "未完成的模型“panel-a”", "继续填写", "放弃并重新开始")
+    goes_to(trainer.get(f"{NEW}/continue"), f"{NEW}/step-3")
+    goes_to(trainer.post(NEW), f"{NEW}/step-1")
+    assert value_of(trainer.get(f"{NEW}/step-1").text, "model_name") == ""
+    goes_to(trainer.get(NEW), f"{NEW}/step-1")
+
+
+def test_a_draft_that_cannot_be_read_any_more_begins_anew(trainer: Site) -> None:
+    trainer.services.drafts.save(MODEL_TRAINER.user_id, "training", b'{"an earlier": "release"}')
+    goes_to(trainer.get(NEW), f"{NEW}/step-1")
+
+
+# W-1: each step is checked on the server before the next opens
+
+
+@pytest.mark.parametrize("step", [2, 3, 4])
+def test_a_step_does_not_open_before_the_first_is_right(trainer: Site, step: int) -> None:
+    goes_to(trainer.get(f"{NEW}/step-{step}"), f"{NEW}/step-1")
+    send(trainer, 1, model_name="")
+    goes_to(trainer.get(f"{NEW}/step-{step}"), f"{NEW}/step-1?check=on")
+    assert "名称为 1 到 60 个字符" in text(trainer.get(f"{NEW}/step-1?check=on"), 422)
+
+
+def test_step_4_opens_once_step_3_is_right(trainer: Site) -> None:
+    through(trainer, 3)
+    goes_to(trainer.get(f"{NEW}/step-4"), f"{NEW}/step-3")
+    assert "请选择计算资源" in text(send(trainer, 3, compute_resource=None), 422)
+    goes_to(trainer.get(f"{NEW}/step-4"), f"{NEW}/step-3?check=on")
+    goes_to(send(trainer, 3), f"{NEW}/step-4")
+    text(trainer.get(f"{NEW}/step-4"))
+
+
+def test_what_became_wrong_meanwhile_is_asked_for_again(trainer: Site, log: MemoryLog) -> None:
+    through(trainer, 4)
+    job_id = job_id_on(trainer)
+    gone = EnvironmentNodesRemoved(industry_id=INDUSTRY_ID, node_ids=(PANEL_75.node_id,))
+    log.events = [*history().add(ENVIRONMENT_ID, gone).events]
+    goes_to(send(trainer, 4, job_id=job_id), f"{NEW}/step-1?check=on")
+    assert "所选的生产环境已不存在" in text(trainer.get(f"{NEW}/step-1?check=on"), 422)
+    assert queued(log) == []
+
+
+# The last button, pressed twice
+
+
+def test_pressed_again_after_the_answer_the_last_button_queues_nothing(trainer: Site, log: MemoryLog) -> None:  # W-1
+    through(trainer, 4)
+    job_id = job_id_on(trainer)
+    for _ in range(3):
+        goes_to(send(trainer, 4, job_id=job_id), "/training-jobs")
+    assert len(queued(log)) == 1
+
+
+def test_pressed_again_before_the_draft_is_gone_the_last_button_queues_nothing(trainer: Site, log: MemoryLog) -> None:
+    through(trainer, 4)
+    job_id = job_id_on(trainer)
+    kept = dict(trainer.services.drafts.contents)
+    goes_to(send(trainer, 4, job_id=job_id), "/training-jobs")
+    trainer.services.drafts.contents = kept
+    answer = send(trainer, 4, job_id=job_id)
+    goes_to(answer, "/training-jobs")
+    assert len(queued(log)) == 1
+
+
+def test_of_two_clicks_at_the_same_moment_the_slower_one_leads_to_the_list_too(trainer: Site, log: MemoryLog) -> None:
+    through(trainer, 4)
+    job_id = job_id_on(trainer)
+    kept = msgspec.json.decode(trainer.services.drafts.load(MODEL_TRAINER.user_id, "training"), type=KeptDraft)
+    faster = QueueTrainingJob(
+        actor=MODEL_TRAINER.user_id, job_id=kept.job_id, model_id=kept.model_id, draft=kept.draft, seed=kept.seed
+    )
+    trainer.services.drafts.saved = lambda: trainer.services.assay.dispatch(faster)
+    goes_to(send(trainer, 4, job_id=job_id), "/training-jobs")
+    assert len(queued(log)) == 1
+
+
+def test_a_page_of_a_discarded_model_leads_to_the_start(trainer: Site, log: MemoryLog) -> None:
+    through(trainer, 4)
+    job_id = job_id_on(trainer)
+    trainer.post(NEW)
+    goes_to(send(trainer, 4, job_id=job_id), NEW)
+    assert queued(log) == []
+
+
+# Step 1
+
+
+def test_the_editor_opens_with_the_packages_defaults(trainer: Site) -> None:  # W-3
+    page = trainer.get(f"{NEW}/step-1").text
+    assert is_ticked(page, "model_image_version", VALUE)
+    assert value_of(page, "model_parameters") == MODEL_PARAMETERS_TEXT
+
+
+def test_the_facts_of_each_version_stand_beside(trainer: Site) -> None:  # W-2
+    shown = text(trainer.get(f"{NEW}/step-1"))
+    assert_in_order(shown, "resnet18-unet v1.0", "任务类型", "分割分类", "ResNet18 · 64 × 64", "UNet · 256 × 256")
+
+
+def test_the_defaults_of_another_version_are_taken_on_request(trainer: Site) -> None:  # W-3
+    answer = send(trainer, 1, model_image_version=SEGMENTING_VALUE, model_parameters="{}", do="defaults")
+    goes_to(answer, f"{NEW}/step-1")
+    page = trainer.get(f"{NEW}/step-1").text
+    assert value_of(page, "model_parameters") == SEGMENTING_PACKAGE.model_parameters
+    assert is_ticked(page, "model_image_version", SEGMENTING_VALUE)
+
+
+def test_the_manuals_sample_without_its_comma_is_told_by_line(trainer: Site) -> None:  # W-3
+    sample = MODEL_PARAMETERS_TEXT.replace("    },\n", "    }\n", 1)
+    assert "第 6 行第 5 列：上一行末尾似乎缺少逗号" in text(send(trainer, 1, model_parameters=sample), 422)
+
+
+def test_a_taken_name_is_told_at_once(trainer: Site, log: MemoryLog) -> None:  # W-2
+    claimed: Fact = NameClaimed(kind=NameKind.MODEL, name="panel-a", owner=example_id("someone's model"))
+    log.events = [*history().add(claim_id(NameKind.MODEL, "panel-a"), claimed).events]
+    assert "名称“panel-a”已被使用" in text(send(trainer, 1), 422)
+
+
+def test_without_a_place_the_step_names_the_level(trainer: Site) -> None:  # W-2
+    assert "请选择生产环境" in text(send(trainer, 1, level_4=None, level_3=None, level_2=None, level_1=None), 422)
+
+
+def test_a_version_of_the_kind_that_is_not_shown_counts_as_none(trainer: Site) -> None:
+    assert "请选择模型镜像版本" in text(send(trainer, 1, kind="business"), 422)
+
+
+def test_a_business_image_brings_parameters_and_place(trainer: Site, log: MemoryLog) -> None:  # W-2
+    business = {"kind": "business", "model_image_version": BUSINESS_VALUE, "model_parameters": "{", "level_4": None}
+    through(trainer, 4, step_1=business)
+    goes_to(send(trainer, 4), "/training-jobs")
+    (job,) = queued(log)
+    assert (job.environment, job.model_image.name) == (BINDING, "aoi65")
+    assert job.order.model_parameters.code_list == ("TPFIP", "TTFBS", "TTMUD")
+
+
+def test_business_images_are_narrowed_by_place(trainer: Site) -> None:  # W-2
+    goes_to(send(trainer, 1, filter_level_1=str(FACTORY_2.node_id), do="filter"), f"{NEW}/step-1")
+    assert BUSINESS_VALUE not in trainer.get(f"{NEW}/step-1").text
+    goes_to(send(trainer, 1, filter_level_1=str(FACTORY_1.node_id), do="filter"), f"{NEW}/step-1")
+    assert BUSINESS_VALUE in trainer.get(f"{NEW}/step-1").text
+
+
+def test_without_a_loaded_image_the_page_says_what_to_do(trainer: Site) -> None:  # M-7
+    trainer.read.model_images = SimpleNamespace(loaded_versions=tuple)
+    assert_in_order(text(trainer.get(f"{NEW}/step-1")), "还没有加载成功的模型镜像", "前往模型镜像管理")
+
+
+def test_without_master_data_the_page_shows_the_set_up_steps(trainer: Site) -> None:  # M-7
+    trainer.read.model_images = SimpleNamespace(loaded_versions=tuple)
+    trainer.read.overview = SimpleNamespace(
+        setup=lambda: SetupSteps(
+            has_industry=True, has_environment=False, has_task_type=True, has_compute_resource=True
+        )
+    )
+    page = trainer.get(f"{NEW}/step-1").text
+    assert 'id="setup"' in page
+    assert 'name="model_name"' not in page
+
+
+# Step 2
+
+
+def test_the_manuals_notes_stand_on_the_page(trainer: Site) -> None:  # W-5
+    through(trainer, 2)
+    assert_in_order(
+        text(trainer.get(f"{NEW}/step-2")),
+        "为了保证模型训练的质量，在新建模型时请务必导入模型镜像训练时所有训练数据集的路径",
+        "模型重新训练的时候，不可删除新建模型时所绑定的数据路径",
+        "若绑定的数据路径下有任一一条状态为无效，则无法进行下一步",
+    )
+
+
+def test_ticked_paths_of_a_dataset_are_imported(trainer: Site) -> None:  # W-5
+    through(trainer, 2)
+    goes_to(send(trainer, 2, do="import"), f"{NEW}/step-2")
+    shown = text(trainer.get(f"{NEW}/step-2"))
+    assert_in_order(shown, "data:panel-a/train", "有效", "120", "TPFIP 40", "删除")
+    assert_in_order(shown, "各 code 的图片数量", "TPFIP", "40", "分类类别")
+
+
+def test_typed_paths_are_checked_one_by_one(trainer: Site) -> None:  # W-5, D-4
+    through(trainer, 2)
+    answer = send(trainer, 2, **{"import": None}, typed="/data/panel-a/train\n/etc", do="add")
+    shown = text(answer, 422)
+    assert_in_order(shown, "/etc", "校验数据集路径失败：路径有误")
+    assert_in_order(text(trainer.get(f"{NEW}/step-2")), "data:panel-a/train", "120")
+
+
+def test_a_path_is_removed_again(trainer: Site) -> None:  # W-5
+    through(trainer, 2)
+    send(trainer, 2, do="import")
+    goes_to(trainer.post(f"{NEW}/step-2", do=f"remove.{TRAINING_FOLDER}"), f"{NEW}/step-2")
+    assert "120" not in text(trainer.get(f"{NEW}/step-2")).split("已选数据路径")[1]
+
+
+def test_the_second_step_needs_a_path(trainer: Site) -> None:  # W-5
+    through(trainer, 2)
+    assert "请从数据集导入数据路径" in text(send(trainer, 2, **{"import": None}), 422)
+
+
+def test_a_path_that_became_empty_blocks_the_step_beside_its_line(trainer: Site, log: MemoryLog) -> None:  # W-5
+    through(trainer, 3)
+    empty = Inspection(folder=TRAINING_FOLDER, state=DataPathState.INVALID)
+    use(trainer.services, log, {"/data/panel-a/train": empty})
+    answer = send(trainer, 2, **{"import": None})
+    assert_in_order(text(answer, 422), "data:panel-a/train", "该路径下没有图片", "无效")
+    goes_to(trainer.get(f"{NEW}/step-3"), f"{NEW}/step-2?check=on")
+
+
+def test_a_code_outside_code_list_and_a_class_with_one_image_block_the_step(trainer: Site, log: MemoryLog) -> None:
+    other = FolderName("data", "other")
+    counts = tuple(
+        msgspec.structs.replace(count, defect_code=code, image_count=images)
+        for count, (code, images) in zip(
+            inspection().defect_codes, (("TPFIP", 9), ("TTFBS", 9), ("TXXXX", 3)), strict=True
+        )
+    )
+    use(trainer.services, log, {"/data/other": msgspec.structs.replace(inspection(other), defect_codes=counts)})
+    through(trainer, 2)
+    shown = text(send(trainer, 2, **{"import": None}, typed="/data/other"), 422)
+    assert "code“TXXXX”不在 code_list 中" in shown
+    few = tuple(
+        msgspec.structs.replace(count, image_count=1 if count.defect_code == "TTMUD" else 9)
+        for count in inspection().defect_codes
+    )
+    use(trainer.services, log, {"/data/other": msgspec.structs.replace(inspection(other), defect_codes=few)})
+    shown = text(send(trainer, 2, **{"import": None}), 422)
+    assert "类别“TTMUD”有 1 张图片，至少需要 2 张" in shown
+    assert_in_order(shown, "各 code 的图片数量", "TTMUD", "1", "分类类别，图片不足")
+
+
+def test_the_number_opens_the_images_of_the_path(trainer: Site) -> None:  # W-5, D-9
+    through(trainer, 2)
+    send(trainer, 2, do="import")
+    page = trainer.get(f"{NEW}/step-2").text
+    assert f"/training-datasets/{TRAINING_DATASET_ID}/paths/{TRAINING_PATH_ID}" in page
+    trainer.post(f"{NEW}/step-2", typed="/data/panel-a/masked", do="add")
+    assert f"{NEW}/images/2" in trainer.get(f"{NEW}/step-2").text
+    asked: list[tuple[FolderName, str]] = []
+
+    def names(folder: FolderName, code: str) -> list[Any]:
+        asked.append((folder, code))
+        return [SimpleNamespace(folder=FolderName("data", "panel-a/masked/TTFBS/1.png"), name="1.png", has_mask=True)]
+
+    object.__setattr__(trainer.services, "images", SimpleNamespace(names=names))
+    assert "1.png" in text(trainer.get(f"{NEW}/images/2?code=TTFBS"))
+    assert asked == [(MASKED_FOLDER, "TTFBS")]
+    assert trainer.get(f"{NEW}/images/3").status_code == 404
+
+
+# Step 3
+
+
+def test_the_third_step_offers_resources_and_the_packages_defaults(trainer: Site) -> None:  # W-6
+    through(trainer, 3)
+    page = trainer.get(f"{NEW}/step-3")
+    assert_in_order(text(page), "通用型 · 2 核 · 4 GiB", "GPU型 · 8 核 · 32 GiB · 1 卡 × 24 GiB")
+    assert value_of(page.text, "training_parameters") == TRAINING_PARAMETERS_TEXT
+
+
+def test_the_curve_of_the_learning_rate_is_drawn_without_scripts(trainer: Site) -> None:  # W-7, S-4
+    through(trainer, 3)
+    assert 'id="learning-rate-classification-title"' in trainer.get(f"{NEW}/step-3").text
+    exp = TRAINING_PARAMETERS_TEXT.replace('"max_iter": 200', '"max_iter": 200, "lr_policy": "exp", "gamma": 0.98')
+    goes_to(send(trainer, 3, training_parameters=exp, do="preview"), f"{NEW}/step-3")
+    page = trainer.get(f"{NEW}/step-3")
+    assert value_of(page.text, "training_parameters") == exp
+    assert "exp 0.0001795" in text(page)  # 0.01 · 0.98^199
+
+
+def test_wrong_parameters_have_no_curve_but_a_line(trainer: Site) -> None:  # W-7
+    through(trainer, 3)
+    wrong = TRAINING_PARAMETERS_TEXT.replace("0.01", '"fast"')
+    shown = text(send(trainer, 3, training_parameters=wrong, do="preview"), 422)
+    assert_in_order(shown, "第 3 行：“classification.base_lr”必须为数字", "训练参数正确后显示学习率曲线")
+
+
+def test_the_script_gets_the_curves_alone(trainer: Site) -> None:  # W-7
+    answer = trainer.post(f"{NEW}/learning-rates", training_parameters=SEGMENTING_PACKAGE.training_parameters)
+    assert answer.status_code == 200
+    assert "<html" not in answer.text
+    assert ("分类学习率" in answer.text, "分割学习率" in answer.text) == (True, False)
+    both = trainer.post(
+        f"{NEW}/learning-rates", training_parameters=SEGMENTING_PACKAGE.training_parameters, segmentation="on"
+    )
+    assert "分割学习率" in both.text
+    assert "训练参数正确后显示学习率曲线" in trainer.post(f"{NEW}/learning-rates", training_parameters="{").text
+
+
+def test_the_defaults_are_restored_on_request(trainer: Site) -> None:  # W-6
+    through(trainer, 3)
+    goes_to(send(trainer, 3, training_parameters="", do="defaults"), f"{NEW}/step-3")
+    assert value_of(trainer.get(f"{NEW}/step-3").text, "training_parameters") == TRAINING_PARAMETERS_TEXT
+
+
+def test_untouched_parameters_follow_the_version_and_changed_ones_stay(trainer: Site) -> None:  # W-6
+    through(trainer, 4)
+    send(trainer, 1, model_image_version=SEGMENTING_VALUE)
+    untouched = trainer.get(f"{NEW}/step-3").text
+    assert value_of(untouched, "training_parameters") == SEGMENTING_PACKAGE.training_parameters
+    changed = TRAINING_PARAMETERS_TEXT.replace("200", "201")
+    send(trainer, 3, training_parameters=changed)
+    send(trainer, 1)
+    assert value_of(trainer.get(f"{NEW}/step-3").text, "training_parameters") == changed
+
+
+def test_training_from_nothing_is_chosen_and_recorded(trainer: Site, log: MemoryLog) -> None:  # W-12
+    through(trainer, 4, step_3={"starting_weights": StartingWeights.NOTHING.value})
+    send(trainer, 4)
+    assert queued(log)[0].order.initial_weights is None
+
+
+# Step 4
+
+
+def test_everything_is_summed_up_before_the_start(trainer: Site) -> None:
+    through(trainer, 4)
+    assert_in_order(
+        text(trainer.get(f"{NEW}/step-4")),
+        "训练内容",
+        "panel-a",
+        "resnet18 v1.0 · 分类",
+        "ResNet18 · 3 类",
+        "65寸面板",
+        "data:panel-a/train",
+        "通用型 · 2 核 · 4 GiB",
+        "200 次迭代，每次 16 张图片",
+        "TPFIP",
+        "40",
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"split_ratio": "1"}, "切分比例为训练集所占的比例"),
+        ({"split_ratio": "most"}, "请输入数字"),
+        ({"group_pattern": "("}, "正则表达式无效"),
+        ({"augmentations": "blurring"}, "请从给出的选项中选择"),
+    ],
+)
+def test_the_fourth_step_says_what_is_wrong(
+    trainer: Site, log: MemoryLog, fields: dict[str, str], sentence: str
+) -> None:  # W-8
+    through(trainer, 4)
+    assert sentence in text(send(trainer, 4, **fields), 422)
+    assert queued(log) == []
+
+
+def test_segmentation_is_offered_where_the_task_type_and_the_package_allow_it(trainer: Site) -> None:  # W-9
+    through(trainer, 4)
+    assert 'name="train_segmentation"' not in trainer.get(f"{NEW}/step-4").text
+    send(trainer, 1, model_image_version=SEGMENTING_VALUE)
+    send(trainer, 3, training_parameters=SEGMENTING_PACKAGE.training_parameters)
+    assert 'name="train_segmentation"' in trainer.get(f"{NEW}/step-4").text
+
+
+def test_segmentation_of_a_code_without_masks_is_refused(trainer: Site, log: MemoryLog) -> None:  # W-9
+    through(
+        trainer,
+        4,
+        step_1={"model_image_version": SEGMENTING_VALUE},
+        step_2={"import": None, "typed": "/data/panel-a/masked"},
+        step_3={"training_parameters": SEGMENTING_PACKAGE.training_parameters},
+    )
+    shown = text(send(trainer, 4, train_segmentation="on"), 422)
+    assert "code“TTFBS”的图片都没有掩膜" in shown
+    assert "code“TPFIP”的图片都没有掩膜" not in shown
+    goes_to(send(trainer, 4), "/training-jobs")
+    assert not queued(log)[0].order.preprocessing.train_segmentation
+
+
+def test_the_job_says_in_the_list_that_it_waits(trainer: Site, log: MemoryLog) -> None:
+    through(trainer, 4)
+    answer = send(trainer, 4)
+    goes_to(answer, "/training-jobs")
+    assert any("notices" in cookie for cookie in answer.headers.get_list("set-cookie"))
+    assert queued(log)
