@@ -1,0 +1,505 @@
+"""训练任务管理 as people meet it: the list, the monitor, the actions and the report (T-1 to T-7, R-1)."""
+
+import html
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
+
+import httpx
+import msgspec
+import pytest
+
+from commands.models import PublishModelVersion
+from commands.training_jobs import DeleteTrainingJob, RestartTraining, TerminateTraining
+from domain.artifacts import Artifact
+from domain.messages import Heartbeat, JobKind, LossPart, StageName
+from domain.refusals import NotTheOwner
+from domain.sentences import Sentence
+from domain.training_jobs import OnlyTrainingCanBeTerminated, TrainingStatus
+from domain.training_parameters import Augmentation, PreprocessingParameters
+from projections.compute_resources import ComputeResourceRow
+from projections.evaluation_reports import TRAINING_LABEL
+from projections.read_model import Page
+from projections.training_jobs import (
+    Creator,
+    LossPoint,
+    PartRow,
+    StageRow,
+    TrainingJobDetail,
+    TrainingJobRow,
+    ValidationRow,
+)
+from tests.examples import (
+    APPLIED_RULE,
+    BINDING,
+    CLASSIFICATION_USED,
+    FIGURES,
+    MODEL_ID,
+    TRAINER_LI_ID,
+    TRAINING_JOB_ID,
+    TRAINING_ORDER,
+    TRAINING_QUEUED,
+    TWO_CORES,
+    TWO_CORES_ID,
+    artifact,
+    example_id,
+)
+from tests.web.predictions import FakeEvaluationReports, FakeHeartbeats
+from tests.web.reading import assert_in_order, stream, words
+from tests.web.site import MODEL_TRAINER, Site
+from web.services import Services
+
+MONITOR = f"/training-jobs/{TRAINING_JOB_ID}"
+OTHERS_ID = example_id("trainer_li's job")
+OTHERS = f"/training-jobs/{OTHERS_ID}"
+
+
+def job(**changes: Any) -> TrainingJobDetail:
+    """A job of the signed-in model trainer that has been training for a minute."""
+    fields: dict[str, Any] = {
+        "job_id": TRAINING_JOB_ID,
+        "owner": MODEL_TRAINER.user_id,
+        "owner_name": "trainer_wang",
+        "model_id": MODEL_ID,
+        "model_name": "panel-a",
+        "model_image": TRAINING_QUEUED.model_image,
+        "task_type": CLASSIFICATION_USED,
+        "status": TrainingStatus.TRAINING,
+        "version": "",
+        "worker": "gpu-1",
+        "attempt": 1,
+        "run": 1,
+        "queued_at": datetime(2026, 3, 1, 8, 0, tzinfo=UTC),
+        "running_since": datetime.now(UTC) - timedelta(seconds=60),
+        "ended_at": None,
+        "spent_seconds": 0.0,
+        "iteration": 50,
+        "max_iter": 200,
+        "environment": BINDING,
+        "compute_resource_id": TWO_CORES_ID,
+        "ordered": TRAINING_ORDER,
+        "reason": None,
+        "log": None,
+        "losses": None,
+        "weights": None,
+        "evaluation": None,
+        "figures": None,
+        "resolution_rule": None,
+        "device": "",
+        "software": "",
+    }
+    return TrainingJobDetail(**fields | changes)
+
+
+ENDED: dict[str, Any] = {
+    "running_since": None,
+    "ended_at": datetime(2026, 3, 1, 8, 3, tzinfo=UTC),
+    "spent_seconds": 93.5,
+    "iteration": 200,
+}
+COMPLETED: dict[str, Any] = {
+    **ENDED,
+    "status": TrainingStatus.COMPLETED,
+    "log": artifact("log", 4),
+    "losses": artifact("losses", 4),
+    "figures": FIGURES,
+    "device": "cpu",
+    "software": "torch 2.9.1",
+}
+BEAT = Heartbeat(
+    worker="gpu-1",
+    kind=JobKind.TRAINING,
+    job_id=TRAINING_JOB_ID,
+    attempt=1,
+    progress=0.42,
+    iteration=77,
+    loss=0.25,
+    seconds_left=3600.0,
+    activity="Training",
+)
+
+
+def stage(name: StageName, **found: Any) -> StageRow:
+    fields: dict[str, Any] = {
+        "stage": name,
+        "seconds": 1.5,
+        "image_count": 0,
+        "non_compliant_count": 0,
+        "damaged_count": 0,
+        "left_out_count": 0,
+        "training_count": 0,
+        "validation_count": 0,
+        "resolution_rule": None,
+        "manifest": None,
+        "preview": None,
+    }
+    return StageRow(**fields | found)
+
+
+class FakeTrainingJobs:
+    def __init__(self, *jobs: TrainingJobDetail) -> None:
+        self.jobs = {job.job_id: job for job in jobs}
+        self.asked: dict[str, Any] = {}
+        self.stage_rows: list[StageRow] = []
+        self.part_rows = [PartRow(part=LossPart.CLASSIFICATION, iteration=0, max_iter=200, learning_rate=None)]
+        self.points: list[LossPoint] = []
+        self.validation_rows: list[ValidationRow] = []
+
+    def page(self, **asked: Any) -> Page[TrainingJobRow]:
+        self.asked = asked
+        return Page(items=tuple(self.jobs.values()), total=len(self.jobs), number=1, size=20)
+
+    def creators(self) -> list[Creator]:
+        return [Creator(job.owner, job.owner_name) for job in self.jobs.values()]
+
+    def get(self, job_id: UUID) -> TrainingJobDetail | None:
+        return self.jobs.get(job_id)
+
+    def stages(self, _job_id: UUID) -> list[StageRow]:
+        return self.stage_rows
+
+    def parts(self, _job_id: UUID) -> list[PartRow]:
+        return self.part_rows
+
+    def losses(self, _job_id: UUID, _part: LossPart) -> list[LossPoint]:
+        return self.points
+
+    def validations(self, _job_id: UUID) -> list[ValidationRow]:
+        return self.validation_rows
+
+
+@pytest.fixture
+def services(services: Services) -> Services:
+    resource = ComputeResourceRow(TWO_CORES_ID, TWO_CORES.kind, TWO_CORES.resources, datetime(2026, 3, 1, tzinfo=UTC))
+    services.read.compute_resources = SimpleNamespace(get=lambda _resource_id: resource)
+    use(services, job())
+    return services
+
+
+def use(services: Services, *jobs: TrainingJobDetail, beat: Heartbeat | None = None) -> FakeTrainingJobs:
+    services.read.training_jobs = FakeTrainingJobs(*jobs)
+    object.__setattr__(services, "heartbeats", FakeHeartbeats(*([beat] if beat else [])))
+    jobs_of: FakeTrainingJobs = services.read.training_jobs
+    return jobs_of
+
+
+def text(answer: httpx.Response, status: int = 200) -> str:
+    assert answer.status_code == status, answer.text
+    return words(html.unescape(answer.text))
+
+
+def acts(page: str) -> list[str]:
+    """What the only row of the list offers."""
+    found = re.search(r'<div class="acts">(.*?)</div>', page, re.DOTALL)
+    assert found
+    return words(found[1]).split()
+
+
+# The list
+
+
+@pytest.mark.parametrize(
+    ("changes", "state", "offered"),
+    [
+        ({"status": TrainingStatus.WAITING}, "等待中", ["删除"]),
+        ({}, "正在训练", ["监控", "终止"]),
+        ({**ENDED, "status": TrainingStatus.TERMINATED}, "训练终止", ["监控", "启动", "删除"]),
+        (COMPLETED, "训练完成", ["监控", "模型评估报告", "模型发布", "删除"]),
+        ({**ENDED, "status": TrainingStatus.FAILED}, "训练失败", ["监控", "启动", "删除"]),
+        ({**COMPLETED, "status": TrainingStatus.PUBLISHED}, "已发布", ["监控", "模型评估报告"]),
+    ],
+)
+def test_each_state_has_the_manuals_word_and_actions(
+    trainer: Site, changes: dict[str, Any], state: str, offered: list[str]
+) -> None:  # T-1, T-2
+    use(trainer.services, job(**changes))
+    answer = trainer.get("/training-jobs")
+    assert_in_order(text(answer).split("个训练任务")[1], "panel-a", state, "trainer_wang")
+    assert acts(answer.text) == offered
+
+
+def test_jobs_of_others_can_be_looked_at_only(trainer: Site) -> None:  # T-2, U
+    use(trainer.services, job(**COMPLETED, owner=TRAINER_LI_ID, owner_name="trainer_li"))
+    assert acts(trainer.get("/training-jobs").text) == ["监控", "模型评估报告"]
+    use(trainer.services, job(owner=TRAINER_LI_ID))
+    assert acts(trainer.get("/training-jobs").text) == ["监控"]
+    assert "终止" not in text(trainer.get(MONITOR)).split("panel-a v1.0")[1]
+
+
+def test_a_row_shows_version_duration_and_progress(trainer: Site) -> None:  # T-3
+    use(trainer.services, job(**{**ENDED, "status": TrainingStatus.TERMINATED, "iteration": 50}))
+    assert_in_order(text(trainer.get("/training-jobs")), "panel-a", "v1.0", "训练终止", "00:01:33", "25 %")
+    use(trainer.services, job(**{**COMPLETED, "status": TrainingStatus.PUBLISHED, "version": "v1.01"}))
+    assert_in_order(text(trainer.get("/training-jobs")), "panel-a", "v1.01", "已发布", "100 %")
+
+
+def test_a_heartbeat_knows_more_of_the_progress_than_the_log(trainer: Site) -> None:  # T-3
+    use(trainer.services, job(), beat=BEAT)
+    assert "42 %" in text(trainer.get("/training-jobs"))
+    of_an_earlier_attempt = msgspec.structs.replace(BEAT, attempt=0)
+    use(trainer.services, job(), beat=of_an_earlier_attempt)
+    assert "25 %" in text(trainer.get("/training-jobs"))
+
+
+def test_the_list_moves_without_reloading(trainer: Site) -> None:  # T-3
+    use(trainer.services, job(), beat=BEAT)
+    page = trainer.get("/training-jobs?status=training")
+    assert 'data-stream="/training-jobs/live?status=training"' in page.text
+    sent = stream(trainer, "/training-jobs/live?status=training")
+    assert "42 %" in sent
+    assert trainer.read.training_jobs.asked["status"] is TrainingStatus.TRAINING
+
+
+def test_filters_sorting_and_page_stand_in_the_address(trainer: Site) -> None:  # T-3
+    answer = trainer.get(
+        f"/training-jobs?status=failed&owner={TRAINER_LI_ID}&search=panel&sort=-duration&page=2&unknown=x"
+    )
+    assert trainer.read.training_jobs.asked == {
+        "status": TrainingStatus.FAILED,
+        "owner": TRAINER_LI_ID,
+        "search": "panel",
+        "sort": "-duration",
+        "page": 2,
+    }
+    assert re.search(r'<option value="failed" selected>训练失败</option>', answer.text)
+    trainer.get("/training-jobs?status=unheard&owner=nobody&sort=password_hash")
+    assert trainer.read.training_jobs.asked == {
+        "status": None,
+        "owner": None,
+        "search": "",
+        "sort": "-queued_at",
+        "page": 1,
+    }
+
+
+def test_an_empty_list_says_what_to_do_first(trainer: Site) -> None:
+    use(trainer.services)
+    assert_in_order(text(trainer.get("/training-jobs")), "还没有训练任务", "新建模型")
+    assert "没有符合条件的训练任务" in text(trainer.get("/training-jobs?search=nothing"))
+
+
+# The monitor
+
+
+def test_the_monitor_shows_each_stage_with_state_time_and_counts(trainer: Site) -> None:  # T-4
+    augmented = msgspec.structs.replace(
+        TRAINING_ORDER, preprocessing=PreprocessingParameters(augmentations=(Augmentation.FLIPPING,))
+    )
+    read = use(trainer.services, job(ordered=augmented))
+    shown = text(trainer.get(MONITOR))
+    assert_in_order(shown, "归一化处理", "进行中", "—", "数据划分", "未开始", "数据增强", "未开始")
+    read.stage_rows = [
+        stage(
+            StageName.RESOLUTION_SCREENING,
+            seconds=6.25,
+            image_count=120,
+            non_compliant_count=3,
+            damaged_count=1,
+            resolution_rule=APPLIED_RULE,
+        ),
+        stage(StageName.DATA_SPLIT, training_count=93, validation_count=23, manifest=artifact("manifest")),
+    ]
+    shown = text(trainer.get(MONITOR))
+    assert_in_order(shown, "归一化处理", "完成", "6.2 秒", "图片 120 张", "不合规样本 3 张", "损坏 1 张", "224 × 224")
+    assert_in_order(shown, "数据划分", "完成", "训练集 93 张", "验证集 23 张", "下载图片清单")
+    assert_in_order(shown, "数据增强", "进行中")
+    read.stage_rows.append(stage(StageName.DATA_AUGMENTATION, preview=artifact("preview")))
+    page = trainer.get(MONITOR)
+    assert_in_order(text(page), "数据增强", "完成", "图像翻转")
+    assert f'src="{MONITOR}/preview"' in page.text
+
+
+def test_stages_that_a_job_did_not_reach_are_not_said_to_run(trainer: Site) -> None:  # T-4
+    use(trainer.services, job(**{**ENDED, "status": TrainingStatus.FAILED}))
+    shown = text(trainer.get(MONITOR))
+    assert_in_order(shown, "归一化处理", "未执行", "数据划分", "未执行")
+    assert "进行中" not in shown
+
+
+def test_the_monitor_shows_progress_time_and_expected_end(trainer: Site) -> None:  # T-5
+    use(trainer.services, job(), beat=BEAT)
+    shown = text(trainer.get(MONITOR))
+    end = (datetime.now(UTC) + timedelta(hours=1)).astimezone()
+    assert_in_order(shown, "42 %", "迭代次数", "77 / 200", "训练时长", "00:01:0", "预计训练结束时间", f"{end:%Y-%m-%d}")
+    assert_in_order(shown, "损失", "0.25")
+
+
+def test_the_loss_curve_has_iterations_below_and_losses_beside(trainer: Site) -> None:  # T-5
+    read = use(trainer.services, job())
+    assert_in_order(text(trainer.get(MONITOR)), "分类训练损失函数", "暂无数据")
+    read.points = [LossPoint(10, 1.1), LossPoint(20, 0.9), LossPoint(30, 0.7)]
+    read.part_rows = [PartRow(part=LossPart.CLASSIFICATION, iteration=30, max_iter=200, learning_rate=0.008)]
+    page = trainer.get(MONITOR)
+    assert_in_order(text(page), "分类训练损失函数", "iteration", "loss", "已记录到第 30 次迭代，此时学习率为 0.008")
+    in_the_legend, curve = re.findall(r'<path class="line line-1" d="([^"]+)"/>', page.text)
+    assert curve.count("L") == 2, in_the_legend
+
+
+def test_segmentation_has_a_curve_of_its_own(trainer: Site) -> None:  # T-5
+    read = use(trainer.services, job())
+    assert "分割训练损失函数" not in text(trainer.get(MONITOR))
+    read.part_rows.append(PartRow(part=LossPart.SEGMENTATION, iteration=0, max_iter=900, learning_rate=None))
+    assert "分割训练损失函数" in text(trainer.get(MONITOR))
+
+
+def test_validation_figures_come_as_they_are_measured(trainer: Site) -> None:  # T-5
+    read = use(trainer.services, job())
+    read.validation_rows = [
+        ValidationRow(part=LossPart.CLASSIFICATION, iteration=iteration, accuracy=accuracy, recall=None, loss=0.5)
+        for iteration, accuracy in ((50, 0.7), (100, 0.85))
+    ]
+    assert_in_order(text(trainer.get(MONITOR)), "分类验证指标", "100", "85.0 %", "—", "0.5", "50", "70.0 %")
+
+
+def test_the_monitor_moves_part_by_part_without_reloading(trainer: Site) -> None:  # T-5
+    use(trainer.services, job(), beat=BEAT)
+    page = trainer.get(MONITOR)
+    assert f'data-stream="{MONITOR}/live"' in page.text
+    sent = stream(trainer, f"{MONITOR}/live")
+    parts = re.findall(r"^data: (\w+)\r?$", sent, re.MULTILINE)
+    assert parts == ["acts", "progress", "stages", "curves"]
+    assert all(f'data-live="{part}"' in page.text for part in parts)
+    assert "42 %" in sent
+
+
+def test_a_failed_job_says_why_and_offers_its_log(trainer: Site) -> None:  # T-7
+    reason = Sentence(
+        "The training diverged: the loss of iteration {iteration} is not a finite number (learning rate"
+        " {learning_rate}). Lower base_lr, then start again.",
+        {"iteration": 312, "learning_rate": 0.5},
+    )
+    use(trainer.services, job(**{**ENDED, "status": TrainingStatus.FAILED, "reason": reason, "log": artifact("log")}))
+    page = trainer.get(MONITOR)
+    assert_in_order(text(page), "训练失败。", "第 312 次迭代的损失不是有限数值", "请减小 base_lr")
+    assert f'href="{MONITOR}/log"' in page.text
+
+
+def test_everything_is_still_there_after_the_job_ended(trainer: Site) -> None:  # T-5
+    read = use(trainer.services, job(**COMPLETED))
+    read.points = [LossPoint(200, 0.3)]
+    read.stage_rows = [stage(StageName.DATA_SPLIT, training_count=93)]
+    shown = text(trainer.get(MONITOR))
+    assert_in_order(shown, "100 %", "200 / 200", "00:01:33", "结束时间", "下载日志", "分类训练损失函数", "训练集 93 张")
+    assert_in_order(shown, "cpu", "torch 2.9.1", "65寸面板")
+    assert "预计训练结束时间" not in shown
+
+
+def test_a_waiting_job_says_for_what_it_waits(trainer: Site) -> None:  # T-6
+    use(trainer.services, job(status=TrainingStatus.WAITING, running_since=None, worker=""))
+    assert_in_order(text(trainer.get(MONITOR)), "正在等待具备以下空闲计算资源的训练节点", "通用型 · 2 核 · 4 GiB")
+    use(trainer.services, job(status=TrainingStatus.WAITING, running_since=None, worker="", attempt=2))
+    assert "将从上一个检查点继续训练" in text(trainer.get(MONITOR))
+
+
+def test_an_unknown_job_does_not_exist(trainer: Site) -> None:
+    for address in ("", "/live", "/log", "/report", "/terminate", "/delete", "/publish"):
+        assert trainer.get(f"/training-jobs/{example_id('no such job')}{address}").status_code == 404
+
+
+# Files
+
+
+class FakeArtifacts:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, wanted: Artifact) -> Path:
+        found = self.folder / wanted.checksum
+        found.write_bytes(b"1234")
+        return found
+
+
+def test_log_losses_images_and_preview_are_downloaded(trainer: Site, tmp_path: Path) -> None:  # T-5
+    read = use(trainer.services, job(**COMPLETED))
+    read.stage_rows = [
+        stage(StageName.DATA_SPLIT, manifest=artifact("manifest", 4)),
+        stage(StageName.DATA_AUGMENTATION, preview=artifact("preview", 4)),
+    ]
+    object.__setattr__(trainer.services, "artifacts", FakeArtifacts(tmp_path))
+    for name, file_name in (
+        ("log", "panel-a-v1.0.log"),
+        ("losses", "panel-a-v1.0-losses.jsonl"),
+        ("manifest", "panel-a-v1.0-images.jsonl"),
+    ):
+        answer = trainer.get(f"{MONITOR}/{name}")
+        assert (answer.status_code, answer.content) == (200, b"1234")
+        assert file_name in answer.headers["Content-Disposition"]
+    preview = trainer.get(f"{MONITOR}/preview")
+    assert (preview.headers["Content-Type"], preview.headers["Content-Disposition"][:6]) == ("image/png", "inline")
+
+
+def test_files_that_a_job_does_not_have_are_not_found(trainer: Site) -> None:
+    for name in ("log", "losses", "manifest", "preview"):
+        assert trainer.get(f"{MONITOR}/{name}").status_code == 404
+    assert "训练结束后可下载日志" in text(trainer.get(MONITOR))
+
+
+# Actions
+
+
+@pytest.mark.parametrize(
+    ("action", "command", "question"),
+    [
+        ("terminate", TerminateTraining, "确定终止“panel-a”的训练吗？"),
+        ("delete", DeleteTrainingJob, "确定删除训练任务“panel-a”吗？"),
+        ("publish", PublishModelVersion, "确定将“panel-a”发布到我的模型吗？"),
+    ],
+)
+def test_what_cannot_be_undone_is_asked_for_first(
+    trainer: Site, action: str, command: type[Any], question: str
+) -> None:
+    shown = trainer.get(f"{MONITOR}/{action}")
+    assert question in text(shown)
+    assert f'action="{MONITOR}/{action}"' in shown.text
+    assert trainer.assay.commands == []
+    answer = trainer.post(f"{MONITOR}/{action}")
+    assert answer.status_code == 303
+    (sent,) = trainer.assay.commands
+    assert (type(sent), sent.actor, sent.job_id) == (command, MODEL_TRAINER.user_id, TRAINING_JOB_ID)
+
+
+def test_starting_again_needs_one_click(trainer: Site) -> None:  # T-2
+    use(trainer.services, job(**{**ENDED, "status": TrainingStatus.FAILED}))
+    assert f'action="{MONITOR}/restart"' in trainer.get("/training-jobs").text
+    assert trainer.post(f"{MONITOR}/restart").headers["Location"] == MONITOR
+    assert [type(command) for command in trainer.assay.commands] == [RestartTraining]
+
+
+@pytest.mark.parametrize("action", ["terminate", "restart", "delete", "publish"])
+def test_others_jobs_are_not_acted_on_even_by_a_direct_request(trainer: Site, action: str) -> None:  # U-6
+    use(trainer.services, job(job_id=OTHERS_ID, owner=TRAINER_LI_ID))
+    trainer.assay.refuse_with(NotTheOwner())
+    assert "此项属于其他用户" in text(trainer.post(f"{OTHERS}/{action}"), 403)
+    assert trainer.assay.commands == []
+
+
+def test_a_refused_action_says_what_to_do_next(trainer: Site) -> None:
+    trainer.assay.refuse_with(OnlyTrainingCanBeTerminated(name="panel-a"))
+    assert "“panel-a”已不在训练中。请在列表中查看其状态。" in text(trainer.post(f"{MONITOR}/terminate"), 422)
+
+
+# The report
+
+
+def test_the_report_of_a_training_is_that_of_its_validation_split(trainer: Site) -> None:  # R-1
+    use(trainer.services, job(**COMPLETED))
+    trainer.read.evaluation_reports = FakeEvaluationReports((TRAINING_JOB_ID, TRAINING_LABEL))
+    page = trainer.get(f"{MONITOR}/report")
+    assert_in_order(text(page), "panel-a 的模型评估报告", "模型发布", "基于验证集", "准确率", "召回率", "混淆矩阵")
+    assert f"{MONITOR}/report?true=TTFBS" in html.unescape(page.text)
+
+
+def test_the_report_of_others_can_be_read(trainer: Site) -> None:  # T-2
+    use(trainer.services, job(**COMPLETED, owner=TRAINER_LI_ID))
+    trainer.read.evaluation_reports = FakeEvaluationReports((TRAINING_JOB_ID, TRAINING_LABEL))
+    shown = text(trainer.get(f"{MONITOR}/report"))
+    assert "混淆矩阵" in shown
+    assert "模型发布" not in shown
+
+
+def test_before_the_end_there_is_no_report(trainer: Site) -> None:
+    trainer.read.evaluation_reports = FakeEvaluationReports()
+    assert trainer.get(f"{MONITOR}/report").status_code == 404
