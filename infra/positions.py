@@ -6,6 +6,7 @@ One thread for each process listens; who waits is woken within a millisecond of 
 import contextlib
 import logging
 import threading
+import time
 
 import psycopg
 from psycopg import Connection
@@ -17,6 +18,8 @@ log = logging.getLogger(__name__)
 
 FALLBACK_SECONDS = 0.25
 """How often the table is asked while somebody waits: a notification may be lost, a page should not be."""
+STOP_SECONDS = 0.25
+"""How soon the thread notices that it is to end."""
 PAUSE_SECONDS = 0.5
 """Between attempts to reach the database."""
 
@@ -79,13 +82,15 @@ class _Watcher:
     def _follow(self, connection: Connection[tuple[int | None]]) -> None:
         connection.execute(SQL("LISTEN {}").format(Identifier(self._channel)))
         self._tell(self._ask(connection))
+        asked_at = time.monotonic()
         while not self._closing:
-            heard = list(connection.notifies(timeout=FALLBACK_SECONDS, stop_after=1))
+            heard = list(connection.notifies(timeout=min(STOP_SECONDS, FALLBACK_SECONDS), stop_after=1))
             told = [int(notification.payload) for notification in heard if notification.payload]
             if told:
                 self._tell(max(told))
-            elif heard or self._waiting:
+            elif heard or (self._waiting and time.monotonic() - asked_at >= FALLBACK_SECONDS):
                 self._tell(self._ask(connection))
+                asked_at = time.monotonic()
 
     def _ask(self, connection: Connection[tuple[int | None]]) -> int:
         with contextlib.suppress(psycopg.errors.UndefinedTable):  # no projector has ever run

@@ -31,8 +31,10 @@ Asked = tuple[int, int, int | None]
 
 BATCH = 1_000
 """Events in a transaction: enough to fold many into one row, few enough that no page waits long behind it."""
-POLL_SECONDS = 0.5
+POLL_SECONDS = 1.0
 """A notification may be lost (a failover, a proxy); looking this often bounds what that costs."""
+STOP_SECONDS = 0.25
+"""How soon an idle projector notices that it is to stop."""
 RETRY_SECONDS = 30.0
 """A read model that stopped tries again so often: what stopped it may have been a file that was not there yet."""
 PAUSE_SECONDS = 1.0
@@ -103,7 +105,7 @@ class Projector:
                 while self._advance() and not stop.is_set():
                     pass
                 self._begin_rebuilds()
-                self._wait_for_events()
+                self._wait_for_events(stop)
             except (psycopg.OperationalError, psycopg.InterfaceError, OperationalError, InterfaceError) as error:
                 log.warning("projector_lost_database", extra={"problem": str(error)})
                 self.close()
@@ -207,10 +209,12 @@ class Projector:
             feeds.append(feed)
         return feeds
 
-    def _wait_for_events(self) -> None:
+    def _wait_for_events(self, stop: threading.Event) -> None:
         assert self._connection is not None
-        for _ in self._connection.notifies(timeout=POLL_SECONDS, stop_after=1):
-            pass
+        until = time.monotonic() + POLL_SECONDS
+        while not stop.is_set() and time.monotonic() < until:
+            if list(self._connection.notifies(timeout=STOP_SECONDS, stop_after=1)):
+                return
 
     def _advance(self) -> bool:
         """One batch for each group of read models at the same position, the newest first; whether there was anything."""

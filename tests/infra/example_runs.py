@@ -100,7 +100,7 @@ class Deadly(ReadModel):
     name = "example_deadly"
     version_that_kills: ClassVar[int] = 0
 
-    def project(self, rows: Rows, recorded: Recorded) -> None:
+    def project(self, rows: Rows, recorded: Recorded) -> None:  # noqa: ARG002 - it writes nothing
         """Take one fact, perhaps the last."""
         if recorded.originator_version == self.version_that_kills:
             os.kill(os.getpid(), signal.SIGKILL)

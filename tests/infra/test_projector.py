@@ -72,12 +72,12 @@ def log(database: str) -> Iterator[EventLog]:
 
 
 @contextmanager
-def running(projector: Projector) -> Iterator[threading.Event]:
+def running(projector: Projector) -> Iterator[None]:
     stop = threading.Event()
     thread = threading.Thread(target=projector.run, args=(stop,))
     thread.start()
     try:
-        yield stop
+        yield
     finally:
         stop.set()
         thread.join()
@@ -121,14 +121,9 @@ def test_projector_and_page_are_woken_and_need_not_look_again_and_again(
 ) -> None:
     monkeypatch.setattr(projector_module, "POLL_SECONDS", 60.0)
     monkeypatch.setattr(positions_module, "FALLBACK_SECONDS", 60.0)
-    with running(Projector(log, database, [Names])) as stop, closing(PositionWatcher(database)) as watcher:
+    with running(Projector(log, database, [Names])), closing(PositionWatcher(database)) as watcher:
         for number in range(5):
             watcher.wait(log.append(history(uuid4(), RunStarted(name=f"panel-{number}"))), timeout=20)
-        watcher._closing = True
-        log.append(history(uuid4(), RunStarted(name="panel-5")))  # wakes the watcher's thread, so that it ends at once
-        watcher._thread.join()
-        stop.set()
-        log.append(history(uuid4(), RunStarted(name="panel-6")))  # and now the projector
 
 
 def test_a_fact_that_no_read_model_shows_moves_the_positions_too(log: EventLog, database: str) -> None:
@@ -267,6 +262,7 @@ def test_nobody_waits_for_a_read_model_that_stopped_and_it_goes_on_once_it_can(
     log: EventLog, database: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(projector_module, "RETRY_SECONDS", 0.2)
+    monkeypatch.setattr(positions_module, "FALLBACK_SECONDS", 60.0)
     with running(Projector(log, database, [Delicate, Names])), closing(PositionWatcher(database)) as watcher:
         run = uuid4()
         watcher.wait(log.append(reported(run, [0.9, -1.0, 0.7])), timeout=10)
