@@ -18,7 +18,9 @@ from playwright.sync_api import Page as Tab
 
 from domain.users import EmailIsInvalid
 from tests.eventually import eventually
+from tests.examples import PREDICTION_JOB_ID
 from tests.parts import require
+from tests.web.predictions import FakeEvaluationReports, FakePredictionJobs, job
 from tests.web.site import QUALITY_LEAD, FakeAssay, new_services, renew
 from web.app import create_app
 from web.cascade import Cascade, Node, cascade
@@ -26,6 +28,7 @@ from web.forms import Form
 from web.live import Live
 from web.overview import Overview
 from web.pages import Desk, Page, templates
+from web.prediction_jobs import PredictionJobs
 from web.services import Services
 from web.sessions import Session, Signer
 from web.sign_in import MyAccount, SignIn
@@ -99,7 +102,7 @@ class Server(uvicorn.Server):
 
     def __init__(self, services: Services) -> None:
         self.services = services
-        app = create_app(services, (Overview, SignIn, MyAccount, Users, TryOut))
+        app = create_app(services, (Overview, SignIn, MyAccount, Users, PredictionJobs, TryOut))
         super().__init__(uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=1))
         self.address = ""
         self.is_up = threading.Event()
@@ -265,6 +268,23 @@ def test_the_viewer_zooms_moves_and_goes_through_the_pictures(tab: Tab) -> None:
     expect(tab.get_by_text("2/2 · panel-b TTMUD")).to_be_visible()
     tab.keyboard.press("Escape")
     expect(tab.get_by_role("link", name="second")).to_be_focused()
+
+
+def test_a_report_shows_other_samples_and_the_reader_stays_where_he_is(tab: Tab, services: Services) -> None:  # P-4
+    services.read.prediction_jobs = FakePredictionJobs(job(owner=QUALITY_LEAD.user_id))
+    services.read.evaluation_reports = FakeEvaluationReports((PREDICTION_JOB_ID, "v1.01"))
+    report = f"/prediction-jobs/{PREDICTION_JOB_ID}/report"
+    tab.goto(report)
+    tab.evaluate("document.body.dataset.here = 'still the same page'")
+    cell = tab.get_by_role("table", name=re.compile("^Rows: the true code")).get_by_role("link", name="1", exact=True)
+    cell.press("Enter")
+    expect(tab.get_by_role("heading", name="TTFBS predicted as TPFIP")).to_be_visible()
+    expect(cell).to_be_focused()
+    assert tab.evaluate("document.body.dataset.here") == "still the same page"
+    assert "?true=TTFBS&predicted=TPFIP" in tab.url
+    tab.go_back()
+    expect(tab.get_by_role("heading", name="All defect codes")).to_be_visible()
+    expect(tab).to_have_url(re.compile(f"{report}$"))
 
 
 def test_pages_are_usable_by_keyboard_from_the_first_key(tab: Tab) -> None:  # S-4

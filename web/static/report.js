@@ -11,6 +11,7 @@ document.addEventListener("click", async (event) => {
     const report = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector(".report");
     if (!answer.ok || !report) throw new Error("no report");
     history.pushState({}, "", address);
+    shownAddress = here(); // app.js loads the page again when the reader goes back to another address
     document.querySelector(".report").replaceWith(report);
     document.dispatchEvent(new Event("parts-arrived"));
     document.querySelector(`.report a[data-choose][href="${CSS.escape(link.getAttribute("href"))}"]`)?.focus({ preventScroll: true });
