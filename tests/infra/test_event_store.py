@@ -203,7 +203,7 @@ def test_an_error_that_is_nobodys_fault_reaches_everyone_who_waited(
     with LineBlocked(database) as line, ThreadPoolExecutor(4) as threads:
         leading = threads.submit(log.append, [recorded(uuid4(), 1, RunStarted(name="panel-a"))])
         eventually(lambda: recorder_of(log)._somebody_leads and not recorder_of(log)._waiting)
-        waiting = [threads.submit(log.append, [recorded(uuid4(), 1, RunStarted(name="panel-b"))]) for _ in range(2)]
+        waiting = [threads.submit(log.append, [recorded(uuid4(), 1, RunStarted(name="panel-b"))]) for _ in range(3)]
         eventually(lambda: len(recorder_of(log)._waiting) == 3)
         monkeypatch.setattr(
             recorder_of(log), "_call_append", LosesConnections(recorder_of(log), itertools.repeat("before"))

@@ -258,22 +258,44 @@ def test_a_read_model_stops_before_an_event_it_cannot_take_and_the_others_go_on(
     assert f"stopped before event {poisoned} (example.loss_reported): {words}" in problem(database, "example_delicate")
 
 
-def test_nobody_waits_for_a_read_model_that_stopped_and_it_goes_on_once_it_can(
-    log: EventLog, database: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_nobody_waits_for_a_read_model_that_stopped(
+    log: EventLog, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(projector_module, "RETRY_SECONDS", 0.2)
     monkeypatch.setattr(positions_module, "FALLBACK_SECONDS", 60.0)
     with running(Projector(log, database, [Delicate, Names])), closing(PositionWatcher(database)) as watcher:
         run = uuid4()
-        watcher.wait(log.append(reported(run, [0.9, -1.0, 0.7])), timeout=10)
-        watcher.wait(log.append(history(run, RunRenamed(name="panel-a"), after_version=3)), timeout=10)
-        eventually(lambda: positions(database)["example_delicate"] < positions(database)["example_names"])
+        watcher.wait(log.append(reported(run, [0.9, -1.0, 0.7])), timeout=20)
+        watcher.wait(log.append(history(run, RunRenamed(name="panel-a"), after_version=3)), timeout=20)
+    assert positions(database) == {"example_delicate": 1, "example_names": 4}
+    with closing(PositionWatcher(database)) as a_page_that_comes_later:
+        a_page_that_comes_later.wait(4, timeout=20)
+
+
+def test_a_read_model_that_stopped_goes_on_once_it_can(
+    log: EventLog, database: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(projector_module, "RETRY_SECONDS", 0.1)
+    log.append(reported(uuid4(), [0.9, -1.0, 0.7]))
+    with running(Projector(log, database, [Delicate, Names])):
+        eventually(lambda: len(caplog.records) > 0)
+        assert "stopped before event 2" in problem(database, "example_delicate")
         monkeypatch.setattr(Delicate, "is_mended", True)
         eventually(lambda: positions(database)["example_delicate"] == log.position())
         assert problem(database, "example_delicate") == ""
-    stops = [line for line in caplog.records if line.getMessage() == "read_model_stopped"]
-    assert len(stops) == 1  # trying again and again says nothing new
+    assert len(caplog.records) == 1  # trying again and again says nothing new
     assert_rebuild_equals_live(log, database, [Delicate, Names])
+
+
+def test_a_projector_whose_positions_somebody_else_moved_writes_nothing(log: EventLog, database: str) -> None:
+    log.append(history(uuid4(), RunStarted(name="panel-a")))
+    with closing(Projector(log, database, [Names])) as projector:
+        projector.drain()
+        with psycopg.connect(database, autocommit=True) as connection:
+            connection.execute("UPDATE read.positions SET position = 0")
+        log.append(history(uuid4(), RunStarted(name="panel-b")))
+        with pytest.raises(NotLeading, match="moved"):
+            projector.drain()
+    assert [row["name"] for row in tables_of(database, [Names])["example_names"]] == ["panel-a"]
 
 
 def test_everything_before_a_fact_of_a_newer_release_is_projected(log: EventLog, database: str) -> None:
