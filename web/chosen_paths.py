@@ -6,29 +6,33 @@ a button sends the whole form.
 """
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 import msgspec
 
 from commands.ports import DataFolders
 from domain.data_paths import DataPathState, FolderName, Inspection
 from domain.datasets import DataPathIsInvalid
-from domain.refusals import Refusal
+from domain.refusals import NotFound, Refusal
 from projections.datasets import DatasetChoice
 from web.forms import Form
+from web.listing import Listing, read_listing
+from web.pages import Page
 
 TYPED = "typed"
 TICKED = "import"
 BUTTON = "do"
 REMOVE = "remove."
 """Before the folder, in the value of its button."""
+IMAGES_ON_A_PAGE = 60
 
 
 class ChosenPath(msgspec.Struct, frozen=True, kw_only=True):
-    """A line of the list; `images_address` is empty where the path is in no dataset. Lines count from 1."""
+    """A line of the list, counted from 1; `images_address` is where its images are shown."""
 
     line: int
     found: Inspection
-    images_address: str = ""
+    images_address: str
     is_locked: bool = False
 
     @property
@@ -62,21 +66,44 @@ class Press(msgspec.Struct, frozen=True, kw_only=True):
         return [DataPathIsInvalid(at=TYPED)] if self.wrong else []
 
 
+class PathImagesPage(Page, frozen=True):
+    """The images of a chosen data path that is in no dataset, by defect code (D-9); `images` are `infra.images.ListedImage`.
+
+    `trail` are the pages above, title and address; the last one is the step.
+    """
+
+    TEMPLATE = "chosen_paths/images.html"
+    found: Inspection
+    defect_code: str
+    images: tuple[Any, ...]
+    listing: Listing
+    trail: tuple[tuple[str, str], ...]
+
+
 def chosen_paths(
     found: Sequence[Inspection],
     datasets: Sequence[DatasetChoice],
-    datasets_address: str,
     *,
+    datasets_address: str,
+    images_address: str,
     locked: Collection[FolderName] = (),
 ) -> ChosenPaths:
-    """The list and what can still be imported. `locked` paths cannot be removed (W-5)."""
+    """The list and what can still be imported. `locked` paths cannot be removed (W-5).
+
+    Images are shown by the dataset that has the path, else below `images_address`, by line.
+    """
     known = {
         path.folder: f"{datasets_address}/{dataset.dataset_id}/paths/{path.path_id}"
         for dataset in reversed(datasets)
         for path in dataset.paths
     }
     lines = (
-        ChosenPath(line=line, found=one, images_address=known.get(one.folder, ""), is_locked=one.folder in locked)
+        ChosenPath(
+            line=line,
+            found=one,
+            images_address=known.get(one.folder, f"{images_address}/{line}"),
+            is_locked=one.folder in locked,
+        )
         for line, one in enumerate(found, 1)
     )
     chosen = {one.folder for one in found}
@@ -126,3 +153,22 @@ def form_of(found: Sequence[Inspection], typed: Sequence[str] = ()) -> Form:
     """The form of the step, with a place for what the rules say of each line."""
     lines = (f"data_paths.{line}" for line in range(1, len(found) + 1))
     return Form((("data_paths", ""), *((line, "") for line in lines), (TYPED, "\n".join(typed))))
+
+
+def path_images(
+    found: Sequence[Inspection], line: int, images: Any, form: Form, *, address: str, trail: tuple[tuple[str, str], ...]
+) -> PathImagesPage:
+    """The page behind the number of a line; `images` are those of `Services`, `address` is the page's own.
+
+    Raises:
+        NotFound: there is no such line.
+    """
+    if not 1 <= line <= len(found):
+        raise NotFound
+    path = found[line - 1]
+    codes = [counted.defect_code for counted in path.defect_codes]
+    defect_code = form.value("code") if form.value("code") in codes else next(iter(codes), "")
+    names = images.names(path.folder, defect_code)
+    listing = read_listing(address, form, rows=IMAGES_ON_A_PAGE).of(len(names))
+    shown = tuple(names[listing.offset : listing.last])
+    return PathImagesPage(found=path, defect_code=defect_code, images=shown, listing=listing, trail=trail)

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 import msgspec
 from litestar import Controller, Response, get, post
 from litestar.di import NamedDependency
+from litestar.params import FromPath
 from litestar.response import Redirect
 
 from commands.prediction_jobs import CheckedPrediction, QueuePredictionJob, check_step
@@ -21,12 +22,13 @@ from projections.compute_resources import ComputeResourceRow
 from projections.datasets import DatasetChoice
 from projections.models import ModelVersionChoice
 from web.cascade import Cascade, deepest_chosen, environment_cascade
-from web.chosen_paths import ChosenPaths, chosen_paths, form_of, looked_into_again, press
+from web.chosen_paths import ChosenPaths, chosen_paths, form_of, looked_into_again, path_images, press
 from web.forms import Form
 from web.pages import Desk, Page
 from web.services import Services
 
-ADDRESS = "/prediction-jobs/new"
+LIST = "/prediction-jobs"
+ADDRESS = f"{LIST}/new"
 DRAFT = "prediction"
 QUESTION_BANKS = "/question-bank-datasets"
 
@@ -170,6 +172,21 @@ class NewPredictionJob(Controller):
                 check_data_step(checked.versions, kept.found)
         return desk.go(f"{ADDRESS}/step-3" if is_next else f"{ADDRESS}/step-2#data-paths")
 
+    @get("/images/{line:int}", sync_to_thread=True)
+    def images(
+        self,
+        line: FromPath[int],
+        form: NamedDependency[Form],
+        actor: NamedDependency[UUID],
+        services: NamedDependency[Services],
+        desk: NamedDependency[Desk],
+    ) -> Response[str]:
+        """The images of a chosen path that is in no dataset (D-9)."""
+        found = _kept(services, actor).found
+        trail = ((N_("Question-bank prediction"), LIST), (N_("New prediction job"), f"{ADDRESS}/step-2"))
+        address = f"{ADDRESS}/images/{line}"
+        return desk.show(path_images(found, line, services.images, form, address=address, trail=trail))
+
     @get("/step-3", sync_to_thread=True)
     def parameters_step(
         self, actor: NamedDependency[UUID], services: NamedDependency[Services], desk: NamedDependency[Desk]
@@ -192,7 +209,7 @@ class NewPredictionJob(Controller):
         """Let the job wait for a worker, or go back and keep what was entered here."""
         queued = _id_or_none(form.text("job_id"))
         if queued is not None and services.read.prediction_jobs.get(queued) is not None:
-            return desk.go("/prediction-jobs")  # the button was pressed twice
+            return desk.go(LIST)  # the button was pressed twice
         kept = _kept(services, actor)
         draft = msgspec.structs.replace(
             kept.draft,
@@ -208,7 +225,7 @@ class NewPredictionJob(Controller):
             desk.ask(QueuePredictionJob(actor=actor, job_id=kept.job_id, draft=draft))
         services.drafts.drop(actor, DRAFT)
         desk.say(N_("Prediction job “{name}” waits for a worker."), name=draft.name)
-        return desk.go("/prediction-jobs")
+        return desk.go(LIST)
 
 
 def _kept(services: Services, actor: UUID) -> KeptDraft:
@@ -255,7 +272,9 @@ def _places_of(version: ModelVersionChoice) -> set[UUID]:
 
 
 def _data_step(services: Services, kept: KeptDraft) -> DataStepPage:
-    chosen = chosen_paths(kept.found, _datasets(services), QUESTION_BANKS)
+    chosen = chosen_paths(
+        kept.found, _datasets(services), datasets_address=QUESTION_BANKS, images_address=f"{ADDRESS}/images"
+    )
     return DataStepPage(form=form_of(kept.found, kept.typed), chosen=chosen)
 
 

@@ -1,7 +1,6 @@
 """What the four steps of a new model show. Source: section W; manual, “新建模型”. `web/training_wizard.py` moves between them."""
 
 from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -22,9 +21,8 @@ from projections.model_images import ModelImageVersionChoice
 from projections.overview import SetupSteps
 from web.cascade import Cascade, deepest_chosen, environment_cascade
 from web.charts import LineChart, Series, line_chart
-from web.chosen_paths import ChosenPath, ChosenPaths, chosen_paths, form_of
+from web.chosen_paths import ChosenPaths, chosen_paths, form_of
 from web.forms import Form
-from web.listing import Listing
 from web.pages import Page
 from web.services import ReadModels, Services
 from web.training_drafts import KeptDraft, first_model_form, preprocessing_form
@@ -117,16 +115,6 @@ class PreprocessingStepPage(Page, frozen=True):
     can_train_segmentation: bool
 
 
-class PathImagesPage(Page, frozen=True):
-    """The images of a chosen data path, one defect code at a time; `images` are `infra.images.ListedImage`."""
-
-    TEMPLATE = "training_wizard/images.html"
-    found: Inspection
-    defect_code: str
-    images: tuple[Any, ...]
-    listing: Listing
-
-
 def model_step(read: ReadModels, kept: KeptDraft, form: Form | None = None) -> ModelStepPage:
     """Step 1 as it was left."""
     versions = read.model_images.loaded_versions()
@@ -150,14 +138,14 @@ def model_step(read: ReadModels, kept: KeptDraft, form: Form | None = None) -> M
 
 
 def data_step(services: Services, kept: KeptDraft) -> DataStepPage:
-    """Step 2 as it was left. Paths of no dataset have their images shown by the wizard itself (D-9)."""
+    """Step 2 as it was left."""
     datasets: list[DatasetChoice] = services.read.datasets.choices(DatasetPurpose.TRAINING)
-    chosen = chosen_paths(kept.found, datasets, TRAINING_DATASETS)
-    lines = tuple(line if line.images_address else _with_images(line) for line in chosen.lines)
     checked: CheckedDraft | None = collect([], check_step, services.assay, kept.draft, 1)
     return DataStepPage(
         form=form_of(kept.found, kept.typed),
-        chosen=msgspec.structs.replace(chosen, lines=lines),
+        chosen=chosen_paths(
+            kept.found, datasets, datasets_address=TRAINING_DATASETS, images_address=f"{ADDRESS}/images"
+        ),
         counts=counts_of(checked.model_parameters, kept.found) if checked and kept.found else (),
     )
 
@@ -264,10 +252,6 @@ def _is_business_of(version: ModelImageVersionChoice, places: Sequence[UUID]) ->
         return False
     bound = {node.node_id for node in (*version.environment.path, *version.environment.products)}
     return not places or not bound.isdisjoint(places)
-
-
-def _with_images(line: ChosenPath) -> ChosenPath:
-    return msgspec.structs.replace(line, images_address=f"{ADDRESS}/images/{line.line}")
 
 
 def _rate_chart(sgd: SgdParameters) -> LineChart:

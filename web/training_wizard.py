@@ -15,13 +15,12 @@ from litestar.response import Redirect
 
 from commands.training_jobs import STEP_COUNT, QueueTrainingJob, check_step
 from domain.datasets import DatasetPurpose
-from domain.refusals import NotFound, Refusal, Refusals, raise_together
+from domain.refusals import Refusal, Refusals, raise_together
 from domain.sentences import N_
 from domain.training_jobs import TrainingJob
 from domain.training_parameters import read_training_parameters
-from web.chosen_paths import looked_into_again, press
+from web.chosen_paths import looked_into_again, path_images, press
 from web.forms import Form
-from web.listing import read_listing
 from web.pages import Desk, Page, Refused
 from web.services import Services
 from web.training_drafts import (
@@ -40,7 +39,6 @@ from web.training_drafts import (
 )
 from web.training_steps import (
     ADDRESS,
-    PathImagesPage,
     UnfinishedPage,
     curves_page,
     data_step,
@@ -49,7 +47,6 @@ from web.training_steps import (
     training_step,
 )
 
-IMAGES_ON_A_PAGE = 60
 LIST = "/training-jobs"
 
 
@@ -155,16 +152,10 @@ class TrainingWizard(Controller):
         desk: NamedDependency[Desk],
     ) -> Response[str]:
         """The images of a chosen data path that belongs to no dataset (D-9)."""
-        kept = kept_draft(services, actor)
-        if not 1 <= line <= len(kept.found):
-            raise NotFound
-        found = kept.found[line - 1]
-        codes = [counted.defect_code for counted in found.defect_codes]
-        defect_code = form.value("code") if form.value("code") in codes else next(iter(codes), "")
-        names = services.images.names(found.folder, defect_code)
-        listing = read_listing(f"{ADDRESS}/images/{line}", form, rows=IMAGES_ON_A_PAGE).of(len(names))
-        shown = tuple(names[listing.offset : listing.last])
-        return desk.show(PathImagesPage(found=found, defect_code=defect_code, images=shown, listing=listing))
+        found = kept_draft(services, actor).found
+        trail = ((N_("Training jobs"), LIST), (N_("New model"), f"{ADDRESS}/step-2"))
+        address = f"{ADDRESS}/images/{line}"
+        return desk.show(path_images(found, line, services.images, form, address=address, trail=trail))
 
     @get("/step-3", sync_to_thread=True)
     def training_step(

@@ -26,6 +26,7 @@ from domain.prediction_jobs import (
 )
 from domain.sentences import Sentence
 from infra.artifacts import Artifacts
+from infra.images import ListedImage
 from projections.compute_resources import ComputeResourceRow
 from projections.datasets import DataPathRow, DatasetChoice
 from projections.environments import NodeRow
@@ -165,6 +166,12 @@ class FakeEnvironments:
             depths[node.node_id] = depths[node.parent_id] + 1
         rows = [NodeRow(node.node_id, node.parent_id, node.name, depths[node.node_id]) for node in NODES]
         return (*rows, NodeRow(ELSEWHERE, None, "二厂区", 0))
+
+
+class OneImage:
+    def names(self, data_path: FolderName, defect_code: str) -> list[ListedImage]:
+        name = f"next-line/{defect_code}.png"
+        return [ListedImage(FolderName(data_path.root, name), name, has_mask=False)]
 
 
 @pytest.fixture
@@ -526,6 +533,17 @@ def test_a_path_is_removed_by_its_own_button(trainer: Site) -> None:  # W-5
     answer = press(trainer, 2, "remove.data:panel-a/next-line")
     assert "data:panel-a/next-line" not in text(answer)
     assert "data:panel-a/question-bank" in text(answer)
+
+
+def test_the_number_of_a_typed_path_opens_its_images(trainer: Site) -> None:  # W-5, D-9
+    through_step_1(trainer)
+    answer = press(trainer, 2, "add", typed="/data/panel-a/next-line")
+    assert f'href="{NEW}/images/1"' in answer.text
+    object.__setattr__(trainer.services, "images", OneImage())
+    shown = text(trainer.get(f"{NEW}/images/1?code=TTFBS"))
+    assert_in_order(shown, "题库预测", "新建预测任务", "TPFIP 2", "next-line/TTFBS.png")
+    for line in (0, 2):
+        assert trainer.get(f"{NEW}/images/{line}").status_code == 404
 
 
 def test_without_paths_the_next_step_does_not_open(trainer: Site) -> None:  # P-1
