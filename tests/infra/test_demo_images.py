@@ -79,6 +79,6 @@ def test_a_few_images_have_another_size_and_one_is_broken(demo: Path) -> None:
 
 @pytest.mark.parametrize("image_count", [60, 720, 1360, 100_000])
 def test_the_demo_parameters_pass_the_wizard_and_stay_short(image_count: int) -> None:
-    parameters = demo_training_parameters(image_count)
+    parameters = demo_training_parameters(image_count, epochs=12)
     assert read_training_parameters(write_json(parameters)) == parameters
     assert parameters.classification.max_iter * parameters.classification.batch_size <= 20_000
