@@ -19,6 +19,7 @@ import gzip
 import hashlib
 import io
 import tarfile
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,6 +45,7 @@ VERIFYING = N_("Verifying the package")
 FORMAT: Final = 1
 DESCRIPTION: Final = "image.yaml"
 MAXIMUM_DESCRIPTION_BYTES: Final = 1 << 20
+_MAXIMUM_DEPTH: Final = 20
 
 SHIPPED_NAME: Final = "resnet18@1.0"
 SHIPPED: Final[Mapping[str, Any]] = {
@@ -230,13 +232,13 @@ def read_package(
         _checked_parts(description)
         weights = {}
         for name, file in description.files.items():
-            unpacked = scratch / "package-file"
-            _unpack(opened, name, file, unpacked)
-            for network in description.networks:
-                if network.weights == name:
-                    check_package_weights(unpacked, network.name)
-            weights[name] = keep(unpacked)
-            unpacked.unlink(missing_ok=True)
+            with tempfile.TemporaryDirectory(dir=scratch) as folder:
+                unpacked = Path(folder) / name.rpartition("/")[2]
+                _unpack(opened, name, file, unpacked)
+                for network in description.networks:
+                    if network.weights == name:
+                        check_package_weights(unpacked, network.name)
+                weights[name] = keep(unpacked)
     return ModelPackage(
         networks=tuple(
             OfferedNetwork(
@@ -311,16 +313,18 @@ def _converted(content: Any) -> _Description:
 
 
 def _yaml(text: bytes) -> Any:
-    """Plain YAML. Aliases are refused: a few lines of them can stand for more values than memory holds."""
+    """Plain YAML. Aliases are refused: a few lines of them can stand for more values than memory holds; deep nesting likewise."""
+    depth = 0
     try:
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if isinstance(event, yaml.AliasEvent):
                 raise DescriptionIsMalformed(problem="aliases (*name) are not allowed")
+            if depth > _MAXIMUM_DEPTH:
+                raise DescriptionIsMalformed(problem=f"nested deeper than {_MAXIMUM_DEPTH} levels")
         return yaml.safe_load(text)
     except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
         raise DescriptionIsMalformed(problem=" ".join(str(error).split())) from error
-    except RecursionError as error:
-        raise DescriptionIsMalformed(problem="too deeply nested") from error
 
 
 def _check_networks(description: _Description) -> None:

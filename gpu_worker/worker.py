@@ -161,6 +161,8 @@ class _Worker:
         for run in jobs.glob("*/*"):
             if run.stat().st_mtime < now - self.settings.keep_workspaces_seconds:
                 shutil.rmtree(run, ignore_errors=True)
+                if not any(run.parent.iterdir()):
+                    run.parent.rmdir()
         remove_unused(
             self.scratch / "decoded",
             older_than=now - self.settings.keep_decoded_seconds,

@@ -1,12 +1,18 @@
 """The worker with a mailbox in memory: the line from the message to the last report, and everything that may go wrong on it."""
 
 import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self, TypeVar
+
+import msgspec
+import pytest
 
 from domain.artifacts import Artifact
 from domain.attempts import AttemptIsOver
@@ -18,6 +24,7 @@ from domain.messages import (
     ExportOrder,
     Heartbeat,
     JobFailed,
+    JobReleased,
     LoadingOrder,
     LoadModelImage,
     Message,
@@ -32,7 +39,9 @@ from domain.messages import (
     TrainModel,
     VersionToPredict,
 )
-from domain.training_parameters import PredictionParameters
+from domain.model_packages import NetworkInput
+from domain.training_parameters import Augmentation, PredictionParameters
+from gpu_worker import worker as worker_module
 from gpu_worker.packages import build_package, write_shipped_description
 from gpu_worker.settings import Precision, TrainingSettings, WorkerSettings
 from gpu_worker.worker import run_worker
@@ -53,6 +62,7 @@ class MailboxInMemory:
     beats: list[Heartbeat] = field(default_factory=list)
     goes_on: bool = True
     is_over: bool = False
+    refused: int = 0
 
     def take(self, offered: Resources) -> Message | None:
         assert offered.cpu_cores >= 1
@@ -63,6 +73,7 @@ class MailboxInMemory:
 
     def report(self, report: AnyReport) -> None:
         if self.is_over:
+            self.refused += 1
             raise AttemptIsOver
         self.reports.append(report)
 
@@ -183,3 +194,218 @@ def test_a_model_is_loaded_trained_published_predicted_and_exported(tmp_path: Pa
         assert worker.artifacts.path(worker.wait_for(ExportBuilt).package).stat().st_size > 40_000_000
     assert not job_processes()
     assert not list((tmp_path / "scratch" / "jobs" / str(JOB_ID)).iterdir())
+
+
+def crash_of_the_job(worker: RunningWorker, number: int) -> None:
+    (process,) = job_processes()
+    os.kill(process, number)
+
+
+def is_training(mailbox: MailboxInMemory, iteration: int = 1) -> bool:
+    return bool(mailbox.beats) and mailbox.beats[-1].iteration >= iteration
+
+
+LONG = 100_000
+"""A training that no test waits for."""
+
+
+# T-6
+def test_terminate_reaches_a_training_within_seconds_and_the_worker_goes_on(tmp_path: Path) -> None:
+    paint_codes(tmp_path / "images")
+    mailbox = MailboxInMemory([train_message(an_order(max_iter=LONG))])
+    with RunningWorker(tmp_path, mailbox) as worker:
+        eventually(lambda: is_training(mailbox))
+        (process,) = job_processes()
+        mailbox.goes_on = False
+        asked = time.monotonic()
+        eventually(lambda: process not in job_processes())
+        assert time.monotonic() - asked < 3
+        mailbox.goes_on = True
+        mailbox.waiting.append(train_message(an_order(max_iter=2), attempt=2, run=2))
+        worker.wait_for(TrainingSucceeded)
+    assert not worker.reports(JobFailed)
+
+
+# T-6
+def test_a_training_that_hangs_can_be_terminated(tmp_path: Path) -> None:
+    paint_codes(tmp_path / "images")
+    mailbox = MailboxInMemory([train_message(an_order(max_iter=LONG))])
+    with RunningWorker(tmp_path, mailbox):
+        eventually(lambda: is_training(mailbox))
+        (process,) = job_processes()
+        os.kill(process, signal.SIGSTOP)
+        mailbox.goes_on = False
+        eventually(lambda: process not in job_processes())
+
+
+def test_a_report_of_an_attempt_that_is_over_ends_the_job_without_a_word(tmp_path: Path) -> None:
+    paint_codes(tmp_path / "images")
+    mailbox = MailboxInMemory([train_message(an_order(max_iter=LONG))], is_over=True)
+    with RunningWorker(tmp_path, mailbox) as worker:
+        eventually(lambda: mailbox.refused)
+        mailbox.is_over = False
+        mailbox.waiting.append(train_message(an_order(data_paths=("gone",)), attempt=2))
+        assert worker.wait_for(JobFailed).attempt == 2
+    assert mailbox.refused == 1
+    assert len(mailbox.reports) == 1
+
+
+@pytest.mark.parametrize(("number", "words"), [(signal.SIGKILL, "signal 9"), (signal.SIGSEGV, "unexpectedly (-11)")])
+def test_a_job_that_dies_fails_with_a_reason_and_the_worker_goes_on(tmp_path: Path, number: int, words: str) -> None:
+    paint_codes(tmp_path / "images")
+    mailbox = MailboxInMemory([train_message(an_order(max_iter=LONG))])
+    with RunningWorker(tmp_path, mailbox) as worker:
+        eventually(lambda: is_training(mailbox))
+        crash_of_the_job(worker, number)
+        failed = worker.wait_for(JobFailed)
+        assert words in str(failed.reason)
+        assert "training on" in worker.text(failed.log)
+        if number == signal.SIGSEGV:
+            assert "Segmentation fault" in worker.text(failed.log)  # where it died
+
+
+def test_what_a_person_can_mend_is_said_and_the_log_holds_the_rest(tmp_path: Path) -> None:
+    paint_codes(tmp_path / "images")
+    missing = Artifact("0" * 64, 1)
+    messages: list[Message] = [
+        train_message(an_order(data_paths=("gone",))),
+        train_message(an_order(initial_weights=missing), run=2),
+        train_message(msgspec.structs.replace(an_order(), input=NetworkInput(width=-1, height=32)), run=3),
+    ]
+    mailbox = MailboxInMemory(messages)
+    with RunningWorker(tmp_path, mailbox) as worker:
+        worker.wait_for(JobFailed, count=3)
+    reasons = [str(report.reason) for report in worker.reports(JobFailed)]
+    assert "“images:gone” cannot be read" in reasons[0]
+    assert f"The file {missing.checksum} is missing" in reasons[1]
+    assert "unexpected error" in reasons[2]
+    assert "Traceback" in worker.text(worker.reports(JobFailed)[2].log)
+    assert "Traceback" not in worker.text(worker.reports(JobFailed)[0].log)
+
+
+def losses_of(worker: RunningWorker) -> list[tuple[int, str]]:
+    artifact = worker.reports(TrainingSucceeded)[-1].losses
+    lines = [msgspec.json.decode(line) for line in worker.artifacts.path(artifact).read_bytes().splitlines()]
+    return [(line["iteration"], float(line["loss"]).hex()) for line in lines]
+
+
+# T-6
+def test_a_worker_killed_in_the_middle_is_followed_by_the_same_losses_and_weights(tmp_path: Path) -> None:
+    order = an_order(max_iter=60, augmentations=tuple(Augmentation))
+    for name in ("whole", "killed"):
+        paint_codes(tmp_path / name / "images")
+    whole = RunningWorker(tmp_path / "whole", MailboxInMemory([train_message(order)]))
+    with whole:
+        whole.wait_for(TrainingSucceeded)
+
+    script = tmp_path / "worker.py"
+    script.write_text(WORKER_SCRIPT)
+    (tmp_path / "message").write_bytes(msgspec.msgpack.encode(train_message(order)))
+    process = subprocess.Popen([sys.executable, script, tmp_path / "killed", tmp_path / "message"])
+    checkpoint = tmp_path / "killed" / "scratch" / "jobs" / str(JOB_ID) / "1" / "last.pt"
+    try:
+        eventually(lambda: checkpoint.exists() or process.poll() is not None)
+        (job,) = children_of(process.pid)
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.wait()
+    eventually(lambda: not Path(f"/proc/{job}").exists())  # its job dies with it
+
+    again = RunningWorker(tmp_path / "killed", MailboxInMemory([train_message(order, attempt=2)]))
+    with again:
+        again.wait_for(TrainingSucceeded)
+    assert "going on after iteration" in again.text(again.reports(TrainingSucceeded)[-1].log)
+    assert losses_of(again) == losses_of(whole)
+    assert again.reports(TrainingSucceeded)[-1].weights == whole.reports(TrainingSucceeded)[-1].weights
+
+
+WORKER_SCRIPT = """
+import sys
+from pathlib import Path
+import msgspec
+from domain.messages import TrainModel
+from tests.gpu_worker.test_worker import MailboxInMemory, RunningWorker
+message = msgspec.msgpack.decode(Path(sys.argv[2]).read_bytes(), type=TrainModel)
+RunningWorker(Path(sys.argv[1]), MailboxInMemory([message]))._run()
+"""
+
+
+def children_of(process: int) -> list[int]:
+    tasks = Path(f"/proc/{process}/task").iterdir()
+    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
+
+
+# S-2
+def test_a_worker_told_to_stop_writes_a_checkpoint_and_hands_the_job_on(tmp_path: Path) -> None:
+    paint_codes(tmp_path / "images")
+    settings = WorkerSettings(beat_every_seconds=0.1, training=TrainingSettings(precision=Precision.FLOAT32))
+    mailbox = MailboxInMemory([train_message(an_order(max_iter=LONG))])
+    with RunningWorker(tmp_path, mailbox, settings) as worker:
+        eventually(lambda: is_training(mailbox))
+    assert len(worker.reports(JobReleased)) == 1
+    assert not worker.reports(JobFailed)
+    assert (tmp_path / "scratch" / "jobs" / str(JOB_ID) / "1" / "last.pt").is_file()
+    assert not job_processes()
+
+
+def test_a_restart_by_a_person_begins_from_nothing(tmp_path: Path) -> None:
+    paint_codes(tmp_path / "images")
+    order = an_order(max_iter=40)
+    earlier = tmp_path / "scratch" / "jobs" / str(JOB_ID) / "1"
+    earlier.mkdir(parents=True)
+    (earlier / "last.pt").write_bytes(b"of the run before")
+    mailbox = MailboxInMemory([train_message(order, attempt=2, run=2)])
+    with RunningWorker(tmp_path, mailbox) as worker:
+        trained = worker.wait_for(TrainingSucceeded)
+    assert "going on" not in worker.text(trained.log)
+    assert losses_of(worker)[0][0] == 1
+    assert not earlier.exists()
+
+
+@dataclass
+class AwayForAWhile(MailboxInMemory):
+    """A server that restarts: what it is asked fails for a while."""
+
+    failures: int = 3
+
+    def take(self, offered: Resources) -> Message | None:
+        self._fail()
+        return super().take(offered)
+
+    def report(self, report: AnyReport) -> None:
+        self._fail()
+        super().report(report)
+
+    def beat(self, heartbeat: Heartbeat) -> bool:
+        if len(self.beats) % 2:
+            self.beats.append(heartbeat)
+            raise ConnectionError("away")
+        return super().beat(heartbeat)
+
+    def _fail(self) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise ConnectionError("away")
+
+
+def test_a_server_that_restarts_costs_no_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_module, "_RETRY_SECONDS", 0.05)
+    paint_codes(tmp_path / "images")
+    mailbox = AwayForAWhile([train_message(an_order(max_iter=3))])
+    with RunningWorker(tmp_path, mailbox) as worker:
+        worker.wait_for(TrainingSucceeded)
+    assert len(worker.reports(StageFinished)) == 3
+
+
+def test_what_nobody_goes_on_with_is_removed_after_its_time(tmp_path: Path) -> None:
+    for name in ("jobs/old/1", "jobs/new/1", "decoded/old", "decoded/new"):
+        folder = tmp_path / "scratch" / name
+        folder.mkdir(parents=True)
+        (folder / "file").write_bytes(bytes(10))
+        if "old" in name:
+            os.utime(folder, (1, 1))
+    with RunningWorker(tmp_path, MailboxInMemory([])):
+        eventually(lambda: not (tmp_path / "scratch" / "decoded" / "old").exists())
+    left = sorted(str(folder.relative_to(tmp_path / "scratch")) for folder in (tmp_path / "scratch").glob("*/*"))
+    assert left == ["decoded/new", "jobs/new"]

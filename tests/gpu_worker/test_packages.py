@@ -1,0 +1,338 @@
+"""Packages: what loads, what is refused and in which words (I-6)."""
+
+import gzip
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+import zstandard
+
+from domain.artifacts import Artifact
+from domain.data_paths import FolderName
+from domain.messages import JobKind, LoadingOrder, PackageLoaded
+from domain.model_packages import NetworkTask, ResolutionRule
+from domain.refusals import Refusal
+from domain.training_parameters import read_model_parameters, read_prediction_parameters, read_training_parameters
+from gpu_worker import package_archives, packages
+from gpu_worker.networks import NetworkUnknown, WeightsUnreadable, new_classifier, save_weights
+from gpu_worker.package_archives import (
+    ArchiveHasTooManyEntries,
+    ArchiveIsBroken,
+    ArchiveIsNotATar,
+    ArchiveUnpacksTooLarge,
+    EntryIsNoFile,
+    EntryLeavesThePackage,
+    EntryNameIsWrong,
+    EntryStandsTwice,
+)
+from gpu_worker.packages import (
+    SHIPPED,
+    DescriptionIsMalformed,
+    DescriptionIsMissing,
+    DescriptionIsTooLarge,
+    FileHasOtherChecksum,
+    FileHasOtherSize,
+    FileIsMissing,
+    FileIsNotNamed,
+    FormatUnknown,
+    NetworkOfferedTwice,
+    NoNetworkOffered,
+    build_package,
+    load_package,
+    read_package,
+    write_shipped_description,
+)
+from tests.gpu_worker.workplace import ROOT, Workplace
+
+
+def read(archive: Path) -> Any:
+    scratch = archive.parent / "scratch"
+    scratch.mkdir(exist_ok=True)
+    kept: list[Artifact] = []
+
+    def keep(file: Path) -> Artifact:
+        kept.append(Artifact(hashlib.sha256(file.read_bytes()).hexdigest(), file.stat().st_size))
+        return kept[-1]
+
+    try:
+        return read_package(archive, scratch, keep)
+    finally:
+        assert not list(scratch.iterdir()), "nothing is left behind"
+
+
+def deepcopied(content: Any) -> Any:
+    """Without shared parts, which YAML would write as aliases."""
+    return json.loads(json.dumps(content))
+
+
+def a_description(**changes: Any) -> bytes:
+    return yaml.safe_dump(deepcopied({**SHIPPED, **changes}), allow_unicode=True).encode()
+
+
+def packed(
+    file: Path, entries: Mapping[str, bytes] | None = None, *, add: Callable[[tarfile.TarFile], None] | None = None
+) -> Path:
+    with tarfile.open(file, "w") as tar:
+        for name, content in (entries if entries is not None else {"image.yaml": a_description()}).items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+        if add is not None:
+            add(tar)
+    return file
+
+
+@pytest.fixture
+def shipped(tmp_path: Path) -> Path:
+    write_shipped_description(tmp_path / "source")
+    return tmp_path / "source"
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    file = tmp_path_factory.mktemp("weights") / "w"
+    save_weights(new_classifier("ResNet18", 5, seed=1).state_dict(), file, "ResNet18", tuple("ABCDE"))
+    return file.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "name", ["resnet18@1.0", "resnet18@1.0.tar", "resnet18@1.0.tar.gz", "resnet18@1.0.tgz", "resnet18@1.0.tar.zst"]
+)
+def test_the_shipped_package_loads_in_every_format_and_carries_the_manuals_parameters(
+    shipped: Path, tmp_path: Path, name: str
+) -> None:
+    archive = build_package(shipped, tmp_path / name)
+    package = read(archive.rename(tmp_path / "upload"))  # I-3: the content tells the format
+    networks = [network.name for network in package.networks_for(NetworkTask.CLASSIFICATION)]
+    assert networks == ["ResNet18", "ResNet34", "ResNet50"]
+    assert package.resolution_rule.is_empty
+    model = read_model_parameters(package.model_parameters, networks)
+    assert (model.classification.name, model.classification.num_of_classes) == ("ResNet18", 5)
+    assert model.special_defect_codes == ("TSFAS", "TSDFS")
+    sgd = read_training_parameters(package.training_parameters).classification
+    assert (sgd.base_lr, sgd.batch_size, sgd.max_iter) == (0.001, 256, 40000)  # W-6
+    assert read_prediction_parameters(package.prediction_parameters).batch_size == 32
+
+
+@pytest.mark.parametrize("name", ["p.tar", "p.tar.gz", "p.tar.zst"])
+def test_equal_content_gives_equal_bytes(shipped: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "later").mkdir()
+    one = build_package(shipped, tmp_path / name).read_bytes()
+    assert build_package(shipped, tmp_path / "later" / name).read_bytes() == one
+
+
+def test_initial_weights_are_verified_and_kept(shipped: Path, tmp_path: Path, weights: bytes) -> None:
+    (shipped / "weights").mkdir()
+    (shipped / "weights" / "r.safetensors").write_bytes(weights)
+    network = {**SHIPPED["networks"][0], "weights": "weights/r.safetensors"}
+    rule = {"min_width": 100, "min_height": 100, "max_width": 200, "max_height": 300}
+    (shipped / "image.yaml").write_bytes(a_description(networks=[network], resolution_rule=rule))
+    package = read(build_package(shipped, tmp_path / "p.tar"))
+    assert package.networks[0].weights == Artifact(hashlib.sha256(weights).hexdigest(), len(weights))
+    assert package.resolution_rule == ResolutionRule(min_width=100, min_height=100, max_width=200, max_height=300)
+
+
+def test_loading_reports_the_archive_and_what_it_offers(shipped: Path, tmp_path: Path) -> None:
+    place = Workplace(tmp_path)
+    place.images.mkdir()
+    archive = build_package(shipped, place.images / "resnet18@1.0.tar.gz")
+    content = archive.read_bytes()
+    order = LoadingOrder(archive=FolderName(ROOT, archive.name), name="resnet18", archive_version="1.0")
+    load_package(order, place.job(JobKind.LOADING))
+    report = place.the(PackageLoaded)
+    assert place.content(report.archive) == content
+    assert archive.read_bytes() == content  # the upload stays where it is
+    assert report.package.network(NetworkTask.CLASSIFICATION, "ResNet18") is not None
+
+
+def entry(name: str, kind: bytes = tarfile.REGTYPE, target: str = "") -> Callable[[tarfile.TarFile], None]:
+    def add(tar: tarfile.TarFile) -> None:
+        member = tarfile.TarInfo(name)
+        member.type, member.linkname = kind, target
+        tar.addfile(member)
+
+    return add
+
+
+def a_sparse_file(tar: tarfile.TarFile) -> None:
+    member = tarfile.TarInfo("weights/sparse")
+    member.pax_headers = {"GNU.sparse.major": "0", "GNU.sparse.size": "999999999999", "GNU.sparse.map": "0,1"}
+    tar.addfile(member)
+
+
+@pytest.mark.parametrize(
+    ("add", "refusal", "words"),
+    [
+        (entry("/etc/cron.d/x"), EntryLeavesThePackage, "“/etc/cron.d/x”"),
+        (entry("../../outside"), EntryLeavesThePackage, "without “..”"),
+        (entry("weights/../../outside"), EntryLeavesThePackage, "points outside"),
+        (entry("w", tarfile.SYMTYPE, "/etc/passwd"), EntryIsNoFile, "“w” in the archive is a link"),
+        (entry("w", tarfile.LNKTYPE, "image.yaml"), EntryIsNoFile, "link or a special file"),
+        (entry("w", tarfile.CHRTYPE), EntryIsNoFile, "special file"),
+        (entry("w", tarfile.BLKTYPE), EntryIsNoFile, "special file"),
+        (entry("w", tarfile.FIFOTYPE), EntryIsNoFile, "special file"),
+        (entry("w", tarfile.GNUTYPE_SPARSE), EntryIsNoFile, "special file"),
+        (a_sparse_file, EntryIsNoFile, "special file"),
+        (entry("image.yaml"), EntryStandsTwice, "“image.yaml” stands twice"),
+        (entry("./image.yaml"), EntryStandsTwice, "stands twice"),
+        (entry("IMAGE.YAML"), EntryStandsTwice, "stands twice"),
+        (entry("C:\\windows"), EntryNameIsWrong, "not a usable file name"),
+        (entry("a\nb"), EntryNameIsWrong, r"“a\\nb”"),
+        (entry("a" * 201), EntryNameIsWrong, "not a usable file name"),
+        (entry("extra.txt"), FileIsNotNamed, "“extra.txt”, which image.yaml does not name"),
+    ],
+)
+def test_hostile_entries_are_refused_by_name(
+    tmp_path: Path, add: Callable[[tarfile.TarFile], None], refusal: type[Refusal], words: str
+) -> None:
+    with pytest.raises(refusal, match=words):
+        read(packed(tmp_path / "p.tar", add=add))
+
+
+@pytest.mark.parametrize(
+    ("content", "refusal"),
+    [
+        (b"", ArchiveIsNotATar),
+        (b"PK\x03\x04" + bytes(1000), ArchiveIsNotATar),
+        (bytes(10240), ArchiveIsNotATar),
+        (b"\x1f\x8b" + bytes(100), ArchiveIsBroken),
+        (b"\x28\xb5\x2f\xfd" + b"\xff" * 100, ArchiveIsBroken),
+        (gzip.compress(b"no tar inside" * 100), ArchiveIsNotATar),
+    ],
+)
+def test_other_files_are_no_packages(tmp_path: Path, content: bytes, refusal: type[Refusal]) -> None:
+    (tmp_path / "p.tar").write_bytes(content)
+    with pytest.raises(refusal):
+        read(tmp_path / "p.tar")
+
+
+@pytest.mark.parametrize("suffix", [".tar", ".tar.gz", ".tar.zst"])
+def test_a_truncated_archive_is_refused(shipped: Path, tmp_path: Path, weights: bytes, suffix: str) -> None:
+    (shipped / "r.safetensors").write_bytes(weights)
+    network = {**SHIPPED["networks"][0], "weights": "r.safetensors"}
+    (shipped / "image.yaml").write_bytes(a_description(networks=[network]))
+    archive = build_package(shipped, tmp_path / f"p{suffix}")
+    content = archive.read_bytes()
+    for share in (0.001, 0.3, 0.9):
+        archive.write_bytes(content[: int(len(content) * share)])
+        with pytest.raises((ArchiveIsBroken, FileIsMissing), match="again"):
+            read(archive)
+
+
+def test_a_bomb_is_refused_by_what_it_unpacks_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(package_archives, "MAXIMUM_UNPACKED_BYTES", 4 << 20)
+    content = packed(tmp_path / "p.tar", {"image.yaml": a_description(), "zeros": bytes(8 << 20)}).read_bytes()
+    for name, bomb in (("gz", gzip.compress(content)), ("zst", zstandard.compress(content)), ("tar", content)):
+        (tmp_path / name).write_bytes(bomb)
+        with pytest.raises(ArchiveUnpacksTooLarge):
+            read(tmp_path / name)
+    assert len(gzip.compress(content)) < 20_000
+
+
+def test_too_many_entries_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ArchiveHasTooManyEntries):
+        read(packed(tmp_path / "p.tar", {f"f{number}": b"" for number in range(1001)}))
+
+
+def test_a_header_that_claims_gigabytes_is_not_read(tmp_path: Path) -> None:
+    header = tarfile.TarInfo("pax")
+    header.type, header.size = tarfile.XHDTYPE, 7 << 30
+    (tmp_path / "p.tar").write_bytes(header.tobuf(tarfile.USTAR_FORMAT) + bytes(10240))
+    with pytest.raises(ArchiveIsBroken, match="claims to be larger"):
+        read(tmp_path / "p.tar")
+
+
+def test_a_negative_size_does_not_make_the_reader_walk_in_circles(tmp_path: Path) -> None:
+    header = bytearray(tarfile.TarInfo("w").tobuf(tarfile.GNU_FORMAT))
+    header[124:136] = b"\xff" * 10 + (-1024).to_bytes(2, "big", signed=True)
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    (tmp_path / "p.tar").write_bytes(bytes(header) + bytes(10240))
+    with pytest.raises(ArchiveIsBroken):
+        read(tmp_path / "p.tar")
+
+
+def aliases_of_aliases() -> bytes:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{number}: &a{number} [{', '.join([f'*a{number - 1}'] * 10)}]" for number in range(1, 12)]
+    return "\n".join(lines).encode()
+
+
+@pytest.mark.parametrize(
+    ("description", "refusal", "words"),
+    [
+        (b"networks: [", DescriptionIsMalformed, "Correct it"),
+        (b"\xff\xfe\x00x", DescriptionIsMalformed, "Correct it"),
+        (b"just text", DescriptionIsMalformed, "Expected `object`"),
+        (b"a: !!python/object/apply:os.system ['touch /tmp/owned']", DescriptionIsMalformed, "could not determine"),
+        (aliases_of_aliases(), DescriptionIsMalformed, "aliases"),
+        (b"[" * 5000, DescriptionIsMalformed, "nested deeper than 20 levels"),
+        (b"x: " + b"y" * (1 << 20), DescriptionIsTooLarge, "1024 KiB"),
+        (a_description(format=2), FormatUnknown, "format 2; this platform reads format 1"),
+        (a_description(networks=[]), NoNetworkOffered, "ResNet18"),
+        (a_description(surprise=1), DescriptionIsMalformed, "surprise"),
+        (a_description(networks=SHIPPED["networks"] * 2), NetworkOfferedTwice, "“ResNet18” twice"),
+        (a_description(networks=[{**SHIPPED["networks"][0], "name": "VGG16"}]), NetworkUnknown, "VGG16"),
+        (a_description(networks=[{**SHIPPED["networks"][0], "input": {"width": 8, "height": 8}}]), DescriptionIsMalformed, ">= 32"),
+        (a_description(networks=[{**SHIPPED["networks"][0], "weights": "w"}]), FileIsMissing, "“w”"),
+        (a_description(files={"w": {"size": 1, "sha256": "0" * 64}}), FileIsMissing, "“w”"),
+        (a_description(training_parameters={"classification": {"base_lr": -1}}), Refusal, "base_lr"),
+        (a_description(model_parameters={"classification": {"name": "X", "num_of_classes": 2}, "code_list": ["A", "B"]}),
+         Refusal, "“X”"),
+        (a_description(prediction_parameters={"batch_size": "many"}), Refusal, "batch_size"),
+    ],
+)  # fmt: skip
+def test_a_wrong_description_is_refused_with_what_is_wrong(
+    tmp_path: Path, description: bytes, refusal: type[Refusal], words: str
+) -> None:
+    with pytest.raises(refusal, match=words):
+        read(packed(tmp_path / "p.tar", {"image.yaml": description}))
+
+
+def test_a_package_without_a_description_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DescriptionIsMissing):
+        read(packed(tmp_path / "p.tar", {"notes.txt": b"x"}))
+
+
+@pytest.mark.parametrize(
+    ("named", "refusal"),
+    [
+        ({"size": 5, "sha256": hashlib.sha256(b"right").hexdigest()}, FileHasOtherChecksum),
+        ({"size": 6, "sha256": hashlib.sha256(b"wrong").hexdigest()}, FileHasOtherSize),
+        ({"size": 5, "sha256": hashlib.sha256(b"wrong").hexdigest()}, WeightsUnreadable),
+    ],
+)
+def test_a_file_must_be_the_one_that_was_packed(tmp_path: Path, named: dict[str, Any], refusal: type[Refusal]) -> None:
+    networks = [{**SHIPPED["networks"][0], "weights": "w"}]
+    entries = {"image.yaml": a_description(networks=networks, files={"w": named}), "w": b"wrong"}
+    with pytest.raises(refusal, match="“w”"):
+        read(packed(tmp_path / "p.tar", entries))
+
+
+def test_weights_of_another_network_do_not_fit(tmp_path: Path, weights: bytes) -> None:
+    networks = [SHIPPED["networks"][0], {**SHIPPED["networks"][2], "weights": "w"}]
+    named = {"w": {"size": len(weights), "sha256": hashlib.sha256(weights).hexdigest()}}
+    with pytest.raises(Refusal, match="do not fit ResNet50"):
+        read(packed(tmp_path / "p.tar", {"image.yaml": a_description(networks=networks, files=named), "w": weights}))
+
+
+def test_building_leaves_nothing_behind_when_it_is_refused(shipped: Path, tmp_path: Path) -> None:
+    (shipped / "w").write_bytes(b"no weights")
+    (shipped / "image.yaml").write_bytes(a_description(networks=[{**SHIPPED["networks"][0], "weights": "w"}]))
+    with pytest.raises(WeightsUnreadable):
+        build_package(shipped, tmp_path / "p.tar")
+    (shipped / "image.yaml").write_bytes(a_description(networks=[{**SHIPPED["networks"][0], "weights": "../secret"}]))
+    (tmp_path / "secret").write_bytes(b"x")
+    with pytest.raises(FileIsMissing):
+        build_package(shipped, tmp_path / "p.tar")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["secret", "source"]
+
+
+def test_the_largest_description_is_a_page_not_a_book() -> None:
+    assert len(a_description()) < packages.MAXIMUM_DESCRIPTION_BYTES // 100

@@ -1,0 +1,227 @@
+"""Predictions and exports: every image read once, judged as each version was trained; the export holds what the line needs."""
+
+import hashlib
+import io
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from domain.artifacts import Artifact
+from domain.data_paths import FolderName
+from domain.evaluation import Evaluation, SampleState, figures_of
+from domain.messages import (
+    ExportBuilt,
+    ExportOrder,
+    JobKind,
+    ManifestEntry,
+    PredictionOrder,
+    PredictionSucceeded,
+    Resources,
+    VersionToPredict,
+)
+from domain.model_packages import NetworkInput, ResolutionRule
+from domain.training_parameters import PredictionParameters
+from gpu_worker import prediction
+from gpu_worker.exports import build_export
+from gpu_worker.images import ReadImage, decode_file
+from gpu_worker.jobs import Job, JobStopped
+from gpu_worker.networks import WeightsOfOtherCodes, load_trained_weights, new_classifier, save_weights
+from gpu_worker.prediction import NothingToPredict, predict
+from tests.gpu_worker.workplace import ROOT, Workplace, paint, paint_codes
+
+CODES = ("OK", "SCRATCH", "SPOT")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Workplace:
+    paint_codes(tmp_path / "images", count=5)
+    return Workplace(tmp_path)
+
+
+def a_version(
+    place: Workplace, *, label: str = "v1.01", seed: int = 1, side: int = 32, **changes: Any
+) -> VersionToPredict:
+    file = place.folder / "weights"
+    save_weights(new_classifier("ResNet18", 3, seed).state_dict(), file, "ResNet18", CODES)
+    version = VersionToPredict(
+        label=label,
+        network="ResNet18",
+        defect_codes=CODES,
+        input=NetworkInput(width=side, height=side),
+        resolution_rule=ResolutionRule(exact_sizes=((40, 40),)),
+        weights=place.artifacts.keep(file),
+    )
+    return msgspec.structs.replace(version, **changes)
+
+
+def run(
+    place: Workplace, *versions: VersionToPredict, screening: bool = True, batch_size: int = 4
+) -> PredictionSucceeded:
+    order = PredictionOrder(
+        versions=versions,
+        data_paths=(FolderName(ROOT, ""),),
+        parameters=PredictionParameters(batch_size=batch_size),
+        resolution_screening=screening,
+    )
+    predict(order, Resources(), place.job(JobKind.PREDICTION))
+    return place.the(PredictionSucceeded)
+
+
+def evaluation(place: Workplace, artifact: Artifact) -> Evaluation:
+    return msgspec.msgpack.decode(place.content(artifact), type=Evaluation)
+
+
+def opened(file: Path) -> Image.Image:
+    with Image.open(file) as image:
+        return image.convert("RGB")
+
+
+def test_scores_are_those_of_the_network_computed_one_image_at_a_time(place: Workplace) -> None:
+    version = a_version(place)
+    (result,) = run(place, version).results
+    model, _ = load_trained_weights(place.artifacts.path(version.weights), "ResNet18", CODES)
+    samples = evaluation(place, result.evaluation).samples
+    assert len(samples) == 15
+    for sample in samples:
+        image = opened(place.images / sample.folder.path).resize((32, 32), Image.Resampling.BILINEAR)
+        scaled = (np.asarray(image) / 255 - np.array(version.input.mean)) / np.array(version.input.deviation)
+        with torch.inference_mode():
+            scores = model(torch.tensor(scaled).permute(2, 0, 1)[None].float()).softmax(1)[0]
+        assert sample.scores == pytest.approx(scores.tolist(), abs=1e-4)
+        assert sample.predicted_index == int(scores.argmax())
+        assert sample.checksum == hashlib.sha256((place.images / sample.folder.path).read_bytes()).hexdigest()
+
+
+def test_the_batch_size_changes_no_verdict(place: Workplace) -> None:
+    version = a_version(place)
+    one, all_at_once = (run(place, version, batch_size=size).results[0].figures for size in (1, 100))
+    assert one == all_at_once
+
+
+# P-6
+def test_a_comparison_reads_every_image_once_and_judges_it_with_both(
+    place: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[str] = []
+
+    def counted(image: ReadImage) -> Image.Image:
+        decoded.append(image.found.folder.path)
+        return decode_file(image)
+
+    monkeypatch.setattr(prediction, "decode_file", counted)
+    first, second = a_version(place), a_version(place, label="v1.02", seed=2, side=64)
+    results = run(place, first, second).results
+    assert [result.label for result in results] == ["v1.01", "v1.02"]
+    samples = [evaluation(place, result.evaluation).samples for result in results]
+    assert [sample.folder for sample in samples[0]] == [sample.folder for sample in samples[1]]
+    assert samples[0][0].scores != samples[1][0].scores
+    assert sorted(decoded) == sorted(sample.folder.path for sample in samples[0])
+
+
+# W-10, P-4
+def test_images_outside_the_rule_are_counted_apart_for_each_version(place: Workplace) -> None:
+    paint(place.images / "OK" / "wide.png", seed=1, size=(50, 40))
+    strict, open_to_all = a_version(place), a_version(place, label="v1.02", resolution_rule=ResolutionRule())
+    results = run(place, strict, open_to_all).results
+    assert [result.figures.non_compliant_count for result in results] == [1, 0]
+    assert [result.figures.sample_count for result in results] == [15, 16]
+    (sample,) = (
+        sample
+        for sample in evaluation(place, results[0].evaluation).samples
+        if sample.state is SampleState.NON_COMPLIANT
+    )
+    assert (sample.folder.path, sample.width, sample.height, sample.scores) == ("OK/wide.png", 50, 40, ())
+    assert run(place, strict, screening=False).results[0].figures.non_compliant_count == 0
+
+
+def test_damaged_images_and_foreign_codes_are_counted_apart(place: Workplace) -> None:
+    content = paint(place.images / "OK" / "whole.jpg", seed=1, size=(40, 40)).read_bytes()
+    (place.images / "SPOT" / "torn.jpg").write_bytes(content[:600])
+    (place.images / "SPOT" / "empty.jpg").write_bytes(b"")
+    paint(place.images / "TSFAS" / "special.png", seed=2)
+    result = run(place, a_version(place))
+    figures = result.results[0].figures
+    assert (figures.sample_count, figures.damaged_count, figures.left_out_count) == (16, 2, 1)
+    assert figures == figures_of(evaluation(place, result.results[0].evaluation), left_out_count=1)
+    entries = [msgspec.json.decode(line, type=ManifestEntry) for line in place.content(result.manifest).splitlines()]
+    assert len(entries) == 16
+    assert {entry.split for entry in entries} == {""}
+    assert "SPOT/torn.jpg is damaged" in place.content(result.log).decode()
+
+
+def test_nothing_to_judge_is_refused_with_the_counts(place: Workplace) -> None:
+    version = a_version(place, resolution_rule=ResolutionRule(exact_sizes=((9, 9),)))
+    with pytest.raises(NothingToPredict, match="Of 15 images none could be judged: 0 are damaged, 15 do not comply"):
+        run(place, version)
+
+
+def test_weights_of_other_codes_predict_nothing(place: Workplace) -> None:
+    with pytest.raises(WeightsOfOtherCodes):
+        run(place, a_version(place, defect_codes=("OK", "SPOT", "SCRATCH")))
+
+
+def test_a_shutdown_stops_a_prediction(place: Workplace) -> None:
+    version = a_version(place)
+    place.stop_after = 10
+    with pytest.raises(JobStopped):
+        run(place, version)
+    assert not place.reports
+
+
+def exported(place: Workplace, order: ExportOrder) -> bytes:
+    job: Job = place.job(JobKind.EXPORT)
+    build_export(order, job)
+    return place.content(place.the(ExportBuilt).package)
+
+
+# X-1
+def test_an_export_holds_weights_config_and_guide(place: Workplace) -> None:
+    rule = ResolutionRule(min_width=10, min_height=20, max_width=30, max_height=40)
+    version = a_version(place, resolution_rule=rule)
+    order = ExportOrder(model_name="panel-a", version=version, accuracy=0.91, recall=0.88)
+    package = exported(place, order)
+    with zipfile.ZipFile(io.BytesIO(package)) as zipped:
+        assert zipped.namelist() == ["README.md", "config.yaml", "weights.safetensors"]
+        weights, config, guide = (
+            zipped.read("weights.safetensors"),
+            yaml.safe_load(zipped.read("config.yaml")),
+            zipped.read("README.md").decode(),
+        )
+    assert weights == place.content(version.weights)
+    assert config == {
+        "format": 1,
+        "model": {"name": "panel-a", "version": "v1.01"},
+        "network": {"task": "classification", "name": "ResNet18"},
+        "input": {
+            "width": 32,
+            "height": 32,
+            "channels": "RGB",
+            "resize": "bilinear",
+            "mean": [0.485, 0.456, 0.406],
+            "deviation": [0.229, 0.224, 0.225],
+        },
+        "defect_codes": ["OK", "SCRATCH", "SPOT"],
+        "resolution_rule": {"min_width": 10, "min_height": 20, "max_width": 30, "max_height": 40},
+        "weights": {
+            "file": "weights.safetensors",
+            "size": len(weights),
+            "sha256": hashlib.sha256(weights).hexdigest(),
+        },
+        "figures": {"accuracy": 0.91, "recall": 0.88},
+    }
+    assert "libCsotArtifact.so" in guide
+    assert "尚不含" in guide
+    assert "not part of this package yet" in guide
+    assert exported(place, order) == package  # equal versions give equal bytes
+
+
+def test_an_export_of_weights_that_do_not_belong_to_the_codes_is_refused(place: Workplace) -> None:
+    with pytest.raises(WeightsOfOtherCodes):
+        exported(place, ExportOrder(model_name="panel-a", version=a_version(place, defect_codes=("A", "B", "C"))))
