@@ -10,7 +10,7 @@ import msgspec
 
 from domain.artifacts import Artifact
 from domain.attempts import Attempt, check_open, check_owned, gave_up, is_last
-from domain.data_paths import DataPathState, FolderName, Inspection
+from domain.data_paths import FolderName, Inspection
 from domain.facts import Fact, State, evolves, replace
 from domain.messages import PredictionOrder, Resources, VersionResult
 from domain.models import Model, ModelVersion
@@ -18,12 +18,7 @@ from domain.names import check_object_name
 from domain.refusals import Refusal, collect, raise_together
 from domain.sentences import N_, Sentence
 from domain.training_parameters import PredictionParameters, read_prediction_parameters
-from domain.training_requests import (
-    DataPathHasNoImages,
-    DataPathStillScanning,
-    NoComputeResourceChosen,
-    NoDataPathChosen,
-)
+from domain.training_requests import NoComputeResourceChosen, unusable_paths
 
 
 class PredictionStatus(enum.Enum):
@@ -212,19 +207,12 @@ def check_data_step(versions: Sequence[ModelVersion], inspections: Sequence[Insp
     Raises:
         NoDataPathChosen, DataPathHasNoImages, DataPathStillScanning, DefectCodesUnknown.
     """
-    refusals: list[Refusal] = []
+    refusals = unusable_paths(inspections)
     known = {code for version in versions for code in version.published.order.model_parameters.code_list}
-    if not inspections:
-        refusals.append(NoDataPathChosen())
     for line, inspection in enumerate(inspections, 1):
-        place = f"data_paths.{line}"
-        if inspection.state is DataPathState.INVALID or inspection.image_count == 0:
-            refusals.append(DataPathHasNoImages(at=place))
-        elif inspection.state is DataPathState.SCANNING:
-            refusals.append(DataPathStillScanning(at=place))
         unknown = [count.defect_code for count in inspection.defect_codes if count.defect_code not in known]
         if unknown:
-            refusals.append(DefectCodesUnknown(at=place, defect_codes=", ".join(unknown)))
+            refusals.append(DefectCodesUnknown(at=f"data_paths.{line}", defect_codes=", ".join(unknown)))
     raise_together(refusals)
 
 

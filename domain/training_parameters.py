@@ -136,7 +136,9 @@ class GammaGrows(Refusal):
     """With exp the rate is multiplied by gamma again and again."""
 
     field = TRAINING_PARAMETERS
-    message = N_("Line {line}: with the policy exp, “{name}” must be ≤ 1; otherwise the learning rate grows without end.")
+    message = N_(
+        "Line {line}: with the policy exp, “{name}” must be ≤ 1; otherwise the learning rate grows without end."
+    )
 
 
 class SplitRatioIsWrong(Refusal):

@@ -170,20 +170,13 @@ def check_data_step(parameters: ModelParameters, inspections: Sequence[Inspectio
     Raises:
         NoDataPathChosen, DataPathHasNoImages, DataPathStillScanning, DefectCodeNotListed, TooFewImagesOfClass.
     """
-    refusals: list[Refusal] = []
-    if not inspections:
-        refusals.append(NoDataPathChosen())
-    for line, inspection in enumerate(inspections, 1):
-        place = f"data_paths.{line}"
-        if inspection.state is DataPathState.INVALID or inspection.image_count == 0:
-            refusals.append(DataPathHasNoImages(at=place))
-        elif inspection.state is DataPathState.SCANNING:
-            refusals.append(DataPathStillScanning(at=place))
-        refusals += [
-            DefectCodeNotListed(at=place, defect_code=count.defect_code)
-            for count in inspection.defect_codes
-            if count.defect_code not in parameters.code_list
-        ]
+    refusals = unusable_paths(inspections)
+    refusals += [
+        DefectCodeNotListed(at=f"data_paths.{line}", defect_code=count.defect_code)
+        for line, inspection in enumerate(inspections, 1)
+        for count in inspection.defect_codes
+        if count.defect_code not in parameters.code_list
+    ]
     if not refusals:
         counts = images_per_code(inspections)
         refusals += [
@@ -192,6 +185,17 @@ def check_data_step(parameters: ModelParameters, inspections: Sequence[Inspectio
             if counts.get(code, 0) < LEAST_IMAGES_PER_CLASS
         ]
     raise_together(refusals)
+
+
+def unusable_paths(inspections: Sequence[Inspection]) -> list[Refusal]:
+    """What keeps data paths from being trained on or predicted, each beside its line (W-5, D-3)."""
+    refusals: list[Refusal] = [] if inspections else [NoDataPathChosen()]
+    for line, inspection in enumerate(inspections, 1):
+        if inspection.state is DataPathState.INVALID or inspection.image_count == 0:
+            refusals.append(DataPathHasNoImages(at=f"data_paths.{line}"))
+        elif inspection.state is DataPathState.SCANNING:
+            refusals.append(DataPathStillScanning(at=f"data_paths.{line}"))
+    return refusals
 
 
 def images_per_code(inspections: Sequence[Inspection]) -> dict[str, int]:

@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from types import FrameType, SimpleNamespace
 from uuid import uuid4
 
@@ -24,9 +23,10 @@ from domain.permissions import Role
 from domain.task_types import TaskKind
 from infra.archives import Archives
 from infra.artifacts import Artifacts
+from infra.core import Core
 from infra.data_folders import DataFolders
 from infra.drafts import Drafts
-from infra.event_store import EventLog, create_tables, open_event_log
+from infra.event_store import create_tables, open_event_log
 from infra.heartbeats import Heartbeats
 from infra.passwords import Argon2Passwords
 from infra.positions import PositionWatcher
@@ -40,18 +40,6 @@ log = logging.getLogger(__name__)
 
 WEB_THREADS = 16
 FIRST_TASK_TYPES = (("分类", TaskKind.CLASSIFICATION), ("分割分类", TaskKind.SEGMENTATION_AND_CLASSIFICATION))
-
-
-@dataclass(frozen=True)
-class Core:
-    """What every process shares: the log, the write side over it, and shared storage."""
-
-    dsn: str
-    log: EventLog
-    assay: Assay
-    artifacts: Artifacts
-    data_folders: DataFolders
-    archives: Archives
 
 
 @contextmanager

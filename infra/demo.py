@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 from commands.assay import Command
@@ -41,13 +41,11 @@ from domain.training_jobs import TrainingJob, TrainingStatus
 from domain.training_parameters import Augmentation
 from domain.training_requests import TrainingDraft, images_per_code
 from gpu_worker.packages import build_package, write_shipped_description
+from infra.core import Core
 from infra.demo_images import demo_training_parameters, make_demo_images
 from infra.heartbeats import Heartbeats
 from infra.held_out import QUESTION_BANK, TRAINING, hold_out
 from infra.settings import Settings
-
-if TYPE_CHECKING:
-    from infra.bootstrap import Core  # which constructs this
 
 S = TypeVar("S", bound=State)
 
@@ -74,7 +72,7 @@ class Demo:
     """One run of the main job."""
 
     def __init__(
-        self, settings: Settings, core: "Core", read: Any, wait: Callable[[int], None], heartbeats: Heartbeats
+        self, settings: Settings, core: Core, read: Any, wait: Callable[[int], None], heartbeats: Heartbeats
     ) -> None:
         self._settings, self._core, self._read, self._wait, self._heartbeats = settings, core, read, wait, heartbeats
         self._administrator = self._find_administrator()

@@ -27,7 +27,8 @@ from domain.datasets import DatasetPurpose
 from domain.messages import Resources
 from domain.model_images import LoadStatus, ModelImage, ModelImageKind
 from domain.names import NameClaim, NameKind, claim_id
-from infra.bootstrap import Core, open_core
+from infra.bootstrap import open_core
+from infra.core import Core
 from infra.embedded_postgres import ensure_postgres
 from infra.settings import Settings, read_settings
 from tests.conftest import CHECKOUT

@@ -1,0 +1,21 @@
+"""What every process of the service shares; `infra.bootstrap` makes it."""
+
+from dataclasses import dataclass
+
+from commands.assay import Assay
+from infra.archives import Archives
+from infra.artifacts import Artifacts
+from infra.data_folders import DataFolders
+from infra.event_store import EventLog
+
+
+@dataclass(frozen=True)
+class Core:
+    """The log, the write side over it, and shared storage. `dsn` is the address of the database."""
+
+    dsn: str
+    log: EventLog
+    assay: Assay
+    artifacts: Artifacts
+    data_folders: DataFolders
+    archives: Archives
