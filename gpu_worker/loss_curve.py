@@ -57,7 +57,7 @@ class LossCurve:
         self._waiting = torch.zeros(_BUFFERED_POINTS, device=device)
         self._rates: list[float] = []
         self._first = start.iteration
-        self._started = self._published = time.monotonic()
+        self._started = self._asked = time.monotonic()
         self._reported = self._started
         self._iterations: list[int] = []
         self._losses: list[float] = []
@@ -76,11 +76,13 @@ class LossCurve:
         self._waiting[len(self._rates)] = loss.detach()
         self._rates.append(learning_rate)
 
-    @property
     def is_due(self) -> bool:
-        """Whether it is time to look at the losses."""
+        """Whether it is time to publish; asking resets the time."""
         is_full = len(self._rates) == _BUFFERED_POINTS
-        return is_full or time.monotonic() - self._published >= SHORTEST_INTERVAL_SECONDS
+        if not is_full and time.monotonic() - self._asked < SHORTEST_INTERVAL_SECONDS:
+            return False
+        self._asked = time.monotonic()
+        return True
 
     def publish(self, *, everything: bool = False) -> None:
         """Copy the losses from the device, check them, write them down, and report those that are due.
@@ -106,7 +108,6 @@ class LossCurve:
             self._rates = []
             if everything or now - self._reported >= ELAPSED_SHARE_OF_INTERVAL * (now - self._started):
                 self._report(rate)
-        self._published = now
 
     def kept_bytes(self) -> int:
         """The length of the metrics file, now safely on the disk."""

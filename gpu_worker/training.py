@@ -142,7 +142,7 @@ def train_loop(
             if done in validations:
                 curve.publish()
                 best = _validate(order, prepared, model, device, done, best, job)
-            if curve.is_due:
+            if curve.is_due():
                 curve.publish()
                 job.tell(clock.progress(done, curve.latest))
             is_stopping = job.is_stopping()
