@@ -123,8 +123,9 @@ class EventLog(Application[UUID]):
             IntegrityError: somebody else has taken one of these versions, or `tracking` does not fit.
             OperationalError, InterfaceError: the database stayed away.
         """
-        recordings = self.events.put(cast("Sequence[DomainEventProtocol[UUID]]", events), tracking=tracking)
-        return recordings[-1].notification.id if recordings else self.position()
+        stored_events = [self.mapper.to_stored_event(cast("DomainEventProtocol[UUID]", event)) for event in events]
+        positions = self.recorder.insert_events(stored_events, tracking=tracking)
+        return positions[-1] if positions else self.position()
 
     def load(self, state_type: type[S], aggregate_id: UUID) -> S | None:
         """The present state of an aggregate, None where it has no facts. Only what happened since the last load is read."""

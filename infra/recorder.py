@@ -1,14 +1,14 @@
 """How events get into PostgreSQL: one function call for each commit, and one commit for all who wait at the same moment.
 
 Followers of the log must never pass over an event that commits later under a lower position, so appends stand in line behind an
-advisory lock that is held until the commit. Standing in line costs a commit each; calls of one process therefore share one: who
-finds nobody committing leads and takes along everyone who queued meanwhile, then hands the lead to the next in line.
+advisory lock that is held until the commit. A commit each would be slow; calls of one process therefore share one: who finds
+nobody committing leads and takes along everyone who came meanwhile, then hands the lead to the next in line.
 """
 
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,10 @@ PATIENCE_SECONDS = 10.0
 PAUSE_SECONDS = 0.2
 LARGEST_GROUP = 500
 """Calls in one commit; far above the number of request threads, so that a burst of workers' reports cannot make one huge commit."""
+SHARE_WAITED = 0.25
+"""Of the time of the last commit: so much later a commit may begin for the sake of those who are about to come."""
+LONGEST_COMMIT_SECONDS = 0.01
+"""Longer ones were an accident and set no measure."""
 
 _PARTS_TAKEN_FROM_THE_DSN = {f"POSTGRES_{part}": "" for part in ("DBNAME", "HOST", "USER", "PASSWORD")}
 _TIMEOUTS = {
@@ -62,6 +66,74 @@ class _Call:
         self.turn.acquire()
 
 
+class _Line:
+    """Lets calls that come together share a commit. A caller does the work for all, so there is no thread to start or to end."""
+
+    def __init__(self, commit: Callable[[Sequence[_Call]], None]) -> None:
+        self._commit = commit
+        self._lock = threading.Lock()
+        self.waiting: deque[_Call] = deque()
+        self.has_leader = False
+        self._expected = 1
+        self._all_here: threading.Lock | None = None
+        self._ended_at = 0.0
+        self._took_seconds = 0.0
+
+    def take_part(self, call: _Call) -> None:
+        """Stand in line until `call` is answered; lead when it is its turn."""
+        with self._lock:
+            self.waiting.append(call)
+            call.leads = not self.has_leader
+            self.has_leader = True
+            if self._all_here is not None and len(self.waiting) >= self._expected:
+                self._all_here.release()
+                self._all_here = None
+        if not call.leads:
+            call.turn.acquire()
+        if call.leads:
+            self._lead()
+
+    def _lead(self) -> None:
+        """Commit for everyone in line, the leader included, then let the next in line lead and the others go."""
+        group = self._gather()
+        started_at = time.monotonic()
+        try:
+            self._commit(group)
+        except BaseException as error:  # nobody may be left waiting; each caller raises it  # noqa: BLE001
+            for call in group:
+                call.error = call.error or error
+        with self._lock:
+            self._ended_at = time.monotonic()
+            self._took_seconds = min(self._ended_at - started_at, LONGEST_COMMIT_SECONDS)
+            self._expected = len(group) + len(self.waiting)
+            successor = self.waiting[0] if self.waiting else None
+            self.has_leader = successor is not None
+        if successor is not None:
+            successor.leads = True
+            successor.turn.release()
+        for call in group:
+            if not call.leads:
+                call.turn.release()
+
+    def _gather(self) -> list[_Call]:
+        """Everyone in line. Who has just been answered often comes again at once, and is waited for a part of a commit's time.
+
+        Without this, callers fall into two halves that wait for each other's commits, and each commit serves only one half.
+        """
+        with self._lock:
+            is_busy = time.monotonic() - self._ended_at < self._took_seconds
+            if is_busy and len(self.waiting) < self._expected:
+                all_here = self._all_here = threading.Lock()
+                all_here.acquire()
+            else:
+                all_here = None
+        if all_here is not None:
+            all_here.acquire(timeout=self._took_seconds * SHARE_WAITED)
+        with self._lock:
+            self._all_here = None
+            return [self.waiting.popleft() for _ in range(min(len(self.waiting), LARGEST_GROUP))]
+
+
 class LogRecorder(PostgresProcessRecorder):
     """The library's recorder with an own way of inserting; reading, tracking and tables are the library's."""
 
@@ -73,9 +145,7 @@ class LogRecorder(PostgresProcessRecorder):
         tracking_table_name: str = "notification_tracking",
     ) -> None:
         super().__init__(datastore, events_table_name=events_table_name, tracking_table_name=tracking_table_name)
-        self._line = threading.Lock()
-        self._waiting: deque[_Call] = deque()
-        self._somebody_leads = False
+        self._line = _Line(self._commit_group)
         names = {
             "append": Identifier(datastore.schema, f"{events_table_name}_append"),
             "events": Identifier(datastore.schema, events_table_name),
@@ -135,36 +205,10 @@ class LogRecorder(PostgresProcessRecorder):
         if not stored_events:
             return []
         call = _Call(stored_events)
-        with self._line:
-            self._waiting.append(call)
-            call.leads = not self._somebody_leads
-            self._somebody_leads = True
-        if not call.leads:
-            call.turn.acquire()
-        if call.leads:
-            self._lead()
+        self._line.take_part(call)
         if call.error is not None:
             raise call.error
         return call.positions
-
-    def _lead(self) -> None:
-        """Commit for everyone in line, the leader included, then let the next in line lead and the others go."""
-        with self._line:
-            group = [self._waiting.popleft() for _ in range(min(len(self._waiting), LARGEST_GROUP))]
-        try:
-            self._commit_group(group)
-        except BaseException as error:  # nobody may be left waiting; each caller raises it  # noqa: BLE001
-            for call in group:
-                call.error = call.error or error
-        with self._line:
-            successor = self._waiting[0] if self._waiting else None
-            self._somebody_leads = successor is not None
-        if successor is not None:
-            successor.leads = True
-            successor.turn.release()
-        for call in group:
-            if not call.leads:
-                call.turn.release()
 
     def _commit_group(self, group: Sequence[_Call]) -> None:
         try:

@@ -3,6 +3,7 @@
 import itertools
 import subprocess
 import sys
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -26,7 +27,7 @@ from domain.facts import FACTS, SYSTEM, Origin
 from infra import recorder as recorder_module
 from infra.event_store import EventLog, FactMapper, UnknownTopic, create_tables, open_event_log
 from infra.positions import LogWatcher
-from infra.recorder import LogRecorder, TrackingAfter
+from infra.recorder import LogRecorder, TrackingAfter, _Call, _Line
 from tests.eventually import eventually
 from tests.infra.example_runs import (
     INSPECTOR,
@@ -167,7 +168,7 @@ def test_when_sixteen_threads_fight_for_the_same_versions_each_version_is_stored
 def test_calls_that_wait_together_share_a_commit(log: EventLog, database: str) -> None:
     with LineBlocked(database) as line, ThreadPoolExecutor(9) as threads:
         calls = [threads.submit(log.append, [recorded(uuid4(), 1, RunStarted(name="panel-a"))]) for _ in range(9)]
-        eventually(lambda: len(recorder_of(log)._waiting) == 8)  # the ninth leads and stands at the lock
+        eventually(lambda: len(recorder_of(log)._line.waiting) == 8)  # the ninth leads and stands at the lock
         line.free()
     assert len({call.result() for call in calls}) == 9
     with psycopg.connect(database) as connection:
@@ -175,15 +176,44 @@ def test_calls_that_wait_together_share_a_commit(log: EventLog, database: str) -
     assert row == (2,)
 
 
+@pytest.mark.parametrize(("comes_again", "second_group"), [(True, 3), (False, 2)])
+def test_a_commit_waits_a_moment_for_who_was_just_answered(
+    monkeypatch: pytest.MonkeyPatch, comes_again: bool, second_group: int
+) -> None:
+    monkeypatch.setattr(recorder_module, "LONGEST_COMMIT_SECONDS", 60.0)
+    monkeypatch.setattr(recorder_module, "SHARE_WAITED", 60.0 if comes_again else 0.1)
+    groups: list[int] = []
+    first_commit_may_end = threading.Event()
+
+    def commit(calls: Sequence[_Call]) -> None:
+        groups.append(len(calls))
+        first_commit_may_end.wait(20)
+
+    line = _Line(commit)
+    with ThreadPoolExecutor(3) as threads:
+        first = threads.submit(line.take_part, _Call([]))
+        eventually(lambda: groups == [1])
+        others = [threads.submit(line.take_part, _Call([])) for _ in range(2)]
+        eventually(lambda: len(line.waiting) == 2)
+        first_commit_may_end.set()
+        first.result()
+        if comes_again:
+            line.take_part(_Call([]))
+        for other in others:
+            other.result()
+    assert groups == [1, second_group]
+    assert not line.has_leader
+
+
 def test_in_a_shared_commit_only_the_one_whose_version_is_taken_is_refused(log: EventLog, database: str) -> None:
     taken = uuid4()
     log.append([recorded(taken, 1, RunStarted(name="panel-a"))])
     with LineBlocked(database) as line, ThreadPoolExecutor(4) as threads:
         leading = threads.submit(log.append, [recorded(uuid4(), 1, RunStarted(name="panel-b"))])
-        eventually(lambda: recorder_of(log)._somebody_leads and not recorder_of(log)._waiting)
+        eventually(lambda: recorder_of(log)._line.has_leader and not recorder_of(log)._line.waiting)
         refused = threads.submit(log.append, [recorded(taken, 1, RunStarted(name="panel-c"))])
         stored = [threads.submit(log.append, [recorded(uuid4(), 1, RunStarted(name="panel-d"))]) for _ in range(2)]
-        eventually(lambda: len(recorder_of(log)._waiting) == 3)
+        eventually(lambda: len(recorder_of(log)._line.waiting) == 3)
         line.free()
     assert isinstance(refused.exception(), IntegrityError)
     positions = [call.result() for call in (leading, *stored)]
@@ -202,9 +232,9 @@ def test_an_error_that_is_nobodys_fault_reaches_everyone_who_waited(
     monkeypatch.setattr(recorder_module, "PATIENCE_SECONDS", 0.0)
     with LineBlocked(database) as line, ThreadPoolExecutor(4) as threads:
         leading = threads.submit(log.append, [recorded(uuid4(), 1, RunStarted(name="panel-a"))])
-        eventually(lambda: recorder_of(log)._somebody_leads and not recorder_of(log)._waiting)
+        eventually(lambda: recorder_of(log)._line.has_leader and not recorder_of(log)._line.waiting)
         waiting = [threads.submit(log.append, [recorded(uuid4(), 1, RunStarted(name="panel-b"))]) for _ in range(3)]
-        eventually(lambda: len(recorder_of(log)._waiting) == 3)
+        eventually(lambda: len(recorder_of(log)._line.waiting) == 3)
         monkeypatch.setattr(
             recorder_of(log), "_call_append", LosesConnections(recorder_of(log), itertools.repeat("before"))
         )
