@@ -4,6 +4,7 @@ import itertools
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -189,12 +190,12 @@ def test_a_commit_waits_a_moment_for_who_was_just_answered(
         groups.append(len(calls))
         first_commit_may_end.wait(20)
 
-    line = _Line(commit)
+    line, began_at = _Line(commit), time.monotonic()
     with ThreadPoolExecutor(3) as threads:
         first = threads.submit(line.take_part, _Call([]))
         eventually(lambda: groups == [1])
         others = [threads.submit(line.take_part, _Call([])) for _ in range(2)]
-        eventually(lambda: len(line.waiting) == 2)
+        eventually(lambda: len(line.waiting) == 2 and time.monotonic() > began_at + 0.5)  # long, as measure for "just"
         first_commit_may_end.set()
         first.result()
         if comes_again:
