@@ -4,6 +4,8 @@ import argparse
 import importlib
 import os
 import platform
+import signal
+import sys
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +27,9 @@ def main() -> None:
     asked = parser.parse_args()
     for module in sorted(FOLDER.glob("bench_*.py")):
         importlib.import_module(f"benchmarks.{module.stem}")
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM)
+    )  # leaves the stack, so the server ends, too
     rows: list[Row] = []
     print(_line("name", "figure", "unit", "ratio", "wanted", "", "compared with"), flush=True)
     with ExitStack() as stack:
