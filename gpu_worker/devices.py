@@ -17,6 +17,7 @@ from domain.sentences import N_
 from gpu_worker.settings import Precision
 
 GIB = 1 << 30
+_BFLOAT16_FLAGS = frozenset(("avx512_bf16", "amx_bf16", "bf16"))
 
 
 class GpuIsMissing(Refusal):
@@ -55,7 +56,7 @@ def describe(device: torch.device, precision: Precision, thread_count: int) -> s
     """Device and precision for the report."""
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)}, {precision.value}"
-    return f"{_cpu_name()}, {thread_count} × CPU, {precision.value}"
+    return f"{_cpu('model name') or platform.machine()}, {thread_count} × CPU, {precision.value}"
 
 
 def software() -> str:
@@ -69,9 +70,11 @@ def keep_evaluation_exact() -> None:
 
 
 def fastest_precision(model: nn.Module, network_input: NetworkInput, device: torch.device) -> Precision:
-    """bfloat16 on a GPU that has it. On a CPU both are measured: without instructions for it, bfloat16 takes twice as long."""
+    """bfloat16 on a GPU that has it. On a CPU that has instructions for it both are measured; on others it takes twice as long."""
     if device.type == "cuda":
         return Precision.BFLOAT16 if torch.cuda.is_bf16_supported(including_emulation=False) else Precision.FLOAT32
+    if not _BFLOAT16_FLAGS & set(_cpu("flags", "Features").split()):
+        return Precision.FLOAT32
     model = model.to(memory_format=torch.channels_last)
     seconds = {precision: _step_seconds(model, network_input, precision) for precision in Precision}
     # Noise of a busy machine must not choose: bfloat16 has to be clearly faster.
@@ -98,6 +101,7 @@ def _memory_bytes() -> int:
     return min(installed, int(granted)) if granted.isdecimal() else installed
 
 
-def _cpu_name() -> str:
+def _cpu(*keys: str) -> str:
+    """What /proc/cpuinfo says of the first core under one of some keys; empty where it says nothing."""
     lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+    return next((line.partition(":")[2].strip() for line in lines if line.partition("\t")[0].strip() in keys), "")
