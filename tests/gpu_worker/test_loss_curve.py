@@ -1,0 +1,95 @@
+"""The loss curve: complete in the metrics file, thinned in the log, honest about divergence."""
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+import torch
+
+from domain.messages import LossesMeasured
+from gpu_worker.checkpoints import Checkpoint
+from gpu_worker.loss_curve import MOST_REPORTED_POINTS, LossCurve, LossIsNotFinite
+from tests.gpu_worker.workplace import Workplace
+
+START = Checkpoint(
+    identity="",
+    iteration=0,
+    thread_count=1,
+    precision="float32",
+    model={},
+    momenta={},
+    random_state=torch.zeros(1),
+    random_states_of_gpus=[],
+    best=None,
+    curve_bytes=0,
+    software="",
+)
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Workplace:
+    return Workplace(tmp_path)
+
+
+def written(curve: LossCurve) -> list[tuple[int, float]]:
+    lines = [json.loads(line) for line in curve.file.read_bytes().splitlines()]
+    return [(line["iteration"], line["loss"]) for line in lines]
+
+
+def reported(place: Workplace) -> list[int]:
+    return [iteration for report in place.all(LossesMeasured) for iteration in report.iterations]
+
+
+@pytest.mark.parametrize("max_iter", [1, 7, 1999, 2001, 9000])
+def test_the_log_gets_at_most_some_thousand_points_and_the_file_gets_all(place: Workplace, max_iter: int) -> None:
+    with LossCurve(place.job(), START, max_iter, CPU) as curve:
+        for iteration in range(max_iter):
+            curve.add(torch.tensor(1 / (iteration + 1)), 0.01)
+            if iteration % 1000 == 999:
+                curve.publish()
+        curve.publish(everything=True)
+    assert [iteration for iteration, _ in written(curve)] == list(range(1, max_iter + 1))
+    assert written(curve)[-1][1] == pytest.approx(1 / max_iter)
+    points = reported(place)
+    assert len(points) <= MOST_REPORTED_POINTS + 2
+    assert (points[0], points[-1]) == (1, max_iter)
+    assert points == sorted(set(points))
+
+
+def test_points_come_in_batches_not_one_by_one(place: Workplace) -> None:
+    with LossCurve(place.job(), START, 500, CPU) as curve:
+        for _ in range(500):
+            curve.add(torch.tensor(1.0), 0.01)
+            if curve.is_due():
+                curve.publish()
+        curve.publish(everything=True)
+    assert len(place.all(LossesMeasured)) <= 3
+    assert len(reported(place)) == 500
+
+
+def test_a_resume_makes_the_points_behind_its_checkpoint_again_and_no_others_twice(place: Workplace) -> None:
+    with LossCurve(place.job(), START, 10, CPU) as curve:
+        for iteration in range(4):
+            curve.add(torch.tensor(float(iteration)), 0.01)
+        curve.publish()
+        kept = curve.kept_bytes()
+        curve.add(torch.tensor(99.0), 0.01)
+        curve.publish()
+    later = msgspec.structs.replace(START, iteration=4, curve_bytes=kept)
+    with LossCurve(place.job(), later, 10, CPU) as curve:
+        curve.add(torch.tensor(4.0), 0.01)
+        curve.publish(everything=True)
+    assert written(curve) == [(1, 0.0), (2, 1.0), (3, 2.0), (4, 3.0), (5, 4.0)]
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_nothing_from_a_non_finite_loss_on_is_told(place: Workplace, bad: float) -> None:
+    with LossCurve(place.job(), START, 10, CPU) as curve:
+        for loss in (0.5, 0.25, bad, 0.125):
+            curve.add(torch.tensor(loss), 0.02)
+        with pytest.raises(LossIsNotFinite, match=r"iteration 3 is not a finite number \(learning rate 0\.02\)"):
+            curve.publish()
+    assert written(curve) == [(1, 0.5), (2, 0.25)]
+    assert reported(place) == [1, 2]
