@@ -1,12 +1,21 @@
-"""Which images form which batch. Shape letters: B = batch."""
+"""Which images form which batch, and the batches on the device. Shape letters: B = batch, C = 3 colours, H and W = input size."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
+from domain.messages import TrainingOrder
+from gpu_worker.augmentation import augment, draw
+from gpu_worker.metrics import standardized
+from gpu_worker.preprocessing import Prepared
 from gpu_worker.randomness import stream
+
+_RESIDENT_SHARE: Final = 0.3
+"""Decoded images that take less of a GPU's free memory are kept there."""
 
 Indices = npt.NDArray[np.int64]
 
@@ -64,3 +73,35 @@ def round_quotas(counts: Sequence[int]) -> list[int]:
     for index in np.argsort(quotas - shares, kind="stable")[: max(0, sum(counts) - quotas.sum())]:
         quotas[index] += 1
     return [int(quota) for quota in quotas]
+
+
+class Batches:
+    """Batches on the device: standardised, augmented, channels last. Small sets live there; of large ones the pixels of each
+    batch are copied while the device still computes the one before.
+    """
+
+    def __init__(self, order: TrainingOrder, prepared: Prepared, device: torch.device) -> None:
+        images, labels, _ = prepared.split(validation=False)
+        self.order, self.device, self.images = order, device, images
+        self.labels = torch.tensor(labels)
+        self.batch_order = BatchOrder(labels, order.training_parameters.classification.batch_size, order.seed)
+        self.resident: Tensor | None = None
+        if device.type == "cuda" and images.nbytes < _RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]:
+            self.resident = torch.from_numpy(images.gather(np.arange(len(images)))).to(device)
+
+    def batch(self, iteration: int) -> tuple[Tensor, Tensor]:
+        """(B, C, H, W) images and (B,) class indices of one iteration."""
+        indices = self.batch_order.indices(iteration)
+        labels_B = self.labels[indices].to(self.device, non_blocking=True)
+        chosen = self.order.preprocessing.augmentations
+        drawn = draw(len(indices), chosen, stream(self.order.seed, "augmentation", iteration)).to(self.device)
+        images_BCHW = self._pixels(indices).float().div_(255)
+        return standardized(augment(images_BCHW, drawn, chosen), self.order.input), labels_B
+
+    def _pixels(self, indices: Indices) -> Tensor:
+        if self.resident is not None:
+            return self.resident[torch.from_numpy(indices).to(self.device, non_blocking=True)]
+        pixels_BCHW = torch.from_numpy(self.images.gather(indices))
+        return (
+            pixels_BCHW.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else pixels_BCHW
+        )

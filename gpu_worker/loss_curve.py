@@ -119,6 +119,9 @@ class LossCurve:
         self._reported = time.monotonic()
         if not self._iterations:
             return
+        self.job.log.info(
+            "iteration %s: loss %.6g, learning rate %.4g", self._iterations[-1], self._losses[-1], learning_rate
+        )
         self.job.report(
             LossesMeasured(
                 **self.job.sender,

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional
 
 from domain.evaluation import figures_of
@@ -23,8 +22,7 @@ from domain.refusals import Refusal
 from domain.sentences import N_
 from domain.training_parameters import SgdParameters
 from gpu_worker import checkpoints
-from gpu_worker.augmentation import augment, draw
-from gpu_worker.batches import BatchOrder, Indices
+from gpu_worker.batches import Batches
 from gpu_worker.checkpoints import Best, Checkpoint, Weights
 from gpu_worker.devices import (
     chosen_device,
@@ -35,10 +33,9 @@ from gpu_worker.devices import (
 )
 from gpu_worker.jobs import Job, JobStopped, Progress
 from gpu_worker.loss_curve import LossCurve, LossIsNotFinite
-from gpu_worker.metrics import evaluate, evaluation_of, standardized, validation_figures
+from gpu_worker.metrics import evaluate, evaluation_of, validation_figures
 from gpu_worker.networks import classifier_of, load_initial_weights, new_classifier, save_weights
 from gpu_worker.preprocessing import PREPARED_SHARE, Prepared, keep_bytes, prepare
-from gpu_worker.randomness import stream
 from gpu_worker.settings import Precision, TrainingSettings
 from gpu_worker.sgd import Sgd
 
@@ -49,8 +46,6 @@ TRAINED_SHARE: Final = 0.98
 MOST_VALIDATIONS: Final = 20
 VALIDATION_COST_SHARE: Final = 0.1
 """Validations may take about this share of the training's time; judging an image costs a third of learning from it."""
-_RESIDENT_SHARE: Final = 0.3
-"""Decoded images that take less of a GPU's free memory are kept there."""
 
 
 class SegmentationIsNotTrained(Refusal):
@@ -126,7 +121,7 @@ def train_loop(
     sgd = order.training_parameters.classification
     model = _model(order, start.model, device).train()
     optimizer = Sgd(model, sgd, start.momenta)
-    batches = _Batches(order, prepared, device)
+    batches = Batches(order, prepared, device)
     validations = _validation_iterations(sgd, prepared.validates.count(True))
     best, clock = start.best, _Clock(settings, start.iteration, sgd.max_iter)
     with LossCurve(job, start, sgd.max_iter, device) as curve:
@@ -154,38 +149,6 @@ def train_loop(
         curve.publish(everything=True)
     assert best is not None, "the last iteration is always validated"
     return best, curve.file
-
-
-class _Batches:
-    """Batches on the device: standardised, augmented, channels last. Small sets live there; of large ones the pixels of each
-    batch are copied while the device still computes the one before.
-    """
-
-    def __init__(self, order: TrainingOrder, prepared: Prepared, device: torch.device) -> None:
-        images, labels, _ = prepared.split(validation=False)
-        self.order, self.device, self.images = order, device, images
-        self.labels = torch.tensor(labels)
-        self.batch_order = BatchOrder(labels, order.training_parameters.classification.batch_size, order.seed)
-        self.resident: Tensor | None = None
-        if device.type == "cuda" and images.nbytes < _RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]:
-            self.resident = torch.from_numpy(images.gather(np.arange(len(images)))).to(device)
-
-    def batch(self, iteration: int) -> tuple[Tensor, Tensor]:
-        """(B, C, H, W) images and (B,) class indices of one iteration."""
-        indices = self.batch_order.indices(iteration)
-        labels_B = self.labels[indices].to(self.device, non_blocking=True)
-        chosen = self.order.preprocessing.augmentations
-        drawn = draw(len(indices), chosen, stream(self.order.seed, "augmentation", iteration)).to(self.device)
-        images_BCHW = self._pixels(indices).float().div_(255)
-        return standardized(augment(images_BCHW, drawn, chosen), self.order.input), labels_B
-
-    def _pixels(self, indices: Indices) -> Tensor:
-        if self.resident is not None:
-            return self.resident[torch.from_numpy(indices).to(self.device, non_blocking=True)]
-        pixels_BCHW = torch.from_numpy(self.images.gather(indices))
-        return (
-            pixels_BCHW.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else pixels_BCHW
-        )
 
 
 class _Clock:
@@ -226,7 +189,7 @@ def _first_or_last_checkpoint(
         return _new_checkpoint(order, identity, device, job, settings)
     if checkpoint.identity != identity:
         raise ImagesChangedMeanwhile
-    job.log.info("going on after iteration %s of attempt before", checkpoint.iteration)
+    job.log.info("going on after iteration %s", checkpoint.iteration)
     if checkpoint.software != software():
         job.log.warning("the attempt before ran on %s, this one runs on %s", checkpoint.software, software())
     torch.set_rng_state(checkpoint.random_state)

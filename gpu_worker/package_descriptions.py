@@ -1,0 +1,212 @@
+"""The description of a package, `image.yaml` (I-6): what `ModelPackage` holds, and size and SHA-256 of every other file.
+
+format: 1
+summary: …
+networks:
+  - {task: classification, name: ResNet18, input: {width: 96, height: 96}, weights: weights/resnet18.safetensors}
+resolution_rule: {exact_sizes: [[128, 128]]}        # or min_width … max_height; left out: the most frequent size
+special_code_min_pixels: 1
+model_parameters: {…}                               # defaults, as people see them in the editors
+training_parameters: {…}
+prediction_parameters: {…}
+files:
+  weights/resnet18.safetensors: {size: 44789012, sha256: …}
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
+
+import msgspec
+import yaml
+from msgspec import Meta
+
+from domain.json_forms import write_json
+from domain.model_packages import NetworkInput, NetworkTask
+from domain.refusals import Refusal
+from domain.sentences import N_
+from domain.training_parameters import read_model_parameters, read_prediction_parameters, read_training_parameters
+from gpu_worker.networks import LARGEST_INPUT, SMALLEST_INPUT, check_network
+
+FORMAT: Final = 1
+_MAXIMUM_DEPTH: Final = 20
+
+SHIPPED_NAME: Final = "resnet18@1.0"
+SHIPPED: Final[Mapping[str, Any]] = {
+    "format": FORMAT,
+    "summary": "ResNet classifiers trained from nothing; the default parameters are those of the manual.",
+    "networks": [
+        {"task": "classification", "name": name, "input": {"width": 128, "height": 128}}
+        for name in ("ResNet18", "ResNet34", "ResNet50")
+    ],
+    "model_parameters": {
+        "classification": {"name": "ResNet18", "num_of_classes": 5},
+        "code_list": ["TPFIP", "TTFBS", "TTMUD", "TGGS0", "TPOTS", "TSFAS", "TSDFS"],
+    },
+    "training_parameters": {
+        "classification": {
+            "base_lr": 0.001,
+            "batch_size": 256,
+            "max_iter": 40000,
+            "weight_decay": 0.0001,
+            "momentum": 0.9,
+            "lr_policy": "poly",
+            "power": 0.9,
+            "gamma": 0.1,
+        },
+        "segmentation": {
+            "base_lr": 0.01,
+            "batch_size": 16,
+            "max_iter": 100000,
+            "weight_decay": 0.0001,
+            "momentum": 0.9,
+            "lr_policy": "poly",
+            "power": 0.9,
+            "gamma": 0.1,
+        },
+    },
+    "prediction_parameters": {"batch_size": 32},
+}
+"""Source of the parameters: manual, “模型参数范例”, “默认参数范例”."""
+
+_Side = Annotated[int, Meta(ge=SMALLEST_INPUT, le=LARGEST_INPUT)]
+_Pixels = Annotated[int, Meta(ge=0, le=1_000_000)]
+_Share = Annotated[float, Meta(ge=-10, le=10)]
+_Deviation = Annotated[float, Meta(gt=0, le=10)]
+
+
+class DescriptionIsMalformed(Refusal):
+    """The text is not YAML, or uses what a description does not need."""
+
+    message = N_("image.yaml cannot be read: {problem}. Correct it and build the package again.")
+
+
+class FormatUnknown(Refusal):
+    """A package of a newer platform."""
+
+    message = N_("The package has format {found}; this platform reads format {known}. Build it for this platform.")
+
+
+class NetworkOfferedTwice(Refusal):
+    """A person chooses networks by name."""
+
+    message = N_("image.yaml offers the network “{network}” twice for the same task. Remove one of them.")
+
+
+class NoNetworkOffered(Refusal):
+    """Every task classifies."""
+
+    message = N_("image.yaml offers no classification network. Add one, for example ResNet18.")
+
+
+class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A file beside the description."""
+
+    size: Annotated[int, Meta(ge=0)]
+    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+
+
+class Input(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`NetworkInput`, within what the networks can take."""
+
+    width: _Side
+    height: _Side
+    mean: tuple[_Share, _Share, _Share] = NetworkInput(width=1, height=1).mean
+    deviation: tuple[_Deviation, _Deviation, _Deviation] = NetworkInput(width=1, height=1).deviation
+
+
+class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`OfferedNetwork`; `weights` is the name of a file, empty for none."""
+
+    task: NetworkTask
+    name: str
+    input: Input
+    weights: str = ""
+
+
+class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`ResolutionRule`."""
+
+    exact_sizes: tuple[tuple[_Pixels, _Pixels], ...] = ()
+    min_width: _Pixels = 0
+    min_height: _Pixels = 0
+    max_width: _Pixels = 0
+    max_height: _Pixels = 0
+
+
+class Description(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All of `image.yaml`."""
+
+    format: int
+    networks: tuple[Network, ...]
+    model_parameters: dict[str, Any]
+    training_parameters: dict[str, Any]
+    prediction_parameters: dict[str, Any] = {}
+    resolution_rule: Rule = Rule()
+    special_code_min_pixels: Annotated[int, Meta(ge=1)] = 1
+    summary: Annotated[str, Meta(max_length=2000)] = ""
+    files: dict[str, File] = {}
+
+
+def description_of(content: Any) -> Description:
+    """The values of a description, each within its bounds.
+
+    Raises:
+        FormatUnknown, DescriptionIsMalformed
+    """
+    found = content.get("format") if isinstance(content, dict) else None
+    if isinstance(found, int) and found != FORMAT:
+        raise FormatUnknown(found=found, known=FORMAT)
+    try:
+        return msgspec.convert(content, Description)
+    except msgspec.ValidationError as error:
+        raise DescriptionIsMalformed(problem=str(error)) from error
+
+
+def plain_yaml(text: bytes) -> Any:
+    """YAML without aliases, a few lines of which can stand for more values than memory holds, and without deep nesting.
+
+    Raises:
+        DescriptionIsMalformed
+    """
+    depth = 0
+    try:
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if isinstance(event, yaml.AliasEvent):
+                raise DescriptionIsMalformed(problem="aliases (*name) are not allowed")
+            if depth > _MAXIMUM_DEPTH:
+                raise DescriptionIsMalformed(problem=f"nested deeper than {_MAXIMUM_DEPTH} levels")
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
+        raise DescriptionIsMalformed(problem=" ".join(str(error).split())) from error
+
+
+def check_networks(description: Description) -> None:
+    """Whether this platform can train what is offered.
+
+    Raises:
+        NetworkUnknown, NetworkOfferedTwice, NoNetworkOffered
+    """
+    offered = [(network.task, network.name) for network in description.networks]
+    for task, name in offered:
+        check_network(task, name)
+        if offered.count((task, name)) > 1:
+            raise NetworkOfferedTwice(network=name)
+    if NetworkTask.CLASSIFICATION not in (task for task, _ in offered):
+        raise NoNetworkOffered
+
+
+def default_parameters(description: Description) -> Mapping[str, str]:
+    """The default parameters as the editors will show them, by their names in `ModelPackage`.
+
+    Raises:
+        Refusal: as if a person had written them.
+    """
+    names = [network.name for network in description.networks if network.task is NetworkTask.CLASSIFICATION]
+    model = write_json(description.model_parameters)
+    training = write_json(description.training_parameters)
+    prediction = write_json(description.prediction_parameters)
+    read_model_parameters(model, names)
+    read_training_parameters(training)
+    read_prediction_parameters(prediction)
+    return {"model_parameters": model, "training_parameters": training, "prediction_parameters": prediction}
