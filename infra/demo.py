@@ -58,6 +58,7 @@ OWN_IMAGES_EPOCHS = 6
 """About 80 seconds of training on two cores, so that a first look takes three minutes at most."""
 USERS_IMAGES_EPOCHS = 12
 """Real defects need more; about five minutes for a thousand images."""
+MOSTLY = 0.9
 PATIENCE_SECONDS = 3600.0
 LOOK_SECONDS = 0.5
 LINE_SECONDS = 15.0
@@ -218,7 +219,7 @@ class Demo:
             compute_resource_id=self._read.compute_resources.list()[0].compute_resource_id,
             training_parameters=write_json(demo_training_parameters(sum(counts.values()), epochs=epochs)),
             split_ratio=0.8,
-            resolution_screening=True,
+            resolution_screening=_is_of_one_size(inspection),
             augmentations=(Augmentation.FLIPPING,),
         )
         job_id = uuid4()
@@ -227,7 +228,7 @@ class Demo:
         ended = (TrainingStatus.COMPLETED, TrainingStatus.FAILED, TrainingStatus.TERMINATED)
         job = self._until(TrainingJob, job_id, lambda state: state.status in ended, show=self._show_progress)
         if job.completed is None:
-            raise DemoFailed(f"the training ended as {job.status.value}; its page says why")
+            raise DemoFailed(f"the training ended as {job.status.value}: {self._read.training_jobs.get(job_id).reason}")
         _say(f"   Report on the validation split: {_told(job.completed.figures)}")
         return job
 
@@ -239,18 +240,21 @@ class Demo:
 
     def _prediction(self, job: TrainingJob, version: str, folder: FolderName) -> EvaluationFigures:
         job_id = uuid4()
+        inspection: Inspection = self._core.data_folders.inspect_folder(folder)
         draft = PredictionDraft(
             name=f"{job.name}-{version.replace('.', '_')}-check",
             model_id=job.model_id,
             versions=(version,),
             data_paths=(folder,),
             compute_resource_id=job.compute_resource_id,
+            resolution_screening=_is_of_one_size(inspection),
         )
         self._ask(QueuePredictionJob(actor=self._administrator, job_id=job_id, draft=draft))
         ended = (PredictionStatus.COMPLETED, PredictionStatus.FAILED, PredictionStatus.TERMINATED)
         prediction = self._until(PredictionJob, job_id, lambda state: state.status in ended, show=self._show_progress)
         if prediction.status is not PredictionStatus.COMPLETED:
-            raise DemoFailed(f"the prediction ended as {prediction.status.value}; its page says why")
+            reason = self._read.prediction_jobs.get(job_id).reason
+            raise DemoFailed(f"the prediction ended as {prediction.status.value}: {reason}")
         figures: EvaluationFigures = self._read.evaluation_reports.get(job_id, version).figures
         _say(f"5. Question-bank prediction: {_told(figures)}")
         _say(f"   {self._settings.address}/prediction-jobs/{job_id}/report")
@@ -335,6 +339,12 @@ class Demo:
         elif time.monotonic() > self._next_line_at:
             self._next_line_at = time.monotonic() + LINE_SECONDS
             print(f"   {beat.progress:4.0%}{loss}{left}", flush=True)
+
+
+def _is_of_one_size(inspection: Inspection) -> bool:
+    """Whether screening by resolution makes sense: where sizes vary by nature, it would leave out most images."""
+    commonest = max((count for _, _, count in inspection.resolutions), default=0)
+    return commonest >= MOSTLY * inspection.image_count
 
 
 def _told(figures: EvaluationFigures) -> str:
