@@ -59,6 +59,8 @@ OWN_IMAGES_EPOCHS = 6
 USERS_IMAGES_EPOCHS = 12
 """Real defects need more; about five minutes for a thousand images."""
 MOSTLY = 0.9
+TIMES_GUESSING = 2
+"""A model whose macro recall is not so many times that of guessing is of no use, and the demo says so."""
 PATIENCE_SECONDS = 3600.0
 LOOK_SECONDS = 0.5
 LINE_SECONDS = 15.0
@@ -272,14 +274,21 @@ class Demo:
         self, job: TrainingJob, version: str, predicted: EvaluationFigures, seconds: float, sign_in: Sequence[str]
     ) -> None:
         assert job.completed is not None
-        chance = 1 / len(predicted.defects)
+        guessing = 1 / len(predicted.defects)
+        commonest = max(defect.sample_count for defect in predicted.defects) / max(1, predicted.sample_count)
         _say("")
-        _say(f"{job.name} {version}: accuracy {_percent(predicted.accuracy)} on {predicted.sample_count} question-bank")
+        _say(f"{job.name} {version} on {predicted.sample_count} question-bank images that it has never seen:")
+        _say(f"  accuracy {_percent(predicted.accuracy)}; always naming the commonest code gives {_percent(commonest)}")
+        _say(f"  macro recall {_percent(predicted.recall)}; guessing gives {_percent(guessing)}")
         _say(
-            f"images it has never seen, where guessing gives {_percent(chance)}. {predicted.misjudged_count} misjudged,"
+            f"  {predicted.misjudged_count} misjudged, {predicted.non_compliant_count} non-compliant, "
+            f"{predicted.damaged_count} damaged"
         )
-        _say(f"{predicted.non_compliant_count} non-compliant, {predicted.damaged_count} damaged. Trained on")
-        _say(f"{job.completed.device} in {job.completed.seconds:.0f} s; the whole demo took {seconds:.0f} s.")
+        if (predicted.recall or 0) < TIMES_GUESSING * guessing:
+            _say("  It has learnt next to nothing: these images need more iterations, or more parts of each defect.")
+        _say(
+            f"Trained on {job.completed.device} in {job.completed.seconds:.0f} s; the whole demo took {seconds:.0f} s."
+        )
         _say("The export is a zip with the weights and config.yaml; the native library is not part of it yet.")
         _say("")
         _say(f"The pages go on running at {self._settings.address} until `make down`.")
