@@ -169,6 +169,13 @@ def build_package(folder: Path, target: Path) -> Path:
     return target
 
 
+def build_shipped_package(target: Path) -> Path:
+    """Make the shipped ResNet18 package."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_shipped_description(Path(folder))
+        return build_package(Path(folder), target)
+
+
 def write_shipped_description(folder: Path) -> None:
     """Write the `image.yaml` of the package that comes with the platform; `build_package` makes the package of it."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,6 @@
 
 import asyncio
 import importlib
-import logging
 import pkgutil
 import secrets
 import signal
@@ -35,8 +34,6 @@ from infra.settings import Settings, session_secret
 from infra.side_tables import create_side_tables
 from projections.all import READ_MODELS
 from projections.read_model import Pool, open_pool
-
-log = logging.getLogger(__name__)
 
 WEB_THREADS = 16
 FIRST_TASK_TYPES = (("分类", TaskKind.CLASSIFICATION), ("分割分类", TaskKind.SEGMENTATION_AND_CLASSIFICATION))

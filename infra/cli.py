@@ -8,7 +8,6 @@ import re
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -38,7 +37,6 @@ PROGRAMS = ("projector", "dispatcher", "worker", "web")
 
 DEMO_ROOT = "demo"
 """The data root of the images that the demo makes or copies; it lies in the state folder."""
-SHIPPED_PACKAGE = "resnet18@1.0.tar"
 _NOT_RUNNING = 3  # as systemd's status says it
 
 
@@ -173,18 +171,16 @@ def demo(settings: Settings, images: Path | None) -> int:
 def package(settings: Settings, folder: Path | None, target: Path | None) -> int:
     """Build a model image package: the shipped ResNet18 one, or one of a folder with its `image.yaml` and weights."""
     from domain.refusals import Refusal  # noqa: PLC0415
-    from gpu_worker.packages import build_package, write_shipped_description  # noqa: PLC0415 - needs torch
+    from gpu_worker.package_descriptions import SHIPPED_NAME  # noqa: PLC0415
+    from gpu_worker.packages import build_package, build_shipped_package  # noqa: PLC0415 - needs torch
 
     archives = next(iter(settings.archive_roots.values()))
-    wanted = target or archives / SHIPPED_PACKAGE
+    wanted = target or archives / f"{SHIPPED_NAME}.tar"
     if not wanted.parent.is_dir():
         print(f"There is no folder {wanted.parent}. Make it, or name another target.", file=sys.stderr)
         return 1
     try:
-        with tempfile.TemporaryDirectory() as shipped:
-            if folder is None:
-                write_shipped_description(Path(shipped))
-            print(build_package(folder or Path(shipped), wanted))
+        print(build_package(folder, wanted) if folder else build_shipped_package(wanted))
     except (Refusal, OSError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -6,10 +6,8 @@ model beside the first.
 
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
@@ -40,7 +38,8 @@ from domain.task_types import TaskKind
 from domain.training_jobs import TrainingJob, TrainingStatus
 from domain.training_parameters import Augmentation
 from domain.training_requests import TrainingDraft, images_per_code
-from gpu_worker.packages import build_package, write_shipped_description
+from gpu_worker.package_descriptions import SHIPPED_NAME
+from gpu_worker.packages import build_shipped_package
 from infra.core import Core
 from infra.demo_images import demo_training_parameters, make_demo_images
 from infra.heartbeats import Heartbeats
@@ -52,7 +51,6 @@ S = TypeVar("S", bound=State)
 INDUSTRY = "显示面板"
 LEVEL_NAMES = ("工厂", "厂别", "站点", "产品")
 PLACES = (("一号工厂",), ("A厂", "B厂"), ("AOI1", "AOI2"), ("TV55", "TV65"))
-PACKAGE = "resnet18@1.0"
 OWN_IMAGES_PER_CODE = 100
 OWN_IMAGES_EPOCHS = 6
 """About 80 seconds of training on two cores, so that a first look takes three minutes at most."""
@@ -173,11 +171,11 @@ class Demo:
 
     def _model_image(self) -> ModelImage:
         """Build the shipped package, import it, and wait until it is loaded."""
-        image_id = model_image_id(PACKAGE.split("@", maxsplit=1)[0])
+        image_id = model_image_id(SHIPPED_NAME.split("@", maxsplit=1)[0])
         known = self._core.assay.find(ModelImage, image_id)
         if known is None or not known.versions:
             archives = next(iter(self._settings.archive_roots.values()))
-            self._build_package(archives / f"{PACKAGE}.tar")
+            build_shipped_package(archives / f"{SHIPPED_NAME}.tar")
             task_type = next(
                 row for row in self._read.task_types.list() if TaskKind(row.kind) is TaskKind.CLASSIFICATION
             )
@@ -186,20 +184,14 @@ class Demo:
                     actor=self._administrator,
                     kind=ModelImageKind.GENERAL,
                     task_type_id=task_type.task_type_id,
-                    archive=str(archives / f"{PACKAGE}.tar"),
+                    archive=str(archives / f"{SHIPPED_NAME}.tar"),
                 )
             )
         image = self._until(ModelImage, image_id, lambda state: state.status is not LoadStatus.LOADING)
         if not image.versions:
-            raise DemoFailed(f"the package {PACKAGE} could not be loaded")
+            raise DemoFailed(f"the package {SHIPPED_NAME} could not be loaded")
         _say(f"3. Model image {image.name} {image.versions[0].label} loaded")
         return image
-
-    @staticmethod
-    def _build_package(target: Path) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            write_shipped_description(Path(folder))
-            build_package(Path(folder), target)
 
     def _training(
         self, label: str, folder: FolderName, image: ModelImage, products: tuple[UUID, ...], epochs: int
