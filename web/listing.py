@@ -63,6 +63,10 @@ class Listing(msgspec.Struct, frozen=True):
         """Another page of the same list."""
         return self._address(page=str(page) if page > 1 else "")
 
+    def without(self, *names: str) -> str:
+        """The list without some of its filters."""
+        return self._address(**dict.fromkeys(names, ""), page="")
+
     def of(self, total: int) -> "Listing":
         """The same, knowing how many rows there are; a page behind the end becomes the last one."""
         known = msgspec.structs.replace(self, total=total)

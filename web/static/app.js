@@ -1,58 +1,145 @@
-// Small conveniences over pages that work without them: notices, dialogs, double submits, cascades, JSON editors.
-// Everything listens at the document, so it also serves parts that arrive later.
+// Small conveniences over pages that work without them: notices, menus, dialogs, double submits, boxes, cascades, JSON editors.
+// Everything listens at the document, so it also serves parts that arrive later; tendParts() looks after those that need a hand.
 "use strict";
 
-// Notices close by hand, and by themselves after a while unless someone is reading them.
+const part = (selector) => document.querySelector(selector);
+const words = (name) => part(`template[data-words="${name}"]`).content.cloneNode(true);
+const isPlain = (event) => event.button === 0 && !event.ctrlKey && !event.metaKey && !event.shiftKey && !event.altKey;
+
+// Notices close by hand, and by themselves after long enough to read them twice, unless someone reads them or looks elsewhere.
 function tendNotices() {
   for (const toast of document.querySelectorAll("[data-toast]")) {
     if (toast.dataset.tended) continue;
     toast.dataset.tended = "yes";
     toast.querySelector("[data-close]").hidden = false;
-    const leave = () => toast.matches(":hover, :focus-within") ? setTimeout(leave, 2000) : toast.remove();
-    setTimeout(leave, 6000);
+    const leave = () => document.hidden || toast.matches(":hover, :focus-within") ? setTimeout(leave, 2000) : toast.remove();
+    setTimeout(leave, 5000 + 150 * toast.textContent.trim().length);
+    // A live region speaks of what comes into it, not of what it began with.
+    const region = toast.parentElement;
+    toast.remove();
+    setTimeout(() => region.append(toast), 50);
   }
 }
+function say(text) {
+  const toast = words("toast").firstElementChild;
+  toast.classList.add("bad");
+  toast.querySelector("p").replaceChildren(text);
+  part("[data-toasts]").append(toast);
+  tendNotices();
+}
+
+// Menus: arrows go through, Escape closes and gives the focus back, a click elsewhere closes. Those in a table float above its frame.
+const entries = (drop) => [...drop.querySelectorAll(".drop-body a, .drop-body button")];
+document.addEventListener("keydown", (event) => {
+  const drop = event.target.closest?.("[data-drop]");
+  if (!drop) return;
+  const all = entries(drop), at = all.indexOf(document.activeElement);
+  const next = { ArrowDown: at + 1, ArrowUp: at < 0 ? -1 : at - 1, Home: 0, End: -1 }[event.key];
+  if (event.key === "Escape" && drop.open) { event.stopPropagation(); drop.open = false; drop.querySelector("summary").focus(); }
+  else if (next !== undefined && (drop.open || event.key === "ArrowDown")) { event.preventDefault(); drop.open = true; all.at(next % all.length)?.focus(); }
+});
+document.addEventListener("focusout", (event) => {
+  const drop = event.target.closest?.("[data-drop][open]");
+  if (drop && event.relatedTarget && !drop.contains(event.relatedTarget)) drop.open = false;
+});
+function closeMenus(except) {
+  for (const drop of document.querySelectorAll("[data-drop][open]")) if (!drop.contains(except)) drop.open = false;
+}
+document.addEventListener("toggle", (event) => {
+  const drop = event.target;
+  if (!drop.matches?.(".table-frame [data-drop][open]")) return;
+  const body = drop.querySelector(".drop-body"), knob = drop.querySelector("summary").getBoundingClientRect();
+  body.style.position = "fixed";
+  const { width, height } = body.getBoundingClientRect();
+  const fitsBelow = knob.bottom + height + 8 < innerHeight;
+  Object.assign(body.style, { left: `${Math.max(8, knob.right - width)}px`, right: "auto", top: `${fitsBelow ? knob.bottom + 4 : knob.top - height - 4}px` });
+}, true);
+addEventListener("scroll", (event) => { if (!event.target.closest?.(".drop-body")) closeMenus(null); }, true);
+addEventListener("resize", () => closeMenus(null));
 
 // A page as a dialog: the link's page is fetched and its <main> shown; its forms stay in the dialog while they are refused.
-const frame = () => document.querySelector("[data-dialog-frame]");
+const frame = () => part("[data-dialog-frame]");
 let openedFrom = null;
 
 function showInDialog(text, address) {
   const main = new DOMParser().parseFromString(text, "text/html").querySelector("main");
   if (!main || address.pathname === "/sign-in") { location.assign(address); return; }
-  const dialog = frame();
-  const head = document.createElement("div");
-  head.className = "dialog-head";
-  const title = document.createElement("h2");
-  title.textContent = main.querySelector("h1").textContent;
-  const close = document.createElement("button");
-  close.type = "button";
-  close.className = "toast-close";
-  close.dataset.dialogClose = "";
-  close.textContent = "✕";
-  close.setAttribute("aria-label", "×");
-  head.append(title, close);
-  const body = document.createElement("div");
-  body.className = "dialog-body";
-  main.querySelectorAll(".trail, .page-head").forEach((part) => part.remove());
-  body.append(...main.childNodes);
-  dialog.setAttribute("aria-label", title.textContent);
-  dialog.replaceChildren(head, body);
+  const dialog = frame(), body = dialog.querySelector(".dialog-body");
+  dialog.querySelector("#dialog-title").textContent = main.querySelector("h1").textContent;
+  main.querySelector(".page-head").remove();
+  body.replaceChildren(...main.childNodes);
+  keepIdsApart(body);
+  tellInDialog(null);
+  delete dialog.dataset.asked;
+  dialog.toggleAttribute("data-refused", Boolean(body.querySelector("[aria-invalid], .refusals, .field-error")));
   if (!dialog.open) dialog.showModal();
-  (dialog.querySelector("[aria-invalid], [autofocus]") || dialog.querySelector(".dialog-body input:not([type=hidden]), .dialog-body textarea, .dialog-body select, .dialog-body button"))?.focus();
+  body.scrollTop = 0;
+  (body.querySelector("[aria-invalid]") || body.querySelector("[autofocus]")
+    || body.querySelector("input:not([type=hidden], [readonly], .visually-hidden), textarea, select") || body.querySelector(".form-end a, a, button"))?.focus();
   document.dispatchEvent(new Event("parts-arrived"));
 }
 
-// The page that a done form leads to takes the place of this one, notices and all.
+// The page beneath may use the same ids; labels and descriptions in the dialog keep to the dialog.
+function keepIdsApart(body) {
+  for (const element of body.querySelectorAll("[id]")) {
+    const id = element.id;
+    if (document.querySelectorAll(`#${CSS.escape(id)}`).length < 2) continue;
+    element.id = `dialog-${id}`;
+    for (const name of ["for", "aria-describedby", "aria-labelledby", "aria-controls"]) {
+      for (const other of body.querySelectorAll(`[${name}~="${CSS.escape(id)}"]`)) {
+        other.setAttribute(name, other.getAttribute(name).split(" ").map((one) => one === id ? element.id : one).join(" "));
+      }
+    }
+  }
+}
+
+function tellInDialog(said) {
+  const place = frame().querySelector(".dialog-said");
+  place.hidden = !said;
+  place.replaceChildren(...(said ? said.childNodes : []));
+  if (said) place.focus();
+}
+
+const isChanged = (control) => control.type === "checkbox" || control.type === "radio" ? control.checked !== control.defaultChecked
+  : control.tagName === "SELECT" ? [...control.options].some((option) => option.selected !== option.defaultSelected && (option.defaultSelected || option.index > 0))
+  : control.type !== "hidden" && control.value !== control.defaultValue;
+const isUnsaved = () => frame().open && (frame().hasAttribute("data-refused") || [...frame().querySelectorAll(".dialog-body :is(input, textarea, select)")].some(isChanged));
+
+// What was typed is not thrown away by one slip: the first Escape (or ✕) says so, the second closes.
+function mayClose() {
+  const dialog = frame();
+  if (!isUnsaved() || dialog.dataset.asked) return true;
+  dialog.dataset.asked = "yes";
+  tellInDialog(words("unsaved"));
+  return false;
+}
+document.addEventListener("cancel", (event) => { if (event.target === frame() && !mayClose()) event.preventDefault(); }, true);
+document.addEventListener("input", (event) => { if (event.target.closest("[data-dialog-frame]")) { delete frame().dataset.asked; tellInDialog(null); } });
+document.addEventListener("close", (event) => {
+  if (event.target !== frame()) return;
+  frame().querySelector(".dialog-body").replaceChildren();
+  if (document.activeElement === document.body) openedFrom?.focus();
+}, true);
+
+// The page that a done form leads to takes the place of this one, notices and all. The way back leads past the dialog.
 const here = () => location.pathname + location.search;
 let shownAddress = here();
 
 function showPage(text, address) {
   const next = new DOMParser().parseFromString(text, "text/html");
-  history.pushState({}, "", address);
+  const isSamePage = address.pathname === location.pathname;
+  const from = openedFrom?.getAttribute("href");
+  if (address.pathname + address.search !== here()) history.pushState({}, "", address);
   shownAddress = here();
   document.title = next.title;
-  document.body.replaceWith(next.body);
+  for (const script of next.head.querySelectorAll("script[src]")) {
+    if (!document.head.querySelector(`script[src="${CSS.escape(script.getAttribute("src"))}"]`)) document.head.append(Object.assign(document.createElement("script"), { src: script.getAttribute("src") }));
+  }
+  document.body.replaceWith(document.adoptNode(next.body));
+  const arrived = part("[data-arrived]") || document.getElementById(location.hash.slice(1));
+  if (arrived) arrived.scrollIntoView({ block: "center" });
+  else if (!isSamePage) scrollTo(0, 0);
+  ((isSamePage && from && part(`main a[href="${CSS.escape(from)}"]`)) || part("main")).focus({ preventScroll: true });
   document.dispatchEvent(new Event("parts-arrived"));
 }
 addEventListener("popstate", () => { if (here() !== shownAddress) location.reload(); });
@@ -63,49 +150,82 @@ async function fetchPage(address, options) {
 }
 
 document.addEventListener("click", async (event) => {
-  const plain = event.button === 0 && !event.ctrlKey && !event.metaKey && !event.shiftKey && !event.altKey;
   const close = event.target.closest("[data-close], [data-dialog-close]");
   if (close?.closest("[data-toast]")) close.closest("[data-toast]").remove();
-  else if (close?.closest("dialog")) { event.preventDefault(); close.closest("dialog").close(); }
-  const link = event.target.closest("a[data-dialog]");
-  if (link && plain) {
+  else if (close?.closest("dialog")) {
     event.preventDefault();
-    openedFrom = link;
+    if (close.dataset.dialogClose !== "ask" || mayClose()) close.closest("dialog").close();
+  }
+  const link = event.target.closest("a[data-dialog]");
+  if (link && isPlain(event)) {
+    event.preventDefault();
+    if (link.ariaBusy) return;
+    link.ariaBusy = "true";
+    openedFrom = link.closest(".more-acts")?.querySelector("summary") || link;
     try {
       const [text, address] = await fetchPage(link.href);
       showInDialog(text, address);
-    } catch { location.assign(link.href); }
+    } catch { say(words("unreachable").textContent); } finally { link.ariaBusy = null; }
   }
-  for (const drop of document.querySelectorAll("[data-drop][open]")) if (!drop.contains(event.target)) drop.open = false;
+  closeMenus(event.target.closest(".drop-body a, .drop-body button") ? null : event.target);
 });
-document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape") for (const drop of document.querySelectorAll("[data-drop][open]")) { drop.open = false; drop.querySelector("summary").focus(); }
-});
-document.addEventListener("close", (event) => { if (event.target === frame()) { openedFrom?.focus(); event.target.replaceChildren(); } }, true);
 
-// A form is sent once; the browser's back button gives the buttons back.
+// A form is sent once; the browser's back button gives the buttons back. In a dialog, a refusal, a broken connection and our own
+// mistakes are told there, and everything entered stays.
 document.addEventListener("submit", async (event) => {
   const form = event.target;
   if (form.dataset.sent) { event.preventDefault(); return; }
-  if (form.hasAttribute("data-once")) {
+  if (form.hasAttribute("data-come-back")) form.elements.next.value = here();
+  const isInDialog = Boolean(form.closest("[data-dialog-frame]")) && form.method === "post" && form.enctype === "application/x-www-form-urlencoded";
+  if (form.hasAttribute("data-once") || isInDialog) {
     form.dataset.sent = "yes";
+    if (event.submitter) event.submitter.ariaBusy = "true";
     setTimeout(() => form.querySelectorAll("button").forEach((button) => { button.disabled = true; }));
   }
-  if (form.closest("[data-dialog-frame]") && form.method === "post" && form.enctype === "application/x-www-form-urlencoded") {
-    event.preventDefault();
-    const body = new URLSearchParams(new FormData(form, event.submitter));
-    try {
-      const [text, address, answer] = await fetchPage(form.action, { method: "POST", body });
-      if (answer.redirected) showPage(text, address);
-      else showInDialog(text, address);
-    } catch { free(form); form.submit(); }
-  }
+  if (!isInDialog) return;
+  event.preventDefault();
+  const body = new URLSearchParams(new FormData(form, event.submitter));
+  try {
+    const [text, address, answer] = await fetchPage(form.action, { method: "POST", body });
+    if (address.pathname === "/sign-in") location.assign(address);
+    else if (answer.redirected) showPage(text, address);
+    else if (answer.ok || answer.status === 422) showInDialog(text, address);
+    else { free(form); tellInDialog(new DOMParser().parseFromString(text, "text/html").querySelector("[data-error]") || words("unreachable")); }
+  } catch { free(form); tellInDialog(words("unreachable")); }
 });
 function free(form) {
   delete form.dataset.sent;
-  form.querySelectorAll("button").forEach((button) => { button.disabled = false; });
+  form.querySelectorAll("button").forEach((button) => { button.disabled = false; button.ariaBusy = null; });
 }
 addEventListener("pageshow", (event) => { if (event.persisted) document.querySelectorAll("form[data-sent]").forEach(free); });
+addEventListener("beforeunload", (event) => { if (isUnsaved() && !frame().querySelector("form[data-sent]")) event.preventDefault(); });
+
+// Boxes of a table: one for all, and how many are ticked beside what can be done with them.
+const boxes = (scope, name) => [...scope.querySelectorAll(`input[type=checkbox][name="${CSS.escape(name)}"]`)];
+function countTicks(scope) {
+  for (const all of scope.querySelectorAll("[data-tick-all]")) {
+    const found = boxes(all.closest("form, table"), all.dataset.tickAll), count = found.filter((box) => box.checked).length;
+    all.checked = count > 0 && count === found.length;
+    all.indeterminate = count > 0 && count < found.length;
+  }
+  for (const bar of scope.querySelectorAll("[data-ticked]")) {
+    const count = boxes(bar.closest("form") || document, bar.dataset.ticked).filter((box) => box.checked).length;
+    bar.querySelector(".ticked-count").hidden = count === 0;
+    bar.querySelector(".ticked-count b").textContent = count;
+    bar.classList.toggle("rests", count === 0);
+  }
+}
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-reveal]");
+  if (!button) return;
+  const field = button.parentElement.querySelector("input"), isShown = field.type === "text";
+  field.type = isShown ? "password" : "text";
+  button.setAttribute("aria-pressed", String(!isShown));
+});
+
+// A table whose columns all fit keeps its head in view; one that must be scrolled sideways keeps its first and last column.
+const widths = new ResizeObserver((changes) => changes.forEach(({ target }) => markFit(target)));
+function markFit(tableFrame) { tableFrame.toggleAttribute("data-fits", tableFrame.scrollWidth <= tableFrame.clientWidth); }
 
 // Cascades: each level offers only what lies under the choice above.
 function narrow(cascade) {
@@ -133,9 +253,8 @@ document.addEventListener("change", (event) => {
   const cascade = event.target.closest("[data-cascade]");
   if (cascade) narrow(cascade);
   if (event.target.matches("[data-submit-on-change]")) event.target.form.requestSubmit();
-  if (event.target.matches("[data-tick-all]")) {
-    for (const box of event.target.closest("form, table").querySelectorAll(`input[type=checkbox][name="${event.target.dataset.tickAll}"]`)) box.checked = event.target.checked;
-  }
+  if (event.target.matches("[data-tick-all]")) boxes(event.target.closest("form, table"), event.target.dataset.tickAll).forEach((box) => { box.checked = event.target.checked; });
+  if (event.target.type === "checkbox") countTicks(document);
 });
 
 // JSON editors: line numbers, Tab indents (Escape first lets Tab leave the field).
@@ -163,8 +282,12 @@ document.addEventListener("keydown", (event) => {
 
 function tendParts() {
   tendNotices();
+  countTicks(document);
+  document.querySelectorAll("[data-reveal]").forEach((button) => { button.hidden = false; });
+  document.querySelectorAll(".table-frame").forEach((tableFrame) => { markFit(tableFrame); widths.observe(tableFrame); });
   document.querySelectorAll("[data-cascade]").forEach(narrow);
   document.querySelectorAll("[data-editor]").forEach(numberLines);
 }
 document.addEventListener("parts-arrived", tendParts);
+document.addEventListener("live", tendParts);
 tendParts();
