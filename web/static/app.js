@@ -75,7 +75,7 @@ function showInDialog(text, address) {
   if (!dialog.open) dialog.showModal();
   body.scrollTop = 0;
   (body.querySelector("[aria-invalid]") || body.querySelector("[autofocus]")
-    || body.querySelector("input:not([type=hidden], [readonly], .visually-hidden), textarea, select") || body.querySelector(".form-end a, a, button"))?.focus();
+    || body.querySelector("input:not([type=hidden], [readonly], .visually-hidden), textarea, select") || body.querySelector(".form-end a") || body.querySelector("a, button"))?.focus();
   document.dispatchEvent(new Event("parts-arrived"));
 }
 
@@ -93,9 +93,10 @@ function keepIdsApart(body) {
   }
 }
 
-function tellInDialog(said) {
+function tellInDialog(said, tone = "refusals") {
   const place = frame().querySelector(".dialog-said");
   place.hidden = !said;
+  place.className = `dialog-said ${tone}`;
   place.replaceChildren(...(said ? said.childNodes : []));
   if (said) place.focus();
 }
@@ -110,7 +111,7 @@ function mayClose() {
   const dialog = frame();
   if (!isUnsaved() || dialog.dataset.asked) return true;
   dialog.dataset.asked = "yes";
-  tellInDialog(words("unsaved"));
+  tellInDialog(words("unsaved"), "note warn");
   return false;
 }
 document.addEventListener("cancel", (event) => { if (event.target === frame() && !mayClose()) event.preventDefault(); }, true);
@@ -221,6 +222,7 @@ document.addEventListener("click", (event) => {
   const field = button.parentElement.querySelector("input"), isShown = field.type === "text";
   field.type = isShown ? "password" : "text";
   button.setAttribute("aria-pressed", String(!isShown));
+  field.focus();
 });
 
 // A table whose columns all fit keeps its head in view; one that must be scrolled sideways keeps its first and last column.
@@ -279,6 +281,9 @@ document.addEventListener("keydown", (event) => {
   else if (event.key === "Tab" && !event.shiftKey && !tabLeaves) { event.preventDefault(); document.execCommand("insertText", false, "    "); }
   else if (event.key !== "Tab") tabLeaves = false;
 });
+
+// A page that comes back refused begins where something is to be mended.
+if (!part("main [autofocus]")) (part("main [aria-invalid]") || part("main .refusals[tabindex]"))?.focus();
 
 function tendParts() {
   tendNotices();
