@@ -18,7 +18,7 @@ from babel.messages.extract import extract
 from babel.messages.pofile import read_po, write_po
 from jinja2.ext import babel_extract
 
-from domain.sentences import Sentence
+from domain.sentences import N_, Sentence
 
 LANGUAGES = ("zh", "en")
 DEFAULT_LANGUAGE = "zh"
@@ -128,13 +128,13 @@ def byte_size(size: float | None) -> str:
     return f"{size:.1f} TiB"
 
 
-def duration(seconds: float | None) -> str:
-    """`00:01:30`, `2 d 03:00:00`."""
+def duration(seconds: float | None, language: str = "en") -> str:
+    """`00:01:30`, `2 d 03:00:00`; the day in the reader's language."""
     if seconds is None:
         return "—"
     days, rest = divmod(int(seconds), _DAY)
     clock = f"{rest // _HOUR:02}:{rest % _HOUR // _MINUTE:02}:{rest % _MINUTE:02}"
-    return f"{days} d {clock}" if days else clock
+    return translate(Sentence(N_("{days} d {clock}"), {"days": days, "clock": clock}), language) if days else clock
 
 
 FILTERS = {

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,7 +18,7 @@ from domain.permissions import Permission, Role, permits
 from domain.refusals import NotFound, NotPermitted, Refusal, Refusals
 from domain.sentences import N_, Sentence, Value
 from web.forms import Form
-from web.i18n import FILTERS, translations
+from web.i18n import FILTERS, duration, translations
 from web.navigation import Section, sections_for
 from web.services import Services
 from web.sessions import Visit, Visits
@@ -101,7 +101,7 @@ def templates(language: str) -> Environment:
     environment.policies["ext.i18n.trimmed"] = True
     catalogue = translations(language)
     environment.install_gettext_translations(catalogue, newstyle=True)  # type: ignore[attr-defined]
-    environment.filters.update(FILTERS, sentence=catalogue.sentence)
+    environment.filters.update(FILTERS, sentence=catalogue.sentence, duration=partial(duration, language=language))
     environment.globals.update(static=static_files().address, language=language)
     return environment
 

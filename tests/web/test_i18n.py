@@ -25,6 +25,7 @@ from web.i18n import (
     translations,
     update,
 )
+from web.pages import templates
 
 TAKEN = Sentence("The name “{name}” is taken. Choose another one.", {"name": "panel-a"})
 
@@ -86,6 +87,12 @@ def test_sizes_have_a_unit(size: int, text: str) -> None:
 )
 def test_durations_are_clocks(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_days_are_told_in_the_readers_language() -> None:
+    assert duration(183600, "zh") == "2 天 03:00:00"
+    assert templates("zh").from_string("{{ 183600 | duration }}").render() == "2 天 03:00:00"
+    assert templates("en").from_string("{{ 183600 | duration }}").render() == "2 d 03:00:00"
 
 
 def test_figures_are_grouped_and_rounded() -> None:
