@@ -24,6 +24,7 @@ from domain.refusals import Refusal, Refusals
 from projections.overview import KeyFigures, SetupSteps
 from projections.read_model import Page
 from projections.users import UserRow
+from tests.web.accessibility import complaints
 from web.services import Services, WebSettings
 from web.sessions import SessionsInMemory
 
@@ -109,6 +110,7 @@ class Site:
 
     def __init__(self, services: Services, client: TestClient[Any], account: FakeAccount | None = None) -> None:
         self.services, self.client, self.account = services, client, account
+        self.looked_at: set[str] = set()
 
     @property
     def read(self) -> Any:
@@ -119,11 +121,20 @@ class Site:
         return self.services.assay
 
     def get(self, address: str, **headers: str) -> httpx.Response:
-        return self.client.get(address, headers={"Accept": "text/html", **headers})
+        return self._look_at(self.client.get(address, headers={"Accept": "text/html", **headers}))
 
     def post(self, address: str, **fields: Any) -> httpx.Response:
         """Send a form as the browser would: with the token of this session. Lists are repeated fields."""
-        return self.client.post(address, data={"csrf_token": self.token, **fields}, headers={"Accept": "text/html"})
+        answer = self.client.post(address, data={"csrf_token": self.token, **fields}, headers={"Accept": "text/html"})
+        return self._look_at(answer)
+
+    def _look_at(self, answer: httpx.Response) -> httpx.Response:
+        """Every whole page can be used by keyboard and screen reader, whatever a test asks of it (S-4)."""
+        if answer.text.startswith("<!doctype html>"):
+            self.looked_at.add(answer.url.path)
+            found = complaints(answer.text)
+            assert not found, f"{answer.url.path}: {'; '.join(found)}"
+        return answer
 
     @property
     def token(self) -> str:
