@@ -13,7 +13,7 @@ from jinja2 import FileSystemLoader
 from litestar import Controller, Response, get, post
 from litestar.di import NamedDependency
 from litestar.response import Redirect, ServerSentEvent
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, expect, sync_playwright
 from playwright.sync_api import Page as Tab
 
 from domain.users import EmailIsInvalid
@@ -36,7 +36,7 @@ from web.users import Users
 
 TRY_OUT = """
 {% extends "base.html" %}
-{% import "_cascade.html" as cascade %}{% import "_forms.html" as forms %}{% import "_dialogs.html" as dialogs %}
+{% import "_cascade.html" as cascade %}{% import "_forms.html" as forms %}{% import "_tables.html" as tables %}
 {% block title %}Try-out{% endblock %}
 {% block stream %}/try-out/live{% endblock %}
 {% block scripts %}<script src="{{ static('viewer.js') }}" defer></script>{% endblock %}
@@ -45,8 +45,34 @@ TRY_OUT = """
 {{ cascade.fields(page.cascade, page.form) }}
 {{ forms.json(page.form, "parameters", "parameters") }}
 {{ forms.act(site, "/try-out/slow", "Slow") }}
+<a href="/try-out/ask" data-dialog>Ask</a>
+<form>
+  <div class="table-frame"><table>
+    <caption>Rows</caption>
+    <tr>
+      <td>{{ tables.tick_all("rows") }}</td>
+      <td>{{ tables.tick("rows", "1", "one") }}</td>
+      <td>{{ tables.tick("rows", "2", "two") }}</td>
+      <td>{% call tables.acts() %}
+        <a href="#main">Look</a>
+        {% call tables.more("panel-a") %}<a href="#first">Rename</a><a href="#second">Delete</a>{% endcall %}
+      {% endcall %}</td>
+    </tr>
+  </table></div>
+  {% call tables.ticked("rows") %}<button type="button">Remove</button>{% endcall %}
+</form>
 <a href="{{ static('mark.svg') }}" data-view="all" data-caption="panel-a TPFIP">first</a>
 <a href="{{ static('mark.svg') }}" data-view="all" data-caption="panel-b TTMUD">second</a>
+{% endblock %}
+"""
+ASK = """
+{% extends "base.html" %}
+{% import "_forms.html" as forms %}
+{% block title %}Ask{% endblock %}
+{% block main %}
+{% call forms.form(site, page.form, "/try-out/slow", submit="Send", cancel="/try-out") %}
+{{ forms.text(page.form, "answer", "Answer") }}
+{% endcall %}
 {% endblock %}
 """
 FACTORY, OTHER, FAB, OTHER_FAB, PRODUCT = (UUID(int=number) for number in range(1, 6))
@@ -57,6 +83,8 @@ NODES = [
     Node(OTHER_FAB, OTHER, 2, "t3"),
     Node(PRODUCT, FAB, 3, "panel-a"),
 ]
+EXPECTED = re.compile(r"status of (4|500)|ERR_INTERNET_DISCONNECTED")
+"""What a browser says in its console of answers that a test asked for."""
 slow_requests: list[str] = []
 may_answer = threading.Event()
 
@@ -66,8 +94,16 @@ class TryOutPage(Page, frozen=True):
     cascade: Cascade
 
 
+class AskPage(Page, frozen=True):
+    TEMPLATE = "ask.html"
+
+
 class TryOut(Controller):
     path = "/try-out"
+
+    @get("/ask", sync_to_thread=True)
+    def ask(self, desk: NamedDependency[Desk]) -> Response[str]:
+        return desk.show(AskPage())
 
     @get("/", sync_to_thread=True)
     def page(self, desk: NamedDependency[Desk]) -> Response[str]:
@@ -118,6 +154,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Our pages and the try-out, made once."""
     folder = tmp_path_factory.mktemp("templates")
     (folder / "try_out.html").write_text(TRY_OUT)
+    (folder / "ask.html").write_text(ASK)
     loader = cast(FileSystemLoader, templates("en").loader)
     loader.searchpath.append(str(folder))
     server = Server(new_services())
@@ -154,7 +191,7 @@ def tab(browser: Browser, server: Server, services: Services, caplog: pytest.Log
     tab = context.new_page()
     said: list[str] = []
     tab.on("pageerror", lambda error: said.append(str(error)))
-    tab.on("console", lambda message: said.append(message.text) if "status of 4" not in message.text else None)
+    tab.on("console", lambda message: said.append(message.text) if not EXPECTED.search(message.text) else None)
     yield tab
     context.close()
     assert not said
@@ -188,6 +225,144 @@ def test_a_dialog_closes_by_escape_and_gives_the_focus_back(tab: Tab) -> None:  
     tab.keyboard.press("Escape")
     expect(tab.get_by_role("dialog")).to_be_hidden()
     expect(link).to_be_focused()
+
+
+def change_email(tab: Tab, address: str) -> Locator:
+    """The dialog of one's own address, open and filled in."""
+    tab.goto("/account")
+    tab.get_by_role("link", name="Change e-mail address").click()
+    dialog = tab.get_by_role("dialog", name="Change e-mail address")
+    dialog.get_by_label("E-mail address").fill(address)
+    return dialog
+
+
+def test_a_notice_comes_without_taking_the_focus_and_can_be_closed(tab: Tab) -> None:  # S-4
+    change_email(tab, "lead@fab.example").get_by_role("button", name="Save").click()
+    notice = tab.get_by_role("status").filter(has_text="Your e-mail address is saved.")
+    expect(notice).to_be_visible()
+    expect(tab.get_by_role("link", name="Change e-mail address")).to_be_focused()
+    notice.get_by_role("button", name="Close").click()
+    expect(tab.get_by_text("Your e-mail address is saved.")).to_be_hidden()
+
+
+def test_the_way_back_leads_past_a_dialog_that_was_sent(tab: Tab) -> None:
+    tab.goto("/users")
+    change_email(tab, "lead@fab.example").get_by_role("button", name="Save").click()
+    expect(tab.get_by_text("Your e-mail address is saved.")).to_be_visible()
+    tab.go_back()
+    expect(tab.get_by_role("heading", name="Users")).to_be_visible()
+
+
+def test_what_was_typed_is_thrown_away_by_the_second_escape_only(tab: Tab) -> None:
+    dialog = change_email(tab, "lead@")
+    tab.keyboard.press("Escape")
+    expect(dialog.get_by_role("alert")).to_contain_text("not saved yet")
+    expect(dialog.get_by_label("E-mail address")).to_have_value("lead@")
+    tab.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    expect(tab.get_by_role("link", name="Change e-mail address")).to_be_focused()
+
+
+def test_a_broken_connection_is_told_in_the_dialog_and_nothing_is_lost(tab: Tab, services: Services) -> None:
+    dialog = change_email(tab, "lead@fab.example")
+    tab.context.set_offline(True)
+    dialog.get_by_role("button", name="Save").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("cannot be reached")
+    expect(dialog.get_by_label("E-mail address")).to_have_value("lead@fab.example")
+    tab.context.set_offline(False)
+    dialog.get_by_role("button", name="Save").click()
+    expect(tab.get_by_text("Your e-mail address is saved.")).to_be_visible()
+    assert len(cast(FakeAssay, services.assay).commands) == 1
+
+
+def test_our_own_mistake_is_told_in_the_dialog_and_nothing_is_lost(
+    tab: Tab, services: Services, caplog: pytest.LogCaptureFixture
+) -> None:
+    dialog = change_email(tab, "lead@fab.example")
+    services.assay.dispatch = broken  # type: ignore[method-assign]
+    dialog.get_by_role("button", name="Save").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("It is our mistake")
+    expect(dialog.get_by_role("alert")).to_contain_text("request")
+    expect(dialog.get_by_label("E-mail address")).to_have_value("lead@fab.example")
+    expect(dialog.get_by_role("button", name="Save")).to_be_enabled()
+    caplog.clear()
+
+
+def broken(_command: object) -> int:
+    raise RuntimeError("the disk is full")
+
+
+def test_a_session_that_ended_leads_from_the_dialog_to_the_sign_in_and_back(tab: Tab, services: Services) -> None:
+    dialog = change_email(tab, "lead@fab.example")
+    services.sessions.close_all(QUALITY_LEAD.user_id)
+    dialog.get_by_role("button", name="Save").click()
+    expect(tab).to_have_url(re.compile(r"/sign-in\?next=%2Faccount$|/sign-in\?next=/account$"))
+    tab.get_by_label("User name").fill("quality_lead")
+    tab.get_by_label("Password", exact=True).fill("Secret1")
+    tab.keyboard.press("Enter")
+    expect(tab.get_by_role("heading", name="My account")).to_be_visible()
+
+
+def test_a_dialog_is_sent_once(tab: Tab) -> None:
+    slow_requests.clear()
+    may_answer.clear()
+    tab.goto("/try-out")
+    tab.get_by_role("link", name="Ask").click()
+    tab.get_by_role("dialog", name="Ask").get_by_role("button", name="Send").dblclick()
+    eventually(lambda: slow_requests)
+    may_answer.set()
+    expect(tab.get_by_role("dialog")).to_be_hidden()
+    assert slow_requests == ["asked"]
+
+
+def test_a_menu_is_gone_through_by_arrows_and_left_by_escape(tab: Tab) -> None:  # S-4
+    tab.goto("/try-out")
+    knob = tab.locator("summary", has_text="More panel-a")
+    knob.press("Enter")
+    tab.keyboard.press("ArrowDown")
+    expect(tab.get_by_role("link", name="Rename")).to_be_focused()
+    tab.keyboard.press("ArrowUp")
+    expect(tab.get_by_role("link", name="Delete")).to_be_focused()
+    tab.keyboard.press("Escape")
+    expect(tab.get_by_role("link", name="Rename")).to_be_hidden()
+    expect(knob).to_be_focused()
+
+
+def test_a_menu_in_a_table_is_not_cut_by_its_frame(tab: Tab) -> None:
+    tab.goto("/try-out")
+    tab.locator("summary", has_text="More panel-a").click()
+    entry = tab.get_by_role("link", name="Delete")
+    box = entry.bounding_box()
+    assert box
+    found = tab.evaluate("([x, y]) => document.elementFromPoint(x, y).textContent", [box["x"] + 9, box["y"] + 9])
+    assert found == "Delete"
+
+
+def test_boxes_are_ticked_together_and_counted(tab: Tab) -> None:  # D-7
+    tab.goto("/try-out")
+    counted = tab.get_by_text("Ticked:")
+    expect(counted).to_be_hidden()
+    tab.get_by_label("Tick all").check()
+    expect(counted).to_have_text("Ticked: 2")
+    tab.get_by_label("two").uncheck()
+    expect(counted).to_have_text("Ticked: 1")
+    expect(tab.get_by_label("Tick all")).to_have_js_property("indeterminate", value=True)
+
+
+def test_a_refused_page_begins_where_something_is_to_be_mended(tab: Tab, services: Services) -> None:
+    cast(FakeAssay, services.assay).refuse_with(EmailIsInvalid(email="wang@"))
+    tab.goto("/users/new")
+    expect(tab.get_by_label("User name")).to_be_focused()
+    tab.get_by_label("E-mail address").fill("wang@")
+    tab.get_by_role("button", name="Done").click()
+    expect(tab.get_by_label("E-mail address")).to_be_focused()
+
+
+def test_the_other_language_shows_the_same_page_with_its_filters(tab: Tab) -> None:
+    tab.goto("/users?page=1")
+    tab.get_by_role("button", name="中文").click()
+    expect(tab.get_by_role("heading", name="用户管理")).to_be_visible()
+    assert tab.url.endswith("/users?page=1")
 
 
 def test_a_page_that_asks_to_sign_in_is_no_dialog(tab: Tab, services: Services) -> None:
