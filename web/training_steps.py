@@ -13,6 +13,7 @@ from domain.messages import LossPart
 from domain.model_images import ModelImageKind
 from domain.model_packages import NetworkTask
 from domain.refusals import Refusal, Refusals, collect
+from domain.sentences import N_
 from domain.training_parameters import ModelParameters, SgdParameters, read_training_parameters
 from domain.training_requests import LEAST_IMAGES_PER_CLASS, TrainingDraft, can_train_segmentation
 from projections.compute_resources import ComputeResourceRow
@@ -260,7 +261,7 @@ def _rate_chart(sgd: SgdParameters) -> LineChart:
     iterations = sorted(even | set(range(min(FIRST_ITERATIONS, sgd.max_iter))))
     points = tuple((float(iteration), _rate(sgd, iteration)) for iteration in iterations)
     series = [Series(sgd.lr_policy.value, points)]
-    return line_chart(series, x_label="iteration", y_label="learning rate", x_max=float(last), from_zero=True)
+    return line_chart(series, x_label="iteration", y_label=N_("learning rate"), x_max=float(last), from_zero=True)
 
 
 def _rate(sgd: SgdParameters, iteration: int) -> float:

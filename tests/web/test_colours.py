@@ -8,6 +8,10 @@ from web.pages import STATIC
 
 STYLES = (STATIC / "app.css").read_text()
 VARIABLES = re.compile(r"--([\w-]+): (#[0-9a-f]{6})")
+MIXTURES = re.compile(r"--([\w-]+): color-mix\(in srgb, var\(--([\w-]+)\) (\d+)%, var\(--([\w-]+)\)\)")
+HEAT = re.compile(
+    r"\.((?:right|wrong)-\d) \{ background: color-mix\(in srgb, var\(--([\w-]+)\) (\d+)%, var\(--([\w-]+)\)\)"
+)
 BADGES = [(name, f"{name}-soft") for name in ("good", "bad", "waiting", "running", "special", "neutral")]
 TEXTS = [
     *[
@@ -21,6 +25,9 @@ TEXTS = [
         for ground in ("ground", "panel", "panel-raised")
     ],
     *BADGES,
+    *[(text, ground) for text in ("text", "text-soft", "accent", "bad") for ground in ("hover", "head", "accent-soft")],
+    *[("text", f"{verdict}-{step}") for verdict in ("right", "wrong") for step in range(1, 6)],
+    ("bad-strong", "bad-soft"),
     ("on-accent", "accent"),
     ("on-accent", "accent-strong"),
     ("panel", "bad"),
@@ -45,13 +52,30 @@ def themes() -> dict[str, dict[str, str]]:
     assert light
     assert dark
     day = dict(VARIABLES.findall(light[1]))
-    return {"light": day, "dark": day | dict(VARIABLES.findall(dark[1]))}
+    return {"light": mixed(day), "dark": mixed(day | dict(VARIABLES.findall(dark[1])))}
+
+
+def mixed(colours: dict[str, str]) -> dict[str, str]:
+    """The colours with those that the sheet mixes of two of them: grounds of rows, and the heat of the confusion matrix."""
+    made = {}
+    for name, one, percent, other in MIXTURES.findall(STYLES) + HEAT.findall(STYLES):
+        pairs = zip(channels(colours[one]), channels(colours[other]), strict=True)
+        made[name] = "#" + "".join(
+            f"{round(a * int(percent) / 100 + b * (1 - int(percent) / 100)):02x}" for a, b in pairs
+        )
+    assert {"hover", "head", "right-5", "wrong-5"} <= set(made)
+    return colours | made
+
+
+def channels(colour: str) -> list[int]:
+    """`#ff8000` as red, green and blue of 0 to 255."""
+    return [int(colour[at : at + 2], 16) for at in (1, 3, 5)]
 
 
 def luminance(colour: str) -> float:
     """Source: WCAG 2.2, “relative luminance”."""
-    channels = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
-    red, green, blue = (value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in channels)
+    shares = [channel / 255 for channel in channels(colour)]
+    red, green, blue = (value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in shares)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
