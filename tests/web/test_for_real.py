@@ -4,6 +4,7 @@ import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from types import SimpleNamespace
 from uuid import UUID, uuid4
 
@@ -12,11 +13,11 @@ import pytest
 from litestar.testing import TestClient
 
 from commands.assay import Assay
-from commands.ports import Ports
 from commands.users import CreateUser
 from domain.facts import SYSTEM
 from domain.permissions import Role
 from infra.event_store import create_tables, open_event_log
+from infra.ownership import Ownership
 from infra.passwords import Argon2Passwords
 from infra.positions import PositionWatcher
 from infra.projector import Projector
@@ -38,7 +39,7 @@ def real(database: str) -> Iterator[Site]:
     create_side_tables(database)
     log = open_event_log(database)
     passwords = Argon2Passwords(memory_kib=64)
-    assay = Assay(log, Ports(passwords, PORTS.data_folders, PORTS.archives))
+    assay = Assay(log, replace(PORTS, passwords=passwords, ownership=Ownership(database)))
     projector = Projector(log, database, READ_MODELS)
     projector.build_tables()
     stop = threading.Event()
