@@ -54,6 +54,7 @@ class PredictionJobRow(msgspec.Struct, frozen=True, kw_only=True):
     recall: float | None
     reason: Sentence | None
     log: Artifact | None
+    owner_name: str = ""
     inherited_from: str = ""
 
     @property

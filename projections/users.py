@@ -159,6 +159,12 @@ class Users(ReadModel):
             size=size,
         )
 
+    def named(self, username: str) -> UUID | None:
+        """The user of a name, found without regard to case and width; None for deleted users."""
+        return self._one(
+            "SELECT user_id FROM users WHERE name_key = %s AND deleted_at IS NULL", (name_key(username),), UUID
+        )
+
     def names(self) -> list[str]:
         """The name of everyone who is there."""
         return self._all("SELECT username FROM users WHERE deleted_at IS NULL ORDER BY name_key", (), str)
