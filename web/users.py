@@ -34,7 +34,7 @@ class UsersPage(Page, frozen=True):
     @property
     def only_deleted(self) -> bool:
         """Whether the list shows those who were."""
-        return self.form.checked("deleted")
+        return bool(self.form.text("deleted"))
 
     @property
     def is_filtered(self) -> bool:
@@ -96,6 +96,11 @@ class DeleteUserPage(UserPage, frozen=True):
     belongings: Belongings
     heirs: tuple[str, ...]
 
+    @property
+    def asks_for_heir(self) -> bool:
+        """Where something is owned, and where the rules knew of more than this page did."""
+        return not self.belongings.is_empty or bool(self.form.errors("heir"))
+
 
 class Users(Controller):
     """Super administrators only."""
@@ -114,7 +119,7 @@ class Users(Controller):
             listing.page,
             search=form.text("search"),
             role=Role(role) if role in {one.value for one in Role} else None,
-            only_deleted=form.checked("deleted"),
+            only_deleted=bool(form.text("deleted")),
             sort=listing.sort,
         )
         roles = tuple((role.value, name) for role, name in ROLE_NAMES.items())
