@@ -1,6 +1,6 @@
 """The write side: `dispatch` = authorise, handle, save. Every way in (pages, command line, workers' reports) ends here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, ClassVar, NamedTuple, TypeVar, cast
 from uuid import UUID
@@ -73,8 +73,8 @@ class Assay:
             Refusal, Refusals: a rule says no; nothing was stored.
         """
         command = msgspec.structs.replace(command, request=request_id or command.request)
-        self._authorise(command)
         for _ in range(DECISIONS_BEFORE_GIVING_UP):
+            self._authorise(command)  # each time: what others were faster with may have been the actor's role
             try:
                 return HANDLERS[type(command)](command, self)
             except VersionConflict:
@@ -102,7 +102,28 @@ class Assay:
         Raises:
             VersionConflict: decide again.
         """
-        origin, now = Origin(actor=command.actor, request=command.request), datetime.now(UTC)
+        return self._append(Origin(actor=command.actor, request=command.request), changes)
+
+    def owner_in_charge(self, owner: UUID) -> UUID:
+        """Who acts on what `owner` made: the owner, or once the owner is deleted the heir in charge, of however many (U-7)."""
+        user = self.find(User, owner)
+        while user is not None and user.heir is not None:
+            owner = user.heir
+            user = self.find(User, owner)
+        return owner
+
+    def note_refusal(self, actor: UUID, action: str, request_id: str = "") -> None:
+        """Leave the audit record of a management action that was refused (U-6); `action` names the command or the request."""
+        user = self.load(User, actor)
+        try:
+            self._append(
+                Origin(actor=actor, request=request_id), [Change(user.id, user, [UserRefusedAction(command=action)])]
+            )
+        except VersionConflict:
+            self.note_refusal(actor, action, request_id)
+
+    def _append(self, origin: Origin, changes: Sequence[Change]) -> int:
+        now = datetime.now(UTC)
         events = [
             Recorded(change.aggregate_id, (change.state.version if change.state else 0) + number, fact, now, origin)
             for change in changes
@@ -116,17 +137,10 @@ class Assay:
         user = self.load(User, command.actor)
         if not permits(user.role, command.PERMISSION):
             if ROLES[command.PERMISSION] != EVERYONE:
-                self._note_refusal(command, user)
+                self.note_refusal(user.id, type(command).__name__, command.request)
             raise NotPermitted
         if command.OWNED is not None:
             owned_type, field = command.OWNED
             owner = cast(Any, self.load(owned_type, getattr(command, field))).owner
-            if owner != command.actor:
+            if self.owner_in_charge(owner) != command.actor:
                 raise NotTheOwner
-
-    def _note_refusal(self, command: Command, user: User) -> None:
-        """A refused management action leaves an audit record (U-6)."""
-        try:
-            self.save(command, Change(user.id, user, [UserRefusedAction(command=type(command).__name__)]))
-        except VersionConflict:
-            self._note_refusal(command, self.load(User, user.id))

@@ -9,6 +9,7 @@ from eventsourcing.persistence import IntegrityError
 
 from domain.data_paths import FolderName, Inspection
 from domain.facts import Recorded, State
+from domain.users import Belongings
 
 S = TypeVar("S", bound=State)
 
@@ -62,6 +63,13 @@ class Archives(Protocol):
         """
 
 
+class Ownership(Protocol):
+    """Who owns how much, as far as it is known."""
+
+    def belongings(self, user_id: UUID) -> Belongings:
+        """What a user owns now, what was inherited included; what was begun a moment ago may be missing."""
+
+
 @dataclass(frozen=True)
 class Ports:
     """Everything from outside that handlers may use."""
@@ -69,5 +77,6 @@ class Ports:
     passwords: Passwords
     data_folders: DataFolders
     archives: Archives
+    ownership: Ownership
     max_attempts: int = 3
     """How many workers may fall silent over one run before it fails."""

@@ -91,7 +91,7 @@ def check_step(assay: Assay, draft: PredictionDraft, step: int, actor: UUID) -> 
         Refusal, Refusals: what is wrong in the first step that is not right; fields are those of `PredictionDraft`.
     """
     model = assay.find(Model, draft.model_id) if draft.model_id else None
-    if model is not None and model.owner != actor:
+    if model is not None and assay.owner_in_charge(model.owner) != actor:
         raise NotTheOwner
     versions = prediction_jobs.check_model_step(draft, model)
     if model is None:

@@ -2,14 +2,32 @@
 
 import re
 from typing import ClassVar
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+import msgspec
 
 from domain.facts import Fact, State, evolves, replace
-from domain.names import check_username
+from domain.names import NameClaim, NameKind, check_username, claim
 from domain.permissions import Role
 from domain.refusals import Refusal, collect, raise_together
 from domain.sentences import N_
 
+SUPER_ADMINISTRATORS_ID = uuid5(NAMESPACE_URL, "urn:assay:super-administrators")
+"""The one aggregate that remembers who the super administrators are."""
 _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s.]+(\.[^@\s.]+)+")
+
+
+class Belongings(msgspec.Struct, frozen=True, kw_only=True):
+    """How much somebody owns, what was inherited included."""
+
+    model_count: int = 0
+    training_job_count: int = 0
+    prediction_job_count: int = 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nobody needs to inherit anything."""
+        return not (self.model_count or self.training_job_count or self.prediction_job_count)
 
 
 class UserCreated(Fact):
@@ -39,11 +57,49 @@ class UserEmailChanged(Fact):
     email: str
 
 
+class UserRoleChanged(Fact):
+    """The user has another role from the next request on."""
+
+    TOPIC: ClassVar[str] = "user.role_changed"
+    role: Role
+
+
+class UserDeleted(Fact):
+    """The user is gone. What they made stays under their name and belongs to `heir` from now on."""
+
+    TOPIC: ClassVar[str] = "user.deleted"
+    heir: UUID
+
+
+class UserBecameHeir(Fact):
+    """The user owns what a deleted user owned. Stored together with the deletion, so that an heir cannot go at the same moment."""
+
+    TOPIC: ClassVar[str] = "user.became_heir"
+    deleted_user: UUID
+
+
 class UserRefusedAction(Fact):
-    """The user asked for a management action that the role does not permit; nothing else was recorded of it."""
+    """The user asked for a management action that the role does not permit; nothing else was recorded of it.
+
+    `command` names the command, or the request where a page refused before any command was made.
+    """
 
     TOPIC: ClassVar[str] = "user.refused_action"
     command: str
+
+
+class SuperAdministratorJoined(Fact):
+    """One super administrator more."""
+
+    TOPIC: ClassVar[str] = "super_administrators.joined"
+    user_id: UUID
+
+
+class SuperAdministratorLeft(Fact):
+    """One super administrator less; others remain."""
+
+    TOPIC: ClassVar[str] = "super_administrators.left"
+    user_id: UUID
 
 
 class PasswordIsTooWeak(Refusal):
@@ -74,14 +130,70 @@ class RemarkIsTooLong(Refusal):
     message = N_("A remark has at most 500 characters; this one has {length}.")
 
 
+class UsernameStaysWithItsUser(Refusal):
+    """U-3: what a deleted user made stays under their name, so nobody else can ever bear it."""
+
+    field = "username"
+    message = N_(
+        "“{name}” was the name of a deleted user, and the history keeps what they made under it. Choose another name."
+    )
+
+
+class NobodyDeletesThemselves(Refusal):
+    """U-3."""
+
+    message = N_("You cannot delete yourself. Ask another super administrator to do it.")
+
+
+class OneSuperAdministratorStays(Refusal):
+    """U-3."""
+
+    field = "role"
+    message = N_("“{name}” is the last super administrator. Make another user a super administrator first.")
+
+
+class HeirNeeded(Refusal):
+    """U-7."""
+
+    field = "heir"
+    message = N_("“{name}” owns models or jobs. Name the user who takes them over.")
+
+
+class HeirNotFound(Refusal):
+    """U-7: the heir can sign in."""
+
+    field = "heir"
+    message = N_("There is no such user to take over. Choose one of the present users.")
+
+
+class HeirIsTheDeletedUser(Refusal):
+    """U-7."""
+
+    field = "heir"
+    message = N_("“{name}” is the user to be deleted. Choose another user to take over.")
+
+
 class User(State):
-    """What the rules need of a user."""
+    """What the rules need of a user. `heir` owns what a deleted user owned, None while the user is there."""
 
     username: str
     role: Role
     password_hash: str
     email: str = ""
-    is_deleted: bool = False
+    heir: UUID | None = None
+
+    @property
+    def is_deleted(self) -> bool:
+        """Whether the user is gone; the name is not."""
+        return self.heir is not None
+
+
+class SuperAdministrators(State):
+    """Who the super administrators are. Everything that changes it is saved with it in one transaction, so that of two who
+    demote each other at the same moment the second is decided on what the first did.
+    """
+
+    user_ids: frozenset[UUID] = frozenset()
 
 
 def create(
@@ -102,6 +214,17 @@ def create(
     return [UserCreated(username=username, role=role, password_hash=password_hash, email=email, remark=remark)]
 
 
+def claim_username(held: NameClaim | None, bearer: User | None, username: str, user_id: UUID) -> list[Fact]:
+    """Take a user name; `bearer` is the user who holds it, if anyone does.
+
+    Raises:
+        NameTaken, UsernameStaysWithItsUser.
+    """
+    if bearer is not None and bearer.is_deleted:
+        raise UsernameStaysWithItsUser(name=username)
+    return claim(held, NameKind.USER, username, user_id, field="username")
+
+
 def change_password(user: User, *, password: str, password_hash: str, field: str = "new_password") -> list[Fact]:
     """Another password.
 
@@ -120,6 +243,57 @@ def change_email(user: User, email: str) -> list[Fact]:
     """
     check_email(email)
     return [] if email == user.email else [UserEmailChanged(email=email)]
+
+
+def change_role(user: User, role: Role) -> list[Fact]:
+    """Another role; `relist` goes with it."""
+    return [] if role is user.role else [UserRoleChanged(role=role)]
+
+
+def delete(user: User, *, actor: UUID, heir: User | None, is_heir_named: bool, belongings: Belongings) -> list[Fact]:
+    """Delete a user; `relist` and `inherit` go with it.
+
+    `heir` is whom the actor named, or else the actor: where nothing is known to be owned, what is being made at this very
+    moment must not become nobody's.
+
+    Raises:
+        NobodyDeletesThemselves, HeirNeeded, HeirNotFound, HeirIsTheDeletedUser.
+    """
+    if user.id == actor:
+        raise NobodyDeletesThemselves
+    if not is_heir_named and not belongings.is_empty:
+        raise HeirNeeded(name=user.username)
+    if heir is None or heir.is_deleted:
+        raise HeirNotFound
+    if heir.id == user.id:
+        raise HeirIsTheDeletedUser(name=user.username)
+    return [UserDeleted(heir=heir.id)]
+
+
+def inherit(heir: User | None, user: User) -> list[Fact]:
+    """What becomes of the heir of a deleted user."""
+    return [UserBecameHeir(deleted_user=user.id)] if heir else []
+
+
+def enlist(listed: SuperAdministrators | None, *user_ids: UUID) -> list[Fact]:
+    """Note that users are super administrators."""
+    known = listed.user_ids if listed else frozenset()
+    return [SuperAdministratorJoined(user_id=user_id) for user_id in user_ids if user_id not in known]
+
+
+def relist(listed: SuperAdministrators | None, user: User, role: Role | None) -> list[Fact]:
+    """Note what another role means for the list of super administrators; None is the role of a deleted user.
+
+    Raises:
+        OneSuperAdministratorStays
+    """
+    if role is Role.SUPER_ADMINISTRATOR:
+        return enlist(listed, user.id)
+    if user.role is not Role.SUPER_ADMINISTRATOR:
+        return []
+    if listed is None or listed.user_ids <= {user.id}:
+        raise OneSuperAdministratorStays(name=user.username)
+    return [SuperAdministratorLeft(user_id=user.id)]
 
 
 def check_password(password: str, *, field: str = "password") -> None:
@@ -151,6 +325,18 @@ EVOLVE = evolves(
         ),
         UserPasswordChanged: lambda user, fact: replace(user, password_hash=fact.password_hash),
         UserEmailChanged: lambda user, fact: replace(user, email=fact.email),
+        UserRoleChanged: lambda user, fact: replace(user, role=fact.role),
+        UserDeleted: lambda user, fact: replace(user, heir=fact.heir),
+        UserBecameHeir: lambda user, fact: user,
         UserRefusedAction: lambda user, fact: user,
+    },
+)
+EVOLVE_SUPER_ADMINISTRATORS = evolves(
+    SuperAdministrators,
+    {
+        SuperAdministratorJoined: lambda listed, fact: SuperAdministrators(
+            user_ids=(listed.user_ids if listed else frozenset()) | {fact.user_id}
+        ),
+        SuperAdministratorLeft: lambda listed, fact: replace(listed, user_ids=listed.user_ids - {fact.user_id}),
     },
 )

@@ -10,16 +10,18 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from types import FrameType, SimpleNamespace
+from typing import cast
 from uuid import uuid4
 
 import commands
 from commands.assay import Assay
 from commands.ports import Ports
 from commands.task_types import CreateTaskType
-from commands.users import CreateUser
+from commands.users import CreateUser, ListSuperAdministrators
 from domain.facts import SYSTEM
 from domain.permissions import Role
 from domain.task_types import TaskKind
+from domain.users import SUPER_ADMINISTRATORS_ID, SuperAdministrators, UserCreated
 from infra.archives import Archives
 from infra.artifacts import Artifacts
 from infra.core import Core
@@ -27,6 +29,7 @@ from infra.data_folders import DataFolders
 from infra.drafts import Drafts
 from infra.event_store import create_tables, open_event_log
 from infra.heartbeats import Heartbeats
+from infra.ownership import Ownership
 from infra.passwords import Argon2Passwords
 from infra.positions import PositionWatcher
 from infra.projector import Projector
@@ -47,7 +50,8 @@ def open_core(settings: Settings, *, pool_size: int = 2) -> Iterator[Core]:
     _register_handlers()
     event_log = open_event_log(settings.database_url, pool_size=pool_size)
     data_folders, archives = DataFolders(settings.data_roots), Archives(settings.archive_roots)
-    ports = Ports(Argon2Passwords(), data_folders, archives, max_attempts=settings.max_attempts)
+    ownership = Ownership(settings.database_url)
+    ports = Ports(Argon2Passwords(), data_folders, archives, ownership, max_attempts=settings.max_attempts)
     try:
         yield Core(
             settings.database_url,
@@ -70,7 +74,10 @@ def prepare(settings: Settings) -> list[str]:
     create_tables(settings.database_url)
     create_side_tables(settings.database_url)
     with open_core(settings) as core:
-        return _first_start(settings, core) if core.log.position() == 0 else []
+        if core.log.position() == 0:
+            return _first_start(settings, core)
+        _list_super_administrators(core)
+        return []
 
 
 def run_projector(settings: Settings, ready: Callable[[], None]) -> None:
@@ -212,6 +219,17 @@ def _first_start(settings: Settings, core: Core) -> list[str]:
         f"First start. Sign in as “{settings.administrator}” with the password {password}",
         "It is shown only now: change it in 管理账户信息 (My account).",
     ]
+
+
+def _list_super_administrators(core: Core) -> None:
+    """An installation older than the list of super administrators gets it, once; nobody's role had ever changed before."""
+    if core.assay.find(SuperAdministrators, SUPER_ADMINISTRATORS_ID) is None:
+        user_ids = tuple(
+            recorded.originator_id
+            for recorded in core.log.all_of(UserCreated)
+            if cast("UserCreated", recorded.data).role is Role.SUPER_ADMINISTRATOR
+        )
+        core.assay.dispatch(ListSuperAdministrators(actor=SYSTEM, user_ids=user_ids))
 
 
 @contextmanager

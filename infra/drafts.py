@@ -34,3 +34,8 @@ class Drafts:
         """Forget a draft."""
         with self._pool.connection() as connection:
             connection.execute("DELETE FROM app.drafts WHERE user_id = %s AND kind = %s", (user_id, kind))
+
+    def drop_all(self, user_id: UUID) -> None:
+        """Forget every draft of a user who is deleted."""
+        with self._pool.connection() as connection:
+            connection.execute("DELETE FROM app.drafts WHERE user_id = %s", (user_id,))

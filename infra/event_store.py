@@ -27,7 +27,7 @@ from eventsourcing.persistence import (
 from eventsourcing.utils import Environment, EnvType
 
 import domain
-from domain.facts import FACTS, Origin, Recorded, State, fold
+from domain.facts import FACTS, Fact, Origin, Recorded, State, fold
 from infra.recorder import DSN, LogFactory, LogRecorder
 
 S = TypeVar("S", bound=State)
@@ -36,6 +36,8 @@ BODY_FORMAT = 1
 """How a body is laid out. The number changes with the layout only; facts grow without it."""
 CACHED_STATES = 2_000
 """States are small (no samples, no loss curves), and a platform has far fewer things that change at the same time."""
+FEW = 100_000
+"""More users than any platform has."""
 _ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _MIGRATION_LOCK = 0x4173736179  # any number that no other program on the server uses
 
@@ -144,6 +146,11 @@ class EventLog(Application[UUID]):
         notifications = self.recorder.select_notifications(after, limit, stop=upto, inclusive_of_start=False)
         to_domain_event = self.mapper.to_domain_event
         return [(notification.id, cast("Recorded", to_domain_event(notification))) for notification in notifications]
+
+    def all_of(self, fact_type: type[Fact]) -> list[Recorded]:
+        """Every fact of one type, oldest first; for types of which a platform has few."""
+        notifications = self.recorder.select_notifications(None, FEW, topics=(fact_type.TOPIC,))
+        return [cast("Recorded", self.mapper.to_domain_event(notification)) for notification in notifications]
 
     def position(self) -> int:
         """The position of the newest event; 0 for an empty log."""

@@ -17,6 +17,7 @@ from domain.model_packages import ResolutionRule
 from domain.models import ModelVersionPublished
 from domain.training_jobs import ModelImageUsed
 from projections.read_model import Page, ReadModel, Rows, Table
+from projections.users import OWNED_BY, OWNER_COLUMNS, OWNERS
 
 ROWS_ON_A_PAGE = 20
 
@@ -32,6 +33,7 @@ class ModelRow(msgspec.Struct, frozen=True, kw_only=True):
     accuracy: float | None
     modified_by: str
     modified_at: datetime
+    is_modifier_deleted: bool = False
 
 
 class ModelVersionRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,7 +73,7 @@ class ModelVersionRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelDetail(msgspec.Struct, frozen=True, kw_only=True):
-    """One model with all its versions, the newest first."""
+    """One model with all its versions, the newest first; `inherited_from` is the deleted user whose it was, if anyone's."""
 
     model_id: UUID
     name: str
@@ -82,6 +84,8 @@ class ModelDetail(msgspec.Struct, frozen=True, kw_only=True):
     modified_by: str
     modified_at: datetime
     versions: tuple[ModelVersionRow, ...]
+    inherited_from: str = ""
+    is_modifier_deleted: bool = False
 
     @property
     def newest(self) -> ModelVersionRow:
@@ -196,12 +200,12 @@ class Models(ReadModel):
     def choices(self, owner: UUID) -> list[ModelVersionChoice]:
         """Every version of somebody's models, by name, the newest of a model first."""
         return self._all(
-            "SELECT model_id, name AS model_name, model_versions.version AS label, model_versions.task_type,"
+            "SELECT model_id, name AS model_name, model_versions.version AS label, model_versions.task_type,"  # noqa: S608
             " model_versions.environment, model_image, (figures->>'accuracy')::float AS accuracy,"
             " (figures->>'recall')::float AS recall, published_at"
-            " FROM models JOIN model_versions USING (model_id) WHERE owner = %s"
+            f" FROM models JOIN model_versions USING (model_id) WHERE {OWNED_BY}"
             " ORDER BY lower(name), published_at DESC, model_versions.version DESC",
-            (owner,),
+            {"owner": owner},
             ModelVersionChoice,
         )
 
@@ -216,20 +220,21 @@ SORTS: Mapping[str, str] = MappingProxyType(
     }
 )
 """What a list can be sorted by, and how SQL says it."""
-_LIST = """
-    SELECT model_id, name, version, task_type, accuracy, coalesce(username, '') AS modified_by, modified_at,
+_LIST = f"""
+    SELECT model_id, name, version, task_type, accuracy, coalesce(modifier.username, '') AS modified_by, modified_at,
+        modifier.deleted_at IS NOT NULL AS is_modifier_deleted,
         (SELECT count(*) FROM model_versions WHERE model_versions.model_id = models.model_id) AS version_count
-    FROM models LEFT JOIN users ON user_id = modified_by
-    WHERE owner = %(owner)s AND strpos(lower(name), lower(%(search)s)) > 0
-"""
-_DETAIL = """
-    SELECT model_id, name, owner, coalesce(owners.username, '') AS owner_name, task_type, environment,
-        coalesce(users.username, '') AS modified_by, modified_at,
+    FROM models LEFT JOIN users AS modifier ON modifier.user_id = modified_by
+    WHERE {OWNED_BY} AND strpos(lower(name), lower(%(search)s)) > 0
+"""  # noqa: S608 - our own text
+_DETAIL = f"""
+    SELECT model_id, name, {OWNER_COLUMNS}, task_type, environment,
+        coalesce(modifier.username, '') AS modified_by, modified_at, modifier.deleted_at IS NOT NULL AS is_modifier_deleted,
         (SELECT jsonb_agg(one ORDER BY published_at DESC, version DESC) FROM (
             SELECT model_versions.*, coalesce(publishers.username, '') AS published_by
             FROM model_versions LEFT JOIN users AS publishers ON publishers.user_id = model_versions.published_by
             WHERE model_versions.model_id = models.model_id
         ) AS one) AS versions
-    FROM models LEFT JOIN users ON users.user_id = modified_by LEFT JOIN users AS owners ON owners.user_id = owner
+    FROM models LEFT JOIN users AS modifier ON modifier.user_id = modified_by {OWNERS}
     WHERE model_id = %s
-"""
+"""  # noqa: S608 - our own text

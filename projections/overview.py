@@ -18,6 +18,7 @@ from domain.prediction_jobs import (
 )
 from domain.training_jobs import TrainingDeleted, TrainingFailed, TrainingQueued, TrainingRestarted
 from projections.read_model import ReadModel, Rows, Table
+from projections.users import OWNED_BY
 
 
 class KeyFigures(msgspec.Struct, frozen=True):
@@ -83,13 +84,13 @@ class Overview(ReadModel):
     def key_figures(self, user_id: UUID) -> KeyFigures:
         """What the user has; deleted jobs count nowhere."""
         figures = self._one(
-            "SELECT"
-            " (SELECT count(DISTINCT model_id) FROM overview_versions WHERE owner = %(owner)s) AS model_count,"
-            " (SELECT min(accuracy) FROM overview_versions WHERE owner = %(owner)s) AS lowest_accuracy,"
+            "SELECT"  # noqa: S608 - our own text
+            f" (SELECT count(DISTINCT model_id) FROM overview_versions WHERE {OWNED_BY}) AS model_count,"
+            f" (SELECT min(accuracy) FROM overview_versions WHERE {OWNED_BY}) AS lowest_accuracy,"
             " count(*) FILTER (WHERE is_training) AS training_job_count,"
             " count(*) FILTER (WHERE NOT is_training) AS evaluation_job_count,"
             " count(*) FILTER (WHERE has_failed) AS failed_job_count"
-            " FROM overview_jobs WHERE owner = %(owner)s",
+            f" FROM overview_jobs WHERE {OWNED_BY}",
             {"owner": user_id},
             KeyFigures,
         )

@@ -24,12 +24,16 @@ from domain.prediction_jobs import (
 )
 from domain.sentences import Sentence
 from projections.read_model import Page, ReadModel, Rows, Table
+from projections.users import OWNED_BY, OWNER_COLUMNS, OWNERS
 
 PAGE_SIZE = 20
 
 
 class PredictionJobRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A job as lists and its pages show it. `versions` are labels; `seconds` is the run time once it ended."""
+    """A job as lists and its pages show it. `versions` are labels; `seconds` is the run time once it ended.
+
+    `owner` owns the job now; `inherited_from` is the deleted user who made it, empty where the owner did.
+    """
 
     job_id: UUID
     owner: UUID
@@ -50,6 +54,8 @@ class PredictionJobRow(msgspec.Struct, frozen=True, kw_only=True):
     recall: float | None
     reason: Sentence | None
     log: Artifact | None
+    owner_name: str = ""
+    inherited_from: str = ""
 
     @property
     def actions(self) -> tuple[PredictionAction, ...]:
@@ -65,7 +71,7 @@ class PredictionJobRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _COLUMNS = (
-    "job_id, owner, name, kind, model_id, model_name, task_type, versions, data_paths, resolution_screening, status,"
+    f"job_id, {OWNER_COLUMNS}, name, kind, model_id, model_name, task_type, versions, data_paths, resolution_screening, status,"
     " worker, queued_at, started_at, ended_at, accuracy, recall, reason, log"
 )
 
@@ -162,7 +168,7 @@ class PredictionJobs(ReadModel):
     ) -> Page[PredictionJobRow]:
         """The user's own jobs of one kind, the newest first."""
         return self._page(
-            f"SELECT {_COLUMNS} FROM prediction_jobs WHERE owner = %(owner)s AND kind = %(kind)s"  # noqa: S608
+            f"SELECT {_COLUMNS} FROM prediction_jobs {OWNERS} WHERE {OWNED_BY} AND kind = %(kind)s"  # noqa: S608
             " ORDER BY queued_at DESC, job_id",
             {"owner": owner, "kind": kind.value},
             PredictionJobRow,
@@ -172,7 +178,11 @@ class PredictionJobs(ReadModel):
 
     def get(self, job_id: UUID) -> PredictionJobRow | None:
         """One job, None where there is none (any more)."""
-        return self._one(f"SELECT {_COLUMNS} FROM prediction_jobs WHERE job_id = %s", (job_id,), PredictionJobRow)  # noqa: S608
+        return self._one(
+            f"SELECT {_COLUMNS} FROM prediction_jobs {OWNERS} WHERE job_id = %s",  # noqa: S608 - our own text
+            (job_id,),
+            PredictionJobRow,
+        )
 
     def newest_for(self, model_id: UUID, version: str) -> UUID | None:
         """The newest completed question-bank prediction of a version (V-3)."""

@@ -32,6 +32,7 @@ from domain.training_jobs import (
     TrainingValidated,
 )
 from projections.read_model import Page, ReadModel, Rows, Table
+from projections.users import OWNED_BY, OWNER_COLUMNS, OWNERS
 
 ROWS_ON_A_PAGE = 20
 MOST_CURVE_POINTS = 600
@@ -40,7 +41,8 @@ MOST_CURVE_POINTS = 600
 class TrainingJobRow(msgspec.Struct, frozen=True, kw_only=True):
     """A line of the list. `iteration` of `max_iter` counts over all networks that are trained.
 
-    `spent_seconds` is the training time of this run up to `running_since`, which is None while nobody trains.
+    `spent_seconds` is the training time of this run up to `running_since`, which is None while nobody trains. `owner` owns the
+    job now; `inherited_from` is the deleted user who made it, empty where the owner did.
     """
 
     job_id: UUID
@@ -61,6 +63,7 @@ class TrainingJobRow(msgspec.Struct, frozen=True, kw_only=True):
     spent_seconds: float
     iteration: int
     max_iter: int
+    inherited_from: str = ""
 
     @property
     def label(self) -> str:
@@ -140,10 +143,11 @@ class ValidationRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Creator(msgspec.Struct, frozen=True):
-    """Someone who has jobs in the list."""
+    """Someone who has jobs in the list, made or inherited."""
 
     owner: UUID
     owner_name: str
+    is_deleted: bool = False
 
 
 class TrainingJobs(ReadModel):
@@ -345,8 +349,11 @@ class TrainingJobs(ReadModel):
     def creators(self) -> list[Creator]:
         """Everyone who has a job in the list, by name."""
         return self._all(
-            "SELECT DISTINCT owner, coalesce(username, '') AS owner_name"
-            " FROM training_jobs LEFT JOIN users ON user_id = owner ORDER BY owner_name, owner",
+            "SELECT DISTINCT named.owner, coalesce(person.username, '') AS owner_name, person.deleted_at IS NOT NULL AS is_deleted"
+            " FROM training_jobs LEFT JOIN users AS creator ON creator.user_id = training_jobs.owner"
+            " CROSS JOIN LATERAL"
+            " (VALUES (training_jobs.owner), (coalesce(creator.in_charge, training_jobs.owner))) AS named (owner)"
+            " LEFT JOIN users AS person ON person.user_id = named.owner ORDER BY owner_name, named.owner",
             (),
             Creator,
         )
@@ -383,27 +390,28 @@ SORTS: Mapping[str, str] = MappingProxyType(
     {
         "name": "lower(model_name)",
         "status": "array_position(ARRAY['training','waiting','completed','failed','terminated','published'], status)",
-        "creator": "lower(coalesce(username, ''))",
+        "creator": "lower(coalesce(creator.username, ''))",
         "queued_at": "queued_at",
         "duration": "spent_seconds + coalesce(extract(epoch FROM now() - running_since), 0)",
     }
 )
 """What the list can be sorted by."""
 
-_JOBS = """
-    FROM training_jobs LEFT JOIN users ON user_id = owner
+_JOBS = f"""
+    FROM training_jobs {OWNERS}
     JOIN (SELECT job_id, sum(iteration) AS iteration, sum(max_iter) AS max_iter FROM training_parts GROUP BY job_id) AS parts
     USING (job_id)
-"""
+"""  # noqa: S608 - our own text
 _LIST = f"""
-    SELECT job_id, owner, coalesce(username, '') AS owner_name, model_id, model_name, model_image, task_type, status, version,
+    SELECT job_id, {OWNER_COLUMNS}, model_id, model_name, model_image, task_type, status, version,
         worker, attempt, run, queued_at, running_since, ended_at, spent_seconds, iteration, max_iter
     {_JOBS}
     WHERE (%(status)s::text IS NULL OR status = %(status)s)
-        AND (%(owner)s::uuid IS NULL OR owner = %(owner)s)
+        AND (%(owner)s::uuid IS NULL OR owner = %(owner)s OR {OWNED_BY})
         AND strpos(lower(model_name), lower(%(search)s)) > 0
 """
-_DETAIL = f"SELECT training_jobs.*, coalesce(username, '') AS owner_name, iteration, max_iter {_JOBS} WHERE job_id = %s"
+_DETAIL = f"SELECT training_jobs.*, iteration, max_iter, {OWNER_COLUMNS} {_JOBS} WHERE job_id = %s"
+"""The last of two columns of one name counts: `owner` is who owns the job now."""
 _THINNED_CURVE = """
 WITH bundled AS (
     SELECT iteration, loss, ntile(%(bundles)s) OVER (ORDER BY iteration) AS bundle

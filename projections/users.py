@@ -1,6 +1,8 @@
-"""Users as lists, sign-in and other read models' names need them."""
+"""Users as lists, sign-in and other read models' names need them, and who owns what once users are deleted (U-7)."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 from uuid import UUID
 
 import msgspec
@@ -8,12 +10,30 @@ import msgspec
 from domain.facts import Recorded
 from domain.names import name_key
 from domain.permissions import Role
-from domain.users import UserCreated, UserEmailChanged, UserPasswordChanged
+from domain.users import (
+    Belongings,
+    UserCreated,
+    UserDeleted,
+    UserEmailChanged,
+    UserPasswordChanged,
+    UserRoleChanged,
+)
 from projections.read_model import Page, ReadModel, Rows, Table
+
+ROWS_ON_A_PAGE = 20
+OWNED_BY = "owner IN (SELECT users.user_id FROM users WHERE users.in_charge = %(owner)s)"
+"""For other read models: rows of what a user owns, what was inherited included."""
+OWNERS = "LEFT JOIN users AS creator ON creator.user_id = owner LEFT JOIN users AS holder ON holder.user_id = creator.in_charge"
+"""For other read models: joins whoever made a row (`owner` as recorded) and whoever owns it now."""
+OWNER_COLUMNS = (
+    "coalesce(creator.in_charge, owner) AS owner, coalesce(holder.username, '') AS owner_name,"
+    " CASE WHEN creator.deleted_at IS NULL THEN '' ELSE creator.username END AS inherited_from"
+)
+"""With `OWNERS`: who owns a row now, that user's name, and the deleted user whose it was, empty where it was not inherited."""
 
 
 class UserRow(msgspec.Struct, frozen=True):
-    """A line of the list of users."""
+    """A line of the list of users. A deleted user has a `deleted_at`, and `heir_name` is who owns now what was theirs."""
 
     user_id: UUID
     username: str
@@ -21,6 +41,8 @@ class UserRow(msgspec.Struct, frozen=True):
     email: str
     remark: str
     created_at: datetime
+    deleted_at: datetime | None = None
+    heir_name: str = ""
 
 
 class Account(msgspec.Struct, frozen=True):
@@ -34,14 +56,18 @@ class Account(msgspec.Struct, frozen=True):
 
 
 class Credentials(msgspec.Struct, frozen=True):
-    """What a sign-in is checked against; never shown."""
+    """What a sign-in is checked against; never shown. A session opened with it belongs to `session_epoch`, not to a later one."""
 
     user_id: UUID
     password_hash: str
+    session_epoch: int
 
 
 class Users(ReadModel):
-    """Every user. Other read models keep user ids and join `users` for names."""
+    """Every user, deleted ones included. Other read models keep user ids and join `users` for names and for who is in charge.
+
+    `in_charge` is the user, or once the user is deleted whoever owns now what was theirs, through any number of heirs.
+    """
 
     name = "users"
     users = Table(
@@ -56,8 +82,10 @@ class Users(ReadModel):
             "password_hash text NOT NULL",
             "session_epoch int NOT NULL DEFAULT 0",
             "created_at timestamptz NOT NULL",
+            "deleted_at timestamptz",
+            "in_charge uuid NOT NULL",
         ),
-        indexes=("CREATE INDEX ON users (name_key)",),
+        indexes=("CREATE INDEX ON users (name_key)", "CREATE INDEX ON users (in_charge)"),
     )
 
     def project(self, rows: Rows, recorded: Recorded) -> None:
@@ -74,6 +102,7 @@ class Users(ReadModel):
                     remark=fact.remark,
                     password_hash=fact.password_hash,
                     created_at=recorded.timestamp,
+                    in_charge=user_id,
                 )
             case UserPasswordChanged(password_hash=password_hash):
                 rows.execute(
@@ -82,25 +111,94 @@ class Users(ReadModel):
                 )
             case UserEmailChanged(email=email):
                 rows.update(self.users, user_id, email=email)
+            case UserRoleChanged(role=role):
+                rows.update(self.users, user_id, role=role)
+            case UserDeleted(heir=heir):
+                rows.update(self.users, user_id, deleted_at=recorded.timestamp)
+                rows.execute("UPDATE users SET in_charge = %s WHERE in_charge = %s", (heir, user_id))
 
     def account(self, user_id: UUID) -> Account | None:
-        """The user of a session."""
+        """The user of a session; None once the user is deleted."""
         return self._one(
-            "SELECT user_id, username, role, email, session_epoch FROM users WHERE user_id = %s", (user_id,), Account
+            "SELECT user_id, username, role, email, session_epoch FROM users WHERE user_id = %s AND deleted_at IS NULL",
+            (user_id,),
+            Account,
         )
 
     def credentials(self, username: str) -> Credentials | None:
-        """What to check a sign-in against; the name is found without regard to case and width."""
+        """What to check a sign-in against; the name is found without regard to case and width. None for deleted users."""
         return self._one(
-            "SELECT user_id, password_hash FROM users WHERE name_key = %s", (name_key(username),), Credentials
+            "SELECT user_id, password_hash, session_epoch FROM users WHERE name_key = %s AND deleted_at IS NULL",
+            (name_key(username),),
+            Credentials,
         )
 
-    def page(self, number: int = 1, size: int = 20) -> Page[UserRow]:
-        """The list, the newest first (U-2)."""
+    def get(self, user_id: UUID) -> UserRow | None:
+        """One user who is not deleted."""
+        return self._one(f"{_LIST} WHERE users.user_id = %s AND users.deleted_at IS NULL", (user_id,), UserRow)
+
+    def page(
+        self,
+        number: int = 1,
+        size: int = ROWS_ON_A_PAGE,
+        *,
+        search: str = "",
+        role: Role | None = None,
+        only_deleted: bool = False,
+        sort: str = "-created_at",
+    ) -> Page[UserRow]:
+        """A page of the users who are there, or of those who were; `sort` is one of `SORTS`, with `-` before it for descending."""
+        direction = "DESC" if sort.startswith("-") else "ASC"
         return self._page(
-            "SELECT user_id, username, role, email, remark, created_at FROM users ORDER BY created_at DESC, username",
-            {},
+            f"{_LIST} WHERE (users.deleted_at IS NOT NULL) = %(only_deleted)s"
+            " AND strpos(users.name_key, %(search)s) > 0 AND (%(role)s::text IS NULL OR users.role = %(role)s)"
+            f" ORDER BY {SORTS[sort.removeprefix('-')]} {direction}, users.username",
+            {"search": name_key(search), "role": role.value if role else None, "only_deleted": only_deleted},
             UserRow,
             number=number,
             size=size,
         )
+
+    def named(self, username: str) -> UUID | None:
+        """The user of a name, found without regard to case and width; None for deleted users."""
+        return self._one(
+            "SELECT user_id FROM users WHERE name_key = %s AND deleted_at IS NULL", (name_key(username),), UUID
+        )
+
+    def names(self) -> list[str]:
+        """The name of everyone who is there."""
+        return self._all("SELECT username FROM users WHERE deleted_at IS NULL ORDER BY name_key", (), str)
+
+    def belongings(self, user_id: UUID) -> Belongings:
+        """How much a user owns now."""
+        counts = ", ".join(
+            f"(SELECT count(*) FROM {table} WHERE {OWNED_BY}) AS {name}"  # noqa: S608 - our own names
+            for table, name in _COUNTED.items()
+        )
+        found = self._one(f"SELECT {counts}", {"owner": user_id}, Belongings)
+        assert found is not None
+        return found
+
+
+SORTS: Mapping[str, str] = MappingProxyType(
+    {
+        "username": "users.name_key",
+        "role": "users.role",
+        "email": "lower(users.email)",
+        "created_at": "users.created_at",
+        "deleted_at": "users.deleted_at",
+    }
+)
+"""What the list can be sorted by, and how SQL says it."""
+_COUNTED: Mapping[str, str] = MappingProxyType(
+    {
+        "models": "model_count",
+        "training_jobs": "training_job_count",
+        "prediction_jobs": "prediction_job_count",
+    }
+)
+_LIST = """
+    SELECT users.user_id, users.username, users.role, users.email, users.remark, users.created_at, users.deleted_at,
+        CASE WHEN users.deleted_at IS NULL THEN '' ELSE coalesce(heir.username, '') END AS heir_name
+    FROM users LEFT JOIN users AS heir ON heir.user_id = users.in_charge
+"""

@@ -45,7 +45,7 @@ from domain.training_parameters import (
     SgdParameters,
     TrainingParameters,
 )
-from domain.users import UserCreated
+from domain.users import SUPER_ADMINISTRATORS_ID, Belongings, SuperAdministratorJoined, UserCreated
 
 S = TypeVar("S", bound=State)
 
@@ -357,6 +357,7 @@ def plant() -> History:
         .add(QUALITY_LEAD_ID, QUALITY_LEAD)
         .add(TRAINER_WANG_ID, TRAINER_WANG, actor=QUALITY_LEAD_ID)
         .add(TRAINER_LI_ID, TRAINER_LI, actor=QUALITY_LEAD_ID)
+        .add(SUPER_ADMINISTRATORS_ID, SuperAdministratorJoined(user_id=QUALITY_LEAD_ID))
         .claim(NameKind.USER, "quality_lead", QUALITY_LEAD_ID)
         .claim(NameKind.USER, "trainer_wang", TRAINER_WANG_ID, actor=QUALITY_LEAD_ID)
         .claim(NameKind.USER, "trainer_li", TRAINER_LI_ID, actor=QUALITY_LEAD_ID)
@@ -428,12 +429,27 @@ class KnownArchives:
         return self._by_typed[typed]
 
 
+class KnownOwnership:
+    """What each user owns; nothing where nothing is said."""
+
+    def __init__(self, belongings: Mapping[UUID, Belongings] | None = None) -> None:
+        self._by_user = dict(belongings or {})
+
+    def belongings(self, user_id: UUID) -> Belongings:
+        return self._by_user.get(user_id, Belongings())
+
+
 DATA_FOLDERS = {
     "/data/panel-a/train": inspection(),
     "/data/panel-a/question-bank": inspection(QUESTION_BANK_FOLDER, images_per_code=10),
 }
 ARCHIVES = {"/archives/resnet18@1.0.tar": ARCHIVE}
-PORTS = Ports(passwords=ReadablePasswords(), data_folders=KnownFolders(DATA_FOLDERS), archives=KnownArchives(ARCHIVES))
+PORTS = Ports(
+    passwords=ReadablePasswords(),
+    data_folders=KnownFolders(DATA_FOLDERS),
+    archives=KnownArchives(ARCHIVES),
+    ownership=KnownOwnership(),
+)
 
 
 def assay_after(history: History, ports: Ports = PORTS) -> tuple[Assay, MemoryLog]:

@@ -8,13 +8,22 @@ from litestar.types import Guard
 
 from domain.permissions import Permission, Role, permits
 from domain.refusals import NotPermitted
+from web.sessions import SAFE_METHODS, Visit
 
 
 def needs(permission: Permission) -> Guard:
-    """A guard: only roles with `permission` see these pages."""
+    """A guard: only roles with `permission` see these pages. A refused request to do something leaves its audit record (U-6),
+    also where it would never have become a command.
+    """
 
     def guard(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
-        if not permits(Role(connection.scope["state"]["visit"].account.role), permission):
-            raise NotPermitted
+        visit: Visit = connection.scope["state"]["visit"]
+        if permits(Role(visit.account.role), permission):
+            return
+        method = connection.scope["method"]
+        if method not in SAFE_METHODS:
+            assay = connection.app.state.services.assay
+            assay.note_refusal(visit.account.user_id, f"{method} {visit.path}", visit.request_id)
+        raise NotPermitted
 
     return guard

@@ -21,6 +21,7 @@ from typing import Any
 from uuid import UUID
 
 from litestar import Litestar, MediaType, Request, Response, get
+from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.params import FromPath
 from litestar.types import ControllerRouterHandler, Message, Scope
@@ -122,6 +123,7 @@ def create_app(services: Services, pages: tuple[ControllerRouterHandler, ...] = 
         request_max_body_size=LARGEST_FORM_BYTES,
         openapi_config=None,
         logging_config=None,
+        state=State({"services": services}),
         debug=False,
     )
     addresses.update(route.path for route in app.routes)

@@ -48,11 +48,22 @@ class Attempts:
 
 
 class SignInAttempts:
-    """A person mistypes a few times; behind one address there may be a whole shift."""
+    """A person mistypes a few times; behind one address there may be a whole shift.
+
+    A browser in which an account has signed in before is counted by itself, for that account: whoever guesses elsewhere slows
+    the account down for strangers, and cannot lock the rightful user out by going on for ever.
+    """
 
     def __init__(self) -> None:
         self.by_account = Attempts(free=5, longest=60)
         self.by_address = Attempts(free=30, longest=60)
+        self.by_known_browser = Attempts(free=5, longest=60)
+
+    def counted(self, account: str, address: str, known_browser: str = "") -> list[tuple[Attempts, str]]:
+        """What an attempt is counted by, the narrowest first; `known_browser` is empty where the account never signed in there."""
+        if known_browser:
+            return [(self.by_known_browser, f"{known_browser} {account}")]
+        return [(self.by_account, account), (self.by_address, network_of(address))]
 
 
 def network_of(address: str) -> str:

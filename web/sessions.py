@@ -168,6 +168,7 @@ class Cookies:
         prefix = "__Host-" if secure else ""
         self.session, self.visitor = f"{prefix}assay_session", f"{prefix}assay_visitor"
         self.language, self.notices = f"{prefix}assay_language", f"{prefix}assay_notices"
+        self.browser = f"{prefix}assay_browser"
         self._secure = secure
 
     def make(self, name: str, value: str, *, max_age: int | None = None) -> Cookie:
@@ -251,11 +252,12 @@ class Visits:
         )
 
     def is_still_open(self, visit: Visit) -> bool:
-        """Whether a visit that lasts (an open stream) may go on."""
+        """Whether a visit that lasts (an open stream) may go on; with another role, the page is asked for anew."""
         account = self._known.read.users.account(visit.account.user_id)
         return (
             account is not None
             and account.session_epoch == visit.account.session_epoch
+            and account.role == visit.account.role
             and bool(self._known.sessions.find(visit.session_id))
         )
 

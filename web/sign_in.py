@@ -1,10 +1,12 @@
 """Signing in and out, the language, and the account of the signed-in user. Source: REQUIREMENTS, U-1 and U-5."""
 
 import secrets
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
+import msgspec
 from litestar import Controller, Request, Response, get, post
+from litestar.datastructures import Cookie
 from litestar.di import NamedDependency
 from litestar.response import Redirect
 
@@ -12,7 +14,6 @@ from commands.users import ChangeOwnEmail, ChangeOwnPassword
 from domain.names import name_key
 from domain.refusals import Refusal
 from domain.sentences import N_
-from web.attempts import network_of
 from web.forms import Form
 from web.i18n import LANGUAGES
 from web.pages import Desk, Page
@@ -46,25 +47,52 @@ class Doorkeeper:
         self._services = services
         self._decoy = services.passwords.hash(secrets.token_urlsafe())
 
-    def admit(self, username: str, password: str, address: str) -> str:
-        """The id of the new session.
+    def admit(self, username: str, password: str, address: str, known_browser: str = "") -> str:
+        """The id of the new session. It belongs to the password that was right, not to one that was set meanwhile.
 
         Raises:
             SignInRefused, TooManyAttempts.
         """
-        attempts = self._services.attempts
-        account_key, address_key = name_key(username)[:200], network_of(address)
-        if wait := max(attempts.by_account.wait_seconds(account_key), attempts.by_address.wait_seconds(address_key)):
+        counted = self._services.attempts.counted(name_key(username)[:200], address, known_browser)
+        if wait := max(attempts.wait_seconds(key) for attempts, key in counted):
             raise TooManyAttempts(seconds=wait)
         found = self._services.read.users.credentials(username)
         is_right = self._services.passwords.verify(found.password_hash if found else self._decoy, password)
-        account = self._services.read.users.account(found.user_id) if found else None
-        if not is_right or account is None:
-            attempts.by_account.failed(account_key)
-            attempts.by_address.failed(address_key)
+        if found is None or not is_right:
+            for attempts, key in counted:
+                attempts.failed(key)
             raise SignInRefused
-        attempts.by_account.succeeded(account_key)
-        return self._services.sessions.open(Session(user_id=account.user_id, epoch=account.session_epoch))
+        attempts, key = counted[0]
+        attempts.succeeded(key)
+        return self._services.sessions.open(Session(user_id=found.user_id, epoch=found.session_epoch))
+
+
+class Browser(msgspec.Struct, frozen=True):
+    """What a browser remembers of those who signed in with it, so that they are known again: a mark of its own, and a mark for
+    each of the last accounts, which names nobody.
+    """
+
+    MOST_ACCOUNTS: ClassVar = 8
+    mark: str
+    accounts: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, request: Request[Any, Any, Any], visits: Visits) -> "Browser":
+        """As its cookie says, where we signed that; else a new one."""
+        kept = visits.signer.read("browser", request.cookies.get(visits.cookies.browser, ""))
+        mark, *accounts = kept.split("~") if kept else (secrets.token_urlsafe(16),)
+        return cls(mark, tuple(accounts))
+
+    def known_as(self, username: str, visits: Visits) -> str:
+        """The browser's mark where the user has signed in with it before, else empty."""
+        return self.mark if visits.signer.mark("account", name_key(username)) in self.accounts else ""
+
+    def remembering(self, username: str, visits: Visits) -> Cookie:
+        """For a year, the user as the last one."""
+        account = visits.signer.mark("account", name_key(username))
+        accounts = [account, *(other for other in self.accounts if other != account)][: self.MOST_ACCOUNTS]
+        signed = visits.signer.sign("browser", "~".join((self.mark, *accounts)))
+        return visits.cookies.make(visits.cookies.browser, signed, max_age=365 * 86400)
 
 
 class SignInPage(Page, frozen=True):
@@ -116,10 +144,13 @@ class SignIn(Controller):
         """A new session under a new id; one that was open before ends."""
         with desk.refusals_on(SignInPage(form=form)):
             address = request.client.host if request.client else ""
-            session_id = doorkeeper.admit(form.text("username"), form.secret("password"), address)
+            username, browser = form.text("username"), Browser.of(request, visits)
+            known_browser = browser.known_as(username, visits)
+            session_id = doorkeeper.admit(username, form.secret("password"), address, known_browser)
         if desk.visit.session_id:
             services.sessions.close(desk.visit.session_id)
-        return desk.go_with(safe_address(form.text("next")), visits.session_cookie(session_id))
+        cookies = (visits.session_cookie(session_id), browser.remembering(username, visits))
+        return desk.go_with(safe_address(form.text("next")), *cookies)
 
     @post("/sign-out", sync_to_thread=True)
     def sign_out(

@@ -18,7 +18,7 @@ from commands.training_jobs import DeleteTrainingJob, RestartTraining, Terminate
 from domain.artifacts import Artifact
 from domain.json_forms import write_json
 from domain.messages import Heartbeat, LossPart, StageName
-from domain.refusals import NotFound
+from domain.refusals import NotFound, NotTheOwner
 from domain.sentences import N_
 from domain.training_jobs import ACTIONS, LOOKING, TrainingAction, TrainingStatus
 from projections.evaluation_reports import TRAINING_LABEL
@@ -377,7 +377,10 @@ def _line(row: TrainingJobRow, beat: Heartbeat | None, actor: UUID, now: datetim
 
 
 def _confirm_page(read: ReadModels, job_id: UUID, actor: UUID, action: str) -> ConfirmPage:
-    return ConfirmPage(line=_line(_job(read, job_id), None, actor, datetime.now(UTC)), action=action)
+    job = _job(read, job_id)
+    if job.owner != actor:
+        raise NotTheOwner
+    return ConfirmPage(line=_line(job, None, actor, datetime.now(UTC)), action=action)
 
 
 def _monitor_page(services: Services, job_id: UUID, actor: UUID) -> MonitorPage:

@@ -24,21 +24,23 @@ from domain.artifacts import Artifact
 from domain.compute_resources import ComputeResourceKind
 from domain.datasets import DatasetPurpose
 from domain.environments import EnvironmentNode, EnvironmentNodesAdded, NodeNameTaken
-from domain.facts import SYSTEM, Fact, Origin, Recorded
+from domain.exports import Export
+from domain.facts import _EVOLVE, SYSTEM, Fact, Origin, Recorded
 from domain.messages import Resources
 from domain.model_images import ModelImageKind
 from domain.model_packages import ModelPackage
 from domain.models import Model
 from domain.names import NameClaim, NameClaimed, NameKind, NameTaken, claim_id
-from domain.permissions import ROLES, Permission, Role
+from domain.permissions import Permission, Role
 from domain.prediction_jobs import PredictionDraft, PredictionJob
 from domain.refusals import ChangedMeanwhile, NotFound, NotPermitted, NotTheOwner, Refusal, Refusals
 from domain.sentences import Sentence
 from domain.task_types import TaskKind, TaskTypeCreated
 from domain.training_jobs import TrainingJob, TrainingTerminated
 from domain.training_requests import TrainingDraft
-from domain.users import EmailIsInvalid, UserEmailChanged, UserRefusedAction
+from domain.users import EmailIsInvalid, UserDeleted, UserEmailChanged, UserRefusedAction
 from infra.event_store import create_tables, open_event_log
+from tests import permission_table
 from tests.examples import (
     ENVIRONMENT_ID,
     INDUSTRY_ID,
@@ -60,6 +62,7 @@ from tests.examples import (
     example_id,
     plant,
 )
+from tests.permission_table import Who
 
 for module in pkgutil.iter_modules(commands.__path__):
     importlib.import_module(f"commands.{module.name}")
@@ -118,13 +121,25 @@ def test_every_command_has_a_handler_and_a_row_in_the_table() -> None:  # U-6
     assert all(isinstance(command_type.PERMISSION, Permission) for command_type in declared)
 
 
+def test_every_command_has_its_line_in_the_permission_table() -> None:  # U-6
+    assert {command_type.__name__ for command_type in COMMANDS} == set(permission_table.COMMANDS)
+
+
+ROLES_OF = {
+    Who.EVERYONE: {Role.SUPER_ADMINISTRATOR, Role.MODEL_TRAINER},
+    Who.OWNER: {Role.SUPER_ADMINISTRATOR, Role.MODEL_TRAINER},
+    Who.SUPER_ADMINISTRATOR: {Role.SUPER_ADMINISTRATOR},
+    Who.NO_PERSON: set[Role](),
+}
+
+
 @pytest.mark.parametrize("role", Role)
 @pytest.mark.parametrize("command_type", COMMANDS)
 def test_the_permission_table_is_decided_for_every_command(command_type: type[Command], role: Role) -> None:  # U-6
     assay, log = assay_after(plant())
     before = len(log.events)
     answer = answer_to(assay, command_of(command_type, ACTORS[role]))
-    if role in ROLES[command_type.PERMISSION]:
+    if role in ROLES_OF[permission_table.COMMANDS[command_type.__name__]]:
         assert answer is not NotPermitted
         assert not any(isinstance(event.data, UserRefusedAction) for event in log.events)
         return
@@ -134,18 +149,32 @@ def test_the_permission_table_is_decided_for_every_command(command_type: type[Co
     assert (record.originator_id, record.origin.actor) == (ACTORS[role], ACTORS[role])
 
 
-def test_only_users_and_master_data_are_left_to_super_administrators() -> None:  # U
-    super_administrators = {Role.SUPER_ADMINISTRATOR}
-    assert {command.__name__ for command in COMMANDS if ROLES[command.PERMISSION] == super_administrators} == {
-        "AddNodes",
-        "ChooseDefaultIndustry",
-        "CreateComputeResource",
-        "CreateIndustry",
-        "CreateTaskType",
-        "CreateUser",
-        "DefineLevels",
-        "RemoveNodes",
-    }
+@pytest.mark.parametrize("command_type", COMMANDS)
+def test_what_only_owners_may_do_names_what_must_be_owned(command_type: type[Command]) -> None:  # U-6
+    is_for_owners = permission_table.COMMANDS[command_type.__name__] is Who.OWNER
+    assert (command_type.OWNED is not None) is is_for_owners
+
+
+MAKING_NEW_ONES: set[type[Command]] = {QueueTrainingJob, QueuePredictionJob}
+OWNED_BY_FIELD = {"job_id": {TrainingJob, PredictionJob}, "model_id": {Model}, "export_id": {Export}}
+"""Fields of commands that name something with an owner, and what they name."""
+
+
+def test_a_command_about_something_owned_names_it() -> None:  # U-6
+    """Whatever names a job or a model is about something owned, unless it makes that job or model."""
+    for command_type in set(COMMANDS) - MAKING_NEW_ONES:
+        named = set(command_type.__struct_fields__) & set(OWNED_BY_FIELD)
+        if not named or permission_table.COMMANDS[command_type.__name__] is Who.NO_PERSON:
+            continue
+        assert command_type.OWNED is not None, command_type
+        owned_type, field = command_type.OWNED
+        assert field in named, command_type
+        assert owned_type in OWNED_BY_FIELD[field], command_type
+
+
+def test_everything_that_has_an_owner_is_known_here() -> None:  # U-6
+    has_owner = {state_type for state_type in _EVOLVE if "owner" in state_type.__struct_fields__}
+    assert has_owner - {NameClaim} == set().union(*OWNED_BY_FIELD.values())
 
 
 OWNED_IDS = {TrainingJob: TRAINING_JOB_ID, PredictionJob: PREDICTION_JOB_ID, Model: MODEL_ID}
@@ -184,13 +213,6 @@ def test_the_owner_is_never_told_that_it_belongs_to_someone_else(command_type: t
     assert answer_to(assay, about_what_wang_owns(command_type, TRAINER_WANG_ID)) is not NotTheOwner
 
 
-def test_every_command_on_own_things_names_what_must_be_owned() -> None:  # U-6
-    own = {Permission.MANAGE_OWN_MODELS, Permission.MANAGE_OWN_TRAINING_JOBS, Permission.MANAGE_OWN_PREDICTION_JOBS}
-    of_own_things = {command_type for command_type in COMMANDS if command_type.PERMISSION in own}
-    making_new_ones: set[type[Command]] = {QueueTrainingJob, QueuePredictionJob}
-    assert of_own_things - set(OWNED_COMMANDS) == making_new_ones
-
-
 def test_an_account_command_names_nobody_but_the_actor() -> None:  # U-6
     of_accounts = [
         command_type for command_type in COMMANDS if command_type.PERMISSION is Permission.MANAGE_OWN_ACCOUNT
@@ -201,11 +223,12 @@ def test_an_account_command_names_nobody_but_the_actor() -> None:  # U-6
         assert ids == ["actor"]
 
 
-def test_somebody_who_is_no_user_can_ask_for_nothing() -> None:  # U-6
-    assay, log = assay_after(plant())
+def test_somebody_who_is_no_user_or_none_any_more_can_ask_for_nothing() -> None:  # U-3, U-6
+    assay, log = assay_after(plant().add(TRAINER_LI_ID, UserDeleted(heir=TRAINER_WANG_ID), actor=QUALITY_LEAD_ID))
     before = list(log.events)
     for command_type in COMMANDS:
-        assert answer_to(assay, command_of(command_type, example_id("nobody"))) is NotFound
+        for nobody in (example_id("nobody"), TRAINER_LI_ID):
+            assert answer_to(assay, command_of(command_type, nobody)) is NotFound
     assert log.events == before
 
 

@@ -1,3 +1,4 @@
+import dataclasses
 from typing import Any
 from uuid import UUID
 
@@ -5,7 +6,6 @@ import msgspec
 import pytest
 
 from commands.assay import Assay, Command
-from commands.ports import Ports
 from commands.prediction_jobs import (
     STEP_COUNT,
     DeletePredictionJob,
@@ -159,7 +159,7 @@ def test_images_are_looked_at_again_when_the_job_is_queued() -> None:
             DefectCodesUnknown,
         ),
     ):
-        assay, log = assay_after(history, Ports(PORTS.passwords, folders, PORTS.archives))
+        assay, log = assay_after(history, dataclasses.replace(PORTS, data_folders=folders))
         with pytest.raises(refusal) as refused:
             assay.dispatch(queue())
         assert refused.value.at == "data_paths.1"

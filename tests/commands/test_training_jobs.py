@@ -1,3 +1,4 @@
+import dataclasses
 from uuid import UUID
 
 import msgspec
@@ -5,7 +6,6 @@ import pytest
 
 from commands.assay import Assay, Command
 from commands.models import PublishModelVersion
-from commands.ports import Ports
 from commands.training_jobs import (
     STEP_COUNT,
     DeleteTrainingJob,
@@ -236,7 +236,7 @@ def test_a_business_image_brings_parameters_and_environment() -> None:  # W-2
 
 def test_images_are_looked_at_again_when_the_job_is_queued() -> None:  # W-5
     history = plant()
-    emptied = Ports(PORTS.passwords, KnownFolders({}), PORTS.archives)
+    emptied = dataclasses.replace(PORTS, data_folders=KnownFolders({}))
     assay, log = assay_after(history, emptied)
     with pytest.raises(DataPathHasNoImages) as refused:
         assay.dispatch(queue())

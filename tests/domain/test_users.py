@@ -4,23 +4,41 @@ from typing import Any
 
 import pytest
 
-from domain.names import UsernameIsInvalid
+from domain.names import NameClaimed, NameKind, NameTaken, UsernameIsInvalid
 from domain.permissions import Role
 from domain.users import (
+    Belongings,
     EmailIsInvalid,
+    HeirIsTheDeletedUser,
+    HeirNeeded,
+    HeirNotFound,
+    NobodyDeletesThemselves,
+    OneSuperAdministratorStays,
     PasswordIsTooWeak,
     RemarkIsTooLong,
+    SuperAdministratorJoined,
+    SuperAdministratorLeft,
+    UserBecameHeir,
     UserCreated,
+    UserDeleted,
     UserEmailChanged,
+    UsernameStaysWithItsUser,
     UserPasswordChanged,
+    UserRoleChanged,
     change_email,
     change_password,
+    change_role,
     check_email,
     check_password,
+    claim_username,
     create,
+    delete,
+    enlist,
+    inherit,
+    relist,
 )
-from tests.examples import QUALITY_LEAD
-from tests.given_when_then import given, when
+from tests.examples import QUALITY_LEAD, QUALITY_LEAD_ID, TRAINER_LI, TRAINER_LI_ID, TRAINER_WANG, TRAINER_WANG_ID
+from tests.given_when_then import given, state_of, when
 
 NEW_USER: dict[str, Any] = {
     "username": "trainer_zhao",
@@ -115,3 +133,117 @@ def test_a_changed_email_address_is_the_present_one() -> None:
     changed = UserEmailChanged(email="lead@example.com")
     given(QUALITY_LEAD, changed).when(change_email, "lead@example.com").then()
     given(QUALITY_LEAD, changed).when(change_email, "lead").then_refused(EmailIsInvalid, "“lead”")
+
+
+# Names that stay
+
+CLAIMED = NameClaimed(kind=NameKind.USER, name="trainer_wang", owner=TRAINER_WANG_ID)
+WANG = state_of(TRAINER_WANG, aggregate_id=TRAINER_WANG_ID)
+LI = state_of(TRAINER_LI, aggregate_id=TRAINER_LI_ID)
+LEAD = state_of(QUALITY_LEAD, aggregate_id=QUALITY_LEAD_ID)
+WANG_DELETED = state_of(TRAINER_WANG, UserDeleted(heir=TRAINER_LI_ID), aggregate_id=TRAINER_WANG_ID)
+
+
+def test_a_free_user_name_is_taken() -> None:  # U-2
+    given().when(claim_username, None, "trainer_wang", TRAINER_WANG_ID).then(CLAIMED)
+
+
+def test_the_name_of_a_present_user_is_taken() -> None:  # U-2
+    given(CLAIMED).when(claim_username, WANG, "Trainer_Wang", TRAINER_LI_ID).then_refused(
+        NameTaken, "“Trainer_Wang” is taken", at="username"
+    )
+
+
+def test_the_name_of_a_deleted_user_stays_theirs_and_the_refusal_says_why() -> None:  # U-3
+    given(CLAIMED).when(claim_username, WANG_DELETED, "trainer_wang", TRAINER_LI_ID).then_refused(
+        UsernameStaysWithItsUser, "“trainer_wang” was the name of a deleted user", at="username"
+    )
+
+
+# Deleting, and who inherits
+
+NOTHING = Belongings()
+
+
+@pytest.mark.parametrize(
+    "belongings", [Belongings(model_count=1), Belongings(training_job_count=1), Belongings(prediction_job_count=1)]
+)
+def test_who_owns_anything_is_deleted_only_with_an_heir(belongings: Belongings) -> None:  # U-7
+    asked = given(TRAINER_WANG, aggregate_id=TRAINER_WANG_ID)
+    by = {"actor": QUALITY_LEAD_ID, "belongings": belongings}
+    asked.when(delete, **by, heir=LEAD, is_heir_named=False).then_refused(
+        HeirNeeded, "“trainer_wang” owns models or jobs", at="heir"
+    )
+    asked.when(delete, **by, heir=LI, is_heir_named=True).then(UserDeleted(heir=TRAINER_LI_ID))
+
+
+def test_what_nobody_knew_of_belongs_to_the_one_who_deletes() -> None:  # U-7
+    given(TRAINER_WANG, aggregate_id=TRAINER_WANG_ID).when(
+        delete, actor=QUALITY_LEAD_ID, heir=LEAD, is_heir_named=False, belongings=NOTHING
+    ).then(UserDeleted(heir=QUALITY_LEAD_ID))
+
+
+def test_nobody_deletes_themselves() -> None:  # U-3
+    given(QUALITY_LEAD, aggregate_id=QUALITY_LEAD_ID).when(
+        delete, actor=QUALITY_LEAD_ID, heir=LI, is_heir_named=True, belongings=NOTHING
+    ).then_refused(NobodyDeletesThemselves, "Ask another super administrator")
+
+
+@pytest.mark.parametrize("heir", [None, state_of(TRAINER_LI, UserDeleted(heir=QUALITY_LEAD_ID))])
+def test_an_heir_is_there(heir: object) -> None:  # U-7
+    given(TRAINER_WANG, aggregate_id=TRAINER_WANG_ID).when(
+        delete, actor=QUALITY_LEAD_ID, heir=heir, is_heir_named=True, belongings=NOTHING
+    ).then_refused(HeirNotFound, "Choose one of the present users", at="heir")
+
+
+def test_nobody_inherits_from_themselves() -> None:  # U-7
+    given(TRAINER_WANG, aggregate_id=TRAINER_WANG_ID).when(
+        delete, actor=QUALITY_LEAD_ID, heir=WANG, is_heir_named=True, belongings=NOTHING
+    ).then_refused(HeirIsTheDeletedUser, "“trainer_wang” is the user to be deleted", at="heir")
+
+
+def test_the_heirs_own_history_tells_from_whom_they_inherited() -> None:  # U-7
+    given(TRAINER_LI).when(inherit, WANG).then(UserBecameHeir(deleted_user=TRAINER_WANG_ID))
+    given(TRAINER_LI, UserBecameHeir(deleted_user=TRAINER_WANG_ID)).when(change_role, Role.MODEL_TRAINER).then()
+
+
+# Roles, and the last super administrator
+
+LISTED = SuperAdministratorJoined(user_id=QUALITY_LEAD_ID)
+WANG_LISTED = SuperAdministratorJoined(user_id=TRAINER_WANG_ID)
+WANG_PROMOTED = state_of(TRAINER_WANG, UserRoleChanged(role=Role.SUPER_ADMINISTRATOR), aggregate_id=TRAINER_WANG_ID)
+
+
+def test_the_role_changes() -> None:  # U-4
+    promoted = UserRoleChanged(role=Role.SUPER_ADMINISTRATOR)
+    given(TRAINER_WANG).when(change_role, Role.SUPER_ADMINISTRATOR).then(promoted)
+    given(TRAINER_WANG, promoted).when(change_role, Role.MODEL_TRAINER).then(UserRoleChanged(role=Role.MODEL_TRAINER))
+
+
+def test_the_same_role_changes_nothing() -> None:  # U-4
+    given(TRAINER_WANG).when(change_role, Role.MODEL_TRAINER).then()
+    given(LISTED).when(relist, LEAD, Role.SUPER_ADMINISTRATOR).then()
+    given(LISTED).when(relist, WANG, Role.MODEL_TRAINER).then()
+
+
+def test_super_administrators_are_listed() -> None:  # U-3
+    given().when(enlist, QUALITY_LEAD_ID, TRAINER_WANG_ID).then(LISTED, WANG_LISTED)
+    given(LISTED).when(relist, WANG, Role.SUPER_ADMINISTRATOR).then(WANG_LISTED)
+    given(LISTED, WANG_LISTED).when(relist, WANG_PROMOTED, Role.MODEL_TRAINER).then(
+        SuperAdministratorLeft(user_id=TRAINER_WANG_ID)
+    )
+
+
+@pytest.mark.parametrize("role", [Role.MODEL_TRAINER, None])
+def test_the_last_super_administrator_is_neither_demoted_nor_deleted(role: Role | None) -> None:  # U-3
+    given(LISTED).when(relist, LEAD, role).then_refused(OneSuperAdministratorStays, "“quality_lead” is the last")
+    given(LISTED, WANG_LISTED).when(relist, LEAD, role).then(SuperAdministratorLeft(user_id=QUALITY_LEAD_ID))
+    given(LISTED, WANG_LISTED, SuperAdministratorLeft(user_id=QUALITY_LEAD_ID)).when(
+        relist, WANG_PROMOTED, role
+    ).then_refused(OneSuperAdministratorStays)
+
+
+@pytest.mark.parametrize("role", [Role.MODEL_TRAINER, None])
+def test_without_a_list_every_super_administrator_counts_as_the_last(role: Role | None) -> None:  # U-3
+    given().when(relist, LEAD, role).then_refused(OneSuperAdministratorStays)
+    given().when(relist, WANG, role).then()

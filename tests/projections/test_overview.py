@@ -15,6 +15,7 @@ from projections.environments import Environments
 from projections.industries import Industries
 from projections.overview import KeyFigures, Overview, SetupSteps
 from projections.task_types import TaskTypes
+from projections.users import Users
 from tests.examples import (
     FACTORY_1,
     INDUSTRY_ID,
@@ -58,20 +59,20 @@ def predicted(accuracy: float | None) -> Fact:
 
 
 def test_a_new_user_has_nothing_and_no_lowest_accuracy(project: Project) -> None:  # O-1
-    read = project(plant(), Overview)
+    read = project(plant(), Users, Overview)
     assert read.overview.key_figures(TRAINER_WANG_ID) == KeyFigures(0, None, 0, 0, 0)
 
 
 def test_the_figures_count_what_the_user_owns_and_nothing_else(project: Project) -> None:  # O-1
     history = published().add(PREDICTION_JOB_ID, PREDICTION_QUEUED)
-    read = project(history, Overview)
+    read = project(history, Users, Overview)
     assert read.overview.key_figures(TRAINER_WANG_ID) == KeyFigures(1, 0.9, 1, 1, 0)
     assert read.overview.key_figures(QUALITY_LEAD_ID) == KeyFigures(0, None, 0, 0, 0)
 
 
 def test_the_newest_report_of_a_version_gives_its_accuracy(project: Project) -> None:  # O-1
     history = published().add(PREDICTION_JOB_ID, PREDICTION_QUEUED, PREDICTION_STARTED, predicted(0.75))
-    read = project(history, Overview)
+    read = project(history, Users, Overview)
     assert read.overview.key_figures(TRAINER_WANG_ID).lowest_accuracy == 0.75
     again = example_id("panel-a-check again")
     read.take_in(history.add(again, PREDICTION_QUEUED, PREDICTION_STARTED, predicted(0.95)))
@@ -81,7 +82,7 @@ def test_the_newest_report_of_a_version_gives_its_accuracy(project: Project) -> 
 def test_the_lowest_accuracy_is_taken_over_all_versions(project: Project) -> None:  # O-1
     figures = replace(VERSION_PUBLISHED.figures, accuracy=0.6)
     history = published().add(MODEL_ID, replace(VERSION_PUBLISHED, version="v1.02", figures=figures))
-    figures_of_wang = project(history, Overview).overview.key_figures(TRAINER_WANG_ID)
+    figures_of_wang = project(history, Users, Overview).overview.key_figures(TRAINER_WANG_ID)
     assert (figures_of_wang.model_count, figures_of_wang.lowest_accuracy) == (1, 0.6)
 
 
@@ -90,14 +91,14 @@ def test_a_failed_job_counts_until_it_is_started_again_or_deleted(project: Proje
     history = plant().add(TRAINING_JOB_ID, TRAINING_QUEUED, TRAINING_STARTED, failed)
     history.add(SECOND_JOB_ID, TRAINING_QUEUED, TRAINING_STARTED, failed)
     history.add(PREDICTION_JOB_ID, PREDICTION_QUEUED, PREDICTION_STARTED, PredictionFailed(reason=OUT_OF_MEMORY))
-    read = project(history, Overview)
+    read = project(history, Users, Overview)
     assert read.overview.key_figures(TRAINER_WANG_ID) == KeyFigures(0, None, 2, 1, 3)
     history.add(TRAINING_JOB_ID, TrainingRestarted()).add(SECOND_JOB_ID, TrainingDeleted())
     read.take_in(history.add(PREDICTION_JOB_ID, PredictionDeleted()))
     assert read.overview.key_figures(TRAINER_WANG_ID) == KeyFigures(0, None, 1, 0, 0)
 
 
-MASTER_DATA = (Industries, Environments, TaskTypes, ComputeResources, Overview)
+MASTER_DATA = (Industries, Environments, TaskTypes, ComputeResources, Users, Overview)
 
 
 def test_everything_is_set_up_once_all_four_kinds_of_master_data_exist(project: Project) -> None:  # M-7
@@ -140,5 +141,5 @@ def test_an_environment_counts_once_it_reaches_down_to_the_last_level(project: P
 def test_a_rebuild_gives_the_same_figures(project: Project) -> None:  # E-2
     history = published().add(PREDICTION_JOB_ID, PREDICTION_QUEUED, PREDICTION_STARTED, predicted(None))
     history.add(SECOND_JOB_ID, TRAINING_QUEUED, TRAINING_STARTED, TrainingFailed(reason=OUT_OF_MEMORY))
-    tables = project(history, Overview).assert_rebuild_equals_live()
+    tables = project(history, Users, Overview).assert_rebuild_equals_live()
     assert (len(tables["overview_jobs"]), len(tables["overview_versions"])) == (3, 1)

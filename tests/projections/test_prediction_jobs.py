@@ -20,6 +20,7 @@ from infra.event_store import create_tables, open_event_log
 from infra.projector import Projector
 from projections.prediction_jobs import PredictionJobs
 from projections.read_model import open_pool
+from projections.users import Users
 from tests.examples import (
     FIGURES,
     MODEL_ID,
@@ -27,7 +28,9 @@ from tests.examples import (
     PREDICTION_JOB_ID,
     PREDICTION_QUEUED,
     PREDICTION_STARTED,
+    TRAINER_LI,
     TRAINER_LI_ID,
+    TRAINER_WANG,
     TRAINER_WANG_ID,
     History,
     example_id,
@@ -47,10 +50,10 @@ def after(database: str) -> Iterator[After]:
 
         def project(history: History) -> PredictionJobs:
             log.append(history.events)
-            projector = Projector(log, database, [PredictionJobs])
+            projector = Projector(log, database, [Users, PredictionJobs])
             projector.drain()
             projector.close()
-            assert_rebuild_equals_live(log, database, [PredictionJobs], batch=2)
+            assert_rebuild_equals_live(log, database, [Users, PredictionJobs], batch=2)
             return PredictionJobs(pool)
 
         yield project
@@ -58,7 +61,8 @@ def after(database: str) -> Iterator[After]:
 
 
 def _job(*facts: Fact, job_id: UUID = PREDICTION_JOB_ID) -> History:
-    return History().add(job_id, *facts, actor=TRAINER_WANG_ID)
+    people = History().add(TRAINER_WANG_ID, TRAINER_WANG).add(TRAINER_LI_ID, TRAINER_LI)
+    return people.add(job_id, *facts, actor=TRAINER_WANG_ID)
 
 
 def test_a_queued_job_waits_in_its_owners_list_only(after: After) -> None:  # P-2

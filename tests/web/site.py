@@ -21,6 +21,7 @@ from litestar.testing import TestClient
 
 from domain.permissions import Role
 from domain.refusals import Refusal, Refusals
+from domain.users import Belongings
 from projections.overview import KeyFigures, SetupSteps
 from projections.read_model import Page
 from projections.users import UserRow
@@ -45,6 +46,8 @@ class FakeUsers:
 
     def __init__(self, *accounts: FakeAccount) -> None:
         self.accounts = {account.user_id: account for account in accounts}
+        self.owned: dict[UUID, Belongings] = {}
+        self.asked: dict[str, Any] = {}
 
     def account(self, user_id: UUID) -> FakeAccount | None:
         return self.accounts.get(user_id)
@@ -52,7 +55,22 @@ class FakeUsers:
     def credentials(self, username: str) -> FakeAccount | None:
         return next((one for one in self.accounts.values() if one.username.casefold() == username.casefold()), None)
 
-    def page(self, number: int = 1, size: int = 20) -> Page[UserRow]:
+    def get(self, user_id: UUID) -> UserRow | None:
+        found = self.accounts.get(user_id)
+        return None if found is None else msgspec.convert(found, UserRow, from_attributes=True)
+
+    def named(self, username: str) -> UUID | None:
+        found = self.credentials(username)
+        return None if found is None else found.user_id
+
+    def names(self) -> list[str]:
+        return sorted(account.username for account in self.accounts.values())
+
+    def belongings(self, user_id: UUID) -> Belongings:
+        return self.owned.get(user_id, Belongings())
+
+    def page(self, number: int = 1, size: int = 20, **asked: Any) -> Page[UserRow]:
+        self.asked = asked
         rows = tuple(msgspec.convert(one, UserRow, from_attributes=True) for one in self.accounts.values())
         return Page(items=rows[(number - 1) * size : number * size], total=len(rows), number=number, size=size)
 
@@ -74,10 +92,14 @@ class FakeAssay:
 
     def __init__(self) -> None:
         self.commands: list[Any] = []
+        self.refused: list[tuple[UUID, str, str]] = []
         self.refusal: Refusal | Refusals | None = None
 
     def refuse_with(self, refusal: Refusal | Refusals) -> None:
         self.refusal = refusal
+
+    def note_refusal(self, actor: UUID, action: str, request_id: str) -> None:
+        self.refused.append((actor, action, request_id))
 
     def dispatch(self, command: Any) -> int:
         if self.refusal is not None:
@@ -93,6 +115,14 @@ class FakeChanges:
 
     async def next_change(self, after: int, timeout: float) -> int:  # noqa: ARG002, ASYNC109 - the contract's names
         return self.positions.pop(0) if self.positions else after
+
+
+class FakeDrafts:
+    def __init__(self) -> None:
+        self.dropped: list[UUID] = []
+
+    def drop_all(self, user_id: UUID) -> None:
+        self.dropped.append(user_id)
 
 
 class FakeOverview:
@@ -162,6 +192,7 @@ def new_services() -> Services:
         sessions=SessionsInMemory(),
         passwords=FakePasswords(),
         settings=WebSettings(secret="0123456789abcdef0123456789abcdef"),
+        drafts=FakeDrafts(),
     )
 
 

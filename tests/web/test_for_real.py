@@ -1,78 +1,25 @@
 """The pages over the real parts: event log, projector, read models, sessions and passwords on PostgreSQL."""
 
 import re
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
-from uuid import UUID, uuid4
+from pathlib import Path
 
 import psycopg
 import pytest
 from litestar.testing import TestClient
 
-from commands.assay import Assay
-from commands.ports import Ports
-from commands.users import CreateUser
-from domain.facts import SYSTEM
-from domain.permissions import Role
-from infra.event_store import create_tables, open_event_log
-from infra.passwords import Argon2Passwords
-from infra.positions import PositionWatcher
-from infra.projector import Projector
-from infra.session_store import SessionStore
-from infra.side_tables import create_side_tables
-from projections.all import READ_MODELS
-from projections.read_model import open_pool
-from tests.examples import PORTS
-from tests.web.site import FakeAccount, FakeChanges, Site
+from tests.web.real_site import RealSite, create_administrator, open_real_site
+from tests.web.site import Site
 from web.app import create_app
-from web.services import Services, WebSettings
-
-ADMINISTRATOR = FakeAccount(UUID(int=7), "quality_lead")
 
 
 @pytest.fixture
-def real(database: str) -> Iterator[Site]:
-    create_tables(database)
-    create_side_tables(database)
-    log = open_event_log(database)
-    passwords = Argon2Passwords(memory_kib=64)
-    assay = Assay(log, Ports(passwords, PORTS.data_folders, PORTS.archives))
-    projector = Projector(log, database, READ_MODELS)
-    projector.build_tables()
-    stop = threading.Event()
-    thread = threading.Thread(target=projector.run, args=(stop,))
-    thread.start()
-    watcher = PositionWatcher(database)
-    with open_pool(database) as pool:
-        services = Services(
-            assay=assay,
-            read=SimpleNamespace(**{model.name: model(pool) for model in READ_MODELS}),
-            wait=watcher.wait,
-            changes=FakeChanges(),
-            sessions=SessionStore(pool),
-            passwords=passwords,
-            settings=WebSettings(secret=uuid4().hex),
-        )
-        watcher.wait(
-            assay.dispatch(
-                CreateUser(
-                    actor=SYSTEM,
-                    user_id=ADMINISTRATOR.user_id,
-                    username=ADMINISTRATOR.username,
-                    password="Secret1",
-                    role=Role.SUPER_ADMINISTRATOR,
-                )
-            )
-        )
-        with TestClient(create_app(services), raise_server_exceptions=False) as client:
-            client.follow_redirects = False
-            yield Site(services, client, ADMINISTRATOR)
-    stop.set()
-    watcher.close()
-    thread.join()
-    log.close()
+def real(database: str, tmp_path: Path) -> Iterator[RealSite]:
+    """An installation after its first start."""
+    with open_real_site(database, tmp_path) as site:
+        create_administrator(site)
+        yield site
 
 
 def new_user(site: Site, username: str = "质检_李工", **changes: str) -> int:

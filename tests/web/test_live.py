@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 from litestar.response import ServerSentEventMessage
 
+from domain.permissions import Role
 from tests.web.site import QUALITY_LEAD, FakeChanges, FakeUsers
 from web.live import Live
 from web.services import Services
@@ -95,6 +97,28 @@ def test_a_stream_ends_when_its_user_is_deleted(services: Services) -> None:  # 
 
     services.read.users = Leaving(QUALITY_LEAD)
     screen = Screen({"rows": "1"}, {"rows": "2"})
+    assert stream(services, screen, 7, 8, 9, rounds=99) == [("fragment", "rows\n1"), ("signed_out", "")]
+
+
+def test_a_stream_ends_when_its_users_role_changes(services: Services) -> None:  # U-4
+    class Demoting(FakeUsers):
+        def account(self, user_id: UUID) -> Any:
+            found = super().account(user_id)
+            self.accounts[user_id] = msgspec.structs.replace(QUALITY_LEAD, role=Role.MODEL_TRAINER)
+            return found
+
+    services.read.users = Demoting(QUALITY_LEAD)
+    screen = Screen({"rows": "1"}, {"rows": "2"})
+    assert stream(services, screen, 7, 8, 9, rounds=99) == [("fragment", "rows\n1"), ("signed_out", "")]
+
+
+def test_a_stream_ends_when_its_sessions_are_closed(services: Services) -> None:  # U-4
+    class Resetting(Screen):
+        def __call__(self) -> Mapping[str, str]:
+            services.sessions.close_all(QUALITY_LEAD.user_id)
+            return super().__call__()
+
+    screen = Resetting({"rows": "1"}, {"rows": "2"})
     assert stream(services, screen, 7, 8, 9, rounds=99) == [("fragment", "rows\n1"), ("signed_out", "")]
 
 

@@ -1,5 +1,6 @@
 """题库预测 in the manual's words: the list, one job, and 新建预测任务 in three steps (P-1, P-2), over the real write side."""
 
+import dataclasses
 import html
 import re
 from datetime import UTC, datetime, timedelta
@@ -12,7 +13,6 @@ import msgspec
 import pytest
 
 from commands.assay import Assay
-from commands.ports import Ports
 from domain.compute_resources import ComputeResourceKind
 from domain.data_paths import DefectCodeCount, FolderName, Inspection
 from domain.datasets import DatasetPurpose
@@ -191,7 +191,7 @@ def services(services: Services, folders: EmptiableFolders, log: MemoryLog, tmp_
     history = plant().add(ME, TRAINER_WANG).add(QUALITY_LEAD_ACCOUNT.user_id, QUALITY_LEAD).add(MODEL_ID, mine)
     log.events += history.events
     parts: dict[str, Any] = {
-        "assay": Assay(log, Ports(PORTS.passwords, folders, PORTS.archives)),
+        "assay": Assay(log, dataclasses.replace(PORTS, data_folders=folders)),
         "drafts": MemoryDrafts(),
         "heartbeats": FakeHeartbeats(),
         "artifacts": Artifacts(tmp_path),

@@ -8,12 +8,12 @@ from litestar.testing import TestClient
 
 from commands.users import ChangeOwnEmail, ChangeOwnPassword
 from domain.users import OldPasswordIsWrong
-from tests.web.site import MODEL_TRAINER, QUALITY_LEAD, Site
+from tests.web.site import MODEL_TRAINER, QUALITY_LEAD, FakeAccount, FakeUsers, Site
 from web.app import create_app
 from web.attempts import Attempts
 from web.services import Services
-from web.sessions import IDLE_SECONDS, LONGEST_SECONDS, Session, SessionsInMemory, Signer
-from web.sign_in import safe_address
+from web.sessions import IDLE_SECONDS, LONGEST_SECONDS, Cookies, Session, SessionsInMemory, Signer, Visits
+from web.sign_in import Browser, safe_address
 
 WRONG = "用户名或密码不正确，请检查后重试。"
 
@@ -77,6 +77,86 @@ def test_a_name_that_does_not_exist_is_slowed_down_alike(stranger: Site) -> None
     for _ in range(5):
         stranger.sign_in("nobody_here", "wrong")
     assert "失败次数过多，请等待" in stranger.sign_in("NOBODY_here", "wrong").text
+
+
+def guess_elsewhere(site: Site, times: int) -> None:
+    """Somebody guesses the password of quality_lead in another browser, behind another address."""
+    for _ in range(times):
+        for attempts, key in site.services.attempts.counted("quality_lead", "10.0.0.66"):
+            attempts.failed(key)
+
+
+def test_a_browser_that_knows_the_account_is_not_locked_out_by_guesses_elsewhere(stranger: Site) -> None:  # U-1
+    assert stranger.sign_in().status_code == 303
+    stranger.post("/sign-out")
+    guess_elsewhere(stranger, 50)
+    assert stranger.sign_in("quality_lead", "wrong").status_code == 422
+    assert stranger.sign_in().status_code == 303
+    stranger.post("/sign-out")
+    stranger.client.cookies.delete("assay_browser")
+    assert "失败次数过多，请等待" in stranger.sign_in().text
+
+
+def test_a_browser_that_knows_the_account_is_slowed_down_by_its_own_failures(stranger: Site) -> None:  # U-1
+    stranger.sign_in()
+    stranger.post("/sign-out")
+    for _ in range(5):
+        assert WRONG in stranger.sign_in("quality_lead", "wrong").text
+    assert "失败次数过多，请等待" in stranger.sign_in().text
+
+
+def test_a_browser_is_known_only_to_the_accounts_that_signed_in_with_it(stranger: Site) -> None:  # U-1
+    stranger.sign_in("trainer_wang")
+    stranger.post("/sign-out")
+    guess_elsewhere(stranger, 5)
+    assert "失败次数过多，请等待" in stranger.sign_in("quality_lead").text
+
+
+def test_a_terminal_of_a_shift_knows_each_of_its_people(stranger: Site) -> None:  # U-1
+    for username in ("quality_lead", "trainer_wang"):
+        stranger.sign_in(username)
+        stranger.post("/sign-out")
+    guess_elsewhere(stranger, 50)
+    assert stranger.sign_in("QUALITY_lead").status_code == 303
+
+
+@pytest.mark.parametrize("forged", ["mark~account", "mark~account.signature", ""])
+def test_a_browser_cannot_say_by_itself_whom_it_knows(stranger: Site, forged: str) -> None:  # U-1
+    account = Signer(stranger.services.settings.secret).mark("account", "quality_lead")
+    stranger.client.cookies.set("assay_browser", forged.replace("account", account))
+    guess_elsewhere(stranger, 5)
+    assert "失败次数过多，请等待" in stranger.sign_in().text
+
+
+def test_what_a_browser_keeps_names_nobody(stranger: Site) -> None:
+    cookie = stranger.sign_in().cookies["assay_browser"]
+    assert "quality" not in cookie
+    assert str(QUALITY_LEAD.user_id) not in cookie
+
+
+def test_a_browser_remembers_the_last_eight_accounts() -> None:
+    visits = Visits(None, Signer("0123456789abcdef0123456789abcdef"), Cookies(secure=False))  # type: ignore[arg-type]
+    browser = Browser("mark")
+    for number in range(10):
+        kept = visits.signer.read("browser", str(browser.remembering(f"trainer_{number}", visits).value))
+        browser = Browser(*kept.split("~")[:1], tuple(kept.split("~")[1:]))
+    known = [number for number in range(10) if browser.known_as(f"trainer_{number}", visits)]
+    assert known == list(range(2, 10))
+
+
+def test_a_session_belongs_to_the_password_that_was_right(stranger: Site) -> None:  # U-4
+    class Resetting(FakeUsers):
+        """The password is reset between the look at its hash and the opening of the session."""
+
+        def credentials(self, username: str) -> FakeAccount | None:
+            found = super().credentials(username)
+            for user_id, account in self.accounts.items():
+                self.accounts[user_id] = msgspec.structs.replace(account, session_epoch=account.session_epoch + 1)
+            return found
+
+    stranger.read.users = Resetting(QUALITY_LEAD)
+    stranger.sign_in()
+    assert stranger.get("/").status_code == 303
 
 
 def test_each_failure_doubles_the_wait_up_to_the_longest() -> None:  # U-1

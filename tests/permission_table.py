@@ -1,0 +1,286 @@
+"""The permission table of REQUIREMENTS, section U, down to every command and every request; the tests hold the code against it.
+
+A new command or page is one line here. A line is a command's name, or a method and an address as the routes spell it, without
+the types of their parts. What no line names fails the tests, as does a line that nothing answers to.
+"""
+
+import enum
+from collections.abc import Mapping
+
+
+class Who(enum.Enum):
+    """Whom the table lets do something."""
+
+    ANYBODY = "anybody, signed in or not"
+    EVERYONE = "whoever is signed in, about what is theirs or everybody's"
+    OWNER = "the owner only, whatever the role"
+    SUPER_ADMINISTRATOR = "super administrators only"
+    NO_PERSON = "no person: workers' reports and housekeeping"
+
+
+TABLE: Mapping[str, tuple[Who, str]] = {
+    # area of the requirements: who may, and what belongs to it
+    "signing in": (
+        Who.ANYBODY,
+        """
+        GET /sign-in
+        POST /sign-in
+        POST /language
+        GET /static/{name}
+        GET /healthz
+        GET /readyz
+        """,
+    ),
+    "users: own e-mail and password": (
+        Who.EVERYONE,
+        """
+        ChangeOwnEmail
+        ChangeOwnPassword
+        POST /sign-out
+        GET /account
+        GET /account/email
+        POST /account/email
+        GET /account/password
+        POST /account/password
+        """,
+    ),
+    "users: create; change e-mail, password, role of anyone incl. self; delete anyone but self": (
+        Who.SUPER_ADMINISTRATOR,
+        """
+        CreateUser
+        ChangeUserEmail
+        ChangeUserRole
+        DeleteUser
+        ResetPassword
+        GET /users
+        GET /users/new
+        POST /users/new
+        GET /users/{user_id}/email
+        POST /users/{user_id}/email
+        GET /users/{user_id}/password
+        POST /users/{user_id}/password
+        GET /users/{user_id}/role
+        POST /users/{user_id}/role
+        GET /users/{user_id}/delete
+        POST /users/{user_id}/delete
+        """,
+    ),
+    "master data: manage all": (
+        Who.SUPER_ADMINISTRATOR,
+        """
+        CreateIndustry
+        DefineLevels
+        ChooseDefaultIndustry
+        GET /industries
+        GET /industries/new
+        POST /industries/new
+        GET /industries/{industry_id}/levels
+        POST /industries/{industry_id}/levels
+        POST /industries/{industry_id}/default
+        AddNodes
+        RemoveNodes
+        GET /environments
+        GET /environments/new
+        POST /environments/new
+        GET /environments/{node_id}/new
+        POST /environments/{node_id}/new
+        GET /environments/{node_id}/remove
+        POST /environments/{node_id}/remove
+        CreateTaskType
+        GET /task-types
+        GET /task-types/new
+        POST /task-types/new
+        CreateComputeResource
+        GET /compute-resources
+        GET /compute-resources/new
+        POST /compute-resources/new
+        """,
+    ),
+    "datasets: see all, delete any, manage any dataset's paths": (
+        Who.EVERYONE,
+        """
+        CreateDataset
+        DeleteDataset
+        AddDataPaths
+        RemoveDataPaths
+        InspectDataPath
+        GET /training-datasets
+        GET /training-datasets/new
+        POST /training-datasets/new
+        GET /training-datasets/{dataset_id}
+        GET /training-datasets/{dataset_id}/add
+        POST /training-datasets/{dataset_id}/add
+        POST /training-datasets/{dataset_id}/remove
+        GET /training-datasets/{dataset_id}/paths/{path_id}
+        POST /training-datasets/{dataset_id}/paths/{path_id}/inspect
+        GET /training-datasets/{dataset_id}/delete
+        POST /training-datasets/{dataset_id}/delete
+        GET /question-bank-datasets
+        GET /question-bank-datasets/new
+        POST /question-bank-datasets/new
+        GET /question-bank-datasets/{dataset_id}
+        GET /question-bank-datasets/{dataset_id}/add
+        POST /question-bank-datasets/{dataset_id}/add
+        POST /question-bank-datasets/{dataset_id}/remove
+        GET /question-bank-datasets/{dataset_id}/paths/{path_id}
+        POST /question-bank-datasets/{dataset_id}/paths/{path_id}/inspect
+        GET /question-bank-datasets/{dataset_id}/delete
+        POST /question-bank-datasets/{dataset_id}/delete
+        GET /images/thumbnail
+        GET /images/original
+        GET /images/mask
+        """,
+    ),
+    "model images: manage all, export": (
+        Who.EVERYONE,
+        """
+        ImportModelImage
+        GET /model-images
+        GET /model-images/live
+        GET /model-images/import
+        POST /model-images/import
+        GET /model-images/{model_image_id}
+        GET /model-images/{model_image_id}/live
+        GET /model-images/{model_image_id}/versions/{number}/archive
+        """,
+    ),
+    "overview: own figures": (
+        Who.EVERYONE,
+        """
+        GET /
+        """,
+    ),
+    "models: the own list": (
+        Who.EVERYONE,
+        """
+        GET /models
+        """,
+    ),
+    "models: own only": (
+        Who.OWNER,
+        """
+        RequestExport
+        GET /models/{model_id}
+        GET /models/{model_id}/versions
+        GET /models/{model_id}/versions/live
+        GET /models/{model_id}/versions/{label}
+        GET /models/{model_id}/versions/{label}/report
+        GET /models/{model_id}/versions/{label}/export
+        POST /models/{model_id}/versions/{label}/export
+        GET /models/{model_id}/versions/{label}/export/live
+        GET /models/{model_id}/versions/{label}/export/package
+        """,
+    ),
+    "predictions and comparisons: the own list, new ones": (
+        Who.EVERYONE,
+        """
+        QueuePredictionJob
+        GET /prediction-jobs
+        GET /prediction-jobs/live
+        GET /prediction-jobs/new
+        POST /prediction-jobs/new/over
+        GET /prediction-jobs/new/step-1
+        POST /prediction-jobs/new/step-1
+        GET /prediction-jobs/new/step-2
+        POST /prediction-jobs/new/step-2
+        GET /prediction-jobs/new/step-3
+        POST /prediction-jobs/new/step-3
+        GET /prediction-jobs/new/images/{line}
+        """,
+    ),
+    "predictions and comparisons: own only": (
+        Who.OWNER,
+        """
+        TerminatePrediction
+        RestartPrediction
+        DeletePredictionJob
+        GET /prediction-jobs/{job_id}
+        GET /prediction-jobs/{job_id}/live
+        GET /prediction-jobs/{job_id}/report
+        GET /prediction-jobs/{job_id}/log
+        POST /prediction-jobs/{job_id}/terminate
+        POST /prediction-jobs/{job_id}/restart
+        GET /prediction-jobs/{job_id}/delete
+        POST /prediction-jobs/{job_id}/delete
+        GET /evaluation-reports/{job_id}/{label}/samples/{number}
+        """,
+    ),
+    "training jobs: everyone's jobs can be looked at; new ones may bind any image and any dataset's paths": (
+        Who.EVERYONE,
+        """
+        QueueTrainingJob
+        GET /training-jobs
+        GET /training-jobs/live
+        GET /training-jobs/{job_id}
+        GET /training-jobs/{job_id}/live
+        GET /training-jobs/{job_id}/log
+        GET /training-jobs/{job_id}/losses
+        GET /training-jobs/{job_id}/manifest
+        GET /training-jobs/{job_id}/preview
+        GET /training-jobs/{job_id}/report
+        GET /training-jobs/new
+        POST /training-jobs/new
+        GET /training-jobs/new/continue
+        GET /training-jobs/new/step-1
+        POST /training-jobs/new/step-1
+        GET /training-jobs/new/step-2
+        POST /training-jobs/new/step-2
+        GET /training-jobs/new/images/{line}
+        GET /training-jobs/new/step-3
+        POST /training-jobs/new/step-3
+        POST /training-jobs/new/learning-rates
+        GET /training-jobs/new/step-4
+        POST /training-jobs/new/step-4
+        """,
+    ),
+    "training jobs: only own jobs can be acted on": (
+        Who.OWNER,
+        """
+        TerminateTraining
+        RestartTraining
+        DeleteTrainingJob
+        PublishModelVersion
+        GET /training-jobs/{job_id}/terminate
+        POST /training-jobs/{job_id}/terminate
+        POST /training-jobs/{job_id}/restart
+        GET /training-jobs/{job_id}/delete
+        POST /training-jobs/{job_id}/delete
+        GET /training-jobs/{job_id}/publish
+        POST /training-jobs/{job_id}/publish
+        """,
+    ),
+    "what workers report, and housekeeping": (
+        Who.NO_PERSON,
+        """
+        StartLoading
+        FinishLoading
+        FailLoading
+        InterruptLoading
+        StartTraining
+        RecordTraining
+        InterruptTraining
+        StartPrediction
+        RecordPrediction
+        InterruptPrediction
+        StartExport
+        RecordExport
+        InterruptExport
+        ListSuperAdministrators
+        """,
+    ),
+}
+
+
+def _lines() -> Mapping[str, Who]:
+    by_line: dict[str, Who] = {}
+    for who, text in TABLE.values():
+        for line in filter(None, map(str.strip, text.splitlines())):
+            if line in by_line:
+                raise ValueError(f"{line!r} stands twice in the permission table")
+            by_line[line] = who
+    return by_line
+
+
+LINES = _lines()
+COMMANDS = {line: who for line, who in LINES.items() if "/" not in line}
+REQUESTS = {line: who for line, who in LINES.items() if "/" in line}

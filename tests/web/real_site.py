@@ -1,0 +1,101 @@
+"""The pages over the real parts: event log, projector, read models, sessions, drafts and passwords on PostgreSQL."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from uuid import UUID, uuid4
+
+from litestar.testing import TestClient
+
+from commands.assay import Assay
+from commands.users import CreateUser
+from domain.facts import SYSTEM
+from domain.permissions import Role
+from infra.artifacts import Artifacts
+from infra.data_folders import DataFolders
+from infra.drafts import Drafts
+from infra.event_store import EventLog, create_tables, open_event_log
+from infra.heartbeats import Heartbeats
+from infra.images import Images
+from infra.ownership import Ownership
+from infra.passwords import Argon2Passwords
+from infra.positions import PositionWatcher
+from infra.projector import Projector
+from infra.session_store import SessionStore
+from infra.side_tables import create_side_tables
+from projections.all import READ_MODELS
+from projections.read_model import open_pool
+from tests.examples import PORTS, History
+from tests.web.site import FakeAccount, FakeChanges, Site
+from web.app import create_app
+from web.services import Services, WebSettings
+
+ADMINISTRATOR = FakeAccount(UUID(int=7), "quality_lead")
+
+
+class RealSite(Site):
+    """A browser of nobody yet, and the log behind the pages."""
+
+    log: EventLog
+
+    def happened(self, history: History) -> None:
+        """Put a history into the log and wait until the pages show it."""
+        self.services.wait(self.log.append(history.events))
+
+
+@contextmanager
+def open_real_site(database: str, folder: Path) -> Iterator[RealSite]:
+    """Over an empty database and an empty folder for files."""
+    create_tables(database)
+    create_side_tables(database)
+    log = open_event_log(database)
+    passwords = Argon2Passwords(memory_kib=64)
+    projector = Projector(log, database, READ_MODELS)
+    projector.build_tables()
+    stop = threading.Event()
+    thread = threading.Thread(target=projector.run, args=(stop,))
+    thread.start()
+    watcher = PositionWatcher(database)
+    data_folders = DataFolders({"data": folder})
+    with open_pool(database) as pool:
+        services = Services(
+            assay=Assay(log, replace(PORTS, passwords=passwords, ownership=Ownership(database))),
+            read=SimpleNamespace(**{model.name: model(pool) for model in READ_MODELS}),
+            wait=watcher.wait,
+            changes=FakeChanges(),
+            sessions=SessionStore(pool),
+            passwords=passwords,
+            settings=WebSettings(secret=uuid4().hex),
+            drafts=Drafts(pool),
+            artifacts=Artifacts(folder / "artifacts"),
+            images=Images(data_folders, folder / "cache"),
+            data_folders=data_folders,
+            heartbeats=Heartbeats(pool, silence_seconds=60.0),
+        )
+        with TestClient(create_app(services), raise_server_exceptions=False) as client:
+            client.follow_redirects = False
+            site = RealSite(services, client)
+            site.log = log
+            yield site
+    stop.set()
+    watcher.close()
+    thread.join()
+    log.close()
+
+
+def create_administrator(site: Site) -> None:
+    """As the first start does; signs in with `site.sign_in()`."""
+    site.services.wait(
+        site.services.assay.dispatch(
+            CreateUser(
+                actor=SYSTEM,
+                user_id=ADMINISTRATOR.user_id,
+                username=ADMINISTRATOR.username,
+                password="Secret1",
+                role=Role.SUPER_ADMINISTRATOR,
+            )
+        )
+    )

@@ -1,0 +1,168 @@
+"""Every request that the application answers, asked by everyone, against the permission table. Source: REQUIREMENTS, U, U-6."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID
+
+import httpx
+import pytest
+from litestar import Litestar
+
+from domain.facts import Recorded
+from domain.users import UserRefusedAction
+from tests.examples import (
+    FACTORY_2,
+    INDUSTRY_ID,
+    MODEL_ID,
+    MODEL_IMAGE_ID,
+    PREDICTION_JOB_ID,
+    PREDICTION_QUEUED,
+    QUALITY_LEAD_ID,
+    TRAINER_LI_ID,
+    TRAINER_WANG_ID,
+    TRAINING_JOB_ID,
+    TRAINING_QUEUED,
+    TRAINING_STARTED,
+    VERSION_PUBLISHED,
+    example_id,
+    plant,
+)
+from tests.permission_table import REQUESTS, Who
+from tests.web.real_site import RealSite, open_real_site
+from web.services import Services
+from web.sessions import SAFE_METHODS, Session, Signer
+
+PARTS = {
+    "user_id": TRAINER_WANG_ID,
+    "industry_id": INDUSTRY_ID,
+    "node_id": FACTORY_2.node_id,
+    "model_image_id": MODEL_IMAGE_ID,
+    "model_id": MODEL_ID,
+    "job_id": PREDICTION_JOB_ID,
+    "label": "v1.01",
+    "number": 1,
+    "line": 0,
+    "name": "app.css",
+}
+"""What stands in an address; of everything with an owner, it is trainer_wang's. Ids that are not here belong to nothing."""
+MAY: dict[Who, set[UUID]] = {
+    Who.ANYBODY: {QUALITY_LEAD_ID, TRAINER_LI_ID, TRAINER_WANG_ID},
+    Who.EVERYONE: {QUALITY_LEAD_ID, TRAINER_LI_ID, TRAINER_WANG_ID},
+    Who.OWNER: {TRAINER_WANG_ID},
+    Who.SUPER_ADMINISTRATOR: {QUALITY_LEAD_ID},
+}
+
+
+def address_of(pattern: str) -> str:
+    def part(found: re.Match[str]) -> str:
+        if found[1] == "job_id" and pattern.startswith("/training-jobs/"):
+            return str(TRAINING_JOB_ID)
+        return str(PARTS.get(found[1], example_id("something that does not exist")))
+
+    return re.sub(r"\{(\w+)\}", part, pattern)
+
+
+class Visitor:
+    """Somebody's browser, or a stranger's; each request comes with a session of its own, because some requests end theirs."""
+
+    def __init__(self, site: RealSite, user_id: UUID | None) -> None:
+        self._site, self._user_id = site, user_id
+        self._signer = Signer(site.services.settings.secret)
+
+    def ask(self, line: str) -> httpx.Response:
+        """Send the request with a valid form token, so that nothing but the permissions can refuse it."""
+        method, pattern = line.split(" ")
+        self._site.client.cookies.clear()
+        if self._user_id is None:
+            mark = "a stranger"
+            self._site.client.cookies.set("assay_visitor", self._signer.sign("visitor", mark))
+        else:
+            mark = self._site.services.sessions.open(Session(user_id=self._user_id, epoch=0))
+            self._site.client.cookies.set("assay_session", self._signer.sign("session", mark))
+        return self._site.client.request(
+            method,
+            address_of(pattern),
+            headers={"Accept": "text/html", "X-CSRF-Token": self._signer.mark("form", mark)},
+            data={"nothing": ""} if method not in SAFE_METHODS else None,
+        )
+
+
+@pytest.fixture
+def real(database: str, tmp_path: Path) -> Iterator[RealSite]:
+    """A plant with its people; trainer_wang has a model, a training job and a prediction job."""
+    history = (
+        plant()
+        .add(TRAINING_JOB_ID, TRAINING_QUEUED, TRAINING_STARTED, actor=TRAINER_WANG_ID)
+        .add(MODEL_ID, VERSION_PUBLISHED, actor=TRAINER_WANG_ID)
+        .add(PREDICTION_JOB_ID, PREDICTION_QUEUED, actor=TRAINER_WANG_ID)
+    )
+    with open_real_site(database, tmp_path) as site:
+        site.happened(history)
+        object.__setattr__(site.services, "stopping", lambda: True)  # streams end after their first word
+        yield site
+
+
+def test_every_request_has_its_line_in_the_permission_table(app_and_services: tuple[Litestar, Services]) -> None:  # U-6
+    app, _ = app_and_services
+    answered = {
+        f"{method} {re.sub(r':[a-z]+}', '}', route.path)}"
+        for route in app.routes
+        for method in getattr(route, "methods", ())
+        if method not in ("HEAD", "OPTIONS")
+    }
+    assert answered == set(REQUESTS)
+    assert len(answered) > 100
+
+
+def test_a_stranger_is_sent_to_the_sign_in_page_and_does_nothing(real: RealSite) -> None:  # U-1, U-6
+    before = real.log.position()
+    stranger = Visitor(real, None)
+    for line, who in REQUESTS.items():
+        answer = stranger.ask(line)
+        is_sent_away = answer.status_code == 303 and answer.headers["Location"].startswith("/sign-in")
+        assert is_sent_away is (who is not Who.ANYBODY), f"{line}: {answer.status_code}"
+        assert is_sent_away or answer.status_code not in (401, 403, 500), f"{line}: {answer.status_code}"
+    assert real.log.position() == before
+
+
+@pytest.mark.parametrize(
+    "user_id",
+    [
+        pytest.param(QUALITY_LEAD_ID, id="super administrator"),
+        pytest.param(TRAINER_LI_ID, id="model trainer"),
+        pytest.param(TRAINER_WANG_ID, id="the model trainer who owns it"),
+    ],
+)
+def test_the_permission_table_is_decided_for_every_request(real: RealSite, user_id: UUID) -> None:  # U-6
+    visitor = Visitor(real, user_id)
+    for line, who in REQUESTS.items():
+        before = real.log.position()
+        answer = visitor.ask(line)
+        if user_id in MAY[who]:
+            assert answer.status_code < 500, f"{line}: {answer.status_code}"
+            assert answer.status_code not in (401, 403, 405), f"{line}: {answer.status_code}"
+            assert line == "POST /sign-out" or not answer.headers.get("Location", "").startswith("/sign-in"), line
+            continue
+        assert answer.status_code == 403, f"{line}: {answer.status_code}"
+        stored = [recorded for _, recorded in real.log.read(before, 10)]
+        if who is Who.SUPER_ADMINISTRATOR and not line.startswith("GET "):
+            (record,) = stored
+            assert_is_audit_record(record, user_id, line, answer)
+        else:
+            assert stored == [], line
+
+
+def assert_is_audit_record(record: Recorded, user_id: UUID, line: str, answer: httpx.Response) -> None:
+    """Who asked for what, through which request."""
+    method, pattern = line.split(" ")
+    assert record.data == UserRefusedAction(command=f"{method} {address_of(pattern)}")
+    assert (record.originator_id, record.origin.actor) == (user_id, user_id)
+    assert record.origin.request == answer.headers["X-Request-ID"]
+
+
+def test_what_is_refused_by_role_does_not_tell_whether_it_exists(real: RealSite) -> None:  # U-6
+    trainer = Visitor(real, TRAINER_LI_ID)
+    for line, who in REQUESTS.items():
+        if who is Who.SUPER_ADMINISTRATOR:
+            assert trainer.ask(re.sub(r"\{\w+\}", str(example_id("nothing")), line)).status_code == 403, line
