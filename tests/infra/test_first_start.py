@@ -18,7 +18,7 @@ from domain.users import (
     UserCreated,
     UserEmailChanged,
 )
-from infra.bootstrap import open_core, prepare
+from infra.bootstrap import _first_start, open_core, prepare
 from infra.event_store import create_tables, open_event_log
 from infra.passwords import Argon2Passwords
 from infra.settings import Settings, read_settings
@@ -68,6 +68,16 @@ def test_the_settings_may_name_the_administrator_and_the_password(settings: Sett
     assert "Panel2025" not in sentence
     (user,) = users_in(settings)
     assert is_password_of(user, "Panel2025")
+
+
+@pytest.mark.parametrize("administrator", ["admin", "quality_lead"])
+def test_of_two_machines_that_start_at_once_one_makes_the_administrator(
+    settings: Settings, administrator: str
+) -> None:  # U-1
+    prepare(settings)
+    with open_core(settings) as core:  # the other one had seen an empty log, too
+        assert _first_start(msgspec.structs.replace(settings, administrator=administrator), core) == []
+    assert len(users_in(settings)) == 1
 
 
 def test_the_first_super_administrator_is_listed_as_the_last_one(settings: Settings) -> None:  # U-3
