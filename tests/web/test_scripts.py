@@ -294,4 +294,4 @@ def test_pages_are_usable_by_keyboard_from_the_first_key(tab: Tab) -> None:  # S
     tab.keyboard.press("Enter")
     expect(tab.locator("main")).to_be_focused()
     tab.keyboard.press("Tab")
-    expect(tab.get_by_role("link", name="New user")).to_be_focused()
+    expect(tab.get_by_role("link", name="New", exact=True)).to_be_focused()
