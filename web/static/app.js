@@ -39,7 +39,7 @@ function showInDialog(text, address) {
   dialog.setAttribute("aria-label", title.textContent);
   dialog.replaceChildren(head, body);
   if (!dialog.open) dialog.showModal();
-  (dialog.querySelector("[aria-invalid], [autofocus]") || dialog.querySelector(".dialog-body input:not([type=hidden]), .dialog-body textarea, .dialog-body select, .dialog-body button"))?.focus();
+  (dialog.querySelector("[aria-invalid], [autofocus]") || dialog.querySelector(".dialog-body input:not([type=hidden], [readonly]), .dialog-body textarea, .dialog-body select, .dialog-body button"))?.focus();
   document.dispatchEvent(new Event("parts-arrived"));
 }
 
