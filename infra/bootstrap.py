@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from types import FrameType, SimpleNamespace
 from typing import cast
-from uuid import uuid4
+from uuid import NAMESPACE_URL, uuid4, uuid5
 
 import commands
 from commands.assay import Assay
@@ -19,7 +19,9 @@ from commands.ports import Ports
 from commands.task_types import CreateTaskType
 from commands.users import CreateUser, ListSuperAdministrators
 from domain.facts import SYSTEM
+from domain.names import NameTaken
 from domain.permissions import Role
+from domain.refusals import ChangedMeanwhile
 from domain.task_types import TaskKind
 from domain.users import SUPER_ADMINISTRATORS_ID, SuperAdministrators, UserCreated
 from infra.archives import Archives
@@ -39,6 +41,8 @@ from projections.all import READ_MODELS
 from projections.read_model import Pool, open_pool
 
 WEB_THREADS = 16
+FIRST_ADMINISTRATOR_ID = uuid5(NAMESPACE_URL, "urn:assay:first-administrator")
+"""The same in every installation, so that the log itself takes only one, however many machines start at once."""
 FIRST_TASK_TYPES = (("分类", TaskKind.CLASSIFICATION), ("分割分类", TaskKind.SEGMENTATION_AND_CLASSIFICATION))
 
 
@@ -202,15 +206,17 @@ def _register_handlers() -> None:
 
 def _first_start(settings: Settings, core: Core) -> list[str]:
     password = settings.administrator_password or f"{secrets.token_urlsafe(9)}Aa1"
-    core.assay.dispatch(
-        CreateUser(
-            actor=SYSTEM,
-            user_id=uuid4(),
-            username=settings.administrator,
-            password=password,
-            role=Role.SUPER_ADMINISTRATOR,
-        )
+    first = CreateUser(
+        actor=SYSTEM,
+        user_id=FIRST_ADMINISTRATOR_ID,
+        username=settings.administrator,
+        password=password,
+        role=Role.SUPER_ADMINISTRATOR,
     )
+    try:
+        core.assay.dispatch(first)
+    except (NameTaken, ChangedMeanwhile):
+        return []  # another machine was first, at the same moment
     for name, kind in FIRST_TASK_TYPES:
         core.assay.dispatch(CreateTaskType(actor=SYSTEM, task_type_id=uuid4(), name=name, kind=kind))
     if settings.administrator_password:

@@ -63,6 +63,7 @@ class ModelImageRow(msgspec.Struct, frozen=True, kw_only=True):
     modified_by: str
     modified_at: datetime
     versions: tuple[ModelImageVersionRow, ...]
+    is_modifier_deleted: bool = False
 
     @property
     def newest(self) -> ModelImageVersionRow | None:
@@ -223,6 +224,7 @@ class ModelImages(ReadModel):
 
 _SELECT = """
     SELECT model_image_id, name, kind, task_type, environment, coalesce(username, '') AS modified_by, modified_at,
+        users.deleted_at IS NOT NULL AS is_modifier_deleted,
         (SELECT coalesce(jsonb_agg(version ORDER BY loading DESC), '[]') FROM (
             SELECT loading, status, number, file_name, archive, package, reason, worker,
                 coalesce(importer.username, '') AS imported_by, imported_at

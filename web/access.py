@@ -20,7 +20,7 @@ def needs(permission: Permission) -> Guard:
         visit: Visit = connection.scope["state"]["visit"]
         if permits(Role(visit.account.role), permission):
             return
-        method = connection.scope["method"]
+        method = connection.scope.get("method", "GET")
         if method not in SAFE_METHODS:
             assay = connection.app.state.services.assay
             assay.note_refusal(visit.account.user_id, f"{method} {visit.path}", visit.request_id)

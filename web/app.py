@@ -4,6 +4,7 @@ How a slice writes its pages; `web/users.py` and `web/templates/users/` are the 
 
 * One `Controller` in `web/<slice>.py`, listed in `PAGES` below; its templates in `web/templates/<slice>/`. Its menu entry is in
   `web/navigation.py` and appears by itself once the address exists.
+* Who may ask for an address, or for a command, is one line in `tests/permission_table.py`.
 * Handlers are plain functions with `sync_to_thread=True`. They name what they need: `read` (the read models), `desk` (`ask`, `say`,
   `show`, `go`), `form`, `actor` (the signed-in user's id), `user` (the account), `live`, `services`.
 * Every page is a frozen `Page` struct that names its `TEMPLATE`; the template sees it as `page`, and `site` around it.

@@ -113,13 +113,14 @@ class Users(Controller):
         self, form: NamedDependency[Form], read: NamedDependency[ReadModels], desk: NamedDependency[Desk]
     ) -> Response[str]:
         """The manual's list."""
-        listing = read_listing(ADDRESS, form, columns=tuple(SORTS), default="-created_at")
-        role = form.text("role")
+        only_deleted, role = bool(form.text("deleted")), form.text("role")
+        newest_first = "-deleted_at" if only_deleted else "-created_at"
+        listing = read_listing(ADDRESS, form, columns=tuple(SORTS), default=newest_first)
         found = read.users.page(
             listing.page,
             search=form.text("search"),
             role=Role(role) if role in {one.value for one in Role} else None,
-            only_deleted=bool(form.text("deleted")),
+            only_deleted=only_deleted,
             sort=listing.sort,
         )
         roles = tuple((role.value, name) for role, name in ROLE_NAMES.items())

@@ -25,7 +25,7 @@ from domain.compute_resources import ComputeResourceKind
 from domain.datasets import DatasetPurpose
 from domain.environments import EnvironmentNode, EnvironmentNodesAdded, NodeNameTaken
 from domain.exports import Export
-from domain.facts import _EVOLVE, SYSTEM, Fact, Origin, Recorded
+from domain.facts import _EVOLVE, SYSTEM, Fact, Origin, Recorded, State
 from domain.messages import Resources
 from domain.model_images import ModelImageKind
 from domain.model_packages import ModelPackage
@@ -156,7 +156,11 @@ def test_what_only_owners_may_do_names_what_must_be_owned(command_type: type[Com
 
 
 MAKING_NEW_ONES: set[type[Command]] = {QueueTrainingJob, QueuePredictionJob}
-OWNED_BY_FIELD = {"job_id": {TrainingJob, PredictionJob}, "model_id": {Model}, "export_id": {Export}}
+OWNED_BY_FIELD: dict[str, set[type[State]]] = {
+    "job_id": {TrainingJob, PredictionJob},
+    "model_id": {Model},
+    "export_id": {Export},
+}
 """Fields of commands that name something with an owner, and what they name."""
 
 
@@ -174,7 +178,7 @@ def test_a_command_about_something_owned_names_it() -> None:  # U-6
 
 def test_everything_that_has_an_owner_is_known_here() -> None:  # U-6
     has_owner = {state_type for state_type in _EVOLVE if "owner" in state_type.__struct_fields__}
-    assert has_owner - {NameClaim} == set().union(*OWNED_BY_FIELD.values())
+    assert has_owner - {NameClaim} == {one for several in OWNED_BY_FIELD.values() for one in several}
 
 
 OWNED_IDS = {TrainingJob: TRAINING_JOB_ID, PredictionJob: PREDICTION_JOB_ID, Model: MODEL_ID}

@@ -14,6 +14,7 @@ from domain.model_images import (
     ModelImageLoadingQueued,
 )
 from domain.sentences import Sentence
+from domain.users import UserDeleted
 from projections.model_images import ModelImages
 from projections.users import Users
 from tests.examples import (
@@ -159,3 +160,13 @@ def test_an_image_that_was_never_imported_is_not_there(project: Project) -> None
 def test_the_log_alone_gives_the_same_rows(project: Project) -> None:  # E-2
     tables = project(importing(), Users, ModelImages).assert_rebuild_equals_live()
     assert [len(tables[name]) for name in ("model_images", "model_image_versions")] == [2, 2]
+
+
+def test_whoever_changed_it_last_stays_named_and_is_marked_once_deleted(project: Project) -> None:  # U-3
+    history = plant()
+    read = project(history, Users, ModelImages)
+    before = read.model_images.get(MODEL_IMAGE_ID)
+    assert (before.modified_by, before.is_modifier_deleted) == ("trainer_wang", False)
+    read.take_in(history.add(TRAINER_WANG_ID, UserDeleted(heir=TRAINER_LI_ID)))
+    after = read.model_images.get(MODEL_IMAGE_ID)
+    assert (after.modified_by, after.is_modifier_deleted) == ("trainer_wang", True)

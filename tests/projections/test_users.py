@@ -1,10 +1,11 @@
 import pytest
 
 from domain.permissions import Role
+from domain.prediction_jobs import PredictionKind
 from domain.users import Belongings, UserDeleted, UserEmailChanged, UserPasswordChanged, UserRoleChanged
 from projections.models import Models
 from projections.overview import Overview
-from projections.prediction_jobs import PredictionJobs, PredictionKind
+from projections.prediction_jobs import PredictionJobs
 from projections.training_jobs import TrainingJobs
 from projections.users import Account, Users
 from tests.examples import (

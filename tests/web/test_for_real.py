@@ -1,25 +1,47 @@
 """The pages over the real parts: event log, projector, read models, sessions and passwords on PostgreSQL."""
 
+import logging
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from uuid import UUID
 
 import psycopg
 import pytest
 from litestar.testing import TestClient
 
+from tests.examples import (
+    MODEL_ID,
+    PREDICTION_JOB_ID,
+    PREDICTION_QUEUED,
+    QUALITY_LEAD_ID,
+    TRAINER_LI_ID,
+    TRAINER_WANG_ID,
+    TRAINING_JOB_ID,
+    TRAINING_QUEUED,
+    VERSION_PUBLISHED,
+    plant,
+)
+from tests.web.reading import assert_in_order, words
 from tests.web.real_site import RealSite, create_administrator, open_real_site
 from tests.web.site import Site
 from web.app import create_app
+from web.sessions import Session, Signer
 
 
 @pytest.fixture
-def real(database: str, tmp_path: Path) -> Iterator[RealSite]:
-    """An installation after its first start."""
+def empty(database: str, tmp_path: Path) -> Iterator[RealSite]:
+    """An installation before its first start."""
     with open_real_site(database, tmp_path) as site:
-        create_administrator(site)
         yield site
+
+
+@pytest.fixture
+def real(empty: RealSite) -> RealSite:
+    """An installation after its first start."""
+    create_administrator(empty)
+    return empty
 
 
 def new_user(site: Site, username: str = "质检_李工", **changes: str) -> int:
@@ -107,3 +129,115 @@ def test_no_password_and_no_session_is_readable_in_the_database(real: Site, data
             for (row,) in rows:
                 assert "Secret" not in row
                 assert session not in row
+
+
+def user_id_of(site: RealSite, username: str) -> UUID:
+    found: UUID = site.read.users.named(username)
+    return found
+
+
+class Another:
+    """A second browser at the same site."""
+
+    def __init__(self, site: Site, username: str, password: str) -> None:
+        self._client = TestClient(site.client.app, raise_server_exceptions=False)
+        self._client.follow_redirects = False
+        self.site = Site(site.services, self._client)
+        assert self.site.sign_in(username, password).status_code == 303
+
+
+def test_a_deleted_user_is_out_at_once_and_signs_in_like_nobody(real: RealSite) -> None:  # U-3
+    real.sign_in()
+    new_user(real, "trainer_wang")
+    wang = Another(real, "trainer_wang", "Secret2").site
+    wang_id = user_id_of(real, "trainer_wang")
+    real.services.drafts.save(wang_id, "training", b"unfinished")
+    address = f"/users/{wang_id}/delete"
+    assert real.post(address).headers["Location"] == "/users"
+    assert "trainer_wang" not in re.findall(r'<th scope="row">(\w+)', real.get("/users").text)
+    assert wang.get("/").headers["Location"] == "/sign-in"
+    gone, nobody = wang.sign_in("trainer_wang", "Secret2"), wang.sign_in("nobody_here", "Secret2")
+    assert (gone.status_code, nobody.status_code) == (422, 422)
+    assert gone.text.replace("trainer_wang", "") == nobody.text.replace("nobody_here", "")
+    assert real.services.drafts.load(wang_id, "training") is None
+    assert real.post(address).status_code == 404
+
+
+def test_a_deleted_users_name_stays_taken_and_the_form_says_why(real: RealSite) -> None:  # U-3
+    real.sign_in()
+    new_user(real, "trainer_wang")
+    real.post(f"/users/{user_id_of(real, 'trainer_wang')}/delete")
+    answer = real.post("/users/new", username="Trainer_WANG", password="Secret2", role="model_trainer")
+    assert answer.status_code == 422
+    assert 'id="username-error" role="alert">“Trainer_WANG”是已删除用户的用户名' in answer.text
+
+
+def test_a_reset_password_ends_every_session_and_only_the_new_one_opens(real: RealSite) -> None:  # U-4
+    real.sign_in()
+    new_user(real, "trainer_wang")
+    wang = Another(real, "trainer_wang", "Secret2").site
+    address = f"/users/{user_id_of(real, 'trainer_wang')}/password"
+    assert real.post(address, new_password="Better3").headers["Location"] == "/users"
+    assert wang.get("/").status_code == 303
+    assert wang.sign_in("trainer_wang", "Secret2").status_code == 422
+    assert wang.sign_in("trainer_wang", "Better3").status_code == 303
+
+
+def test_a_promoted_user_manages_at_once_and_a_demoted_one_no_more(real: RealSite) -> None:  # U-4
+    real.sign_in()
+    new_user(real, "trainer_wang")
+    wang = Another(real, "trainer_wang", "Secret2").site
+    address = f"/users/{user_id_of(real, 'trainer_wang')}/role"
+    assert wang.get("/users").status_code == 403
+    real.post(address, role="super_administrator")
+    assert wang.get("/users").status_code == 200
+    own = f"/users/{user_id_of(real, 'quality_lead')}/role"
+    assert real.post(own, role="model_trainer").headers["Location"] == "/"
+    assert real.get("/users").status_code == 403
+    last = wang.post(address, role="model_trainer")
+    assert last.status_code == 422
+    assert "“trainer_wang”是最后一个超级管理员" in last.text
+
+
+def test_an_heir_finds_what_was_inherited_and_both_names(empty: RealSite) -> None:  # U-7
+    empty.happened(
+        plant()
+        .add(TRAINING_JOB_ID, TRAINING_QUEUED, actor=TRAINER_WANG_ID)
+        .add(MODEL_ID, VERSION_PUBLISHED, actor=TRAINER_WANG_ID)
+        .add(PREDICTION_JOB_ID, PREDICTION_QUEUED, actor=TRAINER_WANG_ID)
+    )
+    sign_in_as(empty, QUALITY_LEAD_ID)
+    address = f"/users/{TRAINER_WANG_ID}/delete"
+    assert "其名下有 1 个模型、1 个训练任务、1 个预测任务" in empty.get(address).text
+    assert empty.post(address).status_code == 422
+    assert empty.post(address, heir="trainer_li").headers["Location"] == "/users"
+    assert_in_order(words(empty.get("/users?deleted=yes").text), "继承人", "trainer_wang", "trainer_li")
+    assert empty.get(f"/models/{MODEL_ID}").status_code == 403
+    sign_in_as(empty, TRAINER_LI_ID)
+    for page in (f"/models/{MODEL_ID}", f"/prediction-jobs/{PREDICTION_JOB_ID}", "/training-jobs"):
+        assert_in_order(words(empty.get(page).text), "trainer_wang （已删除）", "现归 trainer_li 所有")
+    assert "panel-a" in empty.get("/models").text
+    assert "panel-a-check" in empty.get("/prediction-jobs").text
+    assert empty.post(f"/training-jobs/{TRAINING_JOB_ID}/delete").headers["Location"] == "/training-jobs"
+
+
+def sign_in_as(site: RealSite, user_id: UUID) -> None:
+    session_id = site.services.sessions.open(Session(user_id=user_id, epoch=0))
+    site.client.cookies.set("assay_session", Signer(site.services.settings.secret).sign("session", session_id))
+
+
+def test_no_log_holds_a_password_or_a_session(
+    real: RealSite, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:  # E-6
+    caplog.set_level(logging.DEBUG)
+    real.sign_in(password="Wr0ngSecret")
+    real.sign_in()
+    new_user(real, "trainer_wang", password="An0therSecret")
+    real.post(f"/users/{user_id_of(real, 'trainer_wang')}/password", new_password="ThirdSecret3")
+    real.read.users.page = None  # a mistake of our own while passwords are about
+    assert real.get("/users").status_code == 500
+    logged = "\n".join(logging.Formatter().format(record) for record in caplog.records) + "".join(capfd.readouterr())
+    assert "request_failed" in logged
+    for secret in ("Wr0ngSecret", "Secret1", "An0therSecret", "ThirdSecret3", "$argon2id$"):
+        assert secret not in logged
+    assert real.client.cookies["assay_session"].split(".")[0] not in logged

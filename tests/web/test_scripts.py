@@ -217,6 +217,20 @@ def test_a_dialog_stays_while_it_is_refused_and_shows_the_sentence(tab: Tab, ser
     assert cast(FakeAssay, services.assay).commands[0].email == "lead@fab.example"
 
 
+@pytest.mark.parametrize(
+    ("page", "link", "field"),
+    [("/account", "Change password", "Old password"), ("/users", "Reset password", "New password")],
+)
+def test_a_dialog_begins_at_its_first_field_that_is_seen(
+    tab: Tab, page: str, link: str, field: str
+) -> None:  # U-4, U-5
+    tab.goto(page)
+    tab.get_by_role("link", name=link).first.click()
+    dialog = tab.get_by_role("dialog", name=link)
+    expect(dialog.get_by_label(field, exact=True)).to_be_focused()
+    assert tab.evaluate("document.querySelector('dialog').scrollLeft") == 0
+
+
 def test_a_dialog_closes_by_escape_and_gives_the_focus_back(tab: Tab) -> None:  # S-4
     tab.goto("/account")
     link = tab.get_by_role("link", name="Change password")
@@ -469,4 +483,4 @@ def test_pages_are_usable_by_keyboard_from_the_first_key(tab: Tab) -> None:  # S
     tab.keyboard.press("Enter")
     expect(tab.locator("main")).to_be_focused()
     tab.keyboard.press("Tab")
-    expect(tab.get_by_role("link", name="New user")).to_be_focused()
+    expect(tab.get_by_role("link", name="New", exact=True)).to_be_focused()

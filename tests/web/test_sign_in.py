@@ -139,7 +139,8 @@ def test_a_browser_remembers_the_last_eight_accounts() -> None:
     browser = Browser("mark")
     for number in range(10):
         kept = visits.signer.read("browser", str(browser.remembering(f"trainer_{number}", visits).value))
-        browser = Browser(*kept.split("~")[:1], tuple(kept.split("~")[1:]))
+        mark, *accounts = kept.split("~")
+        browser = Browser(mark, tuple(accounts))
     known = [number for number in range(10) if browser.known_as(f"trainer_{number}", visits)]
     assert known == list(range(2, 10))
 

@@ -1,5 +1,6 @@
 """新建模型 as people meet it: W-1 to W-12. Forms are sent as a browser without scripts sends them; the rules are the real ones."""
 
+import dataclasses
 import html
 import re
 from collections.abc import Callable
@@ -208,7 +209,7 @@ RESOURCES = tuple(
 
 def use(services: Services, log: MemoryLog, folders: dict[str, Inspection]) -> None:
     """The real write side over a log in memory, and read models that hold what the tests need."""
-    ports = type(PORTS)(PORTS.passwords, KnownFolders(folders), PORTS.archives)
+    ports = dataclasses.replace(PORTS, data_folders=KnownFolders(folders))
     object.__setattr__(services, "assay", Assay(log, ports))
 
 

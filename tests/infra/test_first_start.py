@@ -1,0 +1,123 @@
+"""The first start: exactly one super administrator, by setting or made up and told once; and starts after it."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from commands.users import ChangeUserRole
+from domain.facts import Recorded
+from domain.permissions import Role
+from domain.task_types import TaskTypeCreated
+from domain.users import (
+    SUPER_ADMINISTRATORS_ID,
+    OneSuperAdministratorStays,
+    SuperAdministratorJoined,
+    SuperAdministrators,
+    User,
+    UserCreated,
+    UserEmailChanged,
+)
+from infra.bootstrap import _first_start, open_core, prepare
+from infra.event_store import create_tables, open_event_log
+from infra.passwords import Argon2Passwords
+from infra.settings import Settings, read_settings
+from tests.examples import (
+    QUALITY_LEAD,
+    QUALITY_LEAD_ID,
+    TRAINER_LI,
+    TRAINER_LI_ID,
+    TRAINER_WANG,
+    TRAINER_WANG_ID,
+    History,
+)
+
+
+@pytest.fixture
+def settings(database: str, tmp_path: Path) -> Settings:
+    return read_settings({"ASSAY_STATE": str(tmp_path / "state"), "ASSAY_DATABASE_URL": database})
+
+
+def users_in(settings: Settings) -> list[Recorded]:
+    with open_core(settings) as core:
+        return core.log.all_of(UserCreated)
+
+
+def is_password_of(user: Recorded, password: str) -> bool:
+    assert isinstance(user.data, UserCreated)
+    return Argon2Passwords().verify(user.data.password_hash, password)
+
+
+def test_the_first_start_makes_one_super_administrator_and_tells_the_password_once(settings: Settings) -> None:  # U-1
+    sentence, hint = prepare(settings)
+    password = sentence.rsplit(" ", 1)[1]
+    (user,) = users_in(settings)
+    assert isinstance(user.data, UserCreated)
+    assert (user.data.username, user.data.role) == ("admin", Role.SUPER_ADMINISTRATOR)
+    assert user.data.password_hash.startswith("$argon2id$")
+    assert is_password_of(user, password)
+    assert "only now" in hint
+    assert prepare(settings) == []
+    assert len(users_in(settings)) == 1
+
+
+def test_the_settings_may_name_the_administrator_and_the_password(settings: Settings) -> None:  # U-1
+    named = msgspec.structs.replace(settings, administrator="quality_lead", administrator_password="Panel2025")
+    (sentence,) = prepare(named)
+    assert "quality_lead" in sentence
+    assert "Panel2025" not in sentence
+    (user,) = users_in(settings)
+    assert is_password_of(user, "Panel2025")
+
+
+@pytest.mark.parametrize("administrator", ["admin", "quality_lead"])
+def test_of_two_machines_that_start_at_once_one_makes_the_administrator(
+    settings: Settings, administrator: str
+) -> None:  # U-1
+    prepare(settings)
+    with open_core(settings) as core:  # the other one had seen an empty log, too
+        assert _first_start(msgspec.structs.replace(settings, administrator=administrator), core) == []
+    assert len(users_in(settings)) == 1
+
+
+def test_the_first_super_administrator_is_listed_as_the_last_one(settings: Settings) -> None:  # U-3
+    prepare(settings)
+    (user,) = users_in(settings)
+    with open_core(settings) as core:
+        listed = core.assay.find(SuperAdministrators, SUPER_ADMINISTRATORS_ID)
+        assert listed is not None
+        assert listed.user_ids == {user.originator_id}
+        with pytest.raises(OneSuperAdministratorStays):
+            core.assay.dispatch(
+                ChangeUserRole(actor=user.originator_id, user_id=user.originator_id, role=Role.MODEL_TRAINER)
+            )
+
+
+def test_an_installation_older_than_the_list_of_super_administrators_gets_it_once(
+    settings: Settings, database: str
+) -> None:  # U-3
+    lead_too = msgspec.structs.replace(TRAINER_WANG, role=Role.SUPER_ADMINISTRATOR)
+    before = (
+        History()
+        .add(QUALITY_LEAD_ID, QUALITY_LEAD)
+        .add(TRAINER_WANG_ID, lead_too, UserEmailChanged(email="wang@fab.example"))
+        .add(TRAINER_LI_ID, TRAINER_LI)
+    )
+    create_tables(database)
+    log = open_event_log(database)
+    log.append(before.events)
+    log.close()
+    assert prepare(settings) == []
+    with open_core(settings) as core:
+        assert [recorded.data for recorded in core.log.history(SUPER_ADMINISTRATORS_ID)] == [
+            SuperAdministratorJoined(user_id=QUALITY_LEAD_ID),
+            SuperAdministratorJoined(user_id=TRAINER_WANG_ID),
+        ]
+        core.assay.dispatch(ChangeUserRole(actor=QUALITY_LEAD_ID, user_id=TRAINER_WANG_ID, role=Role.MODEL_TRAINER))
+    prepare(settings)
+    with open_core(settings) as core:
+        wang = core.assay.find(User, TRAINER_WANG_ID)
+        assert wang is not None
+        assert wang.role is Role.MODEL_TRAINER
+        assert len(core.log.history(SUPER_ADMINISTRATORS_ID)) == 3
+        assert core.log.all_of(TaskTypeCreated) == [], "only the first start makes them"
