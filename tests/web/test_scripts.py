@@ -59,6 +59,17 @@ TRY_OUT = """
       {% endcall %}</td>
     </tr>
   </table></div>
+  <div class="table-frame" id="wide"><table>
+    <caption>Wide</caption>
+    <thead><tr>
+      <th scope="col">Name</th>{% for number in range(20) %}<th scope="col">Column {{ number }}</th>{% endfor %}
+      <th scope="col">Acts</th>
+    </tr></thead>
+    <tbody><tr>
+      <th scope="row">panel-z</th>{% for number in range(20) %}<td class="number">{{ number }}</td>{% endfor %}
+      <td>{% call tables.acts() %}<a href="#main">Publish</a>{% endcall %}</td>
+    </tr></tbody>
+  </table></div>
   {% call tables.ticked("rows") %}<button type="button">Remove</button>{% endcall %}
 </form>
 <a href="{{ static('mark.svg') }}" data-view="all" data-caption="panel-a TPFIP">first</a>
@@ -336,6 +347,17 @@ def test_a_menu_in_a_table_is_not_cut_by_its_frame(tab: Tab) -> None:
     assert box
     found = tab.evaluate("([x, y]) => document.elementFromPoint(x, y).textContent", [box["x"] + 9, box["y"] + 9])
     assert found == "Delete"
+
+
+def test_a_table_that_is_too_wide_keeps_the_name_and_the_acts_of_a_row_in_view(tab: Tab) -> None:
+    tab.goto("/try-out")
+    wide = tab.locator("#wide")
+    wide.scroll_into_view_if_needed()
+    wide.evaluate("frame => frame.scrollLeft = 300")
+    for seen in (wide.get_by_text("panel-z"), wide.get_by_role("link", name="Publish"), wide.get_by_text("Acts")):
+        expect(seen).to_be_in_viewport(ratio=1)
+    expect(wide.get_by_text("Column 0", exact=True)).not_to_be_in_viewport(ratio=1)
+    expect(wide).not_to_have_attribute("data-fits", "")
 
 
 def test_boxes_are_ticked_together_and_counted(tab: Tab) -> None:  # D-7
