@@ -46,6 +46,7 @@ TRY_OUT = """
 {{ forms.json(page.form, "parameters", "parameters") }}
 {{ forms.act(site, "/try-out/slow", "Slow") }}
 <a href="/try-out/ask" data-dialog>Ask</a>
+<p id="made" data-arrived>just made</p>
 <form>
   <div class="table-frame"><table>
     <caption>Rows</caption>
@@ -314,6 +315,17 @@ def test_a_session_that_ended_leads_from_the_dialog_to_the_sign_in_and_back(tab:
     expect(tab.get_by_role("heading", name="My account")).to_be_visible()
 
 
+def test_a_changed_password_leads_to_the_sign_in_with_its_notice(tab: Tab) -> None:  # U-5
+    tab.goto("/account")
+    tab.get_by_role("link", name="Change password").click()
+    dialog = tab.get_by_role("dialog", name="Change password")
+    for name in ("Old password", "New password", "New password again"):
+        dialog.get_by_label(name, exact=True).fill("Secret1")
+    dialog.get_by_role("button", name="Change password").click()
+    expect(tab.get_by_role("heading", name="Sign in")).to_be_visible()
+    expect(tab.get_by_text("Your password is changed.")).to_be_visible()
+
+
 def test_a_dialog_is_sent_once(tab: Tab) -> None:
     slow_requests.clear()
     may_answer.clear()
@@ -324,6 +336,7 @@ def test_a_dialog_is_sent_once(tab: Tab) -> None:
     may_answer.set()
     expect(tab.get_by_role("dialog")).to_be_hidden()
     assert slow_requests == ["asked"]
+    expect(tab.get_by_text("just made")).to_be_in_viewport()
 
 
 def test_a_menu_is_gone_through_by_arrows_and_left_by_escape(tab: Tab) -> None:  # S-4

@@ -125,7 +125,8 @@ document.addEventListener("close", (event) => {
   if (document.activeElement === document.body) cameFrom()?.focus();
 }, true);
 
-// The page that a done form leads to takes the place of this one, notices and all. The way back leads past the dialog.
+// The page that a done form leads to takes the place of this one, notices and all; what it marks with data-arrived comes into view.
+// The way back leads past the dialog.
 const here = () => location.pathname + location.search;
 let shownAddress = here();
 
@@ -136,6 +137,8 @@ function showPage(text, address) {
   if (address.pathname + address.search !== here()) history.pushState({}, "", address);
   shownAddress = here();
   document.title = next.title;
+  const token = next.head.querySelector("meta[name=csrf-token]");
+  if (token) part("meta[name=csrf-token]").content = token.content;
   for (const script of next.head.querySelectorAll("script[src]")) {
     if (!document.head.querySelector(`script[src="${CSS.escape(script.getAttribute("src"))}"]`)) document.head.append(Object.assign(document.createElement("script"), { src: script.getAttribute("src") }));
   }
@@ -192,7 +195,7 @@ document.addEventListener("submit", async (event) => {
   try {
     const action = event.submitter?.getAttribute("formaction") ?? form.getAttribute("action");
     const [text, address, answer] = await fetchPage(action, { method: "POST", body });
-    if (address.pathname === "/sign-in") location.assign(address);
+    if (address.pathname === "/sign-in" && address.search) location.assign(address); // the session ended; without a way back, we signed out
     else if (answer.redirected) showPage(text, address);
     else if (answer.ok || answer.status === 422) showInDialog(text, address, true);
     else { free(form); tellInDialog(new DOMParser().parseFromString(text, "text/html").querySelector("[data-error]") || words("unreachable")); }
