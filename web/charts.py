@@ -99,7 +99,9 @@ def nice_ticks(low: float, high: float, wanted: int = 5) -> tuple[float, ...]:
 
 
 def tick_label(value: float) -> str:
-    """Short: `0.25`, `40k`, `1.5M`, `1e-05`."""
+    """Short: `0.25`, `40k`, `1.5M`, `1e-05`, `3e+19`."""
+    if abs(value) >= 1e10:
+        return f"{value:.0e}"
     for size, unit in ((1e6, "M"), (1e3, "k")):
         if abs(value) >= size * 10 or (abs(value) >= size and value % (size / 10) == 0):
             return f"{value / size:g}{unit}"

@@ -138,10 +138,10 @@ def test_from_sign_in_to_a_published_model(installation: Installation, page: Pag
     page.goto(settings.address)
     page.get_by_label("用户名").fill(settings.administrator)
     page.get_by_label("密码").fill("not the password")
-    page.locator("main form button").click()
+    page.get_by_role("button", name="登录").click()
     expect(page.get_by_role("alert")).to_be_visible()
     page.get_by_label("密码").fill(PASSWORD)
-    page.locator("main form button").click()
+    page.get_by_role("button", name="登录").click()
     expect(page.get_by_role("heading", name="概览")).to_be_visible()
 
     page.goto(f"{settings.address}/training-jobs/new")

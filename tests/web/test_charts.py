@@ -51,6 +51,7 @@ def test_tick_labels_are_short() -> None:
         "1e-05",
     ]
     assert tick_label(0.1 + 0.2) == "0.3"
+    assert tick_label(3e19) == "3e+19"
 
 
 def test_every_point_lies_inside_the_frame() -> None:

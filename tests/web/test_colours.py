@@ -41,7 +41,12 @@ TEXTS = [
         if (text, ground) != ("menu-soft", "menu-current")
     ],
 ]
-EDGES = [("line-field", "field"), ("line-field", "panel"), *[(f"line-{number}", "panel") for number in range(1, 5)]]
+EDGES = [
+    ("line-field", "field"),
+    ("line-field", "panel"),
+    *[("accent", ground) for ground in ("ground", "panel", "field", "hover", "accent-soft")],  # the ring of the focus
+    *[(f"line-{number}", "panel") for number in range(1, 5)],
+]
 
 
 def themes() -> dict[str, dict[str, str]]:

@@ -46,6 +46,7 @@ TRY_OUT = """
 {{ forms.json(page.form, "parameters", "parameters") }}
 {{ forms.act(site, "/try-out/slow", "Slow") }}
 <a href="/try-out/ask" data-dialog>Ask</a>
+<p id="made" data-arrived>just made</p>
 <form>
   <div class="table-frame"><table>
     <caption>Rows</caption>
@@ -58,6 +59,17 @@ TRY_OUT = """
         {% call tables.more("panel-a") %}<a href="#first">Rename</a><a href="#second">Delete</a>{% endcall %}
       {% endcall %}</td>
     </tr>
+  </table></div>
+  <div class="table-frame" id="wide"><table>
+    <caption>Wide</caption>
+    <thead><tr>
+      <th scope="col">Name</th>{% for number in range(20) %}<th scope="col">Column {{ number }}</th>{% endfor %}
+      <th scope="col">Acts</th>
+    </tr></thead>
+    <tbody><tr>
+      <th scope="row">panel-z</th>{% for number in range(20) %}<td class="number">{{ number }}</td>{% endfor %}
+      <td>{% call tables.acts() %}<a href="#main">Publish</a>{% endcall %}</td>
+    </tr></tbody>
   </table></div>
   {% call tables.ticked("rows") %}<button type="button">Remove</button>{% endcall %}
 </form>
@@ -293,7 +305,7 @@ def test_our_own_mistake_is_told_in_the_dialog_and_nothing_is_lost(
     tab: Tab, services: Services, caplog: pytest.LogCaptureFixture
 ) -> None:
     dialog = change_email(tab, "lead@fab.example")
-    services.assay.dispatch = broken  # type: ignore[method-assign]
+    cast(Any, services.assay).dispatch = broken
     dialog.get_by_role("button", name="Save").click()
     expect(dialog.get_by_role("alert")).to_contain_text("It is our mistake")
     expect(dialog.get_by_role("alert")).to_contain_text("request")
@@ -317,6 +329,17 @@ def test_a_session_that_ended_leads_from_the_dialog_to_the_sign_in_and_back(tab:
     expect(tab.get_by_role("heading", name="My account")).to_be_visible()
 
 
+def test_a_changed_password_leads_to_the_sign_in_with_its_notice(tab: Tab) -> None:  # U-5
+    tab.goto("/account")
+    tab.get_by_role("link", name="Change password").click()
+    dialog = tab.get_by_role("dialog", name="Change password")
+    for name in ("Old password", "New password", "New password again"):
+        dialog.get_by_label(name, exact=True).fill("Secret1")
+    dialog.get_by_role("button", name="Change password").click()
+    expect(tab.get_by_role("heading", name="Sign in")).to_be_visible()
+    expect(tab.get_by_text("Your password is changed.")).to_be_visible()
+
+
 def test_a_dialog_is_sent_once(tab: Tab) -> None:
     slow_requests.clear()
     may_answer.clear()
@@ -327,6 +350,7 @@ def test_a_dialog_is_sent_once(tab: Tab) -> None:
     may_answer.set()
     expect(tab.get_by_role("dialog")).to_be_hidden()
     assert slow_requests == ["asked"]
+    expect(tab.get_by_text("just made")).to_be_in_viewport()
 
 
 def test_a_menu_is_gone_through_by_arrows_and_left_by_escape(tab: Tab) -> None:  # S-4
@@ -350,6 +374,17 @@ def test_a_menu_in_a_table_is_not_cut_by_its_frame(tab: Tab) -> None:
     assert box
     found = tab.evaluate("([x, y]) => document.elementFromPoint(x, y).textContent", [box["x"] + 9, box["y"] + 9])
     assert found == "Delete"
+
+
+def test_a_table_that_is_too_wide_keeps_the_name_and_the_acts_of_a_row_in_view(tab: Tab) -> None:
+    tab.goto("/try-out")
+    wide = tab.locator("#wide")
+    wide.scroll_into_view_if_needed()
+    wide.evaluate("frame => frame.scrollLeft = 300")
+    for seen in (wide.get_by_text("panel-z"), wide.get_by_role("link", name="Publish"), wide.get_by_text("Acts")):
+        expect(seen).to_be_in_viewport(ratio=1)
+    expect(wide.get_by_text("Column 0", exact=True)).not_to_be_in_viewport(ratio=1)
+    expect(wide).not_to_have_attribute("data-fits", "")
 
 
 def test_boxes_are_ticked_together_and_counted(tab: Tab) -> None:  # D-7

@@ -25,6 +25,11 @@ def test_a_stranger_is_led_to_the_sign_in_page_and_back(stranger: Site) -> None:
     assert (signed_in.status_code, signed_in.headers["Location"]) == (303, "/users?page=2")
 
 
+def test_who_is_led_to_the_sign_in_page_is_told_of_the_way_back(stranger: Site) -> None:
+    assert "登录后将返回之前的页面。" in stranger.get("/sign-in?next=/users").text
+    assert "登录后将返回之前的页面。" not in stranger.get("/sign-in").text
+
+
 def test_a_strangers_form_leads_to_the_sign_in_page_and_does_nothing(stranger: Site) -> None:  # U-1
     answer = stranger.post("/users/new", username="panel_expert", password="Secret1", role="model_trainer")
     assert answer.status_code == 303

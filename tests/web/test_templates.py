@@ -14,6 +14,7 @@ from domain.users import EmailIsInvalid, PasswordIsTooWeak
 from tests.web.site import QUALITY_LEAD, Site
 from web.charts import Series, line_chart
 from web.forms import Form
+from web.listing import read_listing
 from web.pages import STATIC, TEMPLATES, Page, templates
 
 FILES = sorted(TEMPLATES.rglob("*.html"))
@@ -113,6 +114,13 @@ def test_styles_ask_nothing_of_other_hosts() -> None:
         assert not re.search(r"@import|https?://|url\((?!data:)", path.read_text()), path.name
 
 
+def test_nothing_moves_for_those_who_asked_for_rest() -> None:  # S-4
+    styles = (STATIC / "app.css").read_text()
+    moving = re.findall(r"@media \(prefers-reduced-motion: no-preference\) \{.*?\n\}", styles, re.DOTALL)
+    assert len(re.findall(r"\banimation:", "".join(moving))) == len(re.findall(r"\banimation:", styles)) > 0
+    assert "transition" not in styles
+
+
 def test_every_refusal_stands_beside_its_field_and_everything_entered_is_kept(site: Site) -> None:  # U-2
     site.assay.refuse_with(Refusals([UsernameIsInvalid(), PasswordIsTooWeak(), EmailIsInvalid(email="wang@")]))
     answer = site.post(
@@ -203,3 +211,72 @@ def test_progress_that_is_not_known_has_no_value() -> None:
     macro = '{% import "_progress.html" as progress %}{{ progress.bar(share, "panel-a") }}'
     assert "value=" not in templates("zh").from_string(macro).render(share=None)
     assert 'value="0.625"' in templates("zh").from_string(macro).render(share=0.625)
+
+
+def rendered(source: str, **values: object) -> str:
+    """What macros make, in Chinese."""
+    imports = "".join(
+        f'{{% import "_{name}.html" as {name} %}}' for name in ("tables", "dialogs", "status", "forms", "tabs")
+    )
+    return templates("zh").from_string(imports + source).render(**values)
+
+
+def test_each_filter_in_force_can_be_taken_back_alone() -> None:
+    form = Form.of(status="failed", search="panel", page="3")
+    html = rendered(
+        """{{ tables.chips(listing, [
+          ("status", "任务状态", "failed", [("failed", "训练失败"), ("waiting", "等待中")]),
+          ("owner", "创建用户", "", []),
+          ("search", "模型名称", "panel", []),
+        ]) }}""",
+        listing=read_listing("/training-jobs", form),
+    )
+    chips = re.findall(r'<a class="chip" href="([^"]+)">.*?<b>(.*?)</b>', html)
+    assert chips == [("/training-jobs?search=panel", "训练失败"), ("/training-jobs?status=failed", "panel")]
+    assert rendered('{{ tables.chips(listing, [("status", "任务状态", "", [])]) }}', listing=None).strip() == ""
+
+
+def test_a_filter_form_offers_the_way_back_only_while_it_filters() -> None:
+    source = '{% call tables.filters("/models", shown) %}{{ tables.choice("kind", "类型", [("a", "甲")], "a") }}{% endcall %}'
+    assert 'role="search" aria-label="筛选"' in rendered(source, shown=True)
+    assert '<option value="a" selected>甲</option>' in rendered(source, shown=True)
+    assert "查看全部" in rendered(source, shown=True)
+    assert "查看全部" not in rendered(source, shown=False)
+
+
+def test_a_question_counts_what_goes_along_and_leaves_out_what_does_not() -> None:  # M-3
+    site_around = {"visit": {"csrf_token": "token"}}
+    html = rendered(
+        """{% call dialogs.confirm(site, form, "/remove", "确定删除？", "删除", "/back",
+          counts=[(1234, "条生产环境"), (0, "个模型")]) %}
+        <input name="reason" aria-label="原因">{% endcall %}""",
+        site=site_around,
+        form=Form(),
+    )
+    assert "<b>1,234</b> 条生产环境" in html
+    assert "个模型" not in html
+    assert 'name="reason"' in html
+    assert html.index("确定删除？") < html.index('name="reason"') < html.index('<button class="danger">删除</button>')
+
+
+def test_work_in_the_background_shows_a_bar_only_while_it_runs() -> None:  # S-5
+    running = rendered('{{ status.work("扫描中", "running", "扫描进度", none, "已发现 120 张图片") }}')
+    assert 'aria-label="扫描进度"' in running
+    assert "已发现 120 张图片" in running
+    failed = rendered('{{ status.work("失败", "bad", "扫描进度", none, "磁盘已满") }}')
+    assert "<progress" not in failed
+    assert '<p class="field-error">磁盘已满</p>' in failed
+
+
+def test_the_tab_one_is_on_is_marked_and_counts_are_grouped() -> None:
+    html = rendered('{{ tabs.tabs("样本", [("误判", "/a", true, 1200), ("全部", "/b", false, none)]) }}')
+    assert '<a href="/a" aria-current="page">误判 <small>1,200</small></a>' in html
+    assert '<a href="/b">全部</a>' in html
+
+
+def test_several_controls_can_be_one_field() -> None:  # D-2
+    form = Form.of(environment="").refused(EmailIsInvalid(at="environment", email="x"))
+    html = rendered('{% call forms.group(form, "environment", "生产环境") %}<select></select>{% endcall %}', form=form)
+    assert '<fieldset class="field" aria-describedby="environment-error" aria-invalid="true">' in html
+    assert 'id="environment-error"' in html
+    assert '<input type="hidden" name="environment">' in html

@@ -61,7 +61,10 @@ addEventListener("resize", () => closeMenus(null));
 const frame = () => part("[data-dialog-frame]");
 let openedFrom = null;
 
-function showInDialog(text, address) {
+// Where the dialog was opened from; a live list may have drawn that link anew meanwhile.
+const cameFrom = () => openedFrom?.isConnected ? openedFrom : openedFrom?.href ? part(`main a[href="${CSS.escape(openedFrom.getAttribute("href"))}"]`) : null;
+
+function showInDialog(text, address, isSent = false) {
   const main = new DOMParser().parseFromString(text, "text/html").querySelector("main");
   if (!main || address.pathname === "/sign-in") { location.assign(address); return; }
   const dialog = frame(), body = dialog.querySelector(".dialog-body");
@@ -71,7 +74,7 @@ function showInDialog(text, address) {
   keepIdsApart(body);
   tellInDialog(null);
   delete dialog.dataset.asked;
-  dialog.toggleAttribute("data-refused", Boolean(body.querySelector("[aria-invalid], .refusals, .field-error")));
+  dialog.toggleAttribute("data-sent", isSent);
   if (!dialog.open) dialog.showModal();
   body.scrollTop = 0;
   (body.querySelector("[aria-invalid]") || body.querySelector("[autofocus]")
@@ -104,7 +107,7 @@ function tellInDialog(said, tone = "refusals") {
 const isChanged = (control) => control.type === "checkbox" || control.type === "radio" ? control.checked !== control.defaultChecked
   : control.tagName === "SELECT" ? [...control.options].some((option) => option.selected !== option.defaultSelected && (option.defaultSelected || option.index > 0))
   : control.type !== "hidden" && control.value !== control.defaultValue;
-const isUnsaved = () => frame().open && (frame().hasAttribute("data-refused") || [...frame().querySelectorAll(".dialog-body :is(input, textarea, select)")].some(isChanged));
+const isUnsaved = () => frame().open && (frame().hasAttribute("data-sent") || [...frame().querySelectorAll(".dialog-body :is(input, textarea, select)")].some(isChanged));
 
 // What was typed is not thrown away by one slip: the first Escape (or ✕) says so, the second closes.
 function mayClose() {
@@ -119,10 +122,11 @@ document.addEventListener("input", (event) => { if (event.target.closest("[data-
 document.addEventListener("close", (event) => {
   if (event.target !== frame()) return;
   frame().querySelector(".dialog-body").replaceChildren();
-  if (document.activeElement === document.body) openedFrom?.focus();
+  if (document.activeElement === document.body) cameFrom()?.focus();
 }, true);
 
-// The page that a done form leads to takes the place of this one, notices and all. The way back leads past the dialog.
+// The page that a done form leads to takes the place of this one, notices and all; what it marks with data-arrived comes into view.
+// The way back leads past the dialog.
 const here = () => location.pathname + location.search;
 let shownAddress = here();
 
@@ -133,6 +137,8 @@ function showPage(text, address) {
   if (address.pathname + address.search !== here()) history.pushState({}, "", address);
   shownAddress = here();
   document.title = next.title;
+  const token = next.head.querySelector("meta[name=csrf-token]");
+  if (token) part("meta[name=csrf-token]").content = token.content;
   for (const script of next.head.querySelectorAll("script[src]")) {
     if (!document.head.querySelector(`script[src="${CSS.escape(script.getAttribute("src"))}"]`)) document.head.append(Object.assign(document.createElement("script"), { src: script.getAttribute("src") }));
   }
@@ -162,7 +168,7 @@ document.addEventListener("click", async (event) => {
     event.preventDefault();
     if (link.ariaBusy) return;
     link.ariaBusy = "true";
-    openedFrom = link.closest(".more-acts")?.querySelector("summary") || link;
+    if (!link.closest("dialog")) openedFrom = link.closest(".more-acts")?.querySelector("summary") || link;
     try {
       const [text, address] = await fetchPage(link.href);
       showInDialog(text, address);
@@ -187,10 +193,11 @@ document.addEventListener("submit", async (event) => {
   event.preventDefault();
   const body = new URLSearchParams(new FormData(form, event.submitter));
   try {
-    const [text, address, answer] = await fetchPage(form.action, { method: "POST", body });
-    if (address.pathname === "/sign-in") location.assign(address);
+    const action = event.submitter?.getAttribute("formaction") ?? form.getAttribute("action");
+    const [text, address, answer] = await fetchPage(action, { method: "POST", body });
+    if (address.pathname === "/sign-in" && address.search) location.assign(address); // the session ended; without a way back, we signed out
     else if (answer.redirected) showPage(text, address);
-    else if (answer.ok || answer.status === 422) showInDialog(text, address);
+    else if (answer.ok || answer.status === 422) showInDialog(text, address, true);
     else { free(form); tellInDialog(new DOMParser().parseFromString(text, "text/html").querySelector("[data-error]") || words("unreachable")); }
   } catch { free(form); tellInDialog(words("unreachable")); }
 });

@@ -23,12 +23,16 @@ function start() {
   };
 }
 
-// What the reader is doing inside a fragment survives: focus by id, opened details by data-key.
+// What the reader is doing inside a fragment survives: focus by id, address or data-key, opened details by data-key.
+const wayTo = (element) => element.id ? `#${CSS.escape(element.id)}`
+  : element.getAttribute("href") ? `[href="${CSS.escape(element.getAttribute("href"))}"]`
+  : element.matches("details[data-key] > summary") ? `details[data-key="${CSS.escape(element.parentElement.dataset.key)}"] > summary` : null;
+
 function replace(name, html) {
   const target = document.querySelector(`[data-live="${CSS.escape(name)}"]`);
   if (!target) return;
   const focused = target.contains(document.activeElement) ? document.activeElement : null;
-  const way = focused && (focused.id ? `#${CSS.escape(focused.id)}` : focused.getAttribute("href") ? `[href="${CSS.escape(focused.getAttribute("href"))}"]` : null);
+  const way = focused && wayTo(focused);
   const opened = [...target.querySelectorAll("details[open][data-key]")].map((details) => details.dataset.key);
   target.innerHTML = html;
   for (const key of opened) target.querySelector(`details[data-key="${CSS.escape(key)}"]`)?.setAttribute("open", "");
