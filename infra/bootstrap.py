@@ -2,13 +2,14 @@
 
 import asyncio
 import importlib
+import os
 import pkgutil
 import secrets
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from types import FrameType, SimpleNamespace
 from uuid import uuid4
 
@@ -30,12 +31,18 @@ from infra.heartbeats import Heartbeats
 from infra.passwords import Argon2Passwords
 from infra.positions import PositionWatcher
 from infra.projector import Projector
+from infra.scans import ScannedFolders, Scans
 from infra.settings import Settings, session_secret
 from infra.side_tables import create_side_tables
 from projections.all import READ_MODELS
+from projections.datasets import Datasets
 from projections.read_model import Pool, open_pool
 
 WEB_THREADS = 16
+SCANNER_NICENESS = 5
+"""Pages and training come first where processors are few."""
+SCANS_KEPT_DAYS = 30
+"""How long answers about folders of no dataset are kept: longer than anybody's unfinished form."""
 FIRST_TASK_TYPES = (("分类", TaskKind.CLASSIFICATION), ("分割分类", TaskKind.SEGMENTATION_AND_CLASSIFICATION))
 
 
@@ -45,20 +52,23 @@ def open_core(settings: Settings, *, pool_size: int = 2) -> Iterator[Core]:
     if settings.database_url is None:
         raise ValueError("the settings name no database")
     _register_handlers()
-    event_log = open_event_log(settings.database_url, pool_size=pool_size)
-    data_folders, archives = DataFolders(settings.data_roots), Archives(settings.archive_roots)
-    ports = Ports(Argon2Passwords(), data_folders, archives, max_attempts=settings.max_attempts)
-    try:
+    data_folders = DataFolders(settings.data_roots, closed=[settings.state])
+    archives = Archives(settings.archive_roots)
+    with (
+        closing(open_event_log(settings.database_url, pool_size=pool_size)) as event_log,
+        open_pool(settings.database_url, size=pool_size) as pool,
+    ):
+        scanned_folders = ScannedFolders(data_folders, Scans(pool))
+        ports = Ports(Argon2Passwords(), scanned_folders, archives, max_attempts=settings.max_attempts)
         yield Core(
             settings.database_url,
             event_log,
             Assay(event_log, ports),
             Artifacts(settings.state / "artifacts"),
             data_folders,
+            scanned_folders,
             archives,
         )
-    finally:
-        event_log.close()
 
 
 def prepare(settings: Settings) -> list[str]:
@@ -90,6 +100,29 @@ def run_dispatcher(settings: Settings, ready: Callable[[], None]) -> None:
         dispatcher = Dispatcher(core.log, core.assay, core.dsn, silence_seconds=settings.worker_silence_seconds)
         ready()
         dispatcher.run(stop)
+
+
+def run_scanner(settings: Settings, ready: Callable[[], None]) -> None:
+    """Look into the folders that wait for it until SIGTERM."""
+    from infra.image_index import index_file, remove_index  # noqa: PLC0415 - each process loads what it is
+    from infra.images import trim  # noqa: PLC0415
+    from infra.scanner import Scanner  # noqa: PLC0415
+
+    os.nice(SCANNER_NICENESS)
+    with ExitStack() as stack:
+        core = stack.enter_context(open_core(settings))
+        pool = stack.enter_context(open_pool(core.dsn))
+        stop = stack.enter_context(_until_told_to_stop())
+        datasets, scans = Datasets(pool), Scans(pool)
+
+        def tidy() -> None:
+            trim(settings.thumbnails, settings.picture_cache_mib << 20)
+            for folder in scans.forget(unmoved_days=SCANS_KEPT_DAYS, kept=datasets.folders()):
+                remove_index(index_file(settings.indexes, folder))
+
+        scanner = Scanner(core.assay, datasets, scans, core.data_folders, settings.indexes, tidy)
+        ready()
+        scanner.run(core.dsn, stop)
 
 
 def run_worker(settings: Settings, ready: Callable[[], None]) -> None:
@@ -145,8 +178,8 @@ def run_web(settings: Settings) -> None:
             ),
             drafts=Drafts(pool),
             artifacts=core.artifacts,
-            images=Images(core.data_folders, settings.state / "cache"),
-            data_folders=core.data_folders,
+            images=Images(core.data_folders, settings.thumbnails, settings.indexes),
+            data_folders=core.scanned_folders,
             heartbeats=Heartbeats(pool, silence_seconds=settings.worker_silence_seconds),
             is_ready=lambda: _answers(pool),
             stopping=lambda: server.should_exit,

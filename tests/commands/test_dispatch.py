@@ -22,6 +22,7 @@ from commands.training_jobs import QueueTrainingJob, StartTraining
 from commands.users import ChangeOwnEmail
 from domain.artifacts import Artifact
 from domain.compute_resources import ComputeResourceKind
+from domain.data_paths import Inspection
 from domain.datasets import DatasetPurpose
 from domain.environments import EnvironmentNode, EnvironmentNodesAdded, NodeNameTaken
 from domain.facts import SYSTEM, Fact, Origin, Recorded
@@ -58,6 +59,7 @@ from tests.examples import (
     artifact,
     assay_after,
     example_id,
+    inspection,
     plant,
 )
 
@@ -84,6 +86,7 @@ VALUES: dict[Any, Any] = {
     ModelPackage: ModelPackage(networks=()),
     Sentence: Sentence("The disk is full."),
     Fact: TrainingTerminated(),
+    Inspection: inspection(),
     tuple[str, ...]: (),
     tuple[UUID, ...]: (),
 }
