@@ -44,7 +44,7 @@ CREATE TABLE folders (
     image_count INTEGER NOT NULL DEFAULT 0, mask_count INTEGER NOT NULL DEFAULT 0, shown_count INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE files (
-    number INTEGER PRIMARY KEY, folder INTEGER NOT NULL, name BLOB NOT NULL,
+    number INTEGER PRIMARY KEY, folder INTEGER NOT NULL, name BLOB NOT NULL, is_link INTEGER NOT NULL,
     kind INTEGER NOT NULL DEFAULT 0, has_mask INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE outlined (folder INTEGER NOT NULL, stem BLOB NOT NULL, PRIMARY KEY (folder, stem)) WITHOUT ROWID;
@@ -173,14 +173,14 @@ class ImageIndex:
             self._connection.execute("DELETE FROM folders WHERE number = ?", (number,))  # it went since it was listed
             return
         marks = self._folders.marks(code_folder)
-        names: list[str] = []
-        for name, _ in self._folders.files_inside(code_folder):
-            names.append(name)
-            if len(names) == BATCH:
-                self._keep_names(number, names)
-                names.clear()
+        files: list[tuple[str, bool]] = []
+        for name, path in self._folders.files_inside(code_folder):
+            files.append((name, path != f"{code_folder.path}/{name}"))
+            if len(files) == BATCH:
+                self._keep_files(number, files)
+                files.clear()
                 yield True
-        self._keep_names(number, names)
+        self._keep_files(number, files)
         stems: list[str] = []
         for image in self._folders.masks_inside(code_folder):
             stems.append(image)
@@ -196,12 +196,13 @@ class ImageIndex:
         )
         yield True
 
-    def _keep_names(self, folder: int, names: list[str]) -> None:
+    def _keep_files(self, folder: int, files: list[tuple[str, bool]]) -> None:
         self._connection.executemany(
-            "INSERT INTO files (folder, name) VALUES (?, ?)", [(folder, os.fsencode(name)) for name in names]
+            "INSERT INTO files (folder, name, is_link) VALUES (?, ?, ?)",
+            [(folder, os.fsencode(name), is_link) for name, is_link in files],
         )
-        self._connection.execute("UPDATE scan SET entry_count = entry_count + ?", (len(names),))
-        outlined = (outlined_stem(name, is_in_masks=False) for name in names)
+        self._connection.execute("UPDATE scan SET entry_count = entry_count + ?", (len(files),))
+        outlined = (outlined_stem(name, is_in_masks=False) for name, _ in files)
         self._keep_outlined(folder, [image for image in outlined if image is not None])
 
     def _keep_outlined(self, folder: int, stems: list[str]) -> None:
@@ -213,18 +214,18 @@ class ImageIndex:
     def _look(self) -> Iterator[bool]:
         """File after file in the order of the listing; the last number looked at is the place that was reached."""
         while rows := self._connection.execute(
-            "SELECT folder, number, name FROM files WHERE number > (SELECT looked_at FROM scan) ORDER BY number LIMIT ?",
+            "SELECT folder, number, name, is_link FROM files WHERE number > (SELECT looked_at FROM scan) ORDER BY number LIMIT ?",
             (BATCH,),
         ).fetchall():
             for folder, files in groupby(rows, key=itemgetter(0)):
-                self._look_at(folder, [(number, os.fsdecode(name)) for _, number, name in files])
+                self._look_at(folder, [(number, os.fsdecode(name), bool(link)) for _, number, name, link in files])
             yield True
         # Made at the end, when the rows are there, it takes a fraction of the time.
         self._connection.execute("CREATE INDEX files_by_name ON files (folder, name, has_mask) WHERE kind IN (1, 2)")
         self._enter(_Phase.DONE)
         self.save()
 
-    def _look_at(self, folder: int, files: list[tuple[int, str]]) -> None:
+    def _look_at(self, folder: int, files: list[tuple[int, str, bool]]) -> None:
         """Look at some files of one folder, and store what was seen together with the place that was reached."""
         path, is_outlined = self._connection.execute(
             "SELECT path, is_outlined FROM folders WHERE number = ?", (folder,)
@@ -232,8 +233,8 @@ class ImageIndex:
         code_folder = FolderName(self._data_path.root, path)
         real_folder = self._real_folder(code_folder)
         figures, found = Figures(), list[tuple[_Kind, bool, int]]()
-        for number, name in files:
-            seen = self._seen(code_folder, real_folder, name)
+        for number, name, is_link in files:
+            seen = self._seen_link(code_folder, name) if is_link else look_at(name, f"{real_folder}/{name}")
             if figures.add(path, seen):
                 found.append((_Kind.IMAGE, is_outlined and self._has_mask(folder, name), number))
             elif seen is Unread.DAMAGED and is_text(name):
@@ -274,14 +275,11 @@ class ImageIndex:
             self._folders.resolve(self._data_path)
             return os.devnull  # nothing lies below it
 
-    def _seen(self, folder: FolderName, real_folder: str, name: str) -> Seen | Unread:
-        path = f"{real_folder}/{name}"
-        if os.path.islink(path):  # noqa: PTH114 - a Path for each of a million names takes as long as the reading
-            try:
-                path = os.fspath(self._folders.resolve(below(folder, name)))
-            except FolderNotFound:
-                return Unread.OTHER  # it leads out of the root since it was listed
-        return look_at(name, path)
+    def _seen_link(self, folder: FolderName, name: str) -> Seen | Unread:
+        try:
+            return look_at(name, os.fspath(self._folders.resolve(below(folder, name))))
+        except FolderNotFound:
+            return Unread.OTHER  # it leads out of the root since it was listed
 
     def _has_mask(self, folder: int, name: str) -> bool:
         asked = (folder, os.fsencode(stem(name)))
