@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from types import FrameType, SimpleNamespace
 from uuid import uuid4
@@ -152,6 +153,7 @@ def run_worker(settings: Settings, ready: Callable[[], None]) -> None:
 def run_web(settings: Settings) -> None:
     """Serve the pages until SIGTERM; `/healthz` answers when they work."""
     import uvicorn  # noqa: PLC0415 - only the web process needs it
+    from litestar.concurrency import set_asyncio_executor  # noqa: PLC0415
 
     from infra.images import Images  # noqa: PLC0415
     from infra.session_store import SessionStore  # noqa: PLC0415
@@ -193,6 +195,8 @@ def run_web(settings: Settings) -> None:
             server_header=False,
             timeout_graceful_shutdown=3,
         )
+        # Pages take turns on as many threads as there are connections; by default there would be six on two processors.
+        set_asyncio_executor(ThreadPoolExecutor(WEB_THREADS, thread_name_prefix="page"))
         server = uvicorn.Server(config)
         server.run()
 
