@@ -1,12 +1,15 @@
 """What can be asked about datasets."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 from uuid import UUID
 
 from commands.assay import Assay, Change, Command, handles
 from commands.environments import bind
 from domain import datasets
+from domain.data_paths import Inspection
 from domain.datasets import DataPath, Dataset, DatasetPurpose
+from domain.facts import Fact
 from domain.names import NameClaim, claim, claim_id, release
 from domain.permissions import Permission
 
@@ -48,6 +51,22 @@ class InspectDataPath(Command):
     path_id: UUID
 
 
+class InspectDataPaths(Command):
+    """Scan every path of a dataset again (D-7)."""
+
+    PERMISSION: ClassVar = Permission.MANAGE_DATASETS
+    dataset_id: UUID
+
+
+class RecordScan(Command):
+    """A scan in the background has ended: what it found, for a path that waits for it (D-3)."""
+
+    PERMISSION: ClassVar = Permission.SYSTEM
+    dataset_id: UUID
+    path_id: UUID
+    inspection: Inspection
+
+
 class DeleteDataset(Command):
     """Delete a dataset (D-8)."""
 
@@ -85,9 +104,22 @@ def remove_data_paths(command: RemoveDataPaths, assay: Assay) -> int:
 @handles(InspectDataPath)
 def inspect_data_path(command: InspectDataPath, assay: Assay) -> int:
     dataset = assay.load(Dataset, command.dataset_id)
-    folder = datasets.data_path(dataset, command.path_id).inspection.folder
-    facts = datasets.reinspect(dataset, command.path_id, assay.ports.data_folders.inspect_folder(folder))
+    facts = _scanned_again(assay, dataset, [datasets.data_path(dataset, command.path_id)])
     return assay.save(command, Change(dataset.id, dataset, facts))
+
+
+@handles(InspectDataPaths)
+def inspect_data_paths(command: InspectDataPaths, assay: Assay) -> int:
+    dataset = assay.load(Dataset, command.dataset_id)
+    return assay.save(command, Change(dataset.id, dataset, _scanned_again(assay, dataset, dataset.data_paths)))
+
+
+@handles(RecordScan)
+def record_scan(command: RecordScan, assay: Assay) -> int:
+    dataset = assay.load(Dataset, command.dataset_id)
+    return assay.save(
+        command, Change(dataset.id, dataset, datasets.record_scan(dataset, command.path_id, command.inspection))
+    )
 
 
 @handles(DeleteDataset)
@@ -103,7 +135,10 @@ def delete_dataset(command: DeleteDataset, assay: Assay) -> int:
 
 
 def _inspected(assay: Assay, typed_paths: tuple[str, ...], path_ids: tuple[UUID, ...]) -> list[DataPath]:
-    return [
-        DataPath(path_id, assay.ports.data_folders.inspect(typed))
-        for path_id, typed in zip(path_ids, typed_paths, strict=True)
-    ]
+    found = assay.ports.data_folders.inspect_paths(typed_paths)
+    return [DataPath(path_id, one) for path_id, one in zip(path_ids, found, strict=True)]
+
+
+def _scanned_again(assay: Assay, dataset: Dataset, paths: Sequence[DataPath]) -> list[Fact]:
+    found = assay.ports.data_folders.scan_again([path.inspection.folder for path in paths])
+    return datasets.reinspect(dataset, {path.path_id: one for path, one in zip(paths, found, strict=True)})

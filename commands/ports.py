@@ -43,13 +43,20 @@ class Passwords(Protocol):
 
 
 class DataFolders(Protocol):
-    """Folders of images on storage that the server and the workers share."""
+    """Folders of images on storage that the server and the workers share.
 
-    def inspect(self, typed: str) -> Inspection:
-        """Look into a path as a person typed it; INVALID when outside the data roots, unreadable or without images."""
+    Every answer comes within about a second: of a large folder it is SCANNING, with what was seen so far, and the whole answer is
+    made in the background.
+    """
 
-    def inspect_folder(self, folder: FolderName) -> Inspection:
-        """Look into a known folder."""
+    def inspect_paths(self, typed_paths: Sequence[str]) -> list[Inspection]:
+        """Look into paths as a person typed them; INVALID when outside the data roots, unreadable or without images."""
+
+    def inspect_folders(self, folders: Sequence[FolderName]) -> list[Inspection]:
+        """Look into known folders, where they have changed since the last look."""
+
+    def scan_again(self, folders: Sequence[FolderName]) -> list[Inspection]:
+        """Look into known folders anew in any case."""
 
 
 class Archives(Protocol):

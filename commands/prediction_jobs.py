@@ -98,7 +98,7 @@ def check_step(assay: Assay, draft: PredictionDraft, step: int, actor: UUID) -> 
         raise NoModelVersionChosen
     checked = CheckedPrediction(model, versions)
     if step >= 2:
-        inspections = [assay.ports.data_folders.inspect_folder(folder) for folder in draft.data_paths]
+        inspections = assay.ports.data_folders.inspect_folders(draft.data_paths)
         prediction_jobs.check_data_step(versions, inspections)
     if step >= STEP_COUNT:
         resource = assay.find(ComputeResource, draft.compute_resource_id) if draft.compute_resource_id else None

@@ -116,7 +116,7 @@ def check_step(assay: Assay, draft: TrainingDraft, step: int, *, seed: int = 0) 
     checked = CheckedDraft(image, version, model_parameters)
     inspections: list[Inspection] = []
     if step >= 2:
-        inspections = [assay.ports.data_folders.inspect_folder(folder) for folder in draft.data_paths]
+        inspections = assay.ports.data_folders.inspect_folders(draft.data_paths)
         training_requests.check_data_step(model_parameters, inspections)
     if step >= 3:
         resource = assay.find(ComputeResource, draft.compute_resource_id) if draft.compute_resource_id else None

@@ -1,13 +1,13 @@
 """Training and question-bank datasets: a name, a place in the plant, and data paths. Source: REQUIREMENTS, section D."""
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 from uuid import UUID
 
 import msgspec
 
-from domain.data_paths import DataPathState, FolderName, Inspection
+from domain.data_paths import ChosenFolders, DataPathState, Inspection
 from domain.environments import EnvironmentBinding
 from domain.facts import Fact, State, evolves, replace
 from domain.names import NameKind, check_object_name
@@ -90,6 +90,13 @@ class DataPathRepeated(Refusal):
     message = N_("This path is already in the dataset. Remove the line.")
 
 
+class DataPathOverlaps(Refusal):
+    """A folder and the folder around it: every image would count twice, and stand on both sides of a split."""
+
+    field = "data_paths"
+    message = N_("“{other}” already holds the images of this path, or this path holds its. Keep only one of them.")
+
+
 class NoDataPath(Refusal):
     """A dataset without images is of no use."""
 
@@ -112,7 +119,7 @@ def create(
     """A new dataset.
 
     Raises:
-        ObjectNameIsInvalid, NoDataPath, DataPathIsInvalid, DataPathRepeated (all that apply, together).
+        ObjectNameIsInvalid, NoDataPath, DataPathIsInvalid, DataPathRepeated, DataPathOverlaps (all that apply, together).
     """
     refusals: list[Refusal] = []
     try:
@@ -128,7 +135,7 @@ def add_data_paths(dataset: Dataset, data_paths: Sequence[DataPath]) -> list[Fac
     """Add many at once (D-7): all or nothing, each wrong line named.
 
     Raises:
-        NoDataPath, DataPathIsInvalid, DataPathRepeated.
+        NoDataPath, DataPathIsInvalid, DataPathRepeated, DataPathOverlaps.
     """
     _must_exist(dataset)
     raise_together(_wrong_paths(dataset.data_paths, data_paths))
@@ -147,15 +154,26 @@ def remove_data_paths(dataset: Dataset, path_ids: Sequence[UUID]) -> list[Fact]:
     return [DataPathsRemoved(path_ids=tuple(path_ids))]
 
 
-def reinspect(dataset: Dataset, path_id: UUID, inspection: Inspection) -> list[Fact]:
-    """Note what a new scan found, where it differs from the last one.
+def reinspect(dataset: Dataset, inspections: Mapping[UUID, Inspection]) -> list[Fact]:
+    """Note what a new look at some data paths found, where it differs from the last one.
 
     Raises:
-        NotFound
+        NotFound: one of them is not (any more) in the dataset.
     """
     _must_exist(dataset)
-    known = data_path(dataset, path_id)
-    return [] if known.inspection == inspection else [DataPathInspected(path_id=path_id, inspection=inspection)]
+    return [
+        DataPathInspected(path_id=path_id, inspection=inspection)
+        for path_id, inspection in inspections.items()
+        if data_path(dataset, path_id).inspection != inspection
+    ]
+
+
+def record_scan(dataset: Dataset, path_id: UUID, inspection: Inspection) -> list[Fact]:
+    """Note what a scan in the background found, where the path still waits for it (D-3)."""
+    waits = any(
+        path.path_id == path_id and path.inspection.state is DataPathState.SCANNING for path in dataset.data_paths
+    )
+    return reinspect(dataset, {path_id: inspection}) if waits else []
 
 
 def data_path(dataset: Dataset, path_id: UUID) -> DataPath:
@@ -168,6 +186,16 @@ def data_path(dataset: Dataset, path_id: UUID) -> DataPath:
     if known is None:
         raise NotFound
     return known
+
+
+def wrong_path(found: Inspection, beside: ChosenFolders, *, at: str = "data_paths") -> Refusal | None:
+    """What keeps a path from standing beside others, None where nothing does (D-3, D-4)."""
+    if found.state is DataPathState.INVALID:
+        return DataPathIsInvalid(at=at)
+    if found.folder in beside:
+        return DataPathRepeated(at=at)
+    other = beside.overlapping(found.folder)
+    return None if other is None else DataPathOverlaps(at=at, other=str(other))
 
 
 def delete(dataset: Dataset) -> list[Fact]:
@@ -189,12 +217,11 @@ def _wrong_paths(known: Sequence[DataPath], added: Sequence[DataPath]) -> list[R
     refusals: list[Refusal] = []
     if not added:
         refusals.append(NoDataPath())
-    folders: set[FolderName] = {path.inspection.folder for path in known}
+    folders = ChosenFolders(path.inspection.folder for path in known)
     for line, path in enumerate(added, 1):
-        if path.inspection.state is DataPathState.INVALID:
-            refusals.append(DataPathIsInvalid(at=f"data_paths.{line}"))
-        elif path.inspection.folder in folders:
-            refusals.append(DataPathRepeated(at=f"data_paths.{line}"))
+        refusal = wrong_path(path.inspection, folders, at=f"data_paths.{line}")
+        if refusal is not None:
+            refusals.append(refusal)
         folders.add(path.inspection.folder)
     return refusals
 

@@ -56,14 +56,36 @@ def has_image_name(name: str) -> bool:
     return _suffix(name).lower() in _IMAGE_SUFFIXES
 
 
+def is_text(name: str) -> bool:
+    """Whether a file name is text: names that are not UTF-8 (often GBK, from an archive made elsewhere) cannot enter the log.
+
+    An image with such a name counts as damaged and is left out everywhere.
+    """
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def stem(name: str) -> str:
+    """The name without its last suffix: what an image and its mask or polygons share (D-5)."""
+    return name.removesuffix(_suffix(name))
+
+
+def outlined_stem(name: str, *, is_in_masks: bool) -> str | None:
+    """The stem of the image that a file outlines: a PNG in the folder of masks, or LabelMe polygons beside images; else None."""
+    return stem(name) if _suffix(name) == (".png" if is_in_masks else ".json") else None
+
+
 def mask_name(image_name: str) -> str:
     """Where the mask of an image lies, relative to its code folder (D-5)."""
-    return f"{MASKS_FOLDER}/{_stem(image_name)}.png"
+    return f"{MASKS_FOLDER}/{stem(image_name)}.png"
 
 
 def polygons_name(image_name: str) -> str:
     """Where LabelMe polygons of an image lie, relative to its code folder (D-5)."""
-    return f"{_stem(image_name)}.json"
+    return f"{stem(image_name)}.json"
 
 
 def shown_size(width: int, height: int, orientation: int) -> tuple[int, int]:
@@ -73,10 +95,6 @@ def shown_size(width: int, height: int, orientation: int) -> tuple[int, int]:
     pass orientation 1 for those.
     """
     return (height, width) if orientation in _QUARTER_TURNS else (width, height)
-
-
-def _stem(name: str) -> str:
-    return name.removesuffix(_suffix(name))
 
 
 def _suffix(name: str) -> str:

@@ -205,7 +205,7 @@ def check_data_step(versions: Sequence[ModelVersion], inspections: Sequence[Insp
     """Step 2: question-bank images whose codes the model knows (as W-5, but for the class minimum).
 
     Raises:
-        NoDataPathChosen, DataPathHasNoImages, DataPathStillScanning, DefectCodesUnknown.
+        NoDataPathChosen, DataPathHasNoImages, DataPathStillScanning, DataPathsShareImages, DefectCodesUnknown.
     """
     refusals = unusable_paths(inspections)
     known = {code for version in versions for code in version.published.order.model_parameters.code_list}

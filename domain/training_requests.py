@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from domain.data_paths import DataPathState, FolderName, Inspection
+from domain.data_paths import ChosenFolders, DataPathState, FolderName, Inspection
 from domain.messages import Resources, TrainingOrder
 from domain.model_images import ModelImage, ModelImageVersion
 from domain.model_packages import NetworkTask, OfferedNetwork
@@ -100,6 +100,12 @@ class DataPathStillScanning(Refusal):
     message = N_("This path is still being scanned. Wait until its images are counted.")
 
 
+class DataPathsShareImages(Refusal):
+    """An image that comes twice would stand on both sides of the split. The field is `data_paths.<line>`."""
+
+    message = N_("“{other}” already holds the images of this path, or this path holds its. Keep only one of them.")
+
+
 class DefectCodeNotListed(Refusal):
     """W-5: every code of the images must be known to the model. The field is `data_paths.<line>`."""
 
@@ -168,7 +174,8 @@ def check_data_step(parameters: ModelParameters, inspections: Sequence[Inspectio
     """Step 2: the images of the chosen paths, as just inspected, in the order of the draft.
 
     Raises:
-        NoDataPathChosen, DataPathHasNoImages, DataPathStillScanning, DefectCodeNotListed, TooFewImagesOfClass.
+        NoDataPathChosen, DataPathHasNoImages, DataPathStillScanning, DataPathsShareImages, DefectCodeNotListed,
+        TooFewImagesOfClass.
     """
     refusals = unusable_paths(inspections)
     refusals += [
@@ -190,11 +197,15 @@ def check_data_step(parameters: ModelParameters, inspections: Sequence[Inspectio
 def unusable_paths(inspections: Sequence[Inspection]) -> list[Refusal]:
     """What keeps data paths from being trained on or predicted, each beside its line (W-5, D-3)."""
     refusals: list[Refusal] = [] if inspections else [NoDataPathChosen()]
+    before = ChosenFolders()
     for line, inspection in enumerate(inspections, 1):
-        if inspection.state is DataPathState.INVALID or inspection.image_count == 0:
-            refusals.append(DataPathHasNoImages(at=f"data_paths.{line}"))
-        elif inspection.state is DataPathState.SCANNING:
+        if inspection.state is DataPathState.SCANNING:
             refusals.append(DataPathStillScanning(at=f"data_paths.{line}"))
+        elif inspection.state is DataPathState.INVALID or inspection.image_count == 0:
+            refusals.append(DataPathHasNoImages(at=f"data_paths.{line}"))
+        if other := before.overlapping(inspection.folder):
+            refusals.append(DataPathsShareImages(at=f"data_paths.{line}", other=str(other)))
+        before.add(inspection.folder)
     return refusals
 
 

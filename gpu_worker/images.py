@@ -27,8 +27,11 @@ from domain.image_files import (
     has_image_name,
     image_format,
     is_skipped,
-    mask_name,
+    is_text,
+    outlined_stem,
+    polygons_name,
     shown_size,
+    stem,
 )
 from domain.refusals import Refusal
 from domain.sentences import N_
@@ -62,13 +65,17 @@ class GroupsFileIsWrong(Refusal):
 
 
 class FoundImage(msgspec.Struct, frozen=True, kw_only=True):
-    """A file that is an image by content or by name. `group` is empty where groups.csv says nothing."""
+    """A file that is an image by content or by name. `group` is empty where groups.csv says nothing.
+
+    `mask` is the file of its mask, a PNG or LabelMe polygons, for `gpu_worker.masks.read_mask`; there is one where `has_mask`.
+    """
 
     folder: FolderName
     path: Path
     defect_code: str
     group: str = ""
     has_mask: bool = False
+    mask: Path | None = None
 
     @property
     def code_folder(self) -> str:
@@ -99,7 +106,7 @@ class ImageIsDamaged(Exception):
 def find_images(data_path: FolderName, folders: Folders) -> list[FoundImage]:
     """All images of a data path, in the order of their names: directly inside, or in its code folders.
 
-    Links are followed only within the root; what leaves it is as if it were not there.
+    Links are followed only within the root; what leaves it, or has a name that is no text, is as if it were not there.
 
     Raises:
         FolderNotFound: the data path is not there.
@@ -157,13 +164,27 @@ def decode(content: bytes) -> Image.Image:
     Raises:
         ImageIsDamaged: no image, truncated, more pixels than allowed, or pixels that have no meaning as colours.
     """
+    image = upright(content)
+    try:
+        return _rgb(image)
+    except (MemoryError, ImageIsDamaged):
+        raise
+    except Exception as error:
+        raise ImageIsDamaged(f"{type(error).__name__}: {error}") from error
+
+
+def upright(content: bytes) -> Image.Image:
+    """The pixels as they are stored, turned upright by the EXIF orientation.
+
+    Raises:
+        ImageIsDamaged: no image, truncated, or more pixels than allowed.
+    """
     _header(content)
     try:
         with Image.open(io.BytesIO(content), formats=_formats(content)) as image:
             orientation = _orientation(image)
             image.load()
-            upright = image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
-            return _rgb(upright)
+            return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
     except (MemoryError, ImageIsDamaged):
         raise
     except Exception as error:
@@ -179,22 +200,44 @@ def pixels_of(image: Image.Image, width: int, height: int) -> Pixels:
 def _images_inside(folder: FolderName, defect_code: str, folders: Folders) -> Iterator[FoundImage]:
     path = folders.resolve(folder)
     groups = _groups(path / GROUPS_FILE)
-    masks = {mask.name for mask in (path / MASKS_FOLDER).glob("*.png")}
-    for entry in _entries(path):
+    masks = _masks(_below(folder, MASKS_FOLDER), path / MASKS_FOLDER, folders)
+    entries = _entries(path)
+    polygons = {entry.name for entry in entries if outlined_stem(entry.name, is_in_masks=False) is not None}
+    for entry in entries:
         inside = _below(folder, entry.name)
         file = _resolved(inside, entry, folders)
         if file is not None and _is_image(file, entry.name):
+            mask = masks.get(stem(entry.name))
+            if mask is None and polygons_name(entry.name) in polygons:
+                drawn = polygons_name(entry.name)
+                mask = _resolved(_below(folder, drawn), path / drawn, folders)
             yield FoundImage(
                 folder=inside,
                 path=file,
                 defect_code=defect_code,
                 group=groups.get(entry.name, ""),
-                has_mask=mask_name(entry.name).rpartition("/")[2] in masks,
+                has_mask=mask is not None,
+                mask=mask,
             )
 
 
+def _masks(folder: FolderName, path: Path, folders: Folders) -> dict[str, Path]:
+    """The mask files by the stem of their image; none where the folder of masks is missing or leaves the root."""
+    real = _resolved(folder, path, folders)
+    if real is None or not real.is_dir():
+        return {}
+    masks = {}
+    for entry in _entries(real):
+        image = outlined_stem(entry.name, is_in_masks=True)
+        file = _resolved(_below(folder, entry.name), entry, folders) if image is not None else None
+        if image is not None and file is not None and file.is_file():
+            masks[image] = file
+    return masks
+
+
 def _entries(folder: Path) -> Sequence[Path]:
-    return sorted((entry for entry in folder.iterdir() if not is_skipped(entry.name)), key=lambda entry: entry.name)
+    kept = (entry for entry in folder.iterdir() if is_text(entry.name) and not is_skipped(entry.name))
+    return sorted(kept, key=lambda entry: entry.name)
 
 
 def _below(folder: FolderName, name: str) -> FolderName:

@@ -2,13 +2,15 @@
 
 import asyncio
 import importlib
+import os
 import pkgutil
 import secrets
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
 from types import FrameType, SimpleNamespace
 from typing import cast
 from uuid import NAMESPACE_URL, uuid4, uuid5
@@ -31,18 +33,24 @@ from infra.data_folders import DataFolders
 from infra.drafts import Drafts
 from infra.event_store import create_tables, open_event_log
 from infra.heartbeats import Heartbeats
-from infra.ownership import Ownership
 from infra.passwords import Argon2Passwords
 from infra.positions import PositionWatcher
 from infra.projector import Projector
+from infra.scans import ScannedFolders, Scans
 from infra.settings import Settings, session_secret
 from infra.side_tables import create_side_tables
 from projections.all import READ_MODELS
+from projections.datasets import Datasets
 from projections.read_model import Pool, open_pool
+from projections.users import Users
 
 WEB_THREADS = 16
 FIRST_ADMINISTRATOR_ID = uuid5(NAMESPACE_URL, "urn:assay:first-administrator")
 """The same in every installation, so that the log itself takes only one, however many machines start at once."""
+SCANNER_NICENESS = 5
+"""Pages and training come first where processors are few."""
+SCANS_KEPT_DAYS = 30
+"""How long answers about folders of no dataset are kept: longer than anybody's unfinished form."""
 FIRST_TASK_TYPES = (("分类", TaskKind.CLASSIFICATION), ("分割分类", TaskKind.SEGMENTATION_AND_CLASSIFICATION))
 
 
@@ -52,21 +60,23 @@ def open_core(settings: Settings, *, pool_size: int = 2) -> Iterator[Core]:
     if settings.database_url is None:
         raise ValueError("the settings name no database")
     _register_handlers()
-    event_log = open_event_log(settings.database_url, pool_size=pool_size)
-    data_folders, archives = DataFolders(settings.data_roots), Archives(settings.archive_roots)
-    ownership = Ownership(settings.database_url)
-    ports = Ports(Argon2Passwords(), data_folders, archives, ownership, max_attempts=settings.max_attempts)
-    try:
+    data_folders = DataFolders(settings.data_roots, closed=[settings.state])
+    archives = Archives(settings.archive_roots)
+    with (
+        closing(open_event_log(settings.database_url, pool_size=pool_size)) as event_log,
+        open_pool(settings.database_url, size=pool_size) as pool,
+    ):
+        scanned_folders = ScannedFolders(data_folders, Scans(pool))
+        ports = Ports(Argon2Passwords(), scanned_folders, archives, Users(pool), max_attempts=settings.max_attempts)
         yield Core(
             settings.database_url,
             event_log,
             Assay(event_log, ports),
             Artifacts(settings.state / "artifacts"),
             data_folders,
+            scanned_folders,
             archives,
         )
-    finally:
-        event_log.close()
 
 
 def prepare(settings: Settings) -> list[str]:
@@ -103,6 +113,29 @@ def run_dispatcher(settings: Settings, ready: Callable[[], None]) -> None:
         dispatcher.run(stop)
 
 
+def run_scanner(settings: Settings, ready: Callable[[], None]) -> None:
+    """Look into the folders that wait for it until SIGTERM."""
+    from infra.image_index import index_file, remove_index  # noqa: PLC0415 - each process loads what it is
+    from infra.images import trim  # noqa: PLC0415
+    from infra.scanner import Scanner  # noqa: PLC0415
+
+    os.nice(SCANNER_NICENESS)
+    with ExitStack() as stack:
+        core = stack.enter_context(open_core(settings))
+        pool = stack.enter_context(open_pool(core.dsn))
+        stop = stack.enter_context(_until_told_to_stop())
+        datasets, scans = Datasets(pool), Scans(pool)
+
+        def tidy() -> None:
+            trim(settings.thumbnails, settings.picture_cache_mib << 20)
+            for folder in scans.forget(unmoved_days=SCANS_KEPT_DAYS, kept=datasets.folders()):
+                remove_index(index_file(settings.indexes, folder))
+
+        scanner = Scanner(core.assay, datasets, scans, core.data_folders, settings.indexes, tidy)
+        ready()
+        scanner.run(core.dsn, stop)
+
+
 def run_worker(settings: Settings, ready: Callable[[], None]) -> None:
     """Take jobs until SIGTERM."""
     from gpu_worker import worker  # noqa: PLC0415 - torch takes seconds to load, and only workers have it
@@ -130,6 +163,7 @@ def run_worker(settings: Settings, ready: Callable[[], None]) -> None:
 def run_web(settings: Settings) -> None:
     """Serve the pages until SIGTERM; `/healthz` answers when they work."""
     import uvicorn  # noqa: PLC0415 - only the web process needs it
+    from litestar.concurrency import set_asyncio_executor  # noqa: PLC0415
 
     from infra.images import Images  # noqa: PLC0415
     from infra.session_store import SessionStore  # noqa: PLC0415
@@ -156,8 +190,8 @@ def run_web(settings: Settings) -> None:
             ),
             drafts=Drafts(pool),
             artifacts=core.artifacts,
-            images=Images(core.data_folders, settings.state / "cache"),
-            data_folders=core.data_folders,
+            images=Images(core.data_folders, settings.thumbnails, settings.indexes),
+            data_folders=core.scanned_folders,
             heartbeats=Heartbeats(pool, silence_seconds=settings.worker_silence_seconds),
             is_ready=lambda: _answers(pool),
             stopping=lambda: server.should_exit,
@@ -171,6 +205,8 @@ def run_web(settings: Settings) -> None:
             server_header=False,
             timeout_graceful_shutdown=3,
         )
+        # Pages take turns on as many threads as there are connections; by default there would be six on two processors.
+        set_asyncio_executor(ThreadPoolExecutor(WEB_THREADS, thread_name_prefix="page"))
         server = uvicorn.Server(config)
         server.run()
 

@@ -7,15 +7,20 @@ from infra.archives import Archives
 from infra.artifacts import Artifacts
 from infra.data_folders import DataFolders
 from infra.event_store import EventLog
+from infra.scans import ScannedFolders
 
 
 @dataclass(frozen=True)
 class Core:
-    """The log, the write side over it, and shared storage. `dsn` is the address of the database."""
+    """The log, the write side over it, and shared storage. `dsn` is the address of the database.
+
+    `data_folders` are the folders themselves, as workers read them; `scanned_folders` are what pages and commands know of them.
+    """
 
     dsn: str
     log: EventLog
     assay: Assay
     artifacts: Artifacts
     data_folders: DataFolders
+    scanned_folders: ScannedFolders
     archives: Archives

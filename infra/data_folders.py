@@ -1,42 +1,30 @@
-"""Data paths on shared storage: where they lie, which images they hold, and what an inspection says of them (D-3 to D-5).
+"""Data paths on shared storage: where they lie, which images they hold, and what a look at them says (D-3 to D-5).
 
-An inspection reads the head and the end of every file and decodes nothing.
+Folders are read as a stream, in whatever order the file system gives, so that a million entries take no more memory than ten. A
+look reads the head and the end of every file and decodes nothing.
 """
 
-import enum
+import contextlib
 import os
-import stat
+import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO
 
 import msgspec
-from PIL import Image, ImageFile
 
-from domain.data_paths import DataPathState, DefectCodeCount, FolderName, Inspection
-from domain.image_files import (
-    FIRST_BYTES,
-    MASKS_FOLDER,
-    MAXIMUM_BYTES,
-    MAXIMUM_PIXELS,
-    ImageFormat,
-    has_image_name,
-    image_format,
-    is_skipped,
-    mask_name,
-    polygons_name,
-    shown_size,
-)
+from domain.data_paths import DataPathProblem, DataPathState, DefectCodeCount, FolderName, Inspection
+from domain.image_files import GROUPS_FILE, MASKS_FOLDER, is_skipped, is_text, outlined_stem, stem
 from gpu_worker.ports import FolderNotFound
-from infra.roots import Roots, is_storable
+from infra.image_heads import Seen, Unread, look_at
+from infra.roots import Roots
 
 MOST_RESOLUTIONS = 10
-_ORIENTATION_TAG = 0x0112
-_STRIP_OFFSETS, _STRIP_SIZES, _TILE_OFFSETS, _TILE_SIZES = 273, 279, 324, 325
-_END_MARKS = {ImageFormat.JPEG: b"\xff\xd9", ImageFormat.PNG: b"IEND"}
-_ENDS_BYTES = (64, 64 << 10)
-"""How far from the end the mark is looked for: cameras and editors append to finished files, seldom and not more than this."""
+TOO_YOUNG = -1
+_TICK_NS = 100_000_000
+"""Longer than a tick of any local file system (1 to 10 ms), with room for a file server whose clock is not ours."""
+_FILES_BETWEEN_QUESTIONS = 16
+"""So many files are looked at before the clock is asked again: about a millisecond."""
 
 
 class CodeFolder(msgspec.Struct, frozen=True):
@@ -46,33 +34,68 @@ class CodeFolder(msgspec.Struct, frozen=True):
     folder: FolderName
     path: Path
 
+    @property
+    def has_groups(self) -> bool:
+        """Whether a file says which images show the same part."""
+        return (self.path / GROUPS_FILE).is_file()
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """When a folder changed last, as its file system says: it moves whenever an entry comes or goes. 0 where there is none, and
+    `TOO_YOUNG` where the next change might still fall into the same tick of the file system's clock.
+    """
+
+    folder: str
+    changed_at_ns: int
+
+
+class Look(msgspec.Struct, frozen=True):
+    """What a look saw. One that was cut short says SCANNING; `marks` then tell nothing."""
+
+    inspection: Inspection
+    marks: tuple[Mark, ...] = ()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether everything was seen."""
+        return self.inspection.state is not DataPathState.SCANNING
+
 
 class DataFolders:
     """The data roots as this machine mounts them."""
 
-    def __init__(self, roots: Mapping[str, Path]) -> None:
-        self._roots = Roots(roots)
+    def __init__(self, roots: Mapping[str, Path], closed: Iterable[Path] = ()) -> None:
+        """Nothing below `closed` belongs to a root around it: the state folder holds what is nobody's image."""
+        self._roots = Roots(roots, closed)
+
+    def name(self, typed: str) -> FolderName | None:
+        """The one name of a folder as a person typed it: absolute, `root:below` or `root/below`; None where it is nobody's."""
+        return self._roots.name(typed)
 
     def inspect(self, typed: str) -> Inspection:
-        """Look into a path as a person typed it: absolute, `root:below` or `root/below`.
+        """Look into a path as a person typed it, however long it takes.
 
         INVALID when outside the data roots, missing, unreadable or without images; which of them is not told.
         """
-        name = self._roots.name(typed)
+        name = self.name(typed)
         found = self.inspect_folder(name) if name else None
-        if found is None or found.state is DataPathState.INVALID:
-            return Inspection(folder=FolderName("", typed), state=DataPathState.INVALID)
-        return found
+        return found if found and found.state is not DataPathState.INVALID else nothing_at(typed)
 
     def inspect_folder(self, folder: FolderName) -> Inspection:
-        """Look into a known folder. INVALID as above, but it keeps its name."""
+        """Look into a known folder, however long it takes. INVALID as above, but it keeps its name and says why."""
+        return self.look(folder).inspection
+
+    def look(self, folder: FolderName, is_over: Callable[[], bool] = lambda: False) -> Look:
+        """Look into a known folder until everything is seen, or until time `is_over`."""
+        figures, marks = Figures(), list[Mark]()
         try:
-            counts = _Counts()
             for code_folder in self.code_folders(folder):
-                counts.look_into(code_folder, self.files_inside(code_folder), self.masks_inside(code_folder))
-            return counts.inspection(folder)
-        except (OSError, FolderNotFound):  # a folder that cannot be listed would be missing silently
-            return Inspection(folder=folder, state=DataPathState.INVALID)
+                marks += self.marks(code_folder)
+                if not self._look_into(code_folder, figures, is_over):
+                    return Look(figures.inspection(folder, is_complete=False))
+            return Look(figures.inspection(folder), tuple(marks))
+        except (OSError, FolderNotFound) as error:  # a folder that cannot be listed would be missing silently
+            return Look(unreadable(folder, error))
 
     def resolve(self, folder: FolderName) -> Path:
         """The real path of a known folder or file.
@@ -85,7 +108,7 @@ class DataFolders:
             raise FolderNotFound(folder=str(folder))
         return path
 
-    def code_folders(self, data_path: FolderName) -> list[CodeFolder]:
+    def code_folders(self, data_path: FolderName) -> Iterator[CodeFolder]:
         """The data path itself under its own name, then the folders directly inside it (D-5); no links that leave the root.
 
         Raises:
@@ -93,192 +116,155 @@ class DataFolders:
             OSError: it is no folder, or cannot be listed.
         """
         path = self.resolve(data_path)
-        folders = [CodeFolder(data_path.path.rpartition("/")[2] or path.name, data_path, path)]
+        yield CodeFolder(data_path.path.rpartition("/")[2] or path.name, data_path, path)
         for entry in _entries(path):
-            inside = _below(data_path, entry.name)
-            if is_storable(entry.name) and (real := self._real(inside, entry)) is not None and real.is_dir():
-                folders.append(CodeFolder(entry.name, inside, real))
-        return folders
+            inside = below(data_path, entry.name)
+            if (
+                is_text(entry.name)
+                and (entry.is_symlink() or entry.is_dir(follow_symlinks=False))
+                and (real := self._real(inside, entry)) is not None
+                and real.is_dir()
+            ):
+                yield CodeFolder(entry.name, inside, real)
 
     def files_inside(self, code_folder: CodeFolder) -> Iterator[tuple[str, str]]:
-        """Name and real path of every regular file of a code folder, by name; links that leave the root are left out.
+        """Name and real path of every regular file of a code folder; links that leave the root are left out.
 
         Raises:
             OSError: it cannot be listed.
         """
         for entry in _entries(code_folder.path):
             if entry.is_symlink():
-                real = self._real(_below(code_folder.folder, entry.name), entry)
+                real = self._real(below(code_folder.folder, entry.name), entry)
                 if real is not None and real.is_file():
                     yield entry.name, str(real)
             elif entry.is_file(follow_symlinks=False):
                 yield entry.name, entry.path
 
-    def masks_inside(self, code_folder: CodeFolder) -> dict[str, str]:
-        """Real paths of the mask files by their name relative to the code folder (`masks/a.png`); empty where there are none."""
-        folder = _below(code_folder.folder, MASKS_FOLDER)
+    def masks_inside(self, code_folder: CodeFolder) -> Iterator[str]:
+        """The stems of the images that have a mask in the folder of masks; none where there is no such folder."""
+        folder = below(code_folder.folder, MASKS_FOLDER)
         path = self._roots.resolve(folder)
-        if path is None or not path.is_dir():
-            return {}
-        masks = self.files_inside(CodeFolder(code_folder.defect_code, folder, path))
-        return {f"{MASKS_FOLDER}/{name}": real for name, real in masks}
+        if path is not None and path.is_dir():
+            for name, _ in self.files_inside(CodeFolder(code_folder.defect_code, folder, path)):
+                if (outlined := outlined_stem(name, is_in_masks=True)) is not None:
+                    yield outlined
+
+    def marks(self, code_folder: CodeFolder) -> tuple[Mark, Mark]:
+        """The marks of a code folder and of its masks; to be taken before the folder is read."""
+        folder = code_folder.folder
+        return self._mark(folder), self._mark(below(folder, MASKS_FOLDER))
+
+    def are_unchanged(self, root: str, marks: Iterable[Mark]) -> bool:
+        """Whether no entry came or went since the marks were taken. Files that were overwritten in place are not noticed."""
+        return all(
+            mark.changed_at_ns != TOO_YOUNG and self._mark(FolderName(root, mark.folder)) == mark for mark in marks
+        )
+
+    def _mark(self, folder: FolderName) -> Mark:
+        changed_at_ns = 0
+        if (path := self._roots.resolve(folder)) is not None:
+            with contextlib.suppress(OSError):
+                changed_at_ns = path.stat().st_mtime_ns
+                if changed_at_ns > time.time_ns() - _TICK_NS:
+                    changed_at_ns = TOO_YOUNG
+        return Mark(folder.path, changed_at_ns)
+
+    def _look_into(self, code_folder: CodeFolder, figures: "Figures", is_over: Callable[[], bool]) -> bool:
+        """Count the images of one code folder; False where time was over before the end."""
+        images: list[str] = []
+        outlined: set[str] = set()
+
+        def note_masks() -> None:
+            figures.masks[code_folder.defect_code] += sum(image in outlined for image in images)
+
+        for number, (name, path) in enumerate(self.files_inside(code_folder)):
+            if number % _FILES_BETWEEN_QUESTIONS == 0 and is_over():
+                note_masks()
+                return False
+            if figures.add(code_folder.defect_code, look_at(name, path)):
+                images.append(stem(name))
+            if (of_image := outlined_stem(name, is_in_masks=False)) is not None:
+                outlined.add(of_image)
+        for number, of_image in enumerate(self.masks_inside(code_folder)):
+            if number % _FILES_BETWEEN_QUESTIONS == 0 and is_over():
+                note_masks()
+                return False
+            outlined.add(of_image)
+        figures.has_groups = figures.has_groups or code_folder.has_groups
+        note_masks()
+        return not is_over()
 
     def _real(self, name: FolderName, entry: "os.DirEntry[str]") -> Path | None:
         return self._roots.resolve(name) if entry.is_symlink() else Path(entry.path)
 
 
-class _Counts:
-    """What an inspection counts."""
+class Figures:
+    """What a look counts."""
 
     def __init__(self) -> None:
-        self._images: Counter[str] = Counter()
-        self._masks: Counter[str] = Counter()
-        self._formats: Counter[str] = Counter()
-        self._resolutions: Counter[tuple[int, int]] = Counter()
-        self._total_bytes = 0
-        self._damaged = 0
+        self.images: Counter[str] = Counter()
+        self.masks: Counter[str] = Counter()
+        self.formats: Counter[str] = Counter()
+        self.resolutions: Counter[tuple[int, int]] = Counter()
+        self.total_bytes = 0
+        self.damaged_count = 0
+        self.has_groups = False
 
-    def look_into(self, code_folder: CodeFolder, files: Iterable[tuple[str, str]], masks: Iterable[str]) -> None:
-        """Count the images of one code folder."""
-        names = set(masks)
-        images: list[str] = []
-        for name, path in files:
-            seen = look_at(name, path)
-            if isinstance(seen, Seen):
-                images.append(name)
-                self._formats[seen.format.value] += 1
-                self._resolutions[seen.width, seen.height] += 1
-                self._total_bytes += seen.size
-            elif seen is Unread.DAMAGED:
-                self._damaged += 1
-            else:
-                names.add(name)
-        code = code_folder.defect_code
-        self._images[code] += len(images)
-        self._masks[code] += sum(mask_name(name) in names or polygons_name(name) in names for name in images)
+    def add(self, defect_code: str, seen: Seen | Unread) -> bool:
+        """Count a file; whether it is an image."""
+        if isinstance(seen, Seen):
+            self.images[defect_code] += 1
+            self.formats[seen.format.value] += 1
+            self.resolutions[seen.width, seen.height] += 1
+            self.total_bytes += seen.size
+            return True
+        self.damaged_count += seen is Unread.DAMAGED
+        return False
 
-    def inspection(self, folder: FolderName) -> Inspection:
-        """The answer; a folder without images is invalid."""
-        image_count = self._images.total()
+    def inspection(self, folder: FolderName, *, is_complete: bool = True) -> Inspection:
+        """The answer; a folder without images is invalid, once everything was seen."""
+        image_count = self.images.total()
+        finished = DataPathState.VALID if image_count else DataPathState.INVALID
         return Inspection(
             folder=folder,
-            state=DataPathState.VALID if image_count else DataPathState.INVALID,
+            state=finished if is_complete else DataPathState.SCANNING,
             image_count=image_count,
             defect_codes=tuple(
-                DefectCodeCount(code, count, self._masks[code]) for code, count in sorted(self._images.items()) if count
+                DefectCodeCount(code, count, self.masks[code]) for code, count in sorted(self.images.items()) if count
             ),
-            formats=tuple(sorted(self._formats.items(), key=lambda found: (-found[1], found[0]))),
+            formats=tuple(sorted(self.formats.items(), key=lambda found: (-found[1], found[0]))),
             resolutions=tuple(
                 (width, height, count)
-                for (width, height), count in sorted(self._resolutions.items(), key=lambda found: (-found[1], found[0]))
+                for (width, height), count in sorted(self.resolutions.items(), key=lambda found: (-found[1], found[0]))
             )[:MOST_RESOLUTIONS],
-            total_bytes=self._total_bytes,
-            mask_count=self._masks.total(),
-            damaged_count=self._damaged,
+            total_bytes=self.total_bytes,
+            mask_count=self.masks.total(),
+            damaged_count=self.damaged_count,
+            has_groups=self.has_groups,
+            problem=DataPathProblem.NO_IMAGES if is_complete and not image_count else None,
         )
 
 
-class Seen(msgspec.Struct, frozen=True):
-    """An image: `width` and `height` as people see it, in pixels; `size` in bytes."""
-
-    format: ImageFormat
-    width: int
-    height: int
-    size: int
+def nothing_at(typed: str) -> Inspection:
+    """The answer for every typed path that cannot be used, alike for all reasons (D-4)."""
+    return Inspection(folder=FolderName("", typed), state=DataPathState.INVALID)
 
 
-class Unread(enum.Enum):
-    """A file that is no usable image: it only carries an image's name or head, or it is something else altogether."""
-
-    DAMAGED = "damaged"
-    OTHER = "other"
-
-
-def look_at(name: str, path: str) -> Seen | Unread:
-    """Read the head and the end of a file; never waits, whatever lies at the path, and decodes nothing."""
-    try:
-        # The file may have become a pipe or a link since the folder was listed.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
-        return Unread.DAMAGED if has_image_name(name) else Unread.OTHER
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            return Unread.OTHER
-        try:
-            found = image_format(file.read(FIRST_BYTES))
-            if found is None:
-                return Unread.DAMAGED if has_image_name(name) else Unread.OTHER
-            if not is_storable(name) or status.st_size > MAXIMUM_BYTES:
-                return Unread.DAMAGED
-            width, height = _size(file, found, status.st_size)
-        except MemoryError:
-            raise
-        except Exception:  # noqa: BLE001 - a damaged file makes Pillow raise almost anything; whatever it was, it is damaged
-            return Unread.DAMAGED
-    return Seen(found, width, height, status.st_size)
+def unreadable(folder: FolderName, error: Exception) -> Inspection:
+    """The answer for a known folder that could not be listed."""
+    is_gone = isinstance(error, FolderNotFound | FileNotFoundError | NotADirectoryError)
+    problem = DataPathProblem.GONE if is_gone else DataPathProblem.UNREADABLE
+    return Inspection(folder=folder, state=DataPathState.INVALID, problem=problem)
 
 
-class _Truncated(Exception):
-    """The file ends before its pixels do."""
-
-
-class _NoColours(Exception):
-    """Floating-point pixels have no defined brightness; workers leave them out, too."""
-
-
-def _size(file: BinaryIO, found: ImageFormat, size: int) -> tuple[int, int]:
-    file.seek(0)
-    with Image.open(file, formats=(found.value,)) as image:
-        width, height = shown_size(image.width, image.height, _orientation(image))
-        if not 0 < width * height <= MAXIMUM_PIXELS:
-            raise Image.DecompressionBombError(f"declares {width} x {height} pixels")
-        if _last_byte(image) > size:
-            raise _Truncated
-        if image.mode == "F":
-            raise _NoColours
-    mark = _END_MARKS.get(found)
-    if mark and not any(mark in _end(file, size, length) for length in _ENDS_BYTES):
-        raise _Truncated
-    return width, height
-
-
-def _end(file: BinaryIO, size: int, length: int) -> bytes:
-    file.seek(max(0, size - length))
-    return file.read(length)
-
-
-def _orientation(image: Image.Image) -> int:
-    if image.format == "TIFF" or "exif" not in image.info:
-        return 1  # Pillow turns a TIFF itself; and asking a PNG without EXIF for it would decode the pixels
-    try:
-        return int(image.getexif().get(_ORIENTATION_TAG, 1))
-    except Exception:  # noqa: BLE001 - broken EXIF beside sound pixels: the image counts as upright
-        return 1
-
-
-def _last_byte(image: ImageFile.ImageFile) -> int:
-    """Where the pixels end, in formats that say so in their head; 0 in the others."""
-    if image.format == "BMP":
-        rows = [(tile.offset, tile.args) for tile in image.tile if tile.codec_name == "raw"]
-        ends = [start + args[1] * image.height for start, args in rows if isinstance(args, tuple)]
-        return max(ends, default=0)
-    if image.format == "TIFF":
-        tags = image.tag_v2  # type: ignore[attr-defined] # only Pillow's TIFF images have it
-        pairs = ((_STRIP_OFFSETS, _STRIP_SIZES), (_TILE_OFFSETS, _TILE_SIZES))
-        ends = [
-            start + length
-            for starts, lengths in pairs
-            for start, length in zip(tags.get(starts, ()), tags.get(lengths, ()), strict=False)
-        ]
-        return max(ends, default=0)
-    return 0
-
-
-def _entries(folder: Path) -> list["os.DirEntry[str]"]:
-    with os.scandir(folder) as entries:
-        return sorted((entry for entry in entries if not is_skipped(entry.name)), key=lambda entry: entry.name)
-
-
-def _below(folder: FolderName, name: str) -> FolderName:
+def below(folder: FolderName, name: str) -> FolderName:
+    """What lies directly in a folder."""
     return FolderName(folder.root, f"{folder.path}/{name}".lstrip("/"))
+
+
+def _entries(folder: Path) -> Iterator["os.DirEntry[str]"]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if not is_skipped(entry.name):
+                yield entry

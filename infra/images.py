@@ -10,15 +10,20 @@ import io
 import json
 import os
 import secrets
+import sqlite3
 import stat
 import threading
-from collections.abc import Callable
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
-from PIL import Image, ImageDraw, ImageOps
+from PIL import Image, ImageOps
 
 from domain.data_paths import FolderName
 from domain.image_files import (
@@ -28,23 +33,28 @@ from domain.image_files import (
     ImageFormat,
     has_image_name,
     image_format,
+    is_text,
     mask_name,
+    outlined_stem,
     polygons_name,
+    stem,
 )
 from gpu_worker.images import ImageIsDamaged, decode
+from gpu_worker.masks import Area, area_of_mask, area_of_polygons
 from gpu_worker.ports import FolderNotFound
-from infra.data_folders import CodeFolder, DataFolders
-from infra.roots import is_storable
+from infra.data_folders import CodeFolder, DataFolders, below
+from infra.image_heads import Unread, look_at
+from infra.image_index import index_file, open_index
 
 THUMBNAIL_SIZES = (160, 320, 640)
 """Longer sides in pixels. Few, so that the cache holds few copies of each image."""
 FORMATS_OF_BROWSERS = {ImageFormat.JPEG: "image/jpeg", ImageFormat.PNG: "image/png", ImageFormat.WEBP: "image/webp"}
-VERSION = 1
+VERSION = 2
 """Counts up whenever the same file would be shown otherwise."""
-MAXIMUM_POLYGON_BYTES = 64 << 20
-"""LabelMe may put the whole image into its file; a larger one is none."""
 DECODED_AT_ONCE = 2
 """A hundred megapixels take 300 MB while they are decoded; two at a time keep a page of such images from filling the memory."""
+LISTED_AT_MOST = 20_000
+"""A folder of so many images is listed and sorted in a tenth of a second, on storage of this machine."""
 _MASK_COLOUR = (255, 45, 85, 115)
 
 
@@ -59,20 +69,40 @@ class ShownImage(msgspec.Struct, frozen=True):
     media_type: str
 
 
-class ListedImage(msgspec.Struct, frozen=True):
-    """An image of a data path, or a file that carries an image's name."""
+class ListedImage(msgspec.Struct, frozen=True, kw_only=True):
+    """An image of a data path, or a file that only carries an image's name: `is_damaged`, without a resolution.
+
+    `width` and `height` in pixels as people see them, `size` in bytes.
+    """
 
     folder: FolderName
-    name: str
     has_mask: bool
+    width: int = 0
+    height: int = 0
+    size: int = 0
+    is_damaged: bool = False
+
+    @property
+    def name(self) -> str:
+        """The file name."""
+        return self.folder.path.rpartition("/")[2]
+
+
+class ListedImages(msgspec.Struct, frozen=True, kw_only=True):
+    """Some images of a defect code; `total` counts all of them. `is_outdated`: entries came or went since they were counted."""
+
+    images: tuple[ListedImage, ...] = ()
+    total: int = 0
+    is_outdated: bool = False
 
 
 class Images:
-    """The images below the data roots; `cache` holds what was made of them."""
+    """The images below the data roots; `cache` holds what was made of them, `indexes` what scans of large data paths left."""
 
-    def __init__(self, data_folders: DataFolders, cache: Path) -> None:
+    def __init__(self, data_folders: DataFolders, cache: Path, indexes: Path) -> None:
         self._folders = data_folders
-        self._cache = cache / "thumbnails"
+        self._cache = cache
+        self._indexes = indexes
         self._decoding = threading.BoundedSemaphore(DECODED_AT_ONCE)
 
     def thumbnail(self, image: FolderName, size: int) -> ShownImage | None:
@@ -90,13 +120,21 @@ class Images:
         """The defect's area in one colour, everything else transparent; None also where there is no mask."""
         return self._shown(lambda: self._mask_overlay(image))
 
-    def names(self, data_path: FolderName, defect_code: str) -> list[ListedImage]:
-        """Every image of a defect code in a data path, in the order of names; empty where the data path is gone."""
+    def page(self, data_path: FolderName, defect_code: str, *, offset: int, count: int) -> ListedImages:
+        """Some images of a defect code in a data path, in the order of names; empty where the data path is gone.
+
+        Large data paths are asked from the index that their scan left, others are listed. An index that is outdated is used only
+        where a listing would keep the person waiting, and then it says so.
+        """
         try:
-            folders = self._folders.code_folders(data_path)
-            return [image for folder in folders if folder.defect_code == defect_code for image in self._listed(folder)]
+            found = self._indexed(data_path, defect_code, offset, count)
+        except sqlite3.Error:  # locked for long, or broken: the folder itself has the answer
+            found = None
+        try:
+            found = found or self._listed(data_path, defect_code, offset, count)
+            return msgspec.structs.replace(found, images=tuple(self._with_facts(image) for image in found.images))
         except (OSError, FolderNotFound):
-            return []
+            return ListedImages()
 
     def _shown(self, make: Callable[[], ShownImage | None]) -> ShownImage | None:
         try:
@@ -122,27 +160,53 @@ class Images:
     def _mask_overlay(self, image: FolderName) -> ShownImage | None:
         self._source(image)
         parent, _, name = image.path.rpartition("/")
-        for beside, overlay in ((mask_name(name), _overlay_of_mask), (polygons_name(name), _overlay_of_polygons)):
+        for beside, area_of in ((mask_name(name), area_of_mask), (polygons_name(name), area_of_polygons)):
             with contextlib.suppress(_ImageNotFound):
                 mask = self._source(FolderName(image.root, f"{parent}/{beside}".lstrip("/")))
-                return ShownImage(self._kept(mask, "mask.png", overlay), "image/png")
+                return ShownImage(self._kept(mask, "mask.png", partial(_overlay, area_of)), "image/png")
         return None
 
-    def _listed(self, folder: CodeFolder) -> list[ListedImage]:
-        files = {name: path for name, path in self._folders.files_inside(folder) if is_storable(name)}
-        named = {name for name in files if has_image_name(name)}
-        polygons = {polygons_name(name) for name in named}
-        # Only files whose name promises nothing are opened; of 50,000 images that spares 50,000 reads.
-        images = [name for name, path in files.items() if name in named or (name not in polygons and _is_image(path))]
-        masks = self._folders.masks_inside(folder)
-        return [
-            ListedImage(
-                FolderName(folder.folder.root, f"{folder.folder.path}/{name}".lstrip("/")),
-                name,
-                mask_name(name) in masks or polygons_name(name) in files,
+    def _indexed(self, data_path: FolderName, defect_code: str, offset: int, count: int) -> ListedImages | None:
+        with open_index(index_file(self._indexes, data_path), data_path) as index:
+            total = index.count(defect_code) if index else 0
+            if index is None or total <= offset:
+                return None
+            is_outdated = index.is_outdated(defect_code, self._folders)
+            if is_outdated and total <= LISTED_AT_MOST:
+                return None
+            images = tuple(
+                ListedImage(folder=image.folder, has_mask=image.has_mask)
+                for image in index.images(defect_code, offset, count)
             )
-            for name in images
+            return ListedImages(images=images, total=total, is_outdated=is_outdated)
+
+    def _listed(self, data_path: FolderName, defect_code: str, offset: int, count: int) -> ListedImages:
+        images: list[ListedImage] = []
+        for folder in self._folders.code_folders(data_path):
+            if folder.defect_code == defect_code:
+                images += self._listed_inside(folder)
+        return ListedImages(images=tuple(images[offset : offset + count]), total=len(images))
+
+    def _listed_inside(self, folder: CodeFolder) -> list[ListedImage]:
+        files = {name: path for name, path in self._folders.files_inside(folder) if is_text(name)}
+        outlined = set(self._folders.masks_inside(folder))
+        outlined.update(image for name in files if (image := outlined_stem(name, is_in_masks=False)) is not None)
+        # Only files whose name promises nothing are opened; of 50,000 images that spares 50,000 reads.
+        return [
+            ListedImage(folder=below(folder.folder, name), has_mask=stem(name) in outlined)
+            for name, path in sorted(files.items())
+            if has_image_name(name) or _is_image(path)
         ]
+
+    def _with_facts(self, image: ListedImage) -> ListedImage:
+        """The listed image with what its head says."""
+        try:
+            seen = look_at(image.name, os.fspath(self._folders.resolve(image.folder)))
+        except FolderNotFound:
+            seen = Unread.DAMAGED
+        if isinstance(seen, Unread):
+            return msgspec.structs.replace(image, is_damaged=True, has_mask=False)
+        return msgspec.structs.replace(image, width=seen.width, height=seen.height, size=seen.size)
 
     def _source(self, image: FolderName) -> Path:
         try:
@@ -161,7 +225,7 @@ class Images:
             identity = json.dumps([VERSION, str(source), status.st_mtime_ns, status.st_size])
             name = hashlib.sha256(identity.encode("utf-8", "surrogateescape")).hexdigest()
             kept = self._cache / name[:2] / f"{name[2:]}-{kind}"
-            if kept.is_file():
+            if _is_used(kept):
                 return kept
             if status.st_size > MAXIMUM_BYTES:
                 raise ImageIsDamaged(f"larger than {MAXIMUM_BYTES} bytes")
@@ -172,6 +236,56 @@ class Images:
         beside.write_bytes(made)
         beside.rename(kept)  # others see the whole file or none
         return kept
+
+
+def trim(cache: Path, most_bytes: int) -> int:
+    """Remove what was used longest ago, where the cache holds more than `most_bytes`; returns how many bytes went.
+
+    The hour is sharp enough, and sums by the hour take the same memory for ten files and for ten million.
+    """
+    bytes_of_hour: Counter[int] = Counter()
+    for _, status in _kept_files(cache):
+        bytes_of_hour[int(status.st_atime // 3600)] += status.st_size
+    over = bytes_of_hour.total() - most_bytes
+    if over <= 0:
+        return 0
+    over += most_bytes // 10  # some room, so that not every look finds it full again
+    hours = sorted(bytes_of_hour)
+    last_hour = next(
+        (
+            hour
+            for hour, total in zip(hours, accumulate(bytes_of_hour[hour] for hour in hours), strict=True)
+            if total >= over
+        ),
+        hours[-1],
+    )
+    removed = 0
+    for path, status in _kept_files(cache):
+        if status.st_atime // 3600 <= last_hour and removed < over:
+            with contextlib.suppress(FileNotFoundError):
+                Path(path).unlink()
+                removed += status.st_size
+    return removed
+
+
+def _kept_files(cache: Path) -> Iterator[tuple[str, os.stat_result]]:
+    with contextlib.suppress(FileNotFoundError), os.scandir(cache) as folders:
+        for folder in folders:
+            with os.scandir(folder.path) as files:
+                for file in files:
+                    with contextlib.suppress(FileNotFoundError):
+                        yield file.path, file.stat(follow_symlinks=False)
+
+
+def _is_used(kept: Path) -> bool:
+    """Whether the file is there; notes that it was used, which most file systems do not do by themselves."""
+    try:
+        status = kept.stat()
+        if status.st_atime < time.time() - 1800:
+            os.utime(kept, ns=(time.time_ns(), status.st_mtime_ns))
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _opened(path: Path) -> io.BufferedReader:
@@ -228,46 +342,8 @@ def _png(image: Image.Image) -> bytes:
     return out.getvalue()
 
 
-def _overlay_of_mask(content: bytes) -> bytes:
-    grey = np.asarray(decode(content).convert("L"))
-    return _overlay(Image.fromarray(((grey > 0) if grey.max() == 1 else (grey >= 128)).astype(np.uint8) * 255))  # D-5
-
-
-def _overlay_of_polygons(content: bytes) -> bytes:
-    if len(content) > MAXIMUM_POLYGON_BYTES:
-        raise ImageIsDamaged(f"larger than {MAXIMUM_POLYGON_BYTES} bytes")
-    try:
-        labels = msgspec.json.decode(content, type=_Polygons)
-    except msgspec.DecodeError as error:
-        raise ImageIsDamaged(str(error)) from error
-    _check_size(labels.imageWidth, labels.imageHeight)
-    area = Image.new("L", (labels.imageWidth, labels.imageHeight))
-    draw = ImageDraw.Draw(area)
-    far = 2 * max(area.size)
-    for shape in labels.shapes:
-        corners = [(min(max(x, -far), far), min(max(y, -far), far)) for x, y in shape.points]
-        if shape.shape_type == "rectangle" and len(corners) == 2:
-            (left, top), (right, bottom) = corners
-            draw.rectangle((min(left, right), min(top, bottom), max(left, right), max(top, bottom)), fill=255)
-        elif shape.shape_type == "polygon" and len(corners) > 2:
-            draw.polygon(corners, fill=255)
-    return _overlay(area)
-
-
-class _Shape(msgspec.Struct):
-    points: list[tuple[float, float]]
-    shape_type: str = "polygon"
-
-
-class _Polygons(msgspec.Struct):
-    """What LabelMe writes, as far as it is drawn."""
-
-    shapes: list[_Shape]
-    imageWidth: int  # noqa: N815 - LabelMe's names
-    imageHeight: int  # noqa: N815
-
-
-def _overlay(area: Image.Image) -> bytes:
+def _overlay(area_of: Callable[[bytes], Area], content: bytes) -> bytes:
+    area = Image.fromarray(area_of(content).astype(np.uint8) * 255)
     overlay: Any = Image.new("P", area.size)
     overlay.paste(1, mask=area)
     overlay.putpalette([0, 0, 0, *_MASK_COLOUR[:3]])

@@ -1,17 +1,20 @@
 """Configured roots: what a person types becomes a root's name and a path below it; nothing outside is ever looked at."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from domain.data_paths import FolderName
+from domain.image_files import is_text
 
 
 class Roots:
     """Folders by name, as this machine mounts them. Links are followed first; what counts is where they lead."""
 
-    def __init__(self, folders: Mapping[str, Path]) -> None:
+    def __init__(self, folders: Mapping[str, Path], closed: Iterable[Path] = ()) -> None:
+        """What lies in a `closed` folder is outside every root around it; a root inside a closed folder is open."""
         self._folders = dict(folders)
+        self._closed = tuple(closed)
 
     def name(self, typed: str) -> FolderName | None:
         """The one name of what lies at a typed path: an absolute one, `root:below` or `root/below`.
@@ -34,11 +37,13 @@ class Roots:
             return None
         root = self._folders[name.root]
         path, top = _real(root / name.path.lstrip("/")), _real(root)
-        return path if path is not None and top is not None and path.is_relative_to(top) else None
+        if path is None or top is None or not path.is_relative_to(top) or self._is_closed(path, top):
+            return None
+        return path
 
     def _name(self, path: Path) -> FolderName | None:
         real = _real(path)
-        if real is None or not is_storable(str(real)):
+        if real is None or not is_text(str(real)):
             return None
         tops = ((name, top) for name, folder in self._folders.items() if (top := _real(folder)) is not None)
         around = [(len(top.parts), name, top) for name, top in tops if real.is_relative_to(top)]
@@ -46,17 +51,15 @@ class Roots:
             return None
         # Roots may lie in each other; the innermost names the folder, so that it has one name only.
         _, name, top = max(around)
+        if self._is_closed(real, top):
+            return None
         below = real.relative_to(top).as_posix()
         return FolderName(name, "" if below == "." else below)
 
-
-def is_storable(name: str) -> bool:
-    """Whether a file name is text: names that are not UTF-8 (often GBK, from an archive made elsewhere) cannot enter the log."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    def _is_closed(self, path: Path, top: Path) -> bool:
+        """Whether a closed folder lies between the top of a root and what is below it."""
+        walls = (wall for folder in self._closed if (wall := _real(folder)) is not None)
+        return any(path.is_relative_to(wall) and wall.is_relative_to(top) for wall in walls)
 
 
 def _real(path: Path) -> Path | None:

@@ -79,6 +79,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How often a job is given to a worker before it fails. Default: a crash may be bad luck twice, three times it is
     the job."""
 
+    picture_cache_mib: int = 2048
+    """How much disk the small pictures of images may take, in MiB. Default: about 200,000 of them, on a disk that holds as
+    many images."""
+
     kafka_brokers: tuple[str, ...] = ()
     """Brokers as `host:port`. Default: none, messages go through the log."""
 
@@ -86,6 +90,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def logs(self) -> Path:
         """The folder of the processes' logs."""
         return self.state / "logs"
+
+    @property
+    def thumbnails(self) -> Path:
+        """The cache of small pictures."""
+        return self.state / "cache" / "thumbnails"
+
+    @property
+    def indexes(self) -> Path:
+        """The folder of what scans leave behind, a file for each large data path."""
+        return self.state / "indexes"
 
     @property
     def address(self) -> str:
@@ -125,6 +139,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         heartbeat_seconds=_number(environment, "ASSAY_HEARTBEAT_SECONDS", 1, least=1, most=60),
         worker_silence_seconds=_number(environment, "ASSAY_WORKER_SILENCE_SECONDS", 15, least=2, most=3600),
         max_attempts=_number(environment, "ASSAY_MAX_ATTEMPTS", 3, least=1, most=100),
+        picture_cache_mib=_number(environment, "ASSAY_PICTURE_CACHE_MIB", 2048, least=1, most=1 << 20),
         kafka_brokers=tuple(filter(None, environment.get("ASSAY_KAFKA_BROKERS", "").replace(" ", "").split(","))),
     )
 

@@ -1,7 +1,8 @@
 """What the database holds beside the log and the read models, and why it is in neither.
 
 `work` mirrors which jobs wait or run (made from the log by the dispatcher), `heartbeats` is momentary telemetry, `drafts`
-are unfinished forms, `sessions` say who is signed in. Losing all of them loses no decision.
+are unfinished forms, `sessions` say who is signed in, `scans` are what was seen in folders of images lately. Losing all of
+them loses no decision.
 """
 
 import psycopg
@@ -43,6 +44,21 @@ CREATE TABLE IF NOT EXISTS app.sessions (
     seen_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 CREATE INDEX IF NOT EXISTS sessions_of_user ON app.sessions (user_id);
+CREATE TABLE IF NOT EXISTS app.scans (
+    root text NOT NULL,
+    path text NOT NULL,
+    scan_id uuid NOT NULL DEFAULT gen_random_uuid(),
+    is_done boolean NOT NULL,
+    inspection jsonb NOT NULL,
+    marks jsonb NOT NULL DEFAULT '[]',
+    seen_count bigint NOT NULL DEFAULT 0,
+    entry_count bigint NOT NULL DEFAULT 0,
+    problem jsonb,
+    asked_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    moved_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (root, path)
+);
+CREATE INDEX IF NOT EXISTS scans_in_line ON app.scans (asked_at) WHERE NOT is_done;
 """
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from domain.data_paths import DataPathState, DefectCodeCount, FolderName
+from domain.data_paths import DataPathProblem, DataPathState, DefectCodeCount, FolderName
 from domain.datasets import (
     DataPath,
     DataPathInspected,
@@ -18,7 +18,7 @@ from domain.datasets import (
     DatasetPurpose,
 )
 from domain.environments import EnvironmentBinding
-from domain.facts import Recorded
+from domain.facts import SYSTEM, Recorded
 from projections.read_model import Page, ReadModel, Row, Rows, Table
 
 PAGE_SIZE = 20
@@ -58,6 +58,8 @@ class DataPathRow(msgspec.Struct, frozen=True, kw_only=True):
     total_bytes: int
     mask_count: int
     damaged_count: int
+    has_groups: bool = False
+    problem: DataPathProblem | None = None
 
 
 class DatasetDetail(DatasetRow, frozen=True, kw_only=True):
@@ -72,6 +74,15 @@ class DatasetChoice(msgspec.Struct, frozen=True, kw_only=True):
     dataset_id: UUID
     name: str
     paths: tuple[DataPathRow, ...]
+
+
+class ScanningPath(msgspec.Struct, frozen=True, kw_only=True):
+    """A data path that waits for the end of a scan; `image_count` were seen when it began."""
+
+    dataset_id: UUID
+    path_id: UUID
+    folder: FolderName
+    image_count: int
 
 
 class Datasets(ReadModel):
@@ -105,11 +116,17 @@ class Datasets(ReadModel):
             "total_bytes bigint NOT NULL",
             "mask_count bigint NOT NULL",
             "damaged_count bigint NOT NULL",
+            "has_groups boolean NOT NULL",
+            "problem text",
+        ),
+        indexes=(
+            "CREATE INDEX data_paths_scanning ON data_paths (dataset_id) WHERE state = 'scanning'",
+            "CREATE INDEX data_paths_in_order ON data_paths (dataset_id, added)",
         ),
     )
 
     def project(self, rows: Rows, recorded: Recorded) -> None:
-        """Every fact but the last also says who changed the dataset last."""
+        """Every fact but the last also says who changed the dataset last; the end of a scan is nobody's change."""
         dataset_id, fact = recorded.originator_id, recorded.data
         match fact:
             case DatasetCreated(environment=environment):
@@ -134,7 +151,8 @@ class Datasets(ReadModel):
                 self._note_change(rows, recorded)
             case DataPathInspected(path_id=path_id) as found:
                 rows.update(self.DATA_PATHS, dataset_id, path_id, **_figures(DataPath(path_id, found.inspection)))
-                self._note_change(rows, recorded)
+                if recorded.origin.actor != SYSTEM:
+                    self._note_change(rows, recorded)
             case DatasetDeleted():
                 rows.delete(self.DATASETS, dataset_id)
                 rows.delete(self.DATA_PATHS, dataset_id)
@@ -167,15 +185,25 @@ class Datasets(ReadModel):
 
     def get(self, dataset_id: UUID) -> DatasetDetail | None:
         """One dataset, None where there is none (any more)."""
-        row = self._one(f"{_SELECT} WHERE dataset_id = %s", (dataset_id,), DatasetRow)
+        row = self.head(dataset_id)
         if row is None:
             return None
-        paths = self._all(
-            f"SELECT {_PATH_COLUMNS} FROM data_paths WHERE dataset_id = %s ORDER BY added",  # noqa: S608 - our own columns
-            (dataset_id,),
-            DataPathRow,
-        )
+        paths = self._all(f"{_PATHS} ORDER BY added", {"dataset_id": dataset_id}, DataPathRow)
         return DatasetDetail(**msgspec.structs.asdict(row), paths=tuple(paths))
+
+    def head(self, dataset_id: UUID) -> DatasetRow | None:
+        """One dataset without its paths, of which there may be thousands."""
+        return self._one(f"{_SELECT} WHERE dataset_id = %s", (dataset_id,), DatasetRow)
+
+    def paths(self, dataset_id: UUID, *, page: int, size: int) -> Page[DataPathRow]:
+        """Some data paths of a dataset, in the order in which they were added."""
+        return self._page(f"{_PATHS} ORDER BY added", {"dataset_id": dataset_id}, DataPathRow, number=page, size=size)
+
+    def path(self, dataset_id: UUID, path_id: UUID) -> DataPathRow | None:
+        """One data path, None where it is not (any more) in the dataset."""
+        return self._one(
+            f"{_PATHS} AND path_id = %(path_id)s", {"dataset_id": dataset_id, "path_id": path_id}, DataPathRow
+        )
 
     def choices(self, purpose: DatasetPurpose) -> list[DatasetChoice]:
         """Every dataset of a purpose that has paths, by name, for importing paths into a job (W-5)."""
@@ -193,6 +221,21 @@ class Datasets(ReadModel):
             DatasetChoice(dataset_id=dataset_id, name=name, paths=tuple(rows))
             for (dataset_id, name), rows in paths.items()
         ]
+
+    def scanning(self, dataset_ids: Sequence[UUID] | None = None) -> list[ScanningPath]:
+        """Every data path that waits for the end of a scan; those of some datasets, where `dataset_ids` names them."""
+        return self._all(
+            "SELECT dataset_id, path_id, folder, image_count FROM data_paths WHERE state = 'scanning'"
+            " AND (%(dataset_ids)s::uuid[] IS NULL OR dataset_id = ANY(%(dataset_ids)s))",
+            {"dataset_ids": None if dataset_ids is None else list(dataset_ids)},
+            ScanningPath,
+        )
+
+    def folders(self) -> list[FolderName]:
+        """The folder of every data path of every dataset."""
+        return self._all(
+            "SELECT DISTINCT folder->>'root' AS root, folder->>'path' AS path FROM data_paths", (), FolderName
+        )
 
     def _add(self, rows: Rows, recorded: Recorded, data_paths: Sequence[DataPath]) -> None:
         for line, data_path in enumerate(data_paths):
@@ -216,8 +259,10 @@ class _PathOfDataset(DataPathRow, frozen=True, kw_only=True):
 _MOST_LINES = 1 << 20
 """More lines than a form can hold; it keeps paths in the order of facts, then of lines."""
 _PATH_COLUMNS = (
-    "path_id, folder, state, image_count, defect_codes, formats, resolutions, total_bytes, mask_count, damaged_count"
+    "path_id, folder, state, image_count, defect_codes, formats, resolutions, total_bytes, mask_count, damaged_count,"
+    " has_groups, problem"
 )
+_PATHS = f"SELECT {_PATH_COLUMNS} FROM data_paths WHERE dataset_id = %(dataset_id)s"  # noqa: S608 - our own columns
 _SELECT = (
     "SELECT dataset_id, name, purpose, environment, path_count, image_count, changed_by, changed_at FROM ("
     "SELECT dataset_id, name, purpose, environment, node_ids, coalesce(username, '') AS changed_by, changed_at,"
@@ -240,4 +285,6 @@ def _figures(data_path: DataPath) -> Row:
         "total_bytes": found.total_bytes,
         "mask_count": found.mask_count,
         "damaged_count": found.damaged_count,
+        "has_groups": found.has_groups,
+        "problem": found.problem.value if found.problem else None,
     }

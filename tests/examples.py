@@ -4,10 +4,10 @@ Ids are constants, facts are whole: a test starts from `QUEUED` or a `History` o
 `msgspec.structs.replace`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID, uuid5
 
 from commands.assay import Assay
@@ -409,12 +409,21 @@ class KnownFolders:
     def __init__(self, inspections: Mapping[str, Inspection] | None = None) -> None:
         self._by_typed = dict(inspections or {})
 
-    def inspect(self, typed: str) -> Inspection:
-        return self._by_typed.get(typed, Inspection(folder=FolderName("", typed), state=DataPathState.INVALID))
+    def inspect_paths(self, typed_paths: Sequence[str]) -> list[Inspection]:
+        return [
+            self._by_typed.get(typed, Inspection(folder=FolderName("", typed), state=DataPathState.INVALID))
+            for typed in typed_paths
+        ]
 
-    def inspect_folder(self, folder: FolderName) -> Inspection:
-        found = (inspection for inspection in self._by_typed.values() if inspection.folder == folder)
-        return next(found, Inspection(folder=folder, state=DataPathState.INVALID))
+    def inspect_folders(self, folders: Sequence[FolderName]) -> list[Inspection]:
+        known = {inspection.folder: inspection for inspection in self._by_typed.values()}
+        return [known.get(folder, Inspection(folder=folder, state=DataPathState.INVALID)) for folder in folders]
+
+    def scan_again(self, folders: Sequence[FolderName]) -> list[Inspection]:
+        return self.inspect_folders(folders)
+
+    def scans_of(self, folders: Iterable[FolderName]) -> Mapping[FolderName, Any]:  # noqa: ARG002 - the contract's name
+        return {}
 
 
 class KnownArchives:

@@ -104,7 +104,9 @@ TABLE: Mapping[str, tuple[Who, str]] = {
         AddDataPaths
         RemoveDataPaths
         InspectDataPath
+        InspectDataPaths
         GET /training-datasets
+        GET /training-datasets/live
         GET /training-datasets/new
         POST /training-datasets/new
         GET /training-datasets/{dataset_id}
@@ -113,9 +115,11 @@ TABLE: Mapping[str, tuple[Who, str]] = {
         POST /training-datasets/{dataset_id}/remove
         GET /training-datasets/{dataset_id}/paths/{path_id}
         POST /training-datasets/{dataset_id}/paths/{path_id}/inspect
+        POST /training-datasets/{dataset_id}/inspect
         GET /training-datasets/{dataset_id}/delete
         POST /training-datasets/{dataset_id}/delete
         GET /question-bank-datasets
+        GET /question-bank-datasets/live
         GET /question-bank-datasets/new
         POST /question-bank-datasets/new
         GET /question-bank-datasets/{dataset_id}
@@ -124,8 +128,10 @@ TABLE: Mapping[str, tuple[Who, str]] = {
         POST /question-bank-datasets/{dataset_id}/remove
         GET /question-bank-datasets/{dataset_id}/paths/{path_id}
         POST /question-bank-datasets/{dataset_id}/paths/{path_id}/inspect
+        POST /question-bank-datasets/{dataset_id}/inspect
         GET /question-bank-datasets/{dataset_id}/delete
         POST /question-bank-datasets/{dataset_id}/delete
+        GET /scans/live
         GET /images/thumbnail
         GET /images/original
         GET /images/mask
@@ -266,6 +272,7 @@ TABLE: Mapping[str, tuple[Who, str]] = {
         RecordExport
         InterruptExport
         ListSuperAdministrators
+        RecordScan
         """,
     ),
 }

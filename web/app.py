@@ -43,6 +43,7 @@ from web.overview import Overview
 from web.pages import Desk, Renderer, static_files
 from web.prediction_jobs import PredictionJobs
 from web.prediction_wizard import NewPredictionJob
+from web.scans import Scans
 from web.services import Account, Services
 from web.sessions import Cookies, Gate, Signer, Visits, request_id_of
 from web.sign_in import Doorkeeper, MyAccount, SignIn
@@ -63,6 +64,7 @@ PAGES: tuple[ControllerRouterHandler, ...] = (
     TrainingDatasets,
     QuestionBankDatasets,
     Images,
+    Scans,
     ModelImages,
     Models,
     PredictionJobs,

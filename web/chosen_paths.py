@@ -5,7 +5,7 @@ step is asked for, not whenever the page is shown. The partial is `_chosen_paths
 a button sends the whole form.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -14,10 +14,12 @@ from commands.ports import DataFolders
 from domain.data_paths import DataPathState, FolderName, Inspection
 from domain.datasets import DataPathIsInvalid
 from domain.refusals import NotFound, Refusal
-from projections.datasets import DatasetChoice
+from projections.datasets import DataPathRow, DatasetChoice
 from web.forms import Form
 from web.listing import Listing, read_listing
 from web.pages import Page
+from web.scans import stream_of
+from web.services import Services
 
 TYPED = "typed"
 TICKED = "import"
@@ -28,12 +30,13 @@ IMAGES_ON_A_PAGE = 60
 
 
 class ChosenPath(msgspec.Struct, frozen=True, kw_only=True):
-    """A line of the list, counted from 1; `images_address` is where its images are shown."""
+    """A line of the list, counted from 1; `images_address` is where its images are shown, `scan` how far its scan has come."""
 
     line: int
     found: Inspection
     images_address: str
     is_locked: bool = False
+    scan: Any = None
 
     @property
     def field(self) -> str:
@@ -52,6 +55,16 @@ class ChosenPaths(msgspec.Struct, frozen=True, kw_only=True):
         """Images in all paths together."""
         return sum(line.found.image_count for line in self.lines)
 
+    @property
+    def is_counting(self) -> bool:
+        """Whether there may be more."""
+        return any(line.found.state is DataPathState.SCANNING for line in self.lines)
+
+    @property
+    def stream(self) -> str:
+        """Where the figures of paths that are still scanned come from."""
+        return stream_of(line.found for line in self.lines)
+
 
 class Press(msgspec.Struct, frozen=True, kw_only=True):
     """What a pressed button made of the list. `wrong` are typed lines where nothing was found; they stay in the field."""
@@ -66,17 +79,27 @@ class Press(msgspec.Struct, frozen=True, kw_only=True):
         return [DataPathIsInvalid(at=TYPED)] if self.wrong else []
 
 
+class ImagesOfCode(msgspec.Struct, frozen=True, kw_only=True):
+    """One page of the images of a defect code (D-9); `images` are `infra.images.ListedImage`.
+
+    `is_outdated`: the folder has changed since its images were counted.
+    """
+
+    defect_code: str
+    images: tuple[Any, ...]
+    listing: Listing
+    is_outdated: bool
+
+
 class PathImagesPage(Page, frozen=True):
-    """The images of a chosen data path that is in no dataset, by defect code (D-9); `images` are `infra.images.ListedImage`.
+    """The images of a chosen data path that is in no dataset, by defect code (D-9).
 
     `trail` are the pages above, title and address; the last one is the step.
     """
 
     TEMPLATE = "chosen_paths/images.html"
-    found: Inspection
-    defect_code: str
-    images: tuple[Any, ...]
-    listing: Listing
+    path: Inspection
+    shown: ImagesOfCode
     trail: tuple[tuple[str, str], ...]
 
 
@@ -86,6 +109,7 @@ def chosen_paths(
     *,
     datasets_address: str,
     images_address: str,
+    data_folders: Any,
     locked: Collection[FolderName] = (),
 ) -> ChosenPaths:
     """The list and what can still be imported. `locked` paths cannot be removed (W-5).
@@ -97,12 +121,14 @@ def chosen_paths(
         for dataset in reversed(datasets)
         for path in dataset.paths
     }
+    scans = _scans(found, data_folders)
     lines = (
         ChosenPath(
             line=line,
-            found=one,
+            found=scans[one.folder].inspection if one.folder in scans else one,
             images_address=known.get(one.folder, f"{images_address}/{line}"),
             is_locked=one.folder in locked,
+            scan=scans.get(one.folder),
         )
         for line, one in enumerate(found, 1)
     )
@@ -135,8 +161,8 @@ def press(
             if str(path.path_id) in ticked:
                 chosen.setdefault(path.folder, msgspec.convert(path, Inspection, from_attributes=True))
     wrong = []
-    for typed in dict.fromkeys(form.lines(TYPED)):
-        seen = data_folders.inspect(typed)
+    typed_paths = list(dict.fromkeys(form.lines(TYPED)))
+    for typed, seen in zip(typed_paths, data_folders.inspect_paths(typed_paths), strict=True):
         if seen.state is DataPathState.INVALID:
             wrong.append(typed)
         else:
@@ -145,8 +171,14 @@ def press(
 
 
 def looked_into_again(found: Sequence[Inspection], data_folders: DataFolders) -> tuple[Inspection, ...]:
-    """The same paths as they are now."""
-    return tuple(data_folders.inspect_folder(one.folder) for one in found)
+    """The same paths as they are now; large ones that are still scanned say so."""
+    return tuple(data_folders.inspect_folders([one.folder for one in found]))
+
+
+def as_known_now(found: Sequence[Inspection], data_folders: Any) -> tuple[Inspection, ...]:
+    """The same paths with what their scans have seen by now; nothing is looked into."""
+    scans = _scans(found, data_folders)
+    return tuple(scans[one.folder].inspection if one.folder in scans else one for one in found)
 
 
 def form_of(found: Sequence[Inspection], typed: Sequence[str] = ()) -> Form:
@@ -156,9 +188,15 @@ def form_of(found: Sequence[Inspection], typed: Sequence[str] = ()) -> Form:
 
 
 def path_images(
-    found: Sequence[Inspection], line: int, images: Any, form: Form, *, address: str, trail: tuple[tuple[str, str], ...]
+    found: Sequence[Inspection],
+    line: int,
+    services: Services,
+    form: Form,
+    *,
+    address: str,
+    trail: tuple[tuple[str, str], ...],
 ) -> PathImagesPage:
-    """The page behind the number of a line; `images` are those of `Services`, `address` is the page's own.
+    """The page behind the number of a line; `address` is the page's own.
 
     Raises:
         NotFound: there is no such line.
@@ -166,9 +204,28 @@ def path_images(
     if not 1 <= line <= len(found):
         raise NotFound
     path = found[line - 1]
+    return PathImagesPage(path=path, shown=images_of_code(path, services, form, address), trail=trail)
+
+
+def images_of_code(path: Inspection | DataPathRow, services: Services, form: Form, address: str) -> ImagesOfCode:
+    """The images that a page of a data path shows: those of the code that the address asks for, else of the first."""
     codes = [counted.defect_code for counted in path.defect_codes]
     defect_code = form.value("code") if form.value("code") in codes else next(iter(codes), "")
-    names = images.names(path.folder, defect_code)
-    listing = read_listing(address, form, rows=IMAGES_ON_A_PAGE).of(len(names))
-    shown = tuple(names[listing.offset : listing.last])
-    return PathImagesPage(found=path, defect_code=defect_code, images=shown, listing=listing, trail=trail)
+    listing = read_listing(address, form, rows=IMAGES_ON_A_PAGE)
+    found = services.images.page(path.folder, defect_code, offset=listing.offset, count=IMAGES_ON_A_PAGE)
+    if found.total and not found.images:  # a page behind the end becomes the last one
+        listing = listing.of(found.total)
+        found = services.images.page(path.folder, defect_code, offset=listing.offset, count=IMAGES_ON_A_PAGE)
+    return ImagesOfCode(
+        defect_code=defect_code,
+        images=found.images,
+        listing=listing.of(found.total),
+        is_outdated=found.is_outdated,
+    )
+
+
+def _scans(found: Sequence[Inspection], data_folders: Any) -> Mapping[FolderName, Any]:
+    scans: Mapping[FolderName, Any] = data_folders.scans_of(
+        [one.folder for one in found if one.state is DataPathState.SCANNING]
+    )
+    return scans

@@ -4,30 +4,42 @@ Both kinds have the same pages; only their addresses and their names differ.
 """
 
 import re
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
+from urllib.parse import urlencode
 from uuid import UUID, uuid4
 
 import msgspec
 from litestar import Controller, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
-from litestar.response import Redirect
+from litestar.response import Redirect, ServerSentEvent
 
-from commands.datasets import AddDataPaths, CreateDataset, DeleteDataset, InspectDataPath, RemoveDataPaths
+from commands.datasets import (
+    AddDataPaths,
+    CreateDataset,
+    DeleteDataset,
+    InspectDataPath,
+    InspectDataPaths,
+    RemoveDataPaths,
+)
 from commands.ports import DataFolders
-from domain.data_paths import DataPathState, FolderName, Inspection
-from domain.datasets import DataPathIsInvalid, DataPathRepeated, DatasetPurpose
+from domain.data_paths import ChosenFolders, DataPathState, FolderName, Inspection
+from domain.datasets import DatasetPurpose, wrong_path
 from domain.refusals import NotFound, Refusal
 from domain.sentences import N_, Sentence
-from projections.datasets import SORTS, DataPathRow, DatasetDetail, DatasetRow
+from projections.datasets import SORTS, DataPathRow, DatasetRow
 from web.cascade import Cascade, deepest_chosen, environment_cascade, standing_nodes
+from web.chosen_paths import ImagesOfCode, images_of_code
 from web.forms import Form
-from web.listing import Listing, read_listing
+from web.listing import ROWS_ON_A_PAGE, Listing, read_listing
+from web.live import Live
 from web.pages import Desk, Page
+from web.scans import EVERY_SECONDS, stream_of
 from web.services import ReadModels, Services
 
-IMAGES_ON_A_PAGE = 60
+PATHS_ON_A_PAGE = 100
 LINE = "data_paths"
 _LINE_FIELD = re.compile(rf"{LINE}\.([0-9]{{1,5}})")
 _REMOVE = re.compile(r"remove\.([0-9]{1,5})")
@@ -79,7 +91,9 @@ class KeptLine(msgspec.Struct, frozen=True):
 
 
 class DatasetsPage(Page, frozen=True):
-    """The list; `standing` are the bound nodes that still exist."""
+    """The list; `standing` are the bound nodes that still exist, `counting` the datasets with paths that are still scanned, and how
+    many images were seen there since the scans began.
+    """
 
     TEMPLATE = "datasets/list.html"
     kind: Kind
@@ -88,6 +102,28 @@ class DatasetsPage(Page, frozen=True):
     cascade: Cascade
     standing: frozenset[UUID]
     is_filtered: bool
+    counting: Mapping[UUID, int]
+
+    @property
+    def stream(self) -> str:
+        """Where the image counts come from while some are still counted."""
+        shown = urlencode([("dataset", str(dataset_id)) for dataset_id in self.counting])
+        return f"{self.kind.address}/live?{shown}" if shown else ""
+
+    def image_count(self, row: DatasetRow) -> int:
+        """Images of a dataset, with what its scans have seen since they began."""
+        return row.image_count + self.counting.get(row.dataset_id, 0)
+
+    def is_counting(self, row: DatasetRow) -> bool:
+        """Whether there may be more."""
+        return row.dataset_id in self.counting
+
+
+class ImageCountPage(Page, frozen=True):
+    """The image count of one dataset, alone."""
+
+    image_count: int
+    is_counting: bool
 
 
 class NewDatasetPage(Page, frozen=True):
@@ -99,14 +135,27 @@ class NewDatasetPage(Page, frozen=True):
     lines: tuple[Line, ...]
     setup: Any = None
 
+    @property
+    def stream(self) -> str:
+        """Where the figures of large folders come from."""
+        return stream_of(line.found for line in self.lines if line.found)
+
 
 class DataPathsPage(Page, frozen=True):
-    """管理数据路径."""
+    """管理数据路径. `scans` are those of paths that are still scanned."""
 
     TEMPLATE = "datasets/data_paths.html"
     kind: Kind
-    dataset: DatasetDetail
+    dataset: DatasetRow
+    paths: tuple[DataPathRow, ...]
+    scans: Mapping[FolderName, Any]
+    listing: Listing
     standing: frozenset[UUID]
+
+    @property
+    def stream(self) -> str:
+        """Where the figures of paths that are still scanned come from."""
+        return stream_of(self.paths)
 
 
 class AddDataPathsPage(Page, frozen=True):
@@ -114,20 +163,23 @@ class AddDataPathsPage(Page, frozen=True):
 
     TEMPLATE = "datasets/add_data_paths.html"
     kind: Kind
-    dataset: DatasetDetail
+    dataset: DatasetRow
     lines: tuple[Line, ...]
+
+    @property
+    def stream(self) -> str:
+        """Where the figures of large folders come from."""
+        return stream_of(line.found for line in self.lines if line.found)
 
 
 class ImagesPage(Page, frozen=True):
-    """The images of a data path, one defect code at a time; `images` are `infra.images.ListedImage`."""
+    """The images of a data path, one defect code at a time."""
 
     TEMPLATE = "datasets/images.html"
     kind: Kind
-    dataset: DatasetDetail
+    dataset: DatasetRow
     path: DataPathRow
-    defect_code: str
-    images: tuple[Any, ...]
-    listing: Listing
+    shown: ImagesOfCode
 
 
 class DeleteDatasetPage(Page, frozen=True):
@@ -135,7 +187,7 @@ class DeleteDatasetPage(Page, frozen=True):
 
     TEMPLATE = "datasets/delete.html"
     kind: Kind
-    dataset: DatasetDetail
+    dataset: DatasetRow
 
 
 class _Datasets(Controller):
@@ -145,7 +197,11 @@ class _Datasets(Controller):
 
     @get("/", sync_to_thread=True)
     def list(
-        self, form: NamedDependency[Form], read: NamedDependency[ReadModels], desk: NamedDependency[Desk]
+        self,
+        form: NamedDependency[Form],
+        read: NamedDependency[ReadModels],
+        services: NamedDependency[Services],
+        desk: NamedDependency[Desk],
     ) -> Response[str]:
         """The manual's list, the newest change first."""
         listing = read_listing(self.kind.address, form, columns=tuple(SORTS), default="-changed_at")
@@ -162,8 +218,37 @@ class _Datasets(Controller):
             cascade=cascade,
             standing=standing_nodes(read, (row.environment for row in found.items)),
             is_filtered=bool(node_ids or form.text("search")),
+            counting=_counting(services, [row.dataset_id for row in found.items]),
         )
         return desk.show(page)
+
+    @get("/live", sync_to_thread=True)
+    def stream_counts(
+        self,
+        form: NamedDependency[Form],
+        services: NamedDependency[Services],
+        desk: NamedDependency[Desk],
+        live: NamedDependency[Live],
+    ) -> ServerSentEvent:
+        """The image counts of some datasets while they are still counted."""
+        dataset_ids = form.ids("dataset")[:ROWS_ON_A_PAGE]
+
+        def counts() -> dict[str, str]:
+            counting = _counting(services, dataset_ids)
+            rows = [row for dataset_id in dataset_ids if (row := services.read.datasets.head(dataset_id))]
+            pages = {
+                row.dataset_id: ImageCountPage(
+                    image_count=row.image_count + counting.get(row.dataset_id, 0),
+                    is_counting=row.dataset_id in counting,
+                )
+                for row in rows
+            }
+            return {
+                f"count {dataset_id}": desk.part("datasets/_image_count.html", page).strip()
+                for dataset_id, page in pages.items()
+            }
+
+        return live.follow(counts, every_seconds=EVERY_SECONDS)
 
     @get("/new", sync_to_thread=True)
     def new(self, read: NamedDependency[ReadModels], desk: NamedDependency[Desk]) -> Response[str]:
@@ -202,10 +287,14 @@ class _Datasets(Controller):
 
     @get("/{dataset_id:uuid}", sync_to_thread=True)
     def data_paths(
-        self, dataset_id: FromPath[UUID], read: NamedDependency[ReadModels], desk: NamedDependency[Desk]
+        self,
+        dataset_id: FromPath[UUID],
+        form: NamedDependency[Form],
+        services: NamedDependency[Services],
+        desk: NamedDependency[Desk],
     ) -> Response[str]:
         """管理数据路径."""
-        return desk.show(self._data_paths_page(read, dataset_id, Form()))
+        return desk.show(self._data_paths_page(services, dataset_id, form))
 
     @get("/{dataset_id:uuid}/add", sync_to_thread=True)
     def add(
@@ -227,7 +316,8 @@ class _Datasets(Controller):
     ) -> Response[Any]:
         """Check a line and offer the next, remove a line, or add them all (D-7)."""
         dataset = self._dataset(read, dataset_id)
-        lines, is_done = _pressed(form, services.data_folders, known=[path.folder for path in dataset.paths])
+        known = [path.folder for path in read.datasets.get(dataset_id).paths]
+        lines, is_done = _pressed(form, services.data_folders, known)
         page = AddDataPathsPage(form=_with_lines(form, lines), kind=self.kind, dataset=dataset, lines=lines)
         if not is_done:
             return desk.show(page)
@@ -247,16 +337,36 @@ class _Datasets(Controller):
         dataset_id: FromPath[UUID],
         form: NamedDependency[Form],
         actor: NamedDependency[UUID],
-        read: NamedDependency[ReadModels],
+        services: NamedDependency[Services],
         desk: NamedDependency[Desk],
     ) -> Redirect:
         """The one whose button was pressed, else the ticked ones."""
-        with desk.refusals_on(self._data_paths_page(read, dataset_id, form)):
+        with desk.refusals_on(self._data_paths_page(services, dataset_id, form)):
             path_ids = form.ids("only") or form.ids("path_ids")
             if not path_ids:
                 raise NothingTicked
             desk.ask(RemoveDataPaths(actor=actor, dataset_id=dataset_id, path_ids=path_ids))
         desk.say(N_("Data paths removed: {count}. The folders themselves are untouched."), count=len(path_ids))
+        return desk.go(f"{self.kind.address}/{dataset_id}")
+
+    @post("/{dataset_id:uuid}/inspect", sync_to_thread=True)
+    def inspect_all(
+        self,
+        dataset_id: FromPath[UUID],
+        actor: NamedDependency[UUID],
+        read: NamedDependency[ReadModels],
+        desk: NamedDependency[Desk],
+    ) -> Redirect:
+        """Scan every path again (D-7)."""
+        self._dataset(read, dataset_id)
+        desk.ask(InspectDataPaths(actor=actor, dataset_id=dataset_id))
+        dataset = self._dataset(read, dataset_id)
+        if waiting := len(read.datasets.scanning([dataset_id])):
+            desk.say(
+                N_("Data paths that are still being scanned: {count}. Their figures come by themselves."), count=waiting
+            )
+        else:
+            desk.say(N_("All data paths were scanned again: {count} images."), count=dataset.image_count)
         return desk.go(f"{self.kind.address}/{dataset_id}")
 
     @post("/{dataset_id:uuid}/paths/{path_id:uuid}/inspect", sync_to_thread=True)
@@ -269,12 +379,10 @@ class _Datasets(Controller):
         desk: NamedDependency[Desk],
     ) -> Redirect:
         """Scan a path again (D-7)."""
+        self._dataset(read, dataset_id)
         desk.ask(InspectDataPath(actor=actor, dataset_id=dataset_id, path_id=path_id))
-        path = _path(self._dataset(read, dataset_id), path_id)
-        if path.state is DataPathState.INVALID:
-            desk.say(N_("“{path}” was scanned again: there is no image any more."), path=str(path.folder))
-        else:
-            desk.say(N_("“{path}” was scanned again: {count} images."), path=str(path.folder), count=path.image_count)
+        path = self._path(read, dataset_id, path_id)
+        desk.say(_OUTCOMES[path.state], path=str(path.folder), count=path.image_count)
         return desk.go(f"{self.kind.address}/{dataset_id}")
 
     @get("/{dataset_id:uuid}/paths/{path_id:uuid}", sync_to_thread=True)
@@ -283,27 +391,15 @@ class _Datasets(Controller):
         dataset_id: FromPath[UUID],
         path_id: FromPath[UUID],
         form: NamedDependency[Form],
-        read: NamedDependency[ReadModels],
         services: NamedDependency[Services],
         desk: NamedDependency[Desk],
     ) -> Response[str]:
         """The images by defect code (D-9)."""
-        dataset = self._dataset(read, dataset_id)
-        path = _path(dataset, path_id)
-        codes = [counted.defect_code for counted in path.defect_codes]
-        defect_code = form.value("code") if form.value("code") in codes else next(iter(codes), "")
-        names = services.images.names(path.folder, defect_code)
+        dataset = self._dataset(services.read, dataset_id)
+        path = self._path(services.read, dataset_id, path_id)
         address = f"{self.kind.address}/{dataset_id}/paths/{path_id}"
-        listing = read_listing(address, form, columns=("name",), default="name", rows=IMAGES_ON_A_PAGE).of(len(names))
-        page = ImagesPage(
-            kind=self.kind,
-            dataset=dataset,
-            path=path,
-            defect_code=defect_code,
-            images=tuple(names[listing.offset : listing.last]),
-            listing=listing,
-        )
-        return desk.show(page)
+        shown = images_of_code(path, services, form, address)
+        return desk.show(ImagesPage(kind=self.kind, dataset=dataset, path=path, shown=shown))
 
     @get("/{dataset_id:uuid}/delete", sync_to_thread=True)
     def confirm_delete(
@@ -326,16 +422,27 @@ class _Datasets(Controller):
         desk.say(N_("Dataset “{name}” is deleted."), name=dataset.name)
         return desk.go(self.kind.address)
 
-    def _dataset(self, read: ReadModels, dataset_id: UUID) -> DatasetDetail:
+    def _dataset(self, read: ReadModels, dataset_id: UUID) -> DatasetRow:
         """A dataset of this kind.
 
         Raises:
             NotFound
         """
-        dataset: DatasetDetail | None = read.datasets.get(dataset_id)
+        dataset: DatasetRow | None = read.datasets.head(dataset_id)
         if dataset is None or dataset.purpose is not self.kind.purpose:
             raise NotFound
         return dataset
+
+    def _path(self, read: ReadModels, dataset_id: UUID, path_id: UUID) -> DataPathRow:
+        """A data path of a dataset.
+
+        Raises:
+            NotFound
+        """
+        path: DataPathRow | None = read.datasets.path(dataset_id, path_id)
+        if path is None:
+            raise NotFound
+        return path
 
     def _new_page(self, read: ReadModels, form: Form, lines: tuple[Line, ...]) -> NewDatasetPage:
         cascade = environment_cascade(read, form, several_at_last=True)
@@ -343,10 +450,19 @@ class _Datasets(Controller):
         setup = None if is_ready else read.overview.setup()
         return NewDatasetPage(form=form, kind=self.kind, cascade=cascade, lines=lines, setup=setup)
 
-    def _data_paths_page(self, read: ReadModels, dataset_id: UUID, form: Form) -> DataPathsPage:
-        dataset = self._dataset(read, dataset_id)
+    def _data_paths_page(self, services: Services, dataset_id: UUID, form: Form) -> DataPathsPage:
+        dataset = self._dataset(services.read, dataset_id)
+        listing = read_listing(f"{self.kind.address}/{dataset_id}", form, rows=PATHS_ON_A_PAGE).of(dataset.path_count)
+        paths = services.read.datasets.paths(dataset_id, page=listing.page, size=PATHS_ON_A_PAGE).items
+        scanning = [path.folder for path in paths if path.state is DataPathState.SCANNING]
         return DataPathsPage(
-            form=form, kind=self.kind, dataset=dataset, standing=standing_nodes(read, [dataset.environment])
+            form=form,
+            kind=self.kind,
+            dataset=dataset,
+            paths=paths,
+            scans=services.data_folders.scans_of(scanning),
+            listing=msgspec.structs.replace(listing, fields=()),
+            standing=standing_nodes(services.read, [dataset.environment]),
         )
 
 
@@ -364,11 +480,24 @@ class QuestionBankDatasets(_Datasets):
     kind = QUESTION_BANK
 
 
-def _path(dataset: DatasetDetail, path_id: UUID) -> DataPathRow:
-    path = next((path for path in dataset.paths if path.path_id == path_id), None)
-    if path is None:
-        raise NotFound
-    return path
+_OUTCOMES = {
+    DataPathState.VALID: N_("“{path}” was scanned again: {count} images."),
+    DataPathState.INVALID: N_("“{path}” was scanned again: there is no image any more."),
+    DataPathState.SCANNING: N_(
+        "“{path}” is being scanned again: {count} images so far. Its figures come by themselves."
+    ),
+}
+
+
+def _counting(services: Services, dataset_ids: Sequence[UUID]) -> dict[UUID, int]:
+    """The datasets with paths that are still scanned, and how many images were seen there since the scans began."""
+    paths = services.read.datasets.scanning(dataset_ids)
+    scans = services.data_folders.scans_of([path.folder for path in paths])
+    counting: Counter[UUID] = Counter()
+    for path in paths:
+        scan = scans.get(path.folder)
+        counting[path.dataset_id] += scan.inspection.image_count - path.image_count if scan else 0
+    return dict(counting)
 
 
 # The form for data paths. It works without scripts: every press of a button sends the whole form.
@@ -407,16 +536,15 @@ def _kept(form: Form, number: int, typed: str) -> Inspection | None:
 
 def _checked(lines: list[Line], data_folders: DataFolders, known: Collection[FolderName]) -> list[Line]:
     """Every line with what is there, or with what is wrong with it (D-3, D-4)."""
-    seen = set(known)
+    asked = [line.typed for line in lines if not line.found or line.found.state is DataPathState.SCANNING]
+    answers = dict(zip(asked, data_folders.inspect_paths(asked), strict=True))
+    beside = ChosenFolders(known)
     checked = []
     for line in lines:
-        found = line.found or data_folders.inspect(line.typed)
-        refusal: Refusal | None = None
-        if found.state is DataPathState.INVALID:
-            refusal = DataPathIsInvalid()
-        elif found.folder in seen:
-            refusal = DataPathRepeated()
-        seen.add(found.folder)
+        found = answers.get(line.typed) or line.found
+        assert found is not None
+        refusal = wrong_path(found, beside)
+        beside.add(found.folder)
         checked.append(
             msgspec.structs.replace(line, found=None if refusal else found, told=refusal.sentence if refusal else None)
         )

@@ -3,7 +3,10 @@
 Templates link here with the macros of `_images.html`; `infra.images.Images` is behind it.
 """
 
+import asyncio
 import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ from web.services import Services
 
 SECONDS_UNASKED = 60
 """So long a browser shows a picture again without asking whether it has changed."""
+_PICTURE_THREADS = ThreadPoolExecutor(4, thread_name_prefix="picture")
 _WHOLE_NUMBER = re.compile(r"[0-9]{1,4}")
 # Shown in the place of a picture that is gone or cannot be decoded; the word for it is the alternative text of the <img>.
 _NO_IMAGE = (
@@ -32,31 +36,40 @@ class Images(Controller):
 
     path = "/images"
 
-    @get("/thumbnail", sync_to_thread=True)
-    def thumbnail(
+    @get("/thumbnail")
+    async def thumbnail(
         self, request: Request[Any, Any, Any], form: NamedDependency[Form], services: NamedDependency[Services]
     ) -> Response[Any]:
         """A small picture; `size` is its longer side in pixels."""
         size = int(form.text("size")) if _WHOLE_NUMBER.fullmatch(form.text("size")) else 160
-        return _answer(request, services.images.thumbnail(_named(form), size))
+        return await _drawn(lambda: _answer(request, services.images.thumbnail(_named(form), size)))
 
-    @get("/original", sync_to_thread=True)
-    def original(
+    @get("/original")
+    async def original(
         self, request: Request[Any, Any, Any], form: NamedDependency[Form], services: NamedDependency[Services]
     ) -> Response[Any]:
         """The picture itself, in a format that browsers know; with `download` as a file of its name."""
-        name = _named(form)
-        shown = services.images.original(name)
-        if form.checked("download") and shown is not None:
-            return _file(shown, name.path.rpartition("/")[2])
-        return _answer(request, shown)
 
-    @get("/mask", sync_to_thread=True)
-    def mask(
+        def answer() -> Response[Any]:
+            name = _named(form)
+            shown = services.images.original(name)
+            if form.checked("download") and shown is not None:
+                return _file(shown, name.path.rpartition("/")[2])
+            return _answer(request, shown)
+
+        return await _drawn(answer)
+
+    @get("/mask")
+    async def mask(
         self, request: Request[Any, Any, Any], form: NamedDependency[Form], services: NamedDependency[Services]
     ) -> Response[Any]:
         """The defect's area in a colour, to be laid over the picture."""
-        return _answer(request, services.images.mask_overlay(_named(form)))
+        return await _drawn(lambda: _answer(request, services.images.mask_overlay(_named(form))))
+
+
+async def _drawn(answer: Callable[[], Response[Any]]) -> Response[Any]:
+    """An answer that may have to decode a picture, made by threads of its own, so that pages never wait for pictures."""
+    return await asyncio.get_running_loop().run_in_executor(_PICTURE_THREADS, answer)
 
 
 def _named(form: Form) -> FolderName:

@@ -22,7 +22,7 @@ from projections.compute_resources import ComputeResourceRow
 from projections.datasets import DatasetChoice
 from projections.models import ModelVersionChoice
 from web.cascade import Cascade, deepest_chosen, environment_cascade
-from web.chosen_paths import ChosenPaths, chosen_paths, form_of, looked_into_again, path_images, press
+from web.chosen_paths import ChosenPaths, as_known_now, chosen_paths, form_of, looked_into_again, path_images, press
 from web.forms import Form
 from web.pages import Desk, Page
 from web.services import Services
@@ -182,10 +182,10 @@ class NewPredictionJob(Controller):
         desk: NamedDependency[Desk],
     ) -> Response[str]:
         """The images of a chosen path that is in no dataset (D-9)."""
-        found = _kept(services, actor).found
+        found = as_known_now(_kept(services, actor).found, services.data_folders)
         trail = ((N_("Question-bank prediction"), LIST), (N_("New prediction job"), f"{ADDRESS}/step-2"))
         address = f"{ADDRESS}/images/{line}"
-        return desk.show(path_images(found, line, services.images, form, address=address, trail=trail))
+        return desk.show(path_images(found, line, services, form, address=address, trail=trail))
 
     @get("/step-3", sync_to_thread=True)
     def parameters_step(
@@ -273,7 +273,11 @@ def _places_of(version: ModelVersionChoice) -> set[UUID]:
 
 def _data_step(services: Services, kept: KeptDraft) -> DataStepPage:
     chosen = chosen_paths(
-        kept.found, _datasets(services), datasets_address=QUESTION_BANKS, images_address=f"{ADDRESS}/images"
+        kept.found,
+        _datasets(services),
+        datasets_address=QUESTION_BANKS,
+        images_address=f"{ADDRESS}/images",
+        data_folders=services.data_folders,
     )
     return DataStepPage(form=form_of(kept.found, kept.typed), chosen=chosen)
 

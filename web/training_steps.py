@@ -22,7 +22,7 @@ from projections.model_images import ModelImageVersionChoice
 from projections.overview import SetupSteps
 from web.cascade import Cascade, deepest_chosen, environment_cascade
 from web.charts import LineChart, Series, line_chart
-from web.chosen_paths import ChosenPaths, chosen_paths, form_of
+from web.chosen_paths import ChosenPaths, as_known_now, chosen_paths, form_of
 from web.forms import Form
 from web.pages import Page
 from web.services import ReadModels, Services
@@ -141,13 +141,19 @@ def model_step(read: ReadModels, kept: KeptDraft, form: Form | None = None) -> M
 def data_step(services: Services, kept: KeptDraft) -> DataStepPage:
     """Step 2 as it was left."""
     datasets: list[DatasetChoice] = services.read.datasets.choices(DatasetPurpose.TRAINING)
+    data_folders = services.assay.ports.data_folders
+    found = as_known_now(kept.found, data_folders)
     checked: CheckedDraft | None = collect([], check_step, services.assay, kept.draft, 1)
     return DataStepPage(
         form=form_of(kept.found, kept.typed),
         chosen=chosen_paths(
-            kept.found, datasets, datasets_address=TRAINING_DATASETS, images_address=f"{ADDRESS}/images"
+            found,
+            datasets,
+            datasets_address=TRAINING_DATASETS,
+            images_address=f"{ADDRESS}/images",
+            data_folders=data_folders,
         ),
-        counts=counts_of(checked.model_parameters, kept.found) if checked and kept.found else (),
+        counts=counts_of(checked.model_parameters, found) if checked and found else (),
     )
 
 

@@ -19,7 +19,7 @@ from domain.refusals import Refusal, Refusals, raise_together
 from domain.sentences import N_
 from domain.training_jobs import TrainingJob
 from domain.training_parameters import read_training_parameters
-from web.chosen_paths import looked_into_again, path_images, press
+from web.chosen_paths import as_known_now, looked_into_again, path_images, press
 from web.forms import Form
 from web.pages import Desk, Page, Refused
 from web.services import Services
@@ -152,10 +152,10 @@ class TrainingWizard(Controller):
         desk: NamedDependency[Desk],
     ) -> Response[str]:
         """The images of a chosen data path that belongs to no dataset (D-9)."""
-        found = kept_draft(services, actor).found
+        found = as_known_now(kept_draft(services, actor).found, services.assay.ports.data_folders)
         trail = ((N_("Training jobs"), LIST), (N_("New model"), f"{ADDRESS}/step-2"))
         address = f"{ADDRESS}/images/{line}"
-        return desk.show(path_images(found, line, services.images, form, address=address, trail=trail))
+        return desk.show(path_images(found, line, services, form, address=address, trail=trail))
 
     @get("/step-3", sync_to_thread=True)
     def training_step(

@@ -22,6 +22,7 @@ from commands.training_jobs import QueueTrainingJob, StartTraining
 from commands.users import ChangeOwnEmail
 from domain.artifacts import Artifact
 from domain.compute_resources import ComputeResourceKind
+from domain.data_paths import Inspection
 from domain.datasets import DatasetPurpose
 from domain.environments import EnvironmentNode, EnvironmentNodesAdded, NodeNameTaken
 from domain.exports import Export
@@ -60,6 +61,7 @@ from tests.examples import (
     artifact,
     assay_after,
     example_id,
+    inspection,
     plant,
 )
 from tests.permission_table import Who
@@ -87,6 +89,7 @@ VALUES: dict[Any, Any] = {
     ModelPackage: ModelPackage(networks=()),
     Sentence: Sentence("The disk is full."),
     Fact: TrainingTerminated(),
+    Inspection: inspection(),
     tuple[str, ...]: (),
     tuple[UUID, ...]: (),
 }

@@ -129,19 +129,19 @@ def test_a_path_that_is_not_there_cannot_be_removed() -> None:
 
 def test_a_new_scan_is_noted_only_when_it_found_something_else() -> None:  # D-7
     more = inspection(images_per_code=41)
-    given(TRAINING_DATASET).when(reinspect, TRAINING_PATH_ID, more).then(
+    given(TRAINING_DATASET).when(reinspect, {TRAINING_PATH_ID: more}).then(
         DataPathInspected(path_id=TRAINING_PATH_ID, inspection=more)
     )
-    given(TRAINING_DATASET).when(reinspect, TRAINING_PATH_ID, inspection()).then()
+    given(TRAINING_DATASET).when(reinspect, {TRAINING_PATH_ID: inspection()}).then()
     given(TRAINING_DATASET, DataPathInspected(path_id=TRAINING_PATH_ID, inspection=more)).when(
-        reinspect, TRAINING_PATH_ID, more
+        reinspect, {TRAINING_PATH_ID: more}
     ).then()
-    given(TRAINING_DATASET).when(reinspect, ADDED_PATH_ID, more).then_refused(NotFound)
+    given(TRAINING_DATASET).when(reinspect, {ADDED_PATH_ID: more}).then_refused(NotFound)
 
 
 def test_a_folder_that_is_gone_is_noted_as_invalid_and_stays_in_the_dataset() -> None:
     gone = Inspection(folder=TRAINING_FOLDER, state=DataPathState.INVALID)
-    given(TRAINING_DATASET).when(reinspect, TRAINING_PATH_ID, gone).then(
+    given(TRAINING_DATASET).when(reinspect, {TRAINING_PATH_ID: gone}).then(
         DataPathInspected(path_id=TRAINING_PATH_ID, inspection=gone)
     )
 
@@ -152,4 +152,4 @@ def test_a_deleted_dataset_changes_no_more() -> None:  # D-8
     deleted.when(delete).then_refused(NotFound)
     deleted.when(add_data_paths, [ADDED]).then_refused(NotFound)
     deleted.when(remove_data_paths, [TRAINING_PATH_ID]).then_refused(NotFound)
-    deleted.when(reinspect, TRAINING_PATH_ID, inspection()).then_refused(NotFound)
+    deleted.when(reinspect, {TRAINING_PATH_ID: inspection()}).then_refused(NotFound)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from domain.data_paths import DataPathState, DefectCodeCount, FolderName, Inspection
+from domain.data_paths import DataPathProblem, DataPathState, DefectCodeCount, FolderName, Inspection
 from domain.image_files import MAXIMUM_PIXELS
 from gpu_worker.images import find_images, read_image
 from gpu_worker.ports import FolderNotFound
@@ -285,9 +285,11 @@ def test_a_known_folder_is_looked_into_again(root: Path, folders: DataFolders) -
     image.unlink()
     assert folders.inspect_folder(name).image_count == 1
     (root / "TPFIP" / "b.png").unlink()
-    assert folders.inspect_folder(name) == Inspection(folder=name, state=DataPathState.INVALID)
+    empty = folders.inspect_folder(name)
+    assert (empty.state, empty.problem) == (DataPathState.INVALID, DataPathProblem.NO_IMAGES)
     (root / "TPFIP").rmdir()
-    assert folders.inspect_folder(name) == Inspection(folder=name, state=DataPathState.INVALID)
+    gone = folders.inspect_folder(name)
+    assert (gone.state, gone.problem) == (DataPathState.INVALID, DataPathProblem.GONE)
 
 
 def test_known_names_are_resolved_inside_their_root_only(tmp_path: Path, root: Path, folders: DataFolders) -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from domain.data_paths import FolderName
 from infra.data_folders import DataFolders
-from infra.images import Images, ShownImage
+from infra.images import Images, ListedImages, ShownImage
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def images(tmp_path: Path, root: Path) -> Images:
-    return Images(DataFolders({"aoi": root}), tmp_path / "cache")
+    return Images(DataFolders({"aoi": root}), tmp_path / "cache", tmp_path / "indexes")
 
 
 def encoded(kind: str = "PNG", size: tuple[int, int] = (400, 200), **options: object) -> bytes:
@@ -253,7 +253,7 @@ def test_images_are_listed_by_defect_code_in_the_order_of_names(root: Path, imag
     put(root / "line-1" / "TPFIP" / "b.json", b"{}")
     put(root / "line-1" / "TPFIP" / "notes.txt", b"no image")
     put(root / "line-1" / "OK" / "d.png")
-    listed = images.names(named("line-1"), "TPFIP")
+    listed = images.page(named("line-1"), "TPFIP", offset=0, count=60).images
     assert [(image.name, image.has_mask) for image in listed] == [
         ("a.png", True),
         ("b.png", True),
@@ -261,12 +261,28 @@ def test_images_are_listed_by_defect_code_in_the_order_of_names(root: Path, imag
         ("without-suffix", False),
     ]
     assert listed[0].folder == named("line-1/TPFIP/a.png")
-    assert images.names(named("line-1/TPFIP"), "TPFIP") == listed
-    assert [image.name for image in images.names(named("line-1"), "OK")] == ["d.png"]
+    assert images.page(named("line-1/TPFIP"), "TPFIP", offset=0, count=60).images == listed
+    assert [image.name for image in images.page(named("line-1"), "OK", offset=0, count=60).images] == ["d.png"]
+
+
+def test_a_listed_image_says_how_large_it_is_and_a_damaged_one_that_it_is_damaged(root: Path, images: Images) -> None:
+    sound = put(root / "TPFIP" / "a.png")
+    put(root / "TPFIP" / "b.png", b"broken")
+    put(root / "TPFIP" / "masks" / "b.png")
+    first, second = images.page(named("TPFIP"), "TPFIP", offset=0, count=60).images
+    assert (first.width, first.height, first.size, first.is_damaged) == (400, 200, sound.stat().st_size, False)
+    assert (second.name, second.is_damaged, second.has_mask) == ("b.png", True, False)
+
+
+def test_a_list_is_given_page_by_page(root: Path, images: Images) -> None:  # D-9
+    for number in range(7):
+        put(root / "TPFIP" / f"{number}.png")
+    page = images.page(named("TPFIP"), "TPFIP", offset=3, count=3)
+    assert ([image.name for image in page.images], page.total) == (["3.png", "4.png", "5.png"], 7)
+    assert [image.name for image in images.page(named("TPFIP"), "TPFIP", offset=6, count=3).images] == ["6.png"]
 
 
 def test_nothing_is_listed_where_nothing_is(root: Path, images: Images) -> None:
     put(root / "line-1" / "TPFIP" / "a.png")
-    assert images.names(named("line-1"), "TTMUD") == []
-    assert images.names(named("missing"), "TPFIP") == []
-    assert images.names(named("../"), "TPFIP") == []
+    for data_path, defect_code in (("line-1", "TTMUD"), ("missing", "TPFIP"), ("../", "TPFIP")):
+        assert images.page(named(data_path), defect_code, offset=0, count=60) == ListedImages()

@@ -20,14 +20,15 @@ from infra.drafts import Drafts
 from infra.event_store import EventLog, create_tables, open_event_log
 from infra.heartbeats import Heartbeats
 from infra.images import Images
-from infra.ownership import Ownership
 from infra.passwords import Argon2Passwords
 from infra.positions import PositionWatcher
 from infra.projector import Projector
+from infra.scans import ScannedFolders, Scans
 from infra.session_store import SessionStore
 from infra.side_tables import create_side_tables
 from projections.all import READ_MODELS
 from projections.read_model import open_pool
+from projections.users import Users
 from tests.examples import PORTS, History
 from tests.web.site import FakeAccount, FakeChanges, Site
 from web.app import create_app
@@ -61,8 +62,9 @@ def open_real_site(database: str, folder: Path) -> Iterator[RealSite]:
     watcher = PositionWatcher(database)
     data_folders = DataFolders({"data": folder})
     with open_pool(database) as pool:
+        scanned_folders = ScannedFolders(data_folders, Scans(pool))
         services = Services(
-            assay=Assay(log, replace(PORTS, passwords=passwords, ownership=Ownership(database))),
+            assay=Assay(log, replace(PORTS, passwords=passwords, data_folders=scanned_folders, ownership=Users(pool))),
             read=SimpleNamespace(**{model.name: model(pool) for model in READ_MODELS}),
             wait=watcher.wait,
             changes=FakeChanges(),
@@ -71,8 +73,8 @@ def open_real_site(database: str, folder: Path) -> Iterator[RealSite]:
             settings=WebSettings(secret=uuid4().hex),
             drafts=Drafts(pool),
             artifacts=Artifacts(folder / "artifacts"),
-            images=Images(data_folders, folder / "cache"),
-            data_folders=data_folders,
+            images=Images(data_folders, folder / "cache", folder / "indexes"),
+            data_folders=scanned_folders,
             heartbeats=Heartbeats(pool, silence_seconds=60.0),
         )
         with TestClient(create_app(services), raise_server_exceptions=False) as client:

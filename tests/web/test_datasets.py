@@ -2,6 +2,7 @@
 
 import html
 import re
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +19,8 @@ from domain.datasets import DataPathIsInvalid, DatasetPurpose
 from domain.environments import EnvironmentChoiceIsIncomplete
 from domain.names import NameTaken, ObjectNameIsInvalid
 from domain.refusals import Refusals
-from projections.datasets import DataPathRow, DatasetDetail
+from infra.images import ListedImage, ListedImages
+from projections.datasets import DataPathRow, DatasetDetail, ScanningPath
 from projections.environments import NodePath, NodeRow
 from projections.industries import IndustryRow
 from projections.read_model import Page
@@ -78,6 +80,29 @@ class FakeDatasets:
     def get(self, dataset_id: UUID) -> DatasetDetail | None:
         return next((one for one in self.datasets if one.dataset_id == dataset_id), None)
 
+    def head(self, dataset_id: UUID) -> DatasetDetail | None:
+        return self.get(dataset_id)
+
+    def paths(self, dataset_id: UUID, *, page: int, size: int) -> Page[DataPathRow]:
+        dataset = self.get(dataset_id)
+        assert dataset is not None
+        rows = dataset.paths[(page - 1) * size : page * size]
+        return Page(items=rows, total=len(dataset.paths), number=page, size=size)
+
+    def path(self, dataset_id: UUID, path_id: UUID) -> DataPathRow | None:
+        dataset = self.get(dataset_id)
+        return next((one for one in dataset.paths if one.path_id == path_id), None) if dataset else None
+
+    def scanning(self, dataset_ids: list[UUID]) -> list[ScanningPath]:
+        return [
+            ScanningPath(
+                dataset_id=one.dataset_id, path_id=path.path_id, folder=path.folder, image_count=path.image_count
+            )
+            for one in self.datasets
+            for path in one.paths
+            if one.dataset_id in dataset_ids and path.state is DataPathState.SCANNING
+        ]
+
 
 class FakeIndustries:
     def __init__(self) -> None:
@@ -106,10 +131,14 @@ class CountingFolders(KnownFolders):
     def __init__(self) -> None:
         super().__init__(TYPED)
         self.inspected: list[str] = []
+        self.scans: dict[FolderName, Any] = {}
 
-    def inspect(self, typed: str) -> Inspection:
-        self.inspected.append(typed)
-        return super().inspect(typed)
+    def inspect_paths(self, typed_paths: Sequence[str]) -> list[Inspection]:
+        self.inspected += typed_paths
+        return super().inspect_paths(typed_paths)
+
+    def scans_of(self, folders: Iterable[FolderName]) -> Mapping[FolderName, Any]:
+        return {folder: self.scans[folder] for folder in folders if folder in self.scans}
 
 
 class FakeImages:
@@ -119,17 +148,23 @@ class FakeImages:
         self.file = folder / "a.jpg"
         self.file.write_bytes(b"\xff\xd8\xff thumbnail")
         self.asked: list[tuple[str, FolderName]] = []
+        self.is_outdated = False
 
-    def names(self, data_path: FolderName, defect_code: str) -> list[Any]:
+    def page(self, data_path: FolderName, defect_code: str, *, offset: int, count: int) -> ListedImages:
         if defect_code != "TPFIP":
-            return []
-        names = [f"{number:03}.png" for number in range(130)]
-        return [
-            SimpleNamespace(
-                folder=FolderName("data", f"{data_path.path}/TPFIP/{name}"), name=name, has_mask=name == "001.png"
+            return ListedImages()
+        images = [
+            ListedImage(
+                folder=FolderName("data", f"{data_path.path}/TPFIP/{number:03}.png"),
+                has_mask=number == 1,
+                width=1920,
+                height=1080,
+                size=2 << 20,
+                is_damaged=number == 2,
             )
-            for name in names
+            for number in range(130)
         ]
+        return ListedImages(images=tuple(images[offset : offset + count]), total=130, is_outdated=self.is_outdated)
 
     def thumbnail(self, image: FolderName, size: int) -> Any:
         return self._shown(f"thumbnail {size}", image)

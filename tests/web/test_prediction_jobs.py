@@ -3,6 +3,7 @@
 import dataclasses
 import html
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from domain.prediction_jobs import (
 )
 from domain.sentences import Sentence
 from infra.artifacts import Artifacts
-from infra.images import ListedImage
+from infra.images import ListedImage, ListedImages
 from projections.compute_resources import ComputeResourceRow
 from projections.datasets import DataPathRow, DatasetChoice
 from projections.environments import NodeRow
@@ -88,9 +89,9 @@ class EmptiableFolders(KnownFolders):
         super().__init__(self.known)
         self.looks = 0
 
-    def inspect_folder(self, folder: FolderName) -> Inspection:
+    def inspect_folders(self, folders: Sequence[FolderName]) -> list[Inspection]:
         self.looks += 1
-        return super().inspect_folder(folder)
+        return super().inspect_folders(folders)
 
     def empty(self, folder: FolderName) -> None:
         gone = {typed: one for typed, one in self.known.items() if one.folder != folder}
@@ -169,9 +170,10 @@ class FakeEnvironments:
 
 
 class OneImage:
-    def names(self, data_path: FolderName, defect_code: str) -> list[ListedImage]:
-        name = f"next-line/{defect_code}.png"
-        return [ListedImage(FolderName(data_path.root, name), name, has_mask=False)]
+    def page(self, data_path: FolderName, defect_code: str, *, offset: int, count: int) -> ListedImages:
+        assert (offset, count) == (0, 60)
+        folder = FolderName(data_path.root, f"next-line/{defect_code}.png")
+        return ListedImages(images=(ListedImage(folder=folder, has_mask=False),), total=1)
 
 
 @pytest.fixture
@@ -541,7 +543,7 @@ def test_the_number_of_a_typed_path_opens_its_images(trainer: Site) -> None:  # 
     assert f'href="{NEW}/images/1"' in answer.text
     object.__setattr__(trainer.services, "images", OneImage())
     shown = text(trainer.get(f"{NEW}/images/1?code=TTFBS"))
-    assert_in_order(shown, "题库预测", "新建预测任务", "TPFIP 2", "next-line/TTFBS.png")
+    assert_in_order(shown, "题库预测", "新建预测任务", "TPFIP 2", "TTFBS.png")
     for line in (0, 2):
         assert trainer.get(f"{NEW}/images/{line}").status_code == 404
 

@@ -27,6 +27,7 @@ from domain.training_jobs import TrainingQueued
 from domain.training_parameters import Augmentation
 from domain.training_requests import StartingWeights
 from domain.users import UserCreated
+from infra.images import ListedImage, ListedImages
 from projections.compute_resources import ComputeResourceRow
 from projections.datasets import DataPathRow, DatasetChoice
 from projections.environments import NodePath, NodeRow
@@ -586,11 +587,12 @@ def test_the_number_opens_the_images_of_the_path(trainer: Site) -> None:  # W-5,
     assert f"{NEW}/images/2" in trainer.get(f"{NEW}/step-2").text
     asked: list[tuple[FolderName, str]] = []
 
-    def names(folder: FolderName, code: str) -> list[Any]:
+    def listed(folder: FolderName, code: str, *, offset: int, count: int) -> ListedImages:
         asked.append((folder, code))
-        return [SimpleNamespace(folder=FolderName("data", "panel-a/masked/TTFBS/1.png"), name="1.png", has_mask=True)]
+        image = ListedImage(folder=FolderName("data", "panel-a/masked/TTFBS/1.png"), has_mask=True)
+        return ListedImages(images=(image,)[offset:count], total=1)
 
-    object.__setattr__(trainer.services, "images", SimpleNamespace(names=names))
+    object.__setattr__(trainer.services, "images", SimpleNamespace(page=listed))
     assert "1.png" in text(trainer.get(f"{NEW}/images/2?code=TTFBS"))
     assert asked == [(MASKED_FOLDER, "TTFBS")]
     assert trainer.get(f"{NEW}/images/3").status_code == 404
