@@ -22,7 +22,7 @@ from commands.models import PublishModelVersion
 from commands.prediction_jobs import QueuePredictionJob
 from commands.training_jobs import QueueTrainingJob
 from domain.compute_resources import ComputeResourceKind
-from domain.data_paths import FolderName, Inspection
+from domain.data_paths import DataPathState, FolderName, Inspection
 from domain.datasets import DatasetPurpose
 from domain.environments import Environment, environment_id
 from domain.evaluation import EvaluationFigures
@@ -152,7 +152,7 @@ class Demo:
         return FolderName(own_root, f"{label}/{TRAINING}"), FolderName(own_root, f"{label}/{QUESTION_BANK}"), label
 
     def _dataset(self, name: str, purpose: DatasetPurpose, folder: FolderName, products: tuple[UUID, ...]) -> None:
-        inspection: Inspection = self._core.data_folders.inspect_folder(folder)
+        inspection = self._counted(folder)
         if self._holder(purpose.name_kind, name) is None:
             self._ask(
                 CreateDataset(
@@ -168,6 +168,14 @@ class Demo:
         codes = ", ".join(f"{count.defect_code} {count.image_count}" for count in inspection.defect_codes)
         damaged = f", {inspection.damaged_count} damaged" if inspection.damaged_count else ""
         _say(f"2. Dataset {name}: {inspection.image_count} images{damaged} ({codes})")
+
+    def _counted(self, folder: FolderName) -> Inspection:
+        """What is in a folder, once all of it was seen."""
+        while True:
+            [inspection] = self._core.scanned_folders.inspect_folders([folder])
+            if inspection.state is not DataPathState.SCANNING:
+                return inspection
+            time.sleep(LOOK_SECONDS)
 
     def _model_image(self) -> ModelImage:
         """Build the shipped package, import it, and wait until it is loaded."""
@@ -196,7 +204,7 @@ class Demo:
     def _training(
         self, label: str, folder: FolderName, image: ModelImage, products: tuple[UUID, ...], epochs: int
     ) -> TrainingJob:
-        inspection: Inspection = self._core.data_folders.inspect_folder(folder)
+        inspection = self._counted(folder)
         counts = images_per_code([inspection])
         codes = sorted(counts)
         model_parameters = {
@@ -234,7 +242,7 @@ class Demo:
 
     def _prediction(self, job: TrainingJob, version: str, folder: FolderName) -> EvaluationFigures:
         job_id = uuid4()
-        inspection: Inspection = self._core.data_folders.inspect_folder(folder)
+        inspection = self._counted(folder)
         draft = PredictionDraft(
             name=f"{job.name}-{version.replace('.', '_')}-check",
             model_id=job.model_id,

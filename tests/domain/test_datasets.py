@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from domain.data_paths import DataPathState, FolderName, Inspection
@@ -9,6 +10,7 @@ from domain.datasets import (
     DataPath,
     DataPathInspected,
     DataPathIsInvalid,
+    DataPathOverlaps,
     DataPathRepeated,
     DataPathsAdded,
     DataPathsRemoved,
@@ -19,6 +21,7 @@ from domain.datasets import (
     add_data_paths,
     create,
     delete,
+    record_scan,
     reinspect,
     remove_data_paths,
 )
@@ -98,6 +101,36 @@ def test_a_folder_stands_only_once_in_a_dataset() -> None:  # D-4
     given(TRAINING_DATASET).when(add_data_paths, [known]).then_refused(DataPathRepeated, at="data_paths.1")
 
 
+@pytest.mark.parametrize(
+    ("known", "added"),
+    [("panel-a", "panel-a/TPFIP"), ("panel-a/TPFIP", "panel-a"), ("", "panel-a"), ("panel-a", "")],
+)
+def test_a_folder_and_the_one_around_it_would_count_images_twice(known: str, added: str) -> None:  # D-4
+    first, second = (DataPath(UUID(int=7), inspection(FolderName("aoi", path))) for path in (known, added))
+    given(TRAINING_DATASET, DataPathsAdded(data_paths=(first,))).when(add_data_paths, [second]).then_refused(
+        DataPathOverlaps, f"“aoi:{known}” already holds the images", at="data_paths.1"
+    )
+    when(
+        create, name="panel-b", purpose=DatasetPurpose.TRAINING, environment=BINDING, data_paths=[first, second]
+    ).then_refused(DataPathOverlaps, at="data_paths.2")
+
+
+@pytest.mark.parametrize(("known", "added"), [("", "panel-a/TPFIP"), ("panel-a", "panel-ab"), ("a/TPFIP", "b/TPFIP")])
+def test_folders_that_share_no_image_may_stand_beside_each_other(known: str, added: str) -> None:  # D-5
+    first, second = (DataPath(UUID(int=7), inspection(FolderName("aoi", path))) for path in (known, added))
+    given(TRAINING_DATASET, DataPathsAdded(data_paths=(first,))).when(add_data_paths, [second]).then(
+        DataPathsAdded(data_paths=(second,))
+    )
+
+
+def test_folders_of_other_roots_are_other_folders() -> None:
+    first = DataPath(UUID(int=7), inspection(FolderName("aoi", "panel-a")))
+    other = DataPath(UUID(int=8), inspection(FolderName("archive", "panel-a/TPFIP")))
+    given(TRAINING_DATASET, DataPathsAdded(data_paths=(first,))).when(add_data_paths, [other]).then(
+        DataPathsAdded(data_paths=(other,))
+    )
+
+
 def test_many_paths_are_added_at_once_or_none() -> None:  # D-7
     given(TRAINING_DATASET).when(add_data_paths, [ADDED]).then(DataPathsAdded(data_paths=(ADDED,)))
     given(TRAINING_DATASET).when(add_data_paths, [ADDED, wrong()]).then_refused(DataPathIsInvalid, at="data_paths.2")
@@ -144,6 +177,18 @@ def test_a_folder_that_is_gone_is_noted_as_invalid_and_stays_in_the_dataset() ->
     given(TRAINING_DATASET).when(reinspect, {TRAINING_PATH_ID: gone}).then(
         DataPathInspected(path_id=TRAINING_PATH_ID, inspection=gone)
     )
+
+
+def test_the_end_of_a_scan_is_noted_where_it_is_waited_for() -> None:  # D-3
+    scanning = msgspec.structs.replace(inspection(NEXT_LINE), state=DataPathState.SCANNING, image_count=1)
+    waiting = given(TRAINING_DATASET, DataPathsAdded(data_paths=(DataPath(ADDED_PATH_ID, scanning),)))
+    found = inspection(NEXT_LINE)
+    waiting.when(record_scan, ADDED_PATH_ID, found).then(DataPathInspected(path_id=ADDED_PATH_ID, inspection=found))
+
+
+def test_the_end_of_a_scan_that_nobody_waits_for_changes_nothing() -> None:  # D-3
+    given(TRAINING_DATASET).when(record_scan, TRAINING_PATH_ID, inspection(images_per_code=7)).then()
+    given(TRAINING_DATASET).when(record_scan, ADDED_PATH_ID, inspection(NEXT_LINE)).then()
 
 
 def test_a_deleted_dataset_changes_no_more() -> None:  # D-8

@@ -21,6 +21,7 @@ from domain.training_parameters import (
 )
 from domain.training_requests import (
     DataPathHasNoImages,
+    DataPathsShareImages,
     DataPathStillScanning,
     DefectCodeHasNoMasks,
     DefectCodeNotListed,
@@ -148,9 +149,17 @@ def test_a_path_without_images_is_named_by_its_line() -> None:
 
 
 def test_a_path_that_is_still_scanned_is_waited_for() -> None:
-    scanning = msgspec.structs.replace(inspection(), state=DataPathState.SCANNING)
+    scanning = msgspec.structs.replace(inspection(), state=DataPathState.SCANNING, image_count=0)
     when(check_data_step, PARAMETERS, [scanning]).then_refused(
         DataPathStillScanning, "Wait until its images are counted", at="data_paths.1"
+    )
+
+
+def test_two_paths_that_share_images_would_put_them_on_both_sides_of_the_split() -> None:  # W-8, D-4
+    around = msgspec.structs.replace(inspection(), folder=FolderName("data", "panel-a"))
+    inside = msgspec.structs.replace(inspection(), folder=FolderName("data", "panel-a/TPFIP"))
+    when(check_data_step, PARAMETERS, [around, inside]).then_refused(
+        DataPathsShareImages, "“data:panel-a” already holds the images", at="data_paths.2"
     )
 
 

@@ -226,6 +226,43 @@ def test_whatever_is_typed_there_is_an_answer(typed: str, tmp_path: Path, root: 
     assert folders.inspect(typed).state is DataPathState.INVALID
 
 
+def test_every_reason_has_the_same_answer(tmp_path: Path, root: Path, folders: DataFolders) -> None:  # D-3, D-4
+    put(tmp_path / "secret" / "TPFIP" / "a.png")
+    put(root / "file.png")
+    put(root / "closed" / "TPFIP" / "a.png")
+    (root / "empty").mkdir()
+    (root / "out").symlink_to(tmp_path / "secret")
+    os.mkfifo(root / "pipe")
+    (root / "closed").chmod(0)
+    typed = [str(tmp_path / "secret"), "/dev/null", "/dev", "aoi:missing", "aoi:../secret", "aoi:pipe", "aoi:out"]
+    typed += ["aoi:file.png", "aoi:empty", "aoi:closed", "aoi:closed/TPFIP", "nowhere"]
+    with as_nobody(tmp_path):
+        found = {path: folders.inspect(path) for path in typed}
+    assert found == {path: Inspection(folder=FolderName("", path), state=DataPathState.INVALID) for path in typed}
+
+
+def test_the_state_folder_belongs_to_no_root_around_it(root: Path) -> None:  # D-4
+    state = root / ".assay"
+    put(state / "cache" / "thumbnails" / "a.png")
+    put(state / "data" / "TPFIP" / "b.png")
+    put(root / "TPFIP" / "c.png")
+    folders = DataFolders({"all": root, "data": state / "data"}, closed=[state])
+    for typed in (str(state / "cache" / "thumbnails"), "all:.assay/cache/thumbnails", "all:.assay"):
+        assert folders.inspect(typed).state is DataPathState.INVALID, typed
+    for path in (".assay/cache/thumbnails/a.png", ".assay/data/TPFIP/b.png", ".assay"):
+        with pytest.raises(FolderNotFound):
+            folders.resolve(FolderName("all", path))
+    assert folders.inspect("all:TPFIP").image_count == 1
+    assert folders.inspect("all:.assay/data/TPFIP").folder == FolderName("data", "TPFIP"), "a root inside is open"
+
+
+def test_groups_are_noticed(root: Path, folders: DataFolders) -> None:  # D-5
+    put(root / "line-1" / "TPFIP" / "a.png")
+    assert not folders.inspect("aoi:line-1").has_groups
+    put(root / "line-1" / "TPFIP" / "groups.csv", b"file,group")
+    assert folders.inspect("aoi:line-1").has_groups
+
+
 def test_a_link_out_of_the_root_is_followed_nowhere(tmp_path: Path, root: Path, folders: DataFolders) -> None:  # D-4
     put(tmp_path / "secret" / "TPFIP" / "a.png")
     (root / "line-1").symlink_to(tmp_path / "secret")
@@ -394,6 +431,7 @@ def test_names_that_are_no_text_are_left_out_and_counted(root: Path, folders: Da
     found = folders.inspect("aoi:line-1")
     assert (counts(found), found.damaged_count) == ({"TPFIP": 1}, 1)
     assert folders.inspect(os.fsdecode(os.fsencode(root / "line-1") + b"/" + gbk)).state is DataPathState.INVALID
+    assert [image.name for image in find_images(FolderName("aoi", "line-1"), folders)] == ["a.png"], "workers, too"
 
 
 def test_a_folder_that_may_not_be_read_is_invalid(tmp_path: Path, root: Path, folders: DataFolders) -> None:

@@ -3,6 +3,7 @@
 import io
 import os
 import struct
+import time
 import zlib
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from PIL import Image
 
 from domain.data_paths import FolderName
 from infra.data_folders import DataFolders
-from infra.images import Images, ListedImages, ShownImage
+from infra.image_index import index_file
+from infra.images import Images, ListedImages, ShownImage, trim
+from tests.infra.test_image_index import age, scanned
 
 
 @pytest.fixture
@@ -178,6 +181,58 @@ def test_nothing_outside_the_data_roots_is_shown(tmp_path: Path, root: Path, ima
     assert images.mask_overlay(named("TPFIP/b.png")) is None, "its mask lies outside"
 
 
+def test_the_cache_keeps_what_was_used_last(tmp_path: Path, root: Path, images: Images) -> None:  # D-9
+    names = [f"TPFIP/{number}.png" for number in range(6)]
+    for name in names:
+        put(root / name)
+        images.thumbnail(named(name), 160)
+    kept = cached(tmp_path)
+    total = sum(file.stat().st_size for file in kept)
+    for file in kept:
+        os.utime(file, (time.time() - 30 * 86_400, file.stat().st_mtime))
+    used = images.thumbnail(named(names[3]), 160)
+    assert used is not None
+    assert trim(tmp_path / "cache", total) == 0, "nothing goes while there is room"
+    assert trim(tmp_path / "cache", total // 2) >= total // 2
+    assert used.path in cached(tmp_path)
+    assert sum(file.stat().st_size for file in cached(tmp_path)) <= total // 2
+    assert trim(tmp_path / "no-cache", 0) == 0
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "session-secret",
+        "../session-secret",
+        "TPFIP/../../session-secret",
+        "/etc/passwd",
+        "TPFIP",
+        "TPFIP/notes.txt",
+        "TPFIP/a.png/../notes.txt",
+        "TPFIP/stolen.png",
+        "TPFIP/renamed.png",
+        "TPFIP/pipe.png",
+        "TPFIP/a.png\x00.txt",
+        "TPFIP/masks/polygons.json",
+        "",
+    ],
+)
+def test_no_request_reads_what_is_no_image_of_a_root(  # D-4, U-6
+    path: str, tmp_path: Path, root: Path, images: Images
+) -> None:
+    put(tmp_path / "session-secret", b"not for anybody")
+    put(root / "TPFIP" / "a.png")
+    put(root / "TPFIP" / "notes.txt", b"not for anybody")
+    put(root / "TPFIP" / "renamed.png", b"not for anybody")
+    put(root / "TPFIP" / "masks" / "polygons.json", b"{}")
+    (root / "TPFIP" / "stolen.png").symlink_to(tmp_path / "session-secret")
+    os.mkfifo(root / "TPFIP" / "pipe.png")
+    for name in (FolderName("aoi", path), FolderName("", path), FolderName("state", path)):
+        assert images.original(name) is None
+        assert images.thumbnail(name, 160) is None
+        assert images.mask_overlay(name) is None
+
+
 # Masks (D-5).
 
 
@@ -286,3 +341,24 @@ def test_nothing_is_listed_where_nothing_is(root: Path, images: Images) -> None:
     put(root / "line-1" / "TPFIP" / "a.png")
     for data_path, defect_code in (("line-1", "TTMUD"), ("missing", "TPFIP"), ("../", "TPFIP")):
         assert images.page(named(data_path), defect_code, offset=0, count=60) == ListedImages()
+
+
+def test_a_large_data_path_is_listed_from_its_index(  # D-9
+    tmp_path: Path, root: Path, images: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5):
+        put(root / "line-1" / "TPFIP" / f"{number}.png")
+    age(root)
+    scanned(index_file(tmp_path / "indexes", named("line-1")), DataFolders({"aoi": root})).close()
+    before = images.page(named("line-1"), "TPFIP", offset=0, count=3)
+    assert ([image.name for image in before.images], before.total, before.is_outdated) == (
+        ["0.png", "1.png", "2.png"],
+        5,
+        False,
+    )
+    put(root / "line-1" / "TPFIP" / "9.png")
+    listed = images.page(named("line-1"), "TPFIP", offset=0, count=60)
+    assert (listed.total, listed.is_outdated) == (6, False), "a small folder is simply listed"
+    monkeypatch.setattr("infra.images.LISTED_AT_MOST", 3)
+    outdated = images.page(named("line-1"), "TPFIP", offset=0, count=60)
+    assert (outdated.total, outdated.is_outdated) == (5, True), "a large one says that it is not up to date"

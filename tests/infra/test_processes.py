@@ -127,11 +127,11 @@ def test_a_killed_process_is_started_again(running: Running) -> None:
 
 
 def test_processes_stop_in_the_opposite_order_of_their_start(running: Running) -> None:
-    names = ("projector", "dispatcher", "worker", "web")
+    names = ("projector", "dispatcher", "scanner", "worker", "web")
     process = running.start_ready(*(obedient(name, running.folder) for name in names))
     assert stop_supervisor(running.folder)
     assert process.wait() == 0
-    assert (running.folder / "stopped").read_text().split() == ["web", "worker", "dispatcher", "projector"]
+    assert (running.folder / "stopped").read_text().split() == ["web", "worker", "scanner", "dispatcher", "projector"]
 
 
 def test_ctrl_c_stops_in_order_too(running: Running) -> None:

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from domain.data_paths import DataPathState, FolderName, Inspection
+from domain.data_paths import DataPathProblem, DataPathState, FolderName, Inspection
 from domain.datasets import (
     DataPath,
     DataPathInspected,
@@ -215,3 +215,63 @@ def test_the_paths_of_every_dataset_of_a_kind_can_be_imported(project: Project) 
         ("panel-a-training", [TRAINING_PATH_ID, NEXT_LINE.path_id]),
     ]
     assert choices[1].paths[1].folder == NEXT_LINE.inspection.folder
+
+
+SCANNING_LINE = DataPath(
+    example_id("panel-a/large"),
+    msgspec.structs.replace(
+        inspection(FolderName("data", "panel-a/large"), images_per_code=1), state=DataPathState.SCANNING
+    ),
+)
+
+
+def test_the_end_of_a_scan_is_no_change_by_anybody(project: Project) -> None:  # D-6
+    history = both_datasets().add(TRAINING_DATASET_ID, DataPathsAdded(data_paths=(SCANNING_LINE,)), actor=TRAINER_LI_ID)
+    changed_at = history.events[-1].timestamp
+    found = inspection(FolderName("data", "panel-a/large"))
+    history.add(TRAINING_DATASET_ID, DataPathInspected(path_id=SCANNING_LINE.path_id, inspection=found))
+    read = project(history, Users, Datasets)
+    [row] = read.datasets.page(TRAINING).items
+    assert (row.changed_by, row.changed_at, row.image_count) == ("trainer_li", changed_at, 240)
+    read.assert_rebuild_equals_live()
+
+
+def test_a_person_who_scans_again_has_changed_the_dataset(project: Project) -> None:  # D-7
+    again = DataPathInspected(path_id=TRAINING_PATH_ID, inspection=inspection(images_per_code=41))
+    read = project(both_datasets().add(TRAINING_DATASET_ID, again, actor=TRAINER_LI_ID), Users, Datasets)
+    assert read.datasets.page(TRAINING).items[0].changed_by == "trainer_li"
+
+
+def test_paths_that_are_still_scanned_are_known(project: Project) -> None:  # D-3
+    history = both_datasets().add(TRAINING_DATASET_ID, DataPathsAdded(data_paths=(SCANNING_LINE,)))
+    datasets = project(history, Users, Datasets).datasets
+    [waiting] = datasets.scanning()
+    assert (waiting.dataset_id, waiting.path_id) == (TRAINING_DATASET_ID, SCANNING_LINE.path_id)
+    assert (waiting.folder, waiting.image_count) == (FolderName("data", "panel-a/large"), 3)
+    assert datasets.scanning([TRAINING_DATASET_ID]) == [waiting]
+    assert datasets.scanning([QUESTION_BANK_ID]) == []
+    assert FolderName("data", "panel-a/large") in datasets.folders()
+
+
+def test_the_paths_of_a_dataset_come_page_by_page(project: Project) -> None:  # D-7
+    lines = tuple(
+        DataPath(example_id(f"line-{number}"), inspection(FolderName("data", f"line-{number}"))) for number in range(5)
+    )
+    datasets = project(
+        both_datasets().add(TRAINING_DATASET_ID, DataPathsAdded(data_paths=lines)), Users, Datasets
+    ).datasets
+    page = datasets.paths(TRAINING_DATASET_ID, page=2, size=4)
+    assert (page.total, [row.folder.path for row in page.items]) == (6, ["line-3", "line-4"])
+    assert datasets.path(TRAINING_DATASET_ID, lines[2].path_id) == datasets.get(TRAINING_DATASET_ID).paths[3]
+    assert datasets.path(QUESTION_BANK_ID, lines[2].path_id) is None
+    assert datasets.head(TRAINING_DATASET_ID).path_count == 6
+    assert datasets.head(example_id("unknown")) is None
+
+
+def test_what_is_wrong_with_a_path_is_kept(project: Project) -> None:
+    gone = msgspec.structs.replace(
+        inspection(), state=DataPathState.INVALID, problem=DataPathProblem.GONE, has_groups=True
+    )
+    history = both_datasets().add(TRAINING_DATASET_ID, DataPathInspected(path_id=TRAINING_PATH_ID, inspection=gone))
+    row = project(history, Users, Datasets).datasets.path(TRAINING_DATASET_ID, TRAINING_PATH_ID)
+    assert (row.state, row.problem, row.has_groups) == (DataPathState.INVALID, DataPathProblem.GONE, True)

@@ -13,12 +13,20 @@ import httpx
 import msgspec
 import pytest
 
-from commands.datasets import AddDataPaths, CreateDataset, DeleteDataset, InspectDataPath, RemoveDataPaths
-from domain.data_paths import DataPathState, FolderName, Inspection
+from commands.datasets import (
+    AddDataPaths,
+    CreateDataset,
+    DeleteDataset,
+    InspectDataPath,
+    InspectDataPaths,
+    RemoveDataPaths,
+)
+from domain.data_paths import DataPathProblem, DataPathState, FolderName, Inspection
 from domain.datasets import DataPathIsInvalid, DatasetPurpose
 from domain.environments import EnvironmentChoiceIsIncomplete
 from domain.names import NameTaken, ObjectNameIsInvalid
 from domain.refusals import Refusals
+from domain.sentences import Sentence
 from infra.images import ListedImage, ListedImages
 from projections.datasets import DataPathRow, DatasetDetail, ScanningPath
 from projections.environments import NodePath, NodeRow
@@ -129,7 +137,9 @@ class FakeEnvironments:
 
 class CountingFolders(KnownFolders):
     def __init__(self) -> None:
-        super().__init__(TYPED)
+        self.by_typed = dict(TYPED)
+        super().__init__(self.by_typed)
+        self._by_typed = self.by_typed
         self.inspected: list[str] = []
         self.scans: dict[FolderName, Any] = {}
 
@@ -512,11 +522,153 @@ def test_a_new_scan_says_what_was_found(site: Site) -> None:  # D-7
     assert "已重新扫描“data:panel-a/train”：120 张图片。" in shown(site.get(answer.headers["Location"]))
 
 
+SCANNING_LINE = row(
+    example_id("large"),
+    msgspec.structs.replace(
+        inspection(FolderName("data", "panel-a/large"), images_per_code=5), state=DataPathState.SCANNING
+    ),
+)
+SO_FAR = msgspec.structs.replace(
+    inspection(FolderName("data", "panel-a/large"), images_per_code=4000), state=DataPathState.SCANNING
+)
+
+
+def scan(found: Inspection, *, problem: Sentence | None = None) -> Any:
+    return SimpleNamespace(inspection=found, seen_count=12_345, entry_count=100_000, problem=problem)
+
+
+def with_a_large_path(site: Site, folders: CountingFolders, known: Any) -> None:
+    folders.scans[SCANNING_LINE.folder] = known
+    paths = (*DATASET.paths, SCANNING_LINE)
+    site.read.datasets.datasets = [msgspec.structs.replace(DATASET, paths=paths, path_count=3, image_count=141)]
+
+
+def test_a_path_that_is_still_scanned_shows_how_far_it_has_come(site: Site, folders: CountingFolders) -> None:  # D-3
+    with_a_large_path(site, folders, scan(SO_FAR))
+    answer = site.get(f"/training-datasets/{TRAINING_DATASET_ID}")
+    text = shown(answer)
+    assert "扫描中" in text
+    assert "12,345 / 100,000 个文件" in text
+    assert f'<span data-live="count data:panel-a/large">{SO_FAR.image_count:,}<' in answer.text
+    assert 'data-stream="/scans/live?folder=data%3Apanel-a%2Flarge"' in answer.text
+    assert "无掩膜" not in text.split("data:panel-a/large")[-1], "they may still come"
+
+
+def test_what_keeps_the_scanner_from_going_on_is_told(site: Site, folders: CountingFolders) -> None:  # S-5
+    full = Sentence(
+        "The scan cannot be stored: {reason}. Make room in the state folder; it goes on by itself.",
+        {"reason": "database or disk is full"},
+    )
+    with_a_large_path(site, folders, scan(SO_FAR, problem=full))
+    assert "扫描结果无法保存：database or disk is full。" in site.get(f"/training-datasets/{TRAINING_DATASET_ID}").text
+
+
+@pytest.mark.parametrize(
+    ("problem", "told"),
+    [
+        (DataPathProblem.GONE, "文件夹已不存在"),
+        (DataPathProblem.UNREADABLE, "服务器无权读取"),
+        (DataPathProblem.NO_IMAGES, "其中已没有图片"),
+    ],
+)
+def test_a_path_that_became_invalid_says_what_to_do(problem: DataPathProblem, told: str, site: Site) -> None:  # S-5
+    gone = row(TRAINING_PATH_ID, Inspection(folder=TRAINING_FOLDER, state=DataPathState.INVALID, problem=problem))
+    site.read.datasets.datasets = [msgspec.structs.replace(DATASET, paths=(gone,), path_count=1)]
+    assert told in site.get(f"/training-datasets/{TRAINING_DATASET_ID}").text
+
+
+def test_nothing_is_streamed_where_nothing_is_scanned(site: Site) -> None:
+    assert 'data-stream=""' in site.get(f"/training-datasets/{TRAINING_DATASET_ID}").text
+    assert 'data-stream=""' in site.get("/training-datasets").text
+
+
+def test_the_list_marks_what_is_still_counted(site: Site, folders: CountingFolders) -> None:  # D-6
+    with_a_large_path(site, folders, scan(SO_FAR))
+    answer = site.get("/training-datasets")
+    counted = 141 + SO_FAR.image_count - SCANNING_LINE.image_count
+    assert (
+        f'<span data-live="count {TRAINING_DATASET_ID}">{counted:,}<span class="still" title="仍在统计">' in answer.text
+    )
+    assert f'data-stream="/training-datasets/live?dataset={TRAINING_DATASET_ID}"' in answer.text
+
+
+def fragments(site: Site, address: str) -> dict[str, str]:
+    """What a stream sends first; the server stops behind it."""
+    object.__setattr__(site.services, "stopping", iter([False, True]).__next__)
+    sent = re.findall(r"event: fragment\r?\n((?:data: ?.*\r?\n)+)", site.get(address).text)
+    texts = ["\n".join(line.removeprefix("data:").strip() for line in one.splitlines()) for one in sent]
+    return {text.partition("\n")[0]: text.partition("\n")[2] for text in texts}
+
+
+def test_figures_move_while_a_folder_is_scanned(site: Site, folders: CountingFolders) -> None:  # D-3
+    folders.scans[SCANNING_LINE.folder] = scan(SO_FAR)
+    moved = fragments(site, "/scans/live?folder=data:panel-a/large&folder=data:unknown")
+    assert set(moved) == {f"{part} data:panel-a/large" for part in ("state", "count", "description")}
+    assert "12,345 / 100,000" in moved["state data:panel-a/large"]
+    assert moved["count data:panel-a/large"].startswith(f"{SO_FAR.image_count:,}<")
+    folders.scans[SCANNING_LINE.folder] = scan(msgspec.structs.replace(SO_FAR, state=DataPathState.VALID))
+    done = fragments(site, "/scans/live?folder=data:panel-a/large")
+    assert "有效" in done["state data:panel-a/large"]
+    assert done["count data:panel-a/large"] == f"{SO_FAR.image_count:,}"
+
+
+def test_counts_of_the_list_move_while_folders_are_scanned(site: Site, folders: CountingFolders) -> None:  # D-6
+    with_a_large_path(site, folders, scan(SO_FAR))
+    moved = fragments(site, f"/training-datasets/live?dataset={TRAINING_DATASET_ID}&dataset={QUESTION_BANK_ID}")
+    assert list(moved) == [f"count {TRAINING_DATASET_ID}"]
+    assert "仍在统计" in moved[f"count {TRAINING_DATASET_ID}"]
+
+
+def test_a_large_folder_may_be_entered_while_it_is_scanned(site: Site, folders: CountingFolders) -> None:  # D-3
+    folders.by_typed["/data/panel-a/large"] = SO_FAR
+    answer = site.post(NEW, **{"data_paths.1": "/data/panel-a/large"}, do="add")
+    assert "扫描中" in answer.text
+    assert 'data-stream="/scans/live?folder=' in answer.text
+    fields = entered(answer)
+    assert fields["data_paths.2"] == [""], "the next line is offered"
+    done = msgspec.structs.replace(SO_FAR, state=DataPathState.VALID)
+    folders.by_typed["/data/panel-a/large"] = done
+    again = site.post(NEW, **fields, do="add")
+    assert "扫描中" not in again.text, "a folder that was scanned is asked for again"
+
+
+def test_a_folder_around_another_is_refused_beside_its_line(site: Site, folders: CountingFolders) -> None:  # D-4
+    folders.by_typed["/data/panel-a"] = inspection(FolderName("data", "panel-a"))
+    answer = site.post(NEW, **{"data_paths.1": "/data/panel-a/train", "data_paths.2": "/data/panel-a"}, do="add")
+    assert "与“data:panel-a/train”重复" in shown(answer)
+    assert entered(answer)["data_paths.2"] == [""]
+
+
+def test_all_paths_are_scanned_again_at_once(site: Site, folders: CountingFolders) -> None:  # D-7
+    answer = site.post(f"/training-datasets/{TRAINING_DATASET_ID}/inspect")
+    [command] = site.assay.commands
+    assert isinstance(command, InspectDataPaths)
+    assert "已重新扫描全部数据路径：126 张图片。" in shown(site.get(answer.headers["Location"]))
+    with_a_large_path(site, folders, scan(SO_FAR))
+    answer = site.post(f"/training-datasets/{TRAINING_DATASET_ID}/inspect")
+    assert "仍在扫描的数据路径：1 条" in shown(site.get(answer.headers["Location"]))
+    assert site.post(f"/training-datasets/{QUESTION_BANK_ID}/inspect").status_code == 404
+
+
+def test_thousands_of_paths_come_page_by_page(site: Site) -> None:  # D-7
+    paths = tuple(
+        row(example_id(f"line-{number}"), inspection(FolderName("data", f"line-{number}"))) for number in range(250)
+    )
+    site.read.datasets.datasets = [msgspec.structs.replace(DATASET, paths=paths, path_count=250)]
+    first = site.get(f"/training-datasets/{TRAINING_DATASET_ID}").text
+    assert first.count('name="path_ids"') == 100
+    last = site.get(f"/training-datasets/{TRAINING_DATASET_ID}?page=3").text
+    assert last.count('name="path_ids"') == 50
+    assert "data:line-249" in last
+    assert f'href="/training-datasets/{TRAINING_DATASET_ID}?page=2"' in last
+
+
 def test_deleting_asks_first(site: Site) -> None:  # D-8
     address = f"/training-datasets/{TRAINING_DATASET_ID}/delete"
     question = shown(site.get(address))
     assert "确定删除数据集“panel-a-training”？" in question
     assert "2 条数据路径" in question
+    assert "其中图片：126 张。" in question
     assert site.assay.commands == []
     answer = site.post(address)
     assert (answer.status_code, answer.headers["Location"]) == (303, "/training-datasets")
@@ -536,6 +688,21 @@ def test_images_are_shown_by_defect_code(site: Site) -> None:  # D-9
     assert f'href="{address}?code=TTMUD"' in text
     assert "129.png" not in text
     assert "129.png" in site.get(f"{address}?code=TPFIP&page=3").text
+
+
+def test_an_image_shows_its_name_size_and_resolution_and_a_damaged_one_that_it_is(site: Site) -> None:  # D-9
+    text = shown(site.get(f"/training-datasets/{TRAINING_DATASET_ID}/paths/{TRAINING_PATH_ID}"))
+    assert "1920×1080 · 2.0 MiB" in text
+    assert text.count("无法作为图片读取") == 2, "once in the list, once in the viewer"
+    assert 'data-first="1" data-total="130"' in text
+
+
+def test_a_folder_that_changed_since_is_told(site: Site) -> None:  # D-9
+    site.services.images.is_outdated = True
+    assert (
+        "图片统计之后文件夹有变动"
+        in site.get(f"/training-datasets/{TRAINING_DATASET_ID}/paths/{TRAINING_PATH_ID}").text
+    )
 
 
 def test_a_code_without_images_says_what_to_do(site: Site) -> None:

@@ -87,6 +87,21 @@ ASK = """
 {% endcall %}
 {% endblock %}
 """
+PAGES = """
+{% extends "base.html" %}
+{% block title %}Pages{% endblock %}
+{% block scripts %}<script src="{{ static('viewer.js') }}" defer></script>{% endblock %}
+{% block main %}
+<ul data-first="{{ page.first }}" data-total="4">
+  {% for number in (page.first, page.first + 1) %}
+  {% set picture = static('mark.svg') %}
+  <li><a href="{{ picture }}" data-view="images" data-caption="picture {{ number }}" data-mask="{{ picture }}">picture {{ number }}</a></li>
+  {% endfor %}
+</ul>
+{% if page.first > 1 %}<a rel="prev" href="/try-out/pages?page=1">before</a>{% endif %}
+{% if page.first == 1 %}<a rel="next" href="/try-out/pages?page=2">after</a>{% endif %}
+{% endblock %}
+"""
 FACTORY, OTHER, FAB, OTHER_FAB, PRODUCT = (UUID(int=number) for number in range(1, 6))
 NODES = [
     Node(FACTORY, None, 1, "深圳工厂"),
@@ -110,12 +125,21 @@ class AskPage(Page, frozen=True):
     TEMPLATE = "ask.html"
 
 
+class PicturesPage(Page, frozen=True):
+    TEMPLATE = "try_out_pages.html"
+    first: int
+
+
 class TryOut(Controller):
     path = "/try-out"
 
     @get("/ask", sync_to_thread=True)
     def ask(self, desk: NamedDependency[Desk]) -> Response[str]:
         return desk.show(AskPage())
+
+    @get("/pages", sync_to_thread=True)
+    def pages(self, form: NamedDependency[Form], desk: NamedDependency[Desk]) -> Response[str]:
+        return desk.show(PicturesPage(first=3 if form.text("page") == "2" else 1))
 
     @get("/", sync_to_thread=True)
     def page(self, desk: NamedDependency[Desk]) -> Response[str]:
@@ -167,6 +191,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("templates")
     (folder / "try_out.html").write_text(TRY_OUT)
     (folder / "ask.html").write_text(ASK)
+    (folder / "try_out_pages.html").write_text(PAGES)
     loader = cast(FileSystemLoader, templates("en").loader)
     loader.searchpath.append(str(folder))
     server = Server(new_services())
@@ -492,6 +517,40 @@ def test_the_viewer_zooms_moves_and_goes_through_the_pictures(tab: Tab) -> None:
     expect(tab.get_by_text("2/2 · panel-b TTMUD")).to_be_visible()
     tab.keyboard.press("Escape")
     expect(tab.get_by_role("link", name="second")).to_be_focused()
+
+
+def test_the_viewer_goes_on_with_the_next_page_and_back(tab: Tab) -> None:  # D-9
+    tab.goto("/try-out/pages")
+    tab.get_by_role("link", name="picture 2").click()
+    viewer = tab.locator("dialog.viewer")
+    expect(viewer.get_by_text("2/4 · picture 2")).to_be_visible()
+    expect(viewer.locator("img").first).to_have_attribute("style", re.compile("scale"))
+    tab.keyboard.press("ArrowRight")
+    expect(viewer.get_by_text("3/4 · picture 3")).to_be_visible()
+    expect(tab).to_have_url(re.compile("page=2$"))
+    expect(viewer.locator("img").first).to_have_attribute("style", re.compile("scale"))
+    tab.keyboard.press("ArrowLeft")
+    expect(viewer.get_by_text("2/4 · picture 2")).to_be_visible()
+    expect(tab).to_have_url(re.compile("page=1$"))
+
+
+def test_arrows_move_a_zoomed_picture_and_m_lays_the_mask_over(tab: Tab) -> None:  # D-9
+    tab.goto("/try-out/pages")
+    tab.get_by_role("link", name="picture 1").click()
+    viewer = tab.locator("dialog.viewer")
+    picture, mask = viewer.locator("img").first, viewer.locator(".viewer-mask")
+    expect(picture).to_have_attribute("style", re.compile("scale"))
+    tab.keyboard.press("+")
+    zoomed = picture.get_attribute("style")
+    tab.keyboard.press("ArrowRight")
+    expect(viewer.get_by_text("1/4 · picture 1")).to_be_visible()
+    assert picture.get_attribute("style") != zoomed
+    expect(mask).to_be_hidden()
+    tab.keyboard.press("m")
+    expect(mask).to_be_visible()
+    tab.keyboard.press("m")
+    expect(mask).to_be_hidden()
+    expect(viewer.locator("a[download]")).to_have_attribute("href", re.compile(r"mark.*\?download=1$"))
 
 
 def test_a_report_shows_other_samples_and_the_reader_stays_where_he_is(tab: Tab, services: Services) -> None:  # P-4
