@@ -86,6 +86,7 @@ VALUES: dict[Any, Any] = {
     Fact: TrainingTerminated(),
     tuple[str, ...]: (),
     tuple[UUID, ...]: (),
+    tuple[tuple[UUID, ...], ...]: (),
 }
 """A value for every kind of field that a command has."""
 
@@ -138,6 +139,12 @@ def test_only_users_and_master_data_are_left_to_super_administrators() -> None: 
     super_administrators = {Role.SUPER_ADMINISTRATOR}
     assert {command.__name__ for command in COMMANDS if ROLES[command.PERMISSION] == super_administrators} == {
         "AddNodes",
+        "AddNodesToSeveralParents",
+        "ChangeComputeResource",
+        "DeleteComputeResource",
+        "DeleteIndustry",
+        "DeleteTaskType",
+        "RenameTaskType",
         "ChooseDefaultIndustry",
         "CreateComputeResource",
         "CreateIndustry",

@@ -13,7 +13,7 @@ from commands.industries import ChooseDefaultIndustry, CreateIndustry, DefineLev
 from commands.task_types import CreateTaskType
 from domain.compute_resources import ComputeResourceKind, QuantityIsWrong
 from domain.environments import NodeNameIsInvalid, NodeNameTaken
-from domain.industries import LevelNameRepeated, LevelsCannotBeRemoved
+from domain.industries import LevelNameRepeated, LevelCountIsFixed
 from domain.messages import Resources
 from domain.names import NameTaken
 from domain.refusals import Refusals
@@ -236,11 +236,11 @@ def test_saving_leaves_out_fields_that_were_added_and_not_used(site: Site) -> No
 
 
 def test_refused_levels_are_shown_as_they_were_entered(site: Site) -> None:  # M-2
-    site.assay.refuse_with(Refusals([LevelsCannotBeRemoved(count=4), LevelNameRepeated(name="工厂")]))
+    site.assay.refuse_with(Refusals([LevelCountIsFixed(count=4), LevelNameRepeated(name="工厂")]))
     answer = site.post(f"/industries/{INDUSTRY_ID}/levels", level_names=["工厂", "工厂"])
     assert answer.status_code == 422
     assert level_fields(answer.text) == ["工厂", "工厂"]
-    assert "已保存的 4 级层级只能修改名称，不可删除。请为每一级填写名称。" in answer.text
+    assert "已保存的 4 级层级只能修改名称，请为每一级填写名称，不可增减层级。" in answer.text
     assert "层级名称“工厂”重复，请为每一级填写不同的名称。" in answer.text
 
 
