@@ -37,6 +37,11 @@ class EnvironmentBinding(msgspec.Struct, frozen=True, kw_only=True):
     path: tuple[EnvironmentNode, ...]
     products: tuple[EnvironmentNode, ...]
 
+    @property
+    def node_ids(self) -> tuple[UUID, ...]:
+        """Every node it touches: the whole way down, and all choices at the last level."""
+        return tuple(node.node_id for node in (*self.path, *self.products))
+
 
 class EnvironmentNodesAdded(Fact):
     """New nodes, all or nothing."""
