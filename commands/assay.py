@@ -96,6 +96,14 @@ class Assay:
             raise NotFound
         return state
 
+    def has_made(self, state_type: type[S], aggregate_id: UUID) -> bool:
+        """Whether what a command is to make is there: the same wish again, by a second click or a request that was sent twice.
+
+        Raises:
+            NotFound: it was made, and deleted since.
+        """
+        return self.find(state_type, aggregate_id) is not None and bool(self.load(state_type, aggregate_id))
+
     def save(self, command: Command, *changes: Change) -> int:
         """Store what the changes say, all or nothing; returns the log position, 0 where there is nothing to store.
 

@@ -20,8 +20,18 @@ class AddNodes(Command):
     node_ids: tuple[UUID, ...]
 
 
+class AddNodesToSeveralParents(Command):
+    """Add the same last-level names below each of several nodes (M-4). `node_ids` are new: for each parent one for each line."""
+
+    PERMISSION: ClassVar = Permission.MANAGE_MASTER_DATA
+    industry_id: UUID
+    parent_ids: tuple[UUID, ...]
+    names: tuple[str, ...]
+    node_ids: tuple[tuple[UUID, ...], ...]
+
+
 class RemoveNodes(Command):
-    """Remove nodes with everything below them (M-3)."""
+    """Remove nodes with everything below them (M-3, M-4)."""
 
     PERMISSION: ClassVar = Permission.MANAGE_MASTER_DATA
     industry_id: UUID
@@ -35,6 +45,17 @@ def add_nodes(command: AddNodes, assay: Assay) -> int:
     tree = assay.find(Environment, tree_id)
     facts = environments.add_nodes(
         tree, industry.id, len(industry.level_names), command.parent_id, command.names, command.node_ids
+    )
+    return assay.save(command, Change(tree_id, tree, facts))
+
+
+@handles(AddNodesToSeveralParents)
+def add_nodes_to_several_parents(command: AddNodesToSeveralParents, assay: Assay) -> int:
+    industry = assay.load(Industry, command.industry_id)
+    tree_id = environment_id(industry.id)
+    tree = assay.find(Environment, tree_id)
+    facts = environments.add_nodes_to_several_parents(
+        tree, industry.id, len(industry.level_names), command.parent_ids, command.names, command.node_ids
     )
     return assay.save(command, Change(tree_id, tree, facts))
 

@@ -4,9 +4,10 @@ from typing import ClassVar
 from uuid import UUID
 
 from commands.assay import Assay, Change, Command, handles
-from domain import industries
-from domain.industries import DEFAULT_INDUSTRY_ID, DefaultIndustry, Industry
-from domain.names import NameClaim, NameKind, claim, claim_id
+from domain import environments, industries
+from domain.environments import Environment, environment_id
+from domain.industries import DEFAULT_INDUSTRY_ID, DefaultIndustry, Industry, OtherIndustryDeleted
+from domain.names import NameClaim, NameKind, claim, claim_id, release
 from domain.permissions import Permission
 
 
@@ -33,8 +34,17 @@ class ChooseDefaultIndustry(Command):
     industry_id: UUID
 
 
+class DeleteIndustry(Command):
+    """Delete an industry with its production environment (M-1)."""
+
+    PERMISSION: ClassVar = Permission.MANAGE_MASTER_DATA
+    industry_id: UUID
+
+
 @handles(CreateIndustry)
 def create_industry(command: CreateIndustry, assay: Assay) -> int:
+    if assay.has_made(Industry, command.industry_id):
+        return 0
     name_id = claim_id(NameKind.INDUSTRY, command.name)
     name, default = assay.find(NameClaim, name_id), assay.find(DefaultIndustry, DEFAULT_INDUSTRY_ID)
     facts = industries.create(command.name)
@@ -58,3 +68,19 @@ def choose_default_industry(command: ChooseDefaultIndustry, assay: Assay) -> int
     industry = assay.load(Industry, command.industry_id)
     default = assay.find(DefaultIndustry, DEFAULT_INDUSTRY_ID)
     return assay.save(command, Change(DEFAULT_INDUSTRY_ID, default, industries.choose_default(default, industry.id)))
+
+
+@handles(DeleteIndustry)
+def delete_industry(command: DeleteIndustry, assay: Assay) -> int:
+    industry = assay.load(Industry, command.industry_id)
+    default = assay.load(DefaultIndustry, DEFAULT_INDUSTRY_ID)
+    name_id, tree_id = claim_id(NameKind.INDUSTRY, industry.name), environment_id(industry.id)
+    name, tree = assay.find(NameClaim, name_id), assay.find(Environment, tree_id)
+    facts = industries.delete(industry, default)
+    return assay.save(
+        command,
+        Change(industry.id, industry, facts),
+        Change(name_id, name, release(name, industry.id)),
+        Change(tree_id, tree, environments.delete(industry.id)),
+        Change(DEFAULT_INDUSTRY_ID, default, [OtherIndustryDeleted(industry_id=industry.id)]),
+    )

@@ -4,6 +4,7 @@ from typing import ClassVar, NamedTuple
 from uuid import UUID
 
 from commands.assay import Assay, Change, Command, handles
+from commands.uses import with_uses
 from domain import prediction_jobs
 from domain.compute_resources import ComputeResource
 from domain.facts import Fact
@@ -124,25 +125,25 @@ def queue_prediction_job(command: QueuePredictionJob, assay: Assay) -> int:
         parameters=checked.parameters,
         data_paths=draft.data_paths,
     )
-    return assay.save(command, Change(command.job_id, None, facts))
+    return assay.save(command, *with_uses(assay, PredictionJob, command.job_id, None, facts))
 
 
 @handles(TerminatePrediction)
 def terminate_prediction(command: TerminatePrediction, assay: Assay) -> int:
     job = assay.load(PredictionJob, command.job_id)
-    return assay.save(command, Change(job.id, job, prediction_jobs.terminate(job)))
+    return assay.save(command, *with_uses(assay, PredictionJob, job.id, job, prediction_jobs.terminate(job)))
 
 
 @handles(RestartPrediction)
 def restart_prediction(command: RestartPrediction, assay: Assay) -> int:
     job = assay.load(PredictionJob, command.job_id)
-    return assay.save(command, Change(job.id, job, prediction_jobs.restart(job)))
+    return assay.save(command, *with_uses(assay, PredictionJob, job.id, job, prediction_jobs.restart(job)))
 
 
 @handles(DeletePredictionJob)
 def delete_prediction_job(command: DeletePredictionJob, assay: Assay) -> int:
     job = assay.load(PredictionJob, command.job_id)
-    return assay.save(command, Change(job.id, job, prediction_jobs.delete(job)))
+    return assay.save(command, *with_uses(assay, PredictionJob, job.id, job, prediction_jobs.delete(job)))
 
 
 @handles(StartPrediction)
@@ -154,11 +155,12 @@ def start_prediction(command: StartPrediction, assay: Assay) -> int:
 @handles(RecordPrediction)
 def record_prediction(command: RecordPrediction, assay: Assay) -> int:
     job = assay.load(PredictionJob, command.job_id)
-    return assay.save(command, Change(job.id, job, prediction_jobs.report(job, command.attempt, command.fact)))
+    facts = prediction_jobs.report(job, command.attempt, command.fact)
+    return assay.save(command, *with_uses(assay, PredictionJob, job.id, job, facts))
 
 
 @handles(InterruptPrediction)
 def interrupt_prediction(command: InterruptPrediction, assay: Assay) -> int:
     job = assay.load(PredictionJob, command.job_id)
     facts = prediction_jobs.interrupt(job, command.attempt, assay.ports.max_attempts, is_fault=command.is_fault)
-    return assay.save(command, Change(job.id, job, facts))
+    return assay.save(command, *with_uses(assay, PredictionJob, job.id, job, facts))

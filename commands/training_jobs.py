@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from commands.assay import Assay, Change, Command, handles
 from commands.environments import bind
+from commands.uses import with_uses
 from domain import training_jobs, training_requests
 from domain.compute_resources import ComputeResource
 from domain.data_paths import Inspection
@@ -160,19 +161,20 @@ def queue_training_job(command: QueueTrainingJob, assay: Assay) -> int:
         order=checked.order,
     )
     claimed = claim(name, NameKind.MODEL, draft.model_name, command.model_id, field="model_name")
-    return assay.save(command, Change(command.job_id, None, facts), Change(name_id, name, claimed))
+    queued = with_uses(assay, TrainingJob, command.job_id, None, facts)
+    return assay.save(command, *queued, Change(name_id, name, claimed))
 
 
 @handles(TerminateTraining)
 def terminate_training(command: TerminateTraining, assay: Assay) -> int:
     job = assay.load(TrainingJob, command.job_id)
-    return assay.save(command, Change(job.id, job, training_jobs.terminate(job)))
+    return assay.save(command, *with_uses(assay, TrainingJob, job.id, job, training_jobs.terminate(job)))
 
 
 @handles(RestartTraining)
 def restart_training(command: RestartTraining, assay: Assay) -> int:
     job = assay.load(TrainingJob, command.job_id)
-    return assay.save(command, Change(job.id, job, training_jobs.restart(job)))
+    return assay.save(command, *with_uses(assay, TrainingJob, job.id, job, training_jobs.restart(job)))
 
 
 @handles(DeleteTrainingJob)
@@ -182,7 +184,7 @@ def delete_training_job(command: DeleteTrainingJob, assay: Assay) -> int:
     name, model = assay.find(NameClaim, name_id), assay.find(Model, job.model_id)
     return assay.save(
         command,
-        Change(job.id, job, training_jobs.delete(job)),
+        *with_uses(assay, TrainingJob, job.id, job, training_jobs.delete(job)),
         Change(name_id, name, [] if model else release(name, job.model_id)),
     )
 
@@ -196,14 +198,15 @@ def start_training(command: StartTraining, assay: Assay) -> int:
 @handles(RecordTraining)
 def record_training(command: RecordTraining, assay: Assay) -> int:
     job = assay.load(TrainingJob, command.job_id)
-    return assay.save(command, Change(job.id, job, training_jobs.report(job, command.attempt, command.fact)))
+    facts = training_jobs.report(job, command.attempt, command.fact)
+    return assay.save(command, *with_uses(assay, TrainingJob, job.id, job, facts))
 
 
 @handles(InterruptTraining)
 def interrupt_training(command: InterruptTraining, assay: Assay) -> int:
     job = assay.load(TrainingJob, command.job_id)
     facts = training_jobs.interrupt(job, command.attempt, assay.ports.max_attempts, is_fault=command.is_fault)
-    return assay.save(command, Change(job.id, job, facts))
+    return assay.save(command, *with_uses(assay, TrainingJob, job.id, job, facts))
 
 
 def _chosen_image(assay: Assay, draft: TrainingDraft) -> tuple[ModelImage | None, ModelImageVersion | None]:

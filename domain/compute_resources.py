@@ -3,7 +3,7 @@
 import enum
 from typing import ClassVar
 
-from domain.facts import Fact, State, evolves
+from domain.facts import Fact, State, evolves, replace
 from domain.messages import Resources
 from domain.refusals import Refusal, raise_together
 from domain.sentences import N_
@@ -22,6 +22,20 @@ class ComputeResourceCreated(Fact):
     TOPIC: ClassVar[str] = "compute_resource.created"
     kind: ComputeResourceKind
     resources: Resources
+
+
+class ComputeResourceChanged(Fact):
+    """The configuration is another one from now on, for waiting jobs as well; running ones keep what they were given."""
+
+    TOPIC: ClassVar[str] = "compute_resource.changed"
+    kind: ComputeResourceKind
+    resources: Resources
+
+
+class ComputeResourceDeleted(Fact):
+    """No job can ask for the configuration any more."""
+
+    TOPIC: ClassVar[str] = "compute_resource.deleted"
 
 
 class QuantityIsWrong(Refusal):
@@ -51,6 +65,28 @@ def create(kind: ComputeResourceKind, resources: Resources) -> list[Fact]:
     Raises:
         QuantityIsWrong, GeneralPurposeHasNoGpu (all that apply, together).
     """
+    _check(kind, resources)
+    return [ComputeResourceCreated(kind=kind, resources=resources)]
+
+
+def change(resource: ComputeResource, kind: ComputeResourceKind, resources: Resources) -> list[Fact]:
+    """Another configuration.
+
+    Raises:
+        QuantityIsWrong, GeneralPurposeHasNoGpu (all that apply, together).
+    """
+    _check(kind, resources)
+    if (kind, resources) == (resource.kind, resource.resources):
+        return []
+    return [ComputeResourceChanged(kind=kind, resources=resources)]
+
+
+def delete(resource: ComputeResource) -> list[Fact]:
+    """Offer it no more."""
+    return [ComputeResourceDeleted()]
+
+
+def _check(kind: ComputeResourceKind, resources: Resources) -> None:
     refusals: list[Refusal] = []
     limits: list[tuple[str, float, float, float]] = [
         ("cpu_cores", resources.cpu_cores, 1, 1024),
@@ -69,10 +105,13 @@ def create(kind: ComputeResourceKind, resources: Resources) -> list[Fact]:
         if not least <= value <= most
     ]
     raise_together(refusals)
-    return [ComputeResourceCreated(kind=kind, resources=resources)]
 
 
 EVOLVE = evolves(
     ComputeResource,
-    {ComputeResourceCreated: lambda resource, fact: ComputeResource(kind=fact.kind, resources=fact.resources)},
+    {
+        ComputeResourceCreated: lambda resource, fact: ComputeResource(kind=fact.kind, resources=fact.resources),
+        ComputeResourceChanged: lambda resource, fact: replace(resource, kind=fact.kind, resources=fact.resources),
+        ComputeResourceDeleted: lambda resource, fact: replace(resource, is_deleted=True),
+    },
 )

@@ -83,8 +83,16 @@ def evolves(state_type: type[S], table: Evolve) -> Evolve:
 
 def fold(state_type: type[S], events: Iterable[Recorded], state: S | None = None) -> S | None:
     """The state after `events`; None where there are none. Evolving only assigns, it never refuses."""
-    table = _EVOLVE[state_type]
     for event in events:
-        changed = cast(S, table[type(event.data)](state, event.data))
+        changed = after(state_type, state, [event.data])
+        assert changed is not None
         state = _replace(changed, id=event.originator_id, version=event.originator_version)
+    return state
+
+
+def after(state_type: type[S], state: S | None, facts: Iterable[Fact]) -> S | None:
+    """The state as `facts` will leave it once they are stored; its version is still that of `state`."""
+    table = _EVOLVE[state_type]
+    for fact in facts:
+        state = cast(S, table[type(fact)](state, fact))
     return state

@@ -5,8 +5,8 @@ from typing import ClassVar
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from domain.facts import Fact, State, evolves, replace
-from domain.names import check_plain_name
-from domain.refusals import Refusal, raise_together
+from domain.names import check_plain_name, name_key
+from domain.refusals import Refusal, collect, raise_together
 from domain.sentences import N_
 
 MAX_LEVELS = 10
@@ -22,16 +22,29 @@ class IndustryCreated(Fact):
 
 
 class IndustryLevelsDefined(Fact):
-    """The names of all levels, outermost first. Later ones keep the count that was saved before, or add to it."""
+    """The names of all levels, outermost first. Later ones keep the count; those of early releases may have added to it."""
 
     TOPIC: ClassVar[str] = "industry.levels_defined"
     level_names: tuple[str, ...]
+
+
+class IndustryDeleted(Fact):
+    """The platform does not serve the industry any more; its production environment went with it."""
+
+    TOPIC: ClassVar[str] = "industry.deleted"
 
 
 class DefaultIndustryChosen(Fact):
     """Environment data and new bindings belong to this industry from now on."""
 
     TOPIC: ClassVar[str] = "industry.default_chosen"
+    industry_id: UUID
+
+
+class OtherIndustryDeleted(Fact):
+    """An industry that was not the default was deleted; noted beside the default, so that nobody chooses it at the same moment."""
+
+    TOPIC: ClassVar[str] = "industry.other_deleted"
     industry_id: UUID
 
 
@@ -42,11 +55,11 @@ class LevelCountIsWrong(Refusal):
     message = N_("An industry has 1 to 10 levels; you entered {count}.")
 
 
-class LevelsCannotBeRemoved(Refusal):
+class LevelCountIsFixed(Refusal):
     """M-2: once saved, levels can only be renamed."""
 
     field = "level_names"
-    message = N_("The {count} levels that are saved can be renamed, not removed. Enter a name for each of them.")
+    message = N_("The {count} levels that are saved can only be renamed. Enter a name for each of them, and no more.")
 
 
 class LevelNameRepeated(Refusal):
@@ -56,11 +69,18 @@ class LevelNameRepeated(Refusal):
     message = N_("The level name “{name}” stands twice. Give each level its own name.")
 
 
+class DefaultIndustryCannotBeDeleted(Refusal):
+    """M-1."""
+
+    message = N_("“{name}” is the default industry. Make another industry the default, then delete this one.")
+
+
 class Industry(State):
     """What the rules need of an industry."""
 
     name: str
     level_names: tuple[str, ...] = ()
+    is_deleted: bool = False
 
 
 class DefaultIndustry(State):
@@ -80,23 +100,21 @@ def create(name: str) -> list[Fact]:
 
 
 def define_levels(industry: Industry, level_names: Sequence[str]) -> list[Fact]:
-    """Name the levels for the first time, add further ones at the end, or rename them (M-2).
+    """Name the levels for the first time, or rename those that are saved (M-2).
 
     Raises:
-        LevelCountIsWrong, LevelsCannotBeRemoved, LevelNameRepeated, PlainNameIsInvalid.
+        LevelCountIsWrong, LevelCountIsFixed, LevelNameRepeated, PlainNameIsInvalid (all that apply, together).
     """
     names = tuple(level_names)
     refusals: list[Refusal] = []
-    if not 1 <= len(names) <= MAX_LEVELS:
+    if industry.level_names and len(names) != len(industry.level_names):
+        refusals.append(LevelCountIsFixed(count=len(industry.level_names)))
+    elif not 1 <= len(names) <= MAX_LEVELS:
         refusals.append(LevelCountIsWrong(count=len(names)))
-    elif len(names) < len(industry.level_names):
-        refusals.append(LevelsCannotBeRemoved(count=len(industry.level_names)))
+    keys = [name_key(name) for name in names]
     for index, name in enumerate(names):
-        try:
-            check_plain_name(name, field="level_names")
-        except Refusal as refusal:
-            refusals.append(refusal)
-        if name in names[:index]:
+        collect(refusals, check_plain_name, name, field="level_names")
+        if keys[index] in keys[:index]:
             refusals.append(LevelNameRepeated(name=name))
     raise_together(refusals)
     return [] if names == industry.level_names else [IndustryLevelsDefined(level_names=names)]
@@ -109,14 +127,29 @@ def choose_default(default: DefaultIndustry | None, industry_id: UUID) -> list[F
     return [DefaultIndustryChosen(industry_id=industry_id)]
 
 
+def delete(industry: Industry, default: DefaultIndustry) -> list[Fact]:
+    """Delete an industry that is not the default; its environment goes with it (M-1).
+
+    Raises:
+        DefaultIndustryCannotBeDeleted
+    """
+    if default.industry_id == industry.id:
+        raise DefaultIndustryCannotBeDeleted(name=industry.name)
+    return [IndustryDeleted()]
+
+
 EVOLVE = evolves(
     Industry,
     {
         IndustryCreated: lambda industry, fact: Industry(name=fact.name),
         IndustryLevelsDefined: lambda industry, fact: replace(industry, level_names=fact.level_names),
+        IndustryDeleted: lambda industry, fact: replace(industry, is_deleted=True),
     },
 )
 EVOLVE_DEFAULT = evolves(
     DefaultIndustry,
-    {DefaultIndustryChosen: lambda default, fact: DefaultIndustry(industry_id=fact.industry_id)},
+    {
+        DefaultIndustryChosen: lambda default, fact: DefaultIndustry(industry_id=fact.industry_id),
+        OtherIndustryDeleted: lambda default, fact: default,
+    },
 )

@@ -19,6 +19,7 @@ from domain.refusals import Refusal, collect, raise_together
 from domain.sentences import N_, Sentence
 from domain.training_parameters import PredictionParameters, read_prediction_parameters
 from domain.training_requests import NoComputeResourceChosen, unusable_paths
+from domain.uses import Needed
 
 
 class PredictionStatus(enum.Enum):
@@ -180,6 +181,13 @@ class PredictionJob(State):
     status: PredictionStatus = PredictionStatus.WAITING
     attempt: Attempt = Attempt()
     is_deleted: bool = False
+
+    @property
+    def needed(self) -> tuple[Needed, ...]:
+        """What nobody may delete at present because of this job (M-6). Published versions keep everything else themselves."""
+        if self.is_deleted or self.status not in (PredictionStatus.WAITING, PredictionStatus.PREDICTING):
+            return ()
+        return (Needed.compute_resource(self.compute_resource_id),)
 
 
 def check_model_step(draft: PredictionDraft, model: Model | None) -> tuple[ModelVersion, ...]:

@@ -1,9 +1,12 @@
-"""Task types: what a model is made for. Source: REQUIREMENTS M-5; manual, “任务类型主数据”."""
+"""Task types: what a model is made for. Source: REQUIREMENTS M-5; manual, “任务类型主数据”.
+
+What uses a task type keeps the name it had then, as bindings keep the names of places: a rename concerns what is made from now on.
+"""
 
 import enum
 from typing import ClassVar
 
-from domain.facts import Fact, State, evolves
+from domain.facts import Fact, State, evolves, replace
 from domain.names import check_plain_name
 
 
@@ -20,6 +23,19 @@ class TaskTypeCreated(Fact):
     TOPIC: ClassVar[str] = "task_type.created"
     name: str
     kind: TaskKind
+
+
+class TaskTypeRenamed(Fact):
+    """The task type is offered under another name."""
+
+    TOPIC: ClassVar[str] = "task_type.renamed"
+    name: str
+
+
+class TaskTypeDeleted(Fact):
+    """The task type is offered no more."""
+
+    TOPIC: ClassVar[str] = "task_type.deleted"
 
 
 class TaskType(State):
@@ -40,4 +56,26 @@ def create(name: str, kind: TaskKind) -> list[Fact]:
     return [TaskTypeCreated(name=name, kind=kind)]
 
 
-EVOLVE = evolves(TaskType, {TaskTypeCreated: lambda task_type, fact: TaskType(name=fact.name, kind=fact.kind)})
+def rename(task_type: TaskType, name: str) -> list[Fact]:
+    """Another name.
+
+    Raises:
+        PlainNameIsInvalid
+    """
+    check_plain_name(name)
+    return [] if name == task_type.name else [TaskTypeRenamed(name=name)]
+
+
+def delete(task_type: TaskType) -> list[Fact]:
+    """Offer it no more."""
+    return [TaskTypeDeleted()]
+
+
+EVOLVE = evolves(
+    TaskType,
+    {
+        TaskTypeCreated: lambda task_type, fact: TaskType(name=fact.name, kind=fact.kind),
+        TaskTypeRenamed: lambda task_type, fact: replace(task_type, name=fact.name),
+        TaskTypeDeleted: lambda task_type, fact: replace(task_type, is_deleted=True),
+    },
+)

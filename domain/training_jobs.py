@@ -18,6 +18,7 @@ from domain.model_images import TaskTypeUsed
 from domain.model_packages import ResolutionRule
 from domain.refusals import Refusal
 from domain.sentences import N_, Sentence
+from domain.uses import Needed
 
 
 class TrainingStatus(enum.Enum):
@@ -233,6 +234,17 @@ class TrainingJob(State):
     attempt: Attempt = Attempt()
     completed: TrainingCompleted | None = None
     is_deleted: bool = False
+
+    @property
+    def needed(self) -> tuple[Needed, ...]:
+        """What nobody may delete at present because of this job (M-6)."""
+        if self.is_deleted or self.status not in (TrainingStatus.WAITING, TrainingStatus.TRAINING):
+            return ()
+        return (
+            Needed.compute_resource(self.compute_resource_id),
+            Needed.model_image_version(self.model_image.model_image_id, self.model_image.number),
+            Needed.task_type(self.task_type.task_type_id),
+        )
 
 
 def queue(

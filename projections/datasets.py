@@ -130,14 +130,13 @@ class Datasets(ReadModel):
         dataset_id, fact = recorded.originator_id, recorded.data
         match fact:
             case DatasetCreated(environment=environment):
-                nodes = (*environment.path, *environment.products)
                 rows.insert(
                     self.DATASETS,
                     dataset_id,
                     name=fact.name,
                     purpose=fact.purpose.value,
                     environment=environment,
-                    node_ids=[node.node_id for node in nodes],
+                    node_ids=environment.node_ids,
                     changed_by=recorded.origin.actor,
                     changed_at=recorded.timestamp,
                 )

@@ -6,7 +6,7 @@ from uuid import UUID
 import msgspec
 
 from domain.facts import Recorded
-from domain.industries import DefaultIndustryChosen, IndustryCreated, IndustryLevelsDefined
+from domain.industries import DefaultIndustryChosen, IndustryCreated, IndustryDeleted, IndustryLevelsDefined
 from projections.read_model import ReadModel, Rows, Table
 
 
@@ -41,6 +41,8 @@ class Industries(ReadModel):
                 rows.insert(self.industries, recorded.originator_id, name=name, created_at=recorded.timestamp)
             case IndustryLevelsDefined(level_names=level_names):
                 rows.update(self.industries, recorded.originator_id, level_names=level_names)
+            case IndustryDeleted():
+                rows.delete(self.industries, recorded.originator_id)
             case DefaultIndustryChosen(industry_id=industry_id):
                 rows.execute("UPDATE industries SET is_default = (industry_id = %s)", (industry_id,))
 

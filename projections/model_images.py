@@ -246,4 +246,4 @@ def _chosen(node_ids: Sequence[UUID], search: str) -> dict[str, object]:
 
 def _nodes_of(environment: EnvironmentBinding | None) -> tuple[UUID, ...]:
     """Every node that the binding touches, so that a filter at any level is one question."""
-    return tuple(node.node_id for node in (*environment.path, *environment.products)) if environment else ()
+    return environment.node_ids if environment else ()

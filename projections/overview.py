@@ -41,6 +41,11 @@ class SetupSteps(msgspec.Struct, frozen=True):
     has_task_type: bool
     has_compute_resource: bool
 
+    @property
+    def is_done(self) -> bool:
+        """Whether everything is there that a training needs."""
+        return self.has_industry and self.has_environment and self.has_task_type and self.has_compute_resource
+
 
 class Overview(ReadModel):
     """`overview_jobs` holds jobs that are not deleted, `overview_versions` published versions with their newest accuracy."""
@@ -100,17 +105,14 @@ class Overview(ReadModel):
     def setup(self) -> SetupSteps:
         """Which steps are done."""
         steps = self._one(
-            "WITH RECURSIVE chosen AS ("
+            "WITH chosen AS ("
             " SELECT industry_id, cardinality(level_names) AS level_count FROM industries WHERE is_default"
-            "), tree AS ("
-            " SELECT node_id, 1 AS level FROM environment_nodes JOIN chosen USING (industry_id) WHERE parent_id IS NULL"
-            " UNION ALL"
-            " SELECT node.node_id, level + 1 FROM environment_nodes AS node JOIN tree ON node.parent_id = tree.node_id"
             ") SELECT"
             " EXISTS (SELECT FROM chosen WHERE level_count > 0) AS has_industry,"
-            " EXISTS (SELECT FROM tree JOIN chosen ON level = level_count) AS has_environment,"
+            " EXISTS (SELECT FROM environment_nodes JOIN chosen USING (industry_id)"
+            " WHERE depth = level_count - 1) AS has_environment,"
             " EXISTS (SELECT FROM task_types) AS has_task_type,"
-            " EXISTS (SELECT FROM compute_resources) AS has_compute_resource",
+            " EXISTS (SELECT FROM compute_resources WHERE NOT is_deleted) AS has_compute_resource",
             (),
             SetupSteps,
         )

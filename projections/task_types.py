@@ -6,7 +6,7 @@ from uuid import UUID
 import msgspec
 
 from domain.facts import Recorded
-from domain.task_types import TaskKind, TaskTypeCreated
+from domain.task_types import TaskKind, TaskTypeCreated, TaskTypeDeleted, TaskTypeRenamed
 from projections.read_model import ReadModel, Rows, Table
 
 
@@ -35,7 +35,15 @@ class TaskTypes(ReadModel):
                 rows.insert(
                     self.task_types, recorded.originator_id, name=name, kind=kind, created_at=recorded.timestamp
                 )
+            case TaskTypeRenamed(name=name):
+                rows.update(self.task_types, recorded.originator_id, name=name)
+            case TaskTypeDeleted():
+                rows.delete(self.task_types, recorded.originator_id)
 
     def list(self) -> tuple[TaskTypeRow, ...]:
         """All of them."""
         return tuple(self._all("SELECT * FROM task_types ORDER BY created_at, name", (), TaskTypeRow))
+
+    def get(self, task_type_id: UUID) -> TaskTypeRow | None:
+        """One of them."""
+        return self._one("SELECT * FROM task_types WHERE task_type_id = %s", (task_type_id,), TaskTypeRow)

@@ -71,13 +71,17 @@ TABLE: Mapping[str, tuple[Who, str]] = {
         CreateIndustry
         DefineLevels
         ChooseDefaultIndustry
+        DeleteIndustry
         GET /industries
         GET /industries/new
         POST /industries/new
         GET /industries/{industry_id}/levels
         POST /industries/{industry_id}/levels
         POST /industries/{industry_id}/default
+        GET /industries/{industry_id}/delete
+        POST /industries/{industry_id}/delete
         AddNodes
+        AddNodesToSeveralParents
         RemoveNodes
         GET /environments
         GET /environments/new
@@ -86,14 +90,31 @@ TABLE: Mapping[str, tuple[Who, str]] = {
         POST /environments/{node_id}/new
         GET /environments/{node_id}/remove
         POST /environments/{node_id}/remove
+        GET /environments/{below}/children
+        GET /environments/{below}/add-to-several
+        POST /environments/{below}/add-to-several
+        GET /environments/{below}/remove-several
+        POST /environments/{below}/remove-several
         CreateTaskType
+        RenameTaskType
+        DeleteTaskType
         GET /task-types
         GET /task-types/new
         POST /task-types/new
+        GET /task-types/{task_type_id}/rename
+        POST /task-types/{task_type_id}/rename
+        GET /task-types/{task_type_id}/delete
+        POST /task-types/{task_type_id}/delete
         CreateComputeResource
+        ChangeComputeResource
+        DeleteComputeResource
         GET /compute-resources
         GET /compute-resources/new
         POST /compute-resources/new
+        GET /compute-resources/{compute_resource_id}/change
+        POST /compute-resources/{compute_resource_id}/change
+        GET /compute-resources/{compute_resource_id}/delete
+        POST /compute-resources/{compute_resource_id}/delete
         """,
     ),
     "datasets: see all, delete any, manage any dataset's paths": (

@@ -72,9 +72,9 @@ def environment_cascade(read: ReadModels, form: Form, *, several_at_last: bool) 
 
 
 def standing_nodes(read: ReadModels, bindings: Iterable[EnvironmentBinding]) -> frozenset[UUID]:
-    """Of the nodes of bindings, those that still exist; the others are shown as deleted (M-3)."""
-    nodes = {node.node_id for binding in bindings for node in (*binding.path, *binding.products)}
-    return frozenset(path.node_id for path in read.environments.paths(sorted(nodes))) if nodes else frozenset()
+    """Of the nodes and industries of bindings, those that still exist; the others are shown as deleted (M-1, M-3)."""
+    bound = {one for binding in bindings for one in (binding.industry_id, *binding.node_ids)}
+    return frozenset(read.environments.standing(sorted(bound))) if bound else frozenset()
 
 
 def deepest_chosen(form: Form, level_count: int) -> tuple[UUID, ...]:

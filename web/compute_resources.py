@@ -1,20 +1,22 @@
-"""计算资源: the list and new configurations. Source: M-6; manual, “计算资源主数据”."""
+"""计算资源: the list, new and changed configurations, deletion. Source: M-6; manual, “计算资源主数据”."""
 
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from litestar import Controller, Response, get, post
 from litestar.di import NamedDependency
+from litestar.params import FromPath
 from litestar.response import Redirect
 
-from commands.compute_resources import CreateComputeResource
+from commands.compute_resources import ChangeComputeResource, CreateComputeResource, DeleteComputeResource
 from domain.compute_resources import ComputeResourceKind
 from domain.messages import Resources
 from domain.permissions import Permission
-from domain.refusals import Refusal, collect, raise_together
+from domain.refusals import NotFound, Refusal, collect, raise_together
 from domain.sentences import N_
 from projections.compute_resources import ComputeResourceRow
 from web.access import needs
+from web.form_ids import id_made_by, new_form
 from web.forms import Form
 from web.pages import Desk, Page
 from web.services import ReadModels
@@ -33,6 +35,20 @@ class NewComputeResourcePage(Page, frozen=True):
     TEMPLATE = "compute_resources/new.html"
 
 
+class ChangeComputeResourcePage(Page, frozen=True):
+    """更改配置."""
+
+    TEMPLATE = "compute_resources/change.html"
+    resource: ComputeResourceRow
+
+
+class DeleteComputeResourcePage(Page, frozen=True):
+    """Asks before a configuration is offered no more."""
+
+    TEMPLATE = "compute_resources/delete.html"
+    resource: ComputeResourceRow
+
+
 class ComputeResources(Controller):
     """Super administrators only."""
 
@@ -48,7 +64,7 @@ class ComputeResources(Controller):
     def new(self, desk: NamedDependency[Desk]) -> Response[str]:
         """The form."""
         kind = ComputeResourceKind.GENERAL_PURPOSE
-        form = Form.of(kind=kind, cpu_cores="", memory_gib="", gpu_cards="", gpu_memory_gib="")
+        form = new_form(kind=kind, cpu_cores="", memory_gib="", gpu_cards="", gpu_memory_gib="")
         return desk.show(NewComputeResourcePage(form=form))
 
     @post("/new", sync_to_thread=True)
@@ -57,20 +73,85 @@ class ComputeResources(Controller):
     ) -> Redirect:
         """Back to the list."""
         with desk.refusals_on(NewComputeResourcePage(form=form)):
+            kind = form.choice("kind", ComputeResourceKind)
+            resources = _entered(form, kind)
+            resource_id = id_made_by(form, kind, resources)
             desk.ask(
-                CreateComputeResource(
-                    actor=actor,
-                    compute_resource_id=uuid4(),
-                    kind=form.choice("kind", ComputeResourceKind),
-                    resources=_entered(form),
-                )
+                CreateComputeResource(actor=actor, compute_resource_id=resource_id, kind=kind, resources=resources)
             )
         desk.say(N_("The compute resource is created."))
         return desk.go("/compute-resources")
 
+    @get("/{compute_resource_id:uuid}/change", sync_to_thread=True)
+    def other_configuration(
+        self, compute_resource_id: FromPath[UUID], read: NamedDependency[ReadModels], desk: NamedDependency[Desk]
+    ) -> Response[str]:
+        """The form with the present configuration."""
+        resource = _resource(read, compute_resource_id)
+        given = resource.resources
+        form = Form.of(
+            kind=resource.kind,
+            cpu_cores=given.cpu_cores,
+            memory_gib=f"{given.memory_gib:g}",
+            gpu_cards=given.gpu_cards or "",
+            gpu_memory_gib=f"{given.gpu_memory_gib:g}" if given.gpu_memory_gib else "",
+        )
+        return desk.show(ChangeComputeResourcePage(resource=resource, form=form))
 
-def _entered(form: Form) -> Resources:
+    @post("/{compute_resource_id:uuid}/change", sync_to_thread=True)
+    def change(
+        self,
+        compute_resource_id: FromPath[UUID],
+        form: NamedDependency[Form],
+        read: NamedDependency[ReadModels],
+        actor: NamedDependency[UUID],
+        desk: NamedDependency[Desk],
+    ) -> Redirect:
+        """In force at once, for waiting jobs too."""
+        with desk.refusals_on(ChangeComputeResourcePage(resource=_resource(read, compute_resource_id), form=form)):
+            kind = form.choice("kind", ComputeResourceKind)
+            resources = _entered(form, kind)
+            desk.ask(
+                ChangeComputeResource(
+                    actor=actor, compute_resource_id=compute_resource_id, kind=kind, resources=resources
+                )
+            )
+        desk.say(N_("The configuration is changed and in force."))
+        return desk.go("/compute-resources")
+
+    @get("/{compute_resource_id:uuid}/delete", sync_to_thread=True)
+    def ask_to_delete(
+        self, compute_resource_id: FromPath[UUID], read: NamedDependency[ReadModels], desk: NamedDependency[Desk]
+    ) -> Response[str]:
+        """What that means for jobs."""
+        return desk.show(DeleteComputeResourcePage(resource=_resource(read, compute_resource_id)))
+
+    @post("/{compute_resource_id:uuid}/delete", sync_to_thread=True)
+    def delete(
+        self,
+        compute_resource_id: FromPath[UUID],
+        read: NamedDependency[ReadModels],
+        actor: NamedDependency[UUID],
+        desk: NamedDependency[Desk],
+    ) -> Redirect:
+        """Not while a waiting or running job needs it."""
+        with desk.refusals_on(DeleteComputeResourcePage(resource=_resource(read, compute_resource_id))):
+            desk.ask(DeleteComputeResource(actor=actor, compute_resource_id=compute_resource_id))
+        desk.say(N_("The compute resource is deleted."))
+        return desk.go("/compute-resources")
+
+
+def _resource(read: ReadModels, compute_resource_id: UUID) -> ComputeResourceRow:
+    resource: ComputeResourceRow | None = read.compute_resources.get(compute_resource_id)
+    if resource is None or resource.is_deleted:
+        raise NotFound
+    return resource
+
+
+def _entered(form: Form, kind: ComputeResourceKind) -> Resources:
     """The quantities of the form; an empty field is 0, which the rules judge.
+
+    What only GPU resources have is left out of others, where the form hides it.
 
     Raises:
         WholeNumberExpected, NumberExpected: for every field that is no number, together.
@@ -80,7 +161,9 @@ def _entered(form: Form) -> Resources:
     def quantity(read: Any, name: str) -> Any:
         return collect(refusals, read, name) if form.text(name) else 0
 
-    cpu_cores, gpu_cards = quantity(form.whole, "cpu_cores"), quantity(form.whole, "gpu_cards")
-    memory_gib, gpu_memory_gib = quantity(form.number, "memory_gib"), quantity(form.number, "gpu_memory_gib")
+    cpu_cores, memory_gib = quantity(form.whole, "cpu_cores"), quantity(form.number, "memory_gib")
+    is_gpu = kind is ComputeResourceKind.GPU
+    gpu_cards = quantity(form.whole, "gpu_cards") if is_gpu else 0
+    gpu_memory_gib = quantity(form.number, "gpu_memory_gib") if is_gpu else 0
     raise_together(refusals)
     return Resources(cpu_cores=cpu_cores, memory_gib=memory_gib, gpu_cards=gpu_cards, gpu_memory_gib=gpu_memory_gib)

@@ -446,9 +446,10 @@ class _Datasets(Controller):
 
     def _new_page(self, read: ReadModels, form: Form, lines: tuple[Line, ...]) -> NewDatasetPage:
         cascade = environment_cascade(read, form, several_at_last=True)
-        is_ready = bool(cascade.levels) and bool(cascade.levels[-1].choices)
-        setup = None if is_ready else read.overview.setup()
-        return NewDatasetPage(form=form, kind=self.kind, cascade=cascade, lines=lines, setup=setup)
+        setup = read.overview.setup()
+        return NewDatasetPage(
+            form=form, kind=self.kind, cascade=cascade, lines=lines, setup=None if setup.has_environment else setup
+        )
 
     def _data_paths_page(self, services: Services, dataset_id: UUID, form: Form) -> DataPathsPage:
         dataset = self._dataset(services.read, dataset_id)

@@ -1,10 +1,13 @@
-"""生产环境: the tree of the default industry, many new nodes at once, and their removal. Source: M-3; manual, “生产环境主数据”.
+"""生产环境: the tree of the default industry, many new nodes at once, and their removal. Source: M-3, M-4; “生产环境主数据”.
 
-Labels come from the level names of the industry; nothing here knows what a factory is.
+Labels come from the level names of the industry; nothing here knows what they mean. Only what is open is asked for and shown: the
+address says which branches are, and the script of the tree fetches the same parts one by one.
 """
 
 from collections.abc import Iterable
-from uuid import UUID, uuid4
+from typing import TypeVar
+from urllib.parse import urlencode
+from uuid import UUID
 
 import msgspec
 from litestar import Controller, Response, get, post
@@ -12,38 +15,121 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.response import Redirect
 
-from commands.environments import AddNodes, RemoveNodes
+from commands.environments import AddNodes, AddNodesToSeveralParents, RemoveNodes
+from domain.environments import NothingChosen
 from domain.permissions import Permission
 from domain.refusals import NotFound
 from domain.sentences import N_
-from projections.environments import Branch, NodeRow
+from projections.environments import Branch, ChildRow, Concerned, FoundNode
 from projections.industries import IndustryRow
+from projections.read_model import Page as Rows
 from web.access import needs
+from web.form_ids import id_made_by, new_form
 from web.forms import Form
+from web.listing import Listing, read_listing
 from web.pages import Desk, Page
 from web.services import ReadModels
 
+ADDRESS = "/environments"
+SIBLINGS_SHOWN = 100
+"""About five screens; further siblings are a click away."""
 MOST_NODES_SHOWN_OPEN = 60
 """A tree that fits on about two screens is shown open."""
+MOST_OPEN = 60
+"""So many branches the address may open, so that no address makes a page without end."""
+S = TypeVar("S", bound="SeveralPage")
+FOUND_ON_A_PAGE = 50
+MOST_CHOICES = 500
+"""So many children a form offers to be ticked; of more, those that have a part of their name."""
+
+
+class Level(msgspec.Struct, frozen=True):
+    """What can be done with the nodes of one level. `name`, `next` and `last` are names of levels, empty where there is none.
+
+    `can_add_to_several` holds for the last level but two, `can_remove_several` for the last level but one (M-4).
+    """
+
+    name: str
+    next: str
+    last: str
+    can_add_to_several: bool
+    can_remove_several: bool
+
+
+def level_at(level_names: tuple[str, ...], depth: int) -> Level:
+    """The level at a depth: 0 is the first one, -1 what stands above the tree."""
+    levels_below = len(level_names) - depth - 1
+    return Level(
+        name=level_names[depth] if depth >= 0 else "",
+        next=level_names[depth + 1] if levels_below else "",
+        last=level_names[-1],
+        can_add_to_several=levels_below == 2,
+        can_remove_several=levels_below == 1,
+    )
 
 
 class Twig(msgspec.Struct, frozen=True):
-    """A node with what grows on it; `next_level` names the level below, empty at the last one."""
+    """A node of the tree. `siblings` are its children, None while it is closed; `open_address` opens it without a script."""
 
-    node: NodeRow
-    level: str
-    next_level: str
-    is_open: bool
-    twigs: tuple["Twig", ...] = ()
+    node: ChildRow
+    level: Level
+    open_address: str
+    siblings: "Siblings | None" = None
+
+
+class Siblings(msgspec.Struct, frozen=True):
+    """Some children of one node, or of the first level. The addresses show those before and after them, empty where there are none;
+    `part_address` gives those after them as a fragment.
+    """
+
+    below: UUID
+    twigs: tuple[Twig, ...]
+    skipped: int
+    total: int
+    earlier_address: str
+    later_address: str
+    part_address: str
+
+    @property
+    def later(self) -> int:
+        """How many stand up to the last of these."""
+        return self.skipped + len(self.twigs)
+
+    @property
+    def left(self) -> int:
+        """How many come after these."""
+        return self.total - self.later
+
+
+class FoundTwig(msgspec.Struct, frozen=True):
+    """A node that was searched for."""
+
+    node: FoundNode
+    level: Level
 
 
 class EnvironmentsPage(Page, frozen=True):
-    """The tree of the default industry; without one, or without levels, what to do first."""
+    """The tree of the default industry, or what a search found in it; without industry or levels, what to do first."""
 
     TEMPLATE = "environments/tree.html"
     industry: IndustryRow | None
-    twigs: tuple[Twig, ...] = ()
+    above: Level | None = None
+    siblings: Siblings | None = None
     node_count: int = 0
+    found: tuple[FoundTwig, ...] = ()
+    listing: Listing | None = None
+
+    @property
+    def is_small(self) -> bool:
+        """Whether the whole tree may be shown open."""
+        return self.node_count <= MOST_NODES_SHOWN_OPEN
+
+
+class SiblingsPage(Page, frozen=True):
+    """A part of the tree for its script."""
+
+    TEMPLATE = "environments/_siblings.html"
+    siblings: Siblings
 
 
 class AddNodesPage(Page, frozen=True):
@@ -55,39 +141,101 @@ class AddNodesPage(Page, frozen=True):
     level: str
 
 
-class RemoveNodePage(Page, frozen=True):
-    """Asks before a node goes with everything below it."""
+class SeveralPage(Page, frozen=True):
+    """Several children of one node to be ticked; `parent` is None at the first level. `children` may be only the first of many."""
+
+    industry: IndustryRow
+    parent: Branch | None
+    below: UUID
+    level: Level
+    children: Rows[ChildRow]
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """Where the children stand."""
+        return (self.industry.name, *(self.parent.names if self.parent else ()))
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether there are more children than are offered, or only those that were searched for are."""
+        return self.children.total > len(self.children.items) or bool(self.form.text("search"))
+
+
+class AddToSeveralPage(SeveralPage, frozen=True):
+    """批量添加: the same last-level names below each of the ticked children (M-4)."""
+
+    TEMPLATE = "environments/add_to_several.html"
+
+
+class RemoveSeveralPage(SeveralPage, frozen=True):
+    """移除: which children of the last level go (M-4)."""
+
+    TEMPLATE = "environments/remove_several.html"
+
+
+class ConfirmRemovalPage(Page, frozen=True):
+    """Asks before nodes go with everything below them. `names` are those that were chosen, `place` is where they stand; there are
+    `node_ids` where they were ticked.
+    """
 
     TEMPLATE = "environments/remove.html"
     industry: IndustryRow
-    branch: Branch
+    level: Level
+    names: tuple[str, ...]
+    concerned: Concerned
+    action: str
+    place: tuple[str, ...]
+    node_ids: tuple[UUID, ...] = ()
+
+    @property
+    def fields(self) -> tuple[tuple[str, object], ...]:
+        """What travels hidden: the ticked nodes, and that it was asked."""
+        if not self.node_ids:
+            return ()
+        ticked = (("node_ids", node_id) for node_id in self.node_ids)
+        return (("act", "remove"), *ticked)
 
 
 class Environments(Controller):
     """Super administrators only."""
 
-    path = "/environments"
+    path = ADDRESS
     guards = [needs(Permission.MANAGE_MASTER_DATA)]  # noqa: RUF012 - Litestar's way to guard a controller
 
     @get("/", sync_to_thread=True)
     def tree(
         self, form: NamedDependency[Form], read: NamedDependency[ReadModels], desk: NamedDependency[Desk]
     ) -> Response[str]:
-        """The address says how much is open: `open` is `all`, `none`, or the id of a node to which the tree opens."""
+        """The address says what is shown: `open` names branches, or is `all` or `none`; `from` is a node and how many of its
+        children are skipped; `search` is a part of a name.
+        """
         industry: IndustryRow | None = read.industries.default()
-        if industry is None:
-            return desk.show(EnvironmentsPage(industry=None))
-        nodes: tuple[NodeRow, ...] = read.environments.tree(industry.industry_id)
-        twigs = grown(nodes, industry.level_names, _open_nodes(nodes, form.text("open")))
-        return desk.show(EnvironmentsPage(industry=industry, twigs=twigs, node_count=len(nodes)))
+        if industry is None or not industry.level_names:
+            return desk.show(EnvironmentsPage(industry=industry))
+        above, node_count = level_at(industry.level_names, -1), read.environments.count(industry.industry_id)
+        page = EnvironmentsPage(form=form, industry=industry, above=above, node_count=node_count)
+        if form.text("search"):
+            return desk.show(_with_found(read, page, industry, form))
+        siblings = grown(read, industry, _Shown.of(read, industry, form, is_small=page.is_small))
+        return desk.show(msgspec.structs.replace(page, siblings=siblings))
+
+    @get("/{below:uuid}/children", sync_to_thread=True)
+    def children(
+        self,
+        below: FromPath[UUID],
+        form: NamedDependency[Form],
+        read: NamedDependency[ReadModels],
+        desk: NamedDependency[Desk],
+    ) -> Response[str]:
+        """Some of what stands directly below a node or an industry, behind `from` others, for the script of the tree."""
+        industry, branch = _industry_and_branch(read, below)
+        return desk.show(SiblingsPage(siblings=_part(read, industry, branch, below, _count(form.text("from")))))
 
     @get("/new", sync_to_thread=True)
     def new(self, read: NamedDependency[ReadModels], desk: NamedDependency[Desk]) -> Response[str]:
         """The form for the first level of the default industry."""
-        industry: IndustryRow | None = read.industries.default()
-        if industry is None:
-            raise NotFound
-        return desk.show(_add_page(industry, None, Form.of(industry_id=industry.industry_id, names="")))
+        industry = _default(read)
+        return desk.show(_add_page(industry, None, new_form(industry_id=industry.industry_id, names="")))
 
     @post("/new", sync_to_thread=True)
     def add(
@@ -98,8 +246,7 @@ class Environments(Controller):
         desk: NamedDependency[Desk],
     ) -> Redirect:
         """To the industry that the form showed, also when another one has become the default meanwhile."""
-        page = _add_page(_industry(read, form.id("industry_id")), None, form)
-        return _add(page, actor, desk)
+        return _add(_add_page(_industry(read, form.id("industry_id")), None, form), actor, desk)
 
     @get("/{node_id:uuid}/new", sync_to_thread=True)
     def new_below(
@@ -107,7 +254,7 @@ class Environments(Controller):
     ) -> Response[str]:
         """The form for the level below a node."""
         branch = _branch(read, node_id)
-        return desk.show(_add_page(_industry(read, branch.industry_id), branch, Form.of(names="")))
+        return desk.show(_add_page(_industry(read, branch.industry_id), branch, new_form(names="")))
 
     @post("/{node_id:uuid}/new", sync_to_thread=True)
     def add_below(
@@ -122,13 +269,95 @@ class Environments(Controller):
         branch = _branch(read, node_id)
         return _add(_add_page(_industry(read, branch.industry_id), branch, form), actor, desk)
 
+    @get("/{below:uuid}/add-to-several", sync_to_thread=True)
+    def choose_parents(
+        self,
+        below: FromPath[UUID],
+        form: NamedDependency[Form],
+        read: NamedDependency[ReadModels],
+        desk: NamedDependency[Desk],
+    ) -> Response[str]:
+        """The form for the last level below several nodes."""
+        blank = new_form(names="", search=form.text("search"))
+        return desk.show(_several_page(AddToSeveralPage, read, below, blank))
+
+    @post("/{below:uuid}/add-to-several", sync_to_thread=True)
+    def add_to_several(
+        self,
+        below: FromPath[UUID],
+        form: NamedDependency[Form],
+        read: NamedDependency[ReadModels],
+        actor: NamedDependency[UUID],
+        desk: NamedDependency[Desk],
+    ) -> Redirect:
+        """All or nothing."""
+        page = _several_page(AddToSeveralPage, read, below, form)
+        names = tuple(form.value("names").splitlines())
+        with desk.refusals_on(page):
+            parents = form.ids("node_ids")
+            desk.ask(
+                AddNodesToSeveralParents(
+                    actor=actor,
+                    industry_id=page.industry.industry_id,
+                    parent_ids=parents,
+                    names=names,
+                    node_ids=tuple(_new_ids(form, parent_id, names) for parent_id in parents),
+                )
+            )
+        count = len(parents) * len(form.lines("names"))
+        desk.say(N_("{level}: {count} added."), level=page.level.last, count=count)
+        return desk.go(_opened_at(parents[0]))
+
+    @get("/{below:uuid}/remove-several", sync_to_thread=True)
+    def choose_children(
+        self,
+        below: FromPath[UUID],
+        form: NamedDependency[Form],
+        read: NamedDependency[ReadModels],
+        desk: NamedDependency[Desk],
+    ) -> Response[str]:
+        """The form in which last-level nodes are ticked."""
+        blank = Form.of(search=form.text("search"))
+        return desk.show(_several_page(RemoveSeveralPage, read, below, blank))
+
+    @post("/{below:uuid}/remove-several", sync_to_thread=True)
+    def remove_several(
+        self,
+        below: FromPath[UUID],
+        form: NamedDependency[Form],
+        read: NamedDependency[ReadModels],
+        actor: NamedDependency[UUID],
+        desk: NamedDependency[Desk],
+    ) -> Redirect | Response[str]:
+        """Ask first, then remove: the second form says that it was asked."""
+        page = _several_page(RemoveSeveralPage, read, below, form)
+        with desk.refusals_on(page):
+            node_ids = form.ids("node_ids")
+            if not node_ids:
+                raise NothingChosen
+            if form.text("act") != "remove":
+                return desk.show(_confirm_several(read, page, node_ids))
+            desk.ask(RemoveNodes(actor=actor, industry_id=page.industry.industry_id, node_ids=node_ids))
+        desk.say(N_("{level}: {count} removed."), level=page.level.last, count=len(node_ids))
+        return desk.go(_opened_at(page.parent.node_id if page.parent else None))
+
     @get("/{node_id:uuid}/remove", sync_to_thread=True)
     def ask_to_remove(
         self, node_id: FromPath[UUID], read: NamedDependency[ReadModels], desk: NamedDependency[Desk]
     ) -> Response[str]:
-        """How many nodes go."""
+        """What goes, and what is bound to it."""
         branch = _branch(read, node_id)
-        return desk.show(RemoveNodePage(industry=_industry(read, branch.industry_id), branch=branch))
+        industry = _industry(read, branch.industry_id)
+        return desk.show(
+            ConfirmRemovalPage(
+                industry=industry,
+                level=level_at(industry.level_names, branch.depth),
+                names=(branch.name,),
+                concerned=read.environments.concerned((node_id,)),
+                action=f"{ADDRESS}/{node_id}/remove",
+                place=branch.names,
+            )
+        )
 
     @post("/{node_id:uuid}/remove", sync_to_thread=True)
     def remove(
@@ -138,41 +367,102 @@ class Environments(Controller):
         actor: NamedDependency[UUID],
         desk: NamedDependency[Desk],
     ) -> Redirect:
-        """The node goes with everything below it."""
-        branch = _branch(read, node_id)
+        """It goes with everything below it. Where somebody was faster, or the button was pressed twice, it is gone already."""
+        branch: Branch | None = read.environments.branch(node_id)
+        if branch is None:
+            desk.say(N_("This was removed already."))
+            return desk.go(ADDRESS)
         desk.ask(RemoveNodes(actor=actor, industry_id=branch.industry_id, node_ids=(node_id,)))
         desk.say(N_("“{name}” is removed."), name=branch.name)
         return desk.go(_opened_at(branch.parent_id))
 
 
-def grown(nodes: Iterable[NodeRow], level_names: tuple[str, ...], open_nodes: set[UUID]) -> tuple[Twig, ...]:
-    """The tree of nodes that come depth first."""
-    below: dict[UUID | None, list[NodeRow]] = {}
-    for node in nodes:
-        below.setdefault(node.parent_id, []).append(node)
+class _Shown(msgspec.Struct, frozen=True):
+    """What of a tree is shown: how many children of each open node or industry are skipped; `fields` are the address of that."""
 
-    def twig(node: NodeRow) -> Twig:
-        return Twig(
-            node=node,
-            level=level_names[node.depth],
-            next_level=level_names[node.depth + 1] if node.depth + 1 < len(level_names) else "",
-            is_open=node.node_id in open_nodes,
-            twigs=tuple(twig(child) for child in below.get(node.node_id, ())),
+    skipped: dict[UUID, int]
+    fields: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def of(cls, read: ReadModels, industry: IndustryRow, form: Form, *, is_small: bool) -> "_Shown":
+        """What an address asks for; what it names that does not exist is left out."""
+        asked, parts = form.all("open"), dict(map(_part_asked, form.all("from")))
+        wanted = [node_id for one in asked if (node_id := _id_or_none(one))]
+        wanted = [*wanted, *(node_id for node_id in parts if node_id)][:MOST_OPEN]
+        skipped = {industry.industry_id: 0}
+        if is_small and (not asked or "all" in asked):
+            return cls(skipped | {node.node_id: 0 for node in read.environments.tree(industry.industry_id)})
+        for place in read.environments.ways(wanted):
+            skipped[place.below] = max(skipped.get(place.below, 0), place.place // SIBLINGS_SHOWN * SIBLINGS_SHOWN)
+            skipped.setdefault(place.node_id, 0)
+        skipped |= {node_id: count for node_id, count in parts.items() if node_id in skipped}
+        return cls(skipped, tuple(("open", str(node_id)) for node_id in wanted))
+
+    def address(self, *, opened: UUID | None = None, below: UUID | None = None, skipped: int = 0) -> str:
+        """The tree with one more branch opened, or with other children of a node."""
+        fields = [*self.fields, *([("open", str(opened))] if opened else [])]
+        fields += [
+            ("from", f"{node_id}.{count}") for node_id, count in self.skipped.items() if count and node_id != below
+        ]
+        fields += [("from", f"{below}.{skipped}")] if below else []
+        return f"{ADDRESS}?{urlencode(fields)}" + (f"#node-{opened or below}")
+
+
+def grown(read: ReadModels, industry: IndustryRow, shown: _Shown) -> Siblings:
+    """The first level with everything that is open below it."""
+    rows: dict[UUID, list[ChildRow]] = {}
+    for row in read.environments.children(shown.skipped, size=SIBLINGS_SHOWN):
+        rows.setdefault(row.below, []).append(row)
+
+    def below(node_id: UUID, total: int) -> Siblings:
+        twigs = (
+            Twig(
+                node=row,
+                level=level_at(industry.level_names, row.depth),
+                open_address=shown.address(opened=row.node_id),
+                siblings=below(row.node_id, row.child_count)
+                if row.node_id in shown.skipped and row.child_count
+                else None,
+            )
+            for row in rows.get(node_id, ())
         )
+        return _siblings(node_id, twigs, shown, total)
 
-    return tuple(twig(node) for node in below.get(None, ()))
+    return below(industry.industry_id, read.environments.child_count(industry.industry_id))
 
 
-def _open_nodes(nodes: tuple[NodeRow, ...], wanted: str) -> set[UUID]:
-    parents = {node.node_id: node.parent_id for node in nodes}
-    if wanted == "all" or (wanted != "none" and len(nodes) <= MOST_NODES_SHOWN_OPEN):
-        return set(parents)
-    step = next((node_id for node_id in parents if str(node_id) == wanted), None)
-    way: set[UUID] = set()
-    while step is not None:
-        way.add(step)
-        step = parents[step]
-    return way
+def _part(read: ReadModels, industry: IndustryRow, branch: Branch | None, below: UUID, skipped: int) -> Siblings:
+    """Some children of one node, all closed."""
+    shown = _Shown({below: skipped})
+    rows: tuple[ChildRow, ...] = read.environments.children(shown.skipped, size=SIBLINGS_SHOWN)
+    level = level_at(industry.level_names, branch.depth + 1 if branch else 0)
+    twigs = (Twig(node=row, level=level, open_address=shown.address(opened=row.node_id)) for row in rows)
+    return _siblings(below, twigs, shown, read.environments.child_count(below))
+
+
+def _siblings(below: UUID, twigs: Iterable[Twig], shown: _Shown, total: int) -> Siblings:
+    every = tuple(twigs)
+    skipped = shown.skipped.get(below, 0)
+    later = skipped + len(every)
+    earlier = max(0, skipped - SIBLINGS_SHOWN)
+    return Siblings(
+        below=below,
+        twigs=every,
+        skipped=skipped,
+        total=total,
+        earlier_address=shown.address(below=below, skipped=earlier) if skipped else "",
+        later_address=shown.address(below=below, skipped=later) if later < total else "",
+        part_address=f"{ADDRESS}/{below}/children?from={later}",
+    )
+
+
+def _with_found(read: ReadModels, page: EnvironmentsPage, industry: IndustryRow, form: Form) -> EnvironmentsPage:
+    listing = read_listing(ADDRESS, form, rows=FOUND_ON_A_PAGE)
+    found: Rows[FoundNode] = read.environments.find(
+        industry.industry_id, form.text("search"), number=listing.page, size=FOUND_ON_A_PAGE
+    )
+    twigs = tuple(FoundTwig(node, level_at(industry.level_names, node.depth)) for node in found.items)
+    return msgspec.structs.replace(page, found=twigs, listing=listing.of(found.total))
 
 
 def _add_page(industry: IndustryRow, parent: Branch | None, form: Form) -> AddNodesPage:
@@ -185,6 +475,7 @@ def _add_page(industry: IndustryRow, parent: Branch | None, form: Form) -> AddNo
 def _add(page: AddNodesPage, actor: UUID, desk: Desk) -> Redirect:
     names = tuple(page.form.value("names").splitlines())
     parent_id = page.parent.node_id if page.parent else None
+    node_ids = _new_ids(page.form, parent_id, names)
     with desk.refusals_on(page):
         desk.ask(
             AddNodes(
@@ -192,15 +483,68 @@ def _add(page: AddNodesPage, actor: UUID, desk: Desk) -> Redirect:
                 industry_id=page.industry.industry_id,
                 parent_id=parent_id,
                 names=names,
-                node_ids=tuple(uuid4() for _ in names),
+                node_ids=node_ids,
             )
         )
     desk.say(N_("{level}: {count} added."), level=page.level, count=len(page.form.lines("names")))
-    return desk.go(_opened_at(parent_id))
+    return desk.go(_opened_at(next(node_id for node_id, name in zip(node_ids, names, strict=True) if name.strip())))
+
+
+def _new_ids(form: Form, parent_id: UUID | None, names: tuple[str, ...]) -> tuple[UUID, ...]:
+    """An id for each line, the same when the same form comes again; a line that repeats another gets one of its own."""
+    return tuple(id_made_by(form, parent_id, name.strip(), names[:line].count(name)) for line, name in enumerate(names))
+
+
+def _several_page(kind: type[S], read: ReadModels, below: UUID, form: Form) -> S:
+    """The page of a bulk action below a node, or above the tree of an industry.
+
+    Raises:
+        NotFound: there is no such node or industry, or its level has no such action.
+    """
+    industry, parent = _industry_and_branch(read, below)
+    level = level_at(industry.level_names, parent.depth if parent else -1)
+    if not (level.can_add_to_several if kind is AddToSeveralPage else level.can_remove_several):
+        raise NotFound
+    children = read.environments.named_children(below, form.text("search"), size=MOST_CHOICES)
+    return kind(form=form, industry=industry, parent=parent, below=below, level=level, children=children)
+
+
+def _confirm_several(read: ReadModels, page: RemoveSeveralPage, node_ids: tuple[UUID, ...]) -> ConfirmRemovalPage:
+    paths = read.environments.paths(node_ids)
+    return ConfirmRemovalPage(
+        industry=page.industry,
+        level=level_at(page.industry.level_names, len(page.industry.level_names) - 1),
+        names=tuple(path.names[-1] for path in paths),
+        concerned=read.environments.concerned(node_ids),
+        action=f"{ADDRESS}/{page.below}/remove-several",
+        place=page.place,
+        node_ids=node_ids,
+        form=page.form,
+    )
 
 
 def _opened_at(node_id: UUID | None) -> str:
-    return f"/environments?open={node_id}#node-{node_id}" if node_id else "/environments"
+    return f"{ADDRESS}?open={node_id}#node-{node_id}" if node_id else ADDRESS
+
+
+def _default(read: ReadModels) -> IndustryRow:
+    industry: IndustryRow | None = read.industries.default()
+    if industry is None:
+        raise NotFound
+    return industry
+
+
+def _industry_and_branch(read: ReadModels, below: UUID) -> tuple[IndustryRow, Branch | None]:
+    """What stands at an id of a node, or at that of an industry: its first level.
+
+    Raises:
+        NotFound: nothing does, or the industry has no levels yet.
+    """
+    branch: Branch | None = read.environments.branch(below)
+    industry = _industry(read, branch.industry_id if branch else below)
+    if not industry.level_names:
+        raise NotFound
+    return industry, branch
 
 
 def _industry(read: ReadModels, industry_id: UUID) -> IndustryRow:
@@ -215,3 +559,20 @@ def _branch(read: ReadModels, node_id: UUID) -> Branch:
     if branch is None:
         raise NotFound
     return branch
+
+
+def _part_asked(text: str) -> tuple[UUID | None, int]:
+    """`<node>.<skipped>` of an address."""
+    node_id, _, count = text.partition(".")
+    return _id_or_none(node_id), _count(count)
+
+
+def _count(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 0
+
+
+def _id_or_none(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

@@ -1,19 +1,21 @@
-"""行业: the list, new industries, their levels, and which one is the default. Source: M-1, M-2; manual, “行业主数据管理”."""
+"""行业: the list, new industries, their levels, their deletion, and the default. Source: M-1, M-2; manual, “行业主数据管理”."""
 
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from litestar import Controller, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.response import Redirect
 
-from commands.industries import ChooseDefaultIndustry, CreateIndustry, DefineLevels
+from commands.industries import ChooseDefaultIndustry, CreateIndustry, DefineLevels, DeleteIndustry
 from domain.industries import MAX_LEVELS
 from domain.permissions import Permission
 from domain.refusals import NotFound
 from domain.sentences import N_
+from projections.environments import Concerned
 from projections.industries import IndustryRow
 from web.access import needs
+from web.form_ids import id_made_by, new_form
 from web.forms import Form
 from web.pages import Desk, Page
 from web.services import ReadModels
@@ -33,7 +35,7 @@ class NewIndustryPage(Page, frozen=True):
 
 
 class LevelsPage(Page, frozen=True):
-    """The level names of an industry; those that are saved can be renamed, those that are not yet can be removed again."""
+    """The level names of an industry. Once saved they can only be renamed; until then the last can be removed again."""
 
     TEMPLATE = "industries/levels.html"
     industry: IndustryRow
@@ -45,13 +47,21 @@ class LevelsPage(Page, frozen=True):
 
     @property
     def may_add(self) -> bool:
-        """Whether there is room for one more."""
-        return len(self.level_names) < MAX_LEVELS
+        """Whether nothing is saved yet, and there is room for one more."""
+        return not self.industry.level_names and len(self.level_names) < MAX_LEVELS
 
     @property
     def may_remove(self) -> bool:
-        """Whether the last one is not saved yet, and not the only one."""
-        return len(self.level_names) > max(1, len(self.industry.level_names))
+        """Whether nothing is saved yet, and the last is not the only one."""
+        return not self.industry.level_names and len(self.level_names) > 1
+
+
+class DeleteIndustryPage(Page, frozen=True):
+    """Asks before an industry goes with its production environment."""
+
+    TEMPLATE = "industries/delete.html"
+    industry: IndustryRow
+    concerned: Concerned
 
 
 class Industries(Controller):
@@ -68,7 +78,7 @@ class Industries(Controller):
     @get("/new", sync_to_thread=True)
     def new(self, desk: NamedDependency[Desk]) -> Response[str]:
         """The form."""
-        return desk.show(NewIndustryPage(form=Form.of(name="")))
+        return desk.show(NewIndustryPage(form=new_form(name="")))
 
     @post("/new", sync_to_thread=True)
     def create(
@@ -76,8 +86,9 @@ class Industries(Controller):
     ) -> Redirect:
         """Back to the list."""
         with desk.refusals_on(NewIndustryPage(form=form)):
-            desk.ask(CreateIndustry(actor=actor, industry_id=uuid4(), name=form.text("name")))
-        desk.say(N_("Industry “{name}” is created. Add its levels next."), name=form.text("name"))
+            name = form.text("name")
+            desk.ask(CreateIndustry(actor=actor, industry_id=id_made_by(form, name), name=name))
+        desk.say(N_("Industry “{name}” is created. Add its levels next."), name=name)
         return desk.go("/industries")
 
     @get("/{industry_id:uuid}/levels", sync_to_thread=True)
@@ -120,6 +131,33 @@ class Industries(Controller):
         desk.ask(ChooseDefaultIndustry(actor=actor, industry_id=industry_id))
         desk.say(N_("“{name}” is the default industry now."), name=_industry(read, industry_id).name)
         return desk.go("/industries")
+
+    @get("/{industry_id:uuid}/delete", sync_to_thread=True)
+    def ask_to_delete(
+        self, industry_id: FromPath[UUID], read: NamedDependency[ReadModels], desk: NamedDependency[Desk]
+    ) -> Response[str]:
+        """How many environment nodes go with it, and what is bound to them."""
+        return desk.show(_delete_page(read, industry_id))
+
+    @post("/{industry_id:uuid}/delete", sync_to_thread=True)
+    def delete(
+        self,
+        industry_id: FromPath[UUID],
+        read: NamedDependency[ReadModels],
+        actor: NamedDependency[UUID],
+        desk: NamedDependency[Desk],
+    ) -> Redirect:
+        """What was bound to its environment keeps the names."""
+        page = _delete_page(read, industry_id)
+        with desk.refusals_on(page):
+            desk.ask(DeleteIndustry(actor=actor, industry_id=industry_id))
+        desk.say(N_("Industry “{name}” is deleted."), name=page.industry.name)
+        return desk.go("/industries")
+
+
+def _delete_page(read: ReadModels, industry_id: UUID) -> DeleteIndustryPage:
+    concerned = read.environments.concerned_by_industry(industry_id)
+    return DeleteIndustryPage(industry=_industry(read, industry_id), concerned=concerned)
 
 
 def _industry(read: ReadModels, industry_id: UUID) -> IndustryRow:

@@ -15,6 +15,7 @@ from domain.model_images import LoadStatus, ModelImageKind
 from domain.refusals import NotFound
 from domain.sentences import N_
 from projections.model_images import ModelImageRow
+from projections.overview import SetupSteps
 from projections.read_model import Page as Part
 from web.cascade import Cascade, deepest_chosen, environment_cascade, standing_nodes
 from web.downloads import Download, stored_file
@@ -29,13 +30,14 @@ HEARTBEAT_SECONDS = 1.0
 
 
 class ModelImagesPage(Page, frozen=True):
-    """Every model image, or those of a place; `beats` tell how far the loading ones are."""
+    """Every model image, or those of a place; `beats` tell how far the loading ones are, `standing` are bound nodes that exist."""
 
     TEMPLATE = "model_images/list.html"
     listing: Listing
     images: Part[ModelImageRow]
     beats: dict[UUID, Heartbeat]
     cascade: Cascade
+    standing: frozenset[UUID]
 
     @property
     def stream(self) -> str:
@@ -49,11 +51,12 @@ class ModelImagesPage(Page, frozen=True):
 
 
 class ImportModelImagePage(Page, frozen=True):
-    """The form; `task_types` are (id, name), `is_set_up` says whether there is an environment to bind to."""
+    """The form; `task_types` are (id, name). `setup` says what is missing: without a task type nothing can be imported (M-7)."""
 
     TEMPLATE = "model_images/import.html"
     task_types: tuple[tuple[str, str], ...]
     cascade: Cascade
+    setup: SetupSteps
 
 
 class ModelImagePage(Page, frozen=True):
@@ -166,13 +169,21 @@ def _list_page(services: Services, form: Form) -> ModelImagesPage:
     )
     loading = [image.model_image_id for image in images.items if image.status is LoadStatus.LOADING]
     beats = services.heartbeats.of_all(loading) if loading else {}
-    return ModelImagesPage(form=form, listing=listing.of(images.total), images=images, beats=beats, cascade=cascade)
+    standing = standing_nodes(services.read, (image.environment for image in images.items if image.environment))
+    return ModelImagesPage(
+        form=form,
+        listing=listing.of(images.total),
+        images=images,
+        beats=beats,
+        cascade=cascade,
+        standing=standing,
+    )
 
 
 def _import_page(read: ReadModels, form: Form) -> ImportModelImagePage:
     task_types = tuple((str(task_type.task_type_id), task_type.name) for task_type in read.task_types.list())
     cascade = environment_cascade(read, form, several_at_last=True)
-    return ImportModelImagePage(form=form, task_types=task_types, cascade=cascade)
+    return ImportModelImagePage(form=form, task_types=task_types, cascade=cascade, setup=read.overview.setup())
 
 
 def _detail_page(services: Services, model_image_id: UUID) -> ModelImagePage:

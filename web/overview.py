@@ -17,12 +17,6 @@ class OverviewPage(Page, frozen=True):
     figures: KeyFigures
     setup: SetupSteps
 
-    @property
-    def is_set_up(self) -> bool:
-        """Whether all master data that a training needs is there."""
-        setup = self.setup
-        return setup.has_industry and setup.has_environment and setup.has_task_type and setup.has_compute_resource
-
 
 class Overview(Controller):
     """The first page."""

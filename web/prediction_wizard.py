@@ -21,7 +21,8 @@ from domain.sentences import N_
 from projections.compute_resources import ComputeResourceRow
 from projections.datasets import DatasetChoice
 from projections.models import ModelVersionChoice
-from web.cascade import Cascade, deepest_chosen, environment_cascade
+from projections.overview import SetupSteps
+from web.cascade import Cascade, deepest_chosen, environment_cascade, standing_nodes
 from web.chosen_paths import ChosenPaths, as_known_now, chosen_paths, form_of, looked_into_again, path_images, press
 from web.forms import Form
 from web.pages import Desk, Page
@@ -52,12 +53,17 @@ class KeptDraft(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelStepPage(Page, frozen=True):
-    """Step 1: task name and one version; `versions` fit the filter, `version_count` counts all of them."""
+    """Step 1: task name and one version; `versions` fit the filter, `version_count` counts all of them.
+
+    `standing` are the nodes of their bindings that still exist; `setup` is there while something is missing (M-7).
+    """
 
     TEMPLATE = "prediction_jobs/step_1.html"
     cascade: Cascade
     versions: tuple[ModelVersionChoice, ...]
     version_count: int
+    standing: frozenset[UUID]
+    setup: SetupSteps | None
 
 
 class DataStepPage(Page, frozen=True):
@@ -263,12 +269,16 @@ def _model_step(services: Services, actor: UUID, kept: KeptDraft) -> ModelStepPa
     cascade = environment_cascade(services.read, form, several_at_last=False)
     places = set(deepest_chosen(form, len(cascade.levels)))
     every: list[ModelVersionChoice] = services.read.models.choices(actor)
-    fitting = tuple(one for one in every if not places or places & _places_of(one))
-    return ModelStepPage(form=form, cascade=cascade, versions=fitting, version_count=len(every))
-
-
-def _places_of(version: ModelVersionChoice) -> set[UUID]:
-    return {node.node_id for node in (*version.environment.path, *version.environment.products)}
+    fitting = tuple(one for one in every if not places or not places.isdisjoint(one.environment.node_ids))
+    setup: SetupSteps = services.read.overview.setup()
+    return ModelStepPage(
+        form=form,
+        cascade=cascade,
+        versions=fitting,
+        version_count=len(every),
+        standing=standing_nodes(services.read, (version.environment for version in fitting)),
+        setup=None if setup.is_done else setup,
+    )
 
 
 def _data_step(services: Services, kept: KeptDraft) -> DataStepPage:

@@ -1,17 +1,20 @@
-"""任务类型: the list and new task types. Source: M-5; manual, “任务类型主数据”."""
+"""任务类型: the list, new task types, other names, deletion. Source: M-5, M-6; manual, “任务类型主数据”."""
 
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from litestar import Controller, Response, get, post
 from litestar.di import NamedDependency
+from litestar.params import FromPath
 from litestar.response import Redirect
 
-from commands.task_types import CreateTaskType
+from commands.task_types import CreateTaskType, DeleteTaskType, RenameTaskType
 from domain.permissions import Permission
+from domain.refusals import NotFound
 from domain.sentences import N_
 from domain.task_types import TaskKind
 from projections.task_types import TaskTypeRow
 from web.access import needs
+from web.form_ids import id_made_by, new_form
 from web.forms import Form
 from web.pages import Desk, Page
 from web.services import ReadModels
@@ -30,6 +33,24 @@ class NewTaskTypePage(Page, frozen=True):
     TEMPLATE = "task_types/new.html"
 
 
+class TaskTypePage(Page, frozen=True):
+    """One task type that is to change."""
+
+    task_type: TaskTypeRow
+
+
+class RenameTaskTypePage(TaskTypePage, frozen=True):
+    """重命名."""
+
+    TEMPLATE = "task_types/rename.html"
+
+
+class DeleteTaskTypePage(TaskTypePage, frozen=True):
+    """Asks before a task type is offered no more."""
+
+    TEMPLATE = "task_types/delete.html"
+
+
 class TaskTypes(Controller):
     """Super administrators only."""
 
@@ -44,7 +65,7 @@ class TaskTypes(Controller):
     @get("/new", sync_to_thread=True)
     def new(self, desk: NamedDependency[Desk]) -> Response[str]:
         """The form."""
-        return desk.show(NewTaskTypePage(form=Form.of(name="", kind=TaskKind.CLASSIFICATION)))
+        return desk.show(NewTaskTypePage(form=new_form(name="", kind=TaskKind.CLASSIFICATION)))
 
     @post("/new", sync_to_thread=True)
     def create(
@@ -52,10 +73,60 @@ class TaskTypes(Controller):
     ) -> Redirect:
         """Back to the list."""
         with desk.refusals_on(NewTaskTypePage(form=form)):
-            desk.ask(
-                CreateTaskType(
-                    actor=actor, task_type_id=uuid4(), name=form.text("name"), kind=form.choice("kind", TaskKind)
-                )
-            )
-        desk.say(N_("Task type “{name}” is created."), name=form.text("name"))
+            name, kind = form.text("name"), form.choice("kind", TaskKind)
+            desk.ask(CreateTaskType(actor=actor, task_type_id=id_made_by(form, name, kind), name=name, kind=kind))
+        desk.say(N_("Task type “{name}” is created."), name=name)
         return desk.go("/task-types")
+
+    @get("/{task_type_id:uuid}/rename", sync_to_thread=True)
+    def other_name(
+        self, task_type_id: FromPath[UUID], read: NamedDependency[ReadModels], desk: NamedDependency[Desk]
+    ) -> Response[str]:
+        """The form with the present name."""
+        task_type = _task_type(read, task_type_id)
+        return desk.show(RenameTaskTypePage(task_type=task_type, form=Form.of(name=task_type.name)))
+
+    @post("/{task_type_id:uuid}/rename", sync_to_thread=True)
+    def rename(
+        self,
+        task_type_id: FromPath[UUID],
+        form: NamedDependency[Form],
+        read: NamedDependency[ReadModels],
+        actor: NamedDependency[UUID],
+        desk: NamedDependency[Desk],
+    ) -> Redirect:
+        """For what is made from now on."""
+        page = RenameTaskTypePage(task_type=_task_type(read, task_type_id), form=form)
+        with desk.refusals_on(page):
+            desk.ask(RenameTaskType(actor=actor, task_type_id=task_type_id, name=form.text("name")))
+        desk.say(N_("Task type “{before}” is called “{name}” now."), before=page.task_type.name, name=form.text("name"))
+        return desk.go("/task-types")
+
+    @get("/{task_type_id:uuid}/delete", sync_to_thread=True)
+    def ask_to_delete(
+        self, task_type_id: FromPath[UUID], read: NamedDependency[ReadModels], desk: NamedDependency[Desk]
+    ) -> Response[str]:
+        """What becomes of what was made for it."""
+        return desk.show(DeleteTaskTypePage(task_type=_task_type(read, task_type_id)))
+
+    @post("/{task_type_id:uuid}/delete", sync_to_thread=True)
+    def delete(
+        self,
+        task_type_id: FromPath[UUID],
+        read: NamedDependency[ReadModels],
+        actor: NamedDependency[UUID],
+        desk: NamedDependency[Desk],
+    ) -> Redirect:
+        """Not while a waiting or running job needs it (M-6)."""
+        page = DeleteTaskTypePage(task_type=_task_type(read, task_type_id))
+        with desk.refusals_on(page):
+            desk.ask(DeleteTaskType(actor=actor, task_type_id=task_type_id))
+        desk.say(N_("Task type “{name}” is deleted."), name=page.task_type.name)
+        return desk.go("/task-types")
+
+
+def _task_type(read: ReadModels, task_type_id: UUID) -> TaskTypeRow:
+    task_type: TaskTypeRow | None = read.task_types.get(task_type_id)
+    if task_type is None:
+        raise NotFound
+    return task_type

@@ -31,6 +31,7 @@ from projections.training_jobs import (
     TrainingJobRow,
     ValidationRow,
 )
+from web.cascade import standing_nodes
 from web.charts import LineChart, Series, line_chart
 from web.downloads import Download, stored_file
 from web.evaluation_reports import ReportView, report_view
@@ -128,6 +129,7 @@ class MonitorPage(Page, frozen=True):
     curves: tuple[PartCurve, ...]
     validations: tuple[ValidationCurve, ...]
     resource: Any
+    standing: frozenset[UUID]
     model_parameters: str
     training_parameters: str
 
@@ -395,6 +397,7 @@ def _monitor_page(services: Services, job_id: UUID, actor: UUID) -> MonitorPage:
         curves=tuple(PartCurve(row=part, chart=_loss_chart(services, job_id, part)) for part in parts),
         validations=_validations(parts, read.validations(job_id)),
         resource=services.read.compute_resources.get(job.compute_resource_id),
+        standing=standing_nodes(services.read, [job.environment]),
         model_parameters=write_json(job.ordered.model_parameters),
         training_parameters=write_json(job.ordered.training_parameters),
     )

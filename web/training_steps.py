@@ -20,7 +20,7 @@ from projections.compute_resources import ComputeResourceRow
 from projections.datasets import DatasetChoice
 from projections.model_images import ModelImageVersionChoice
 from projections.overview import SetupSteps
-from web.cascade import Cascade, deepest_chosen, environment_cascade
+from web.cascade import Cascade, deepest_chosen, environment_cascade, standing_nodes
 from web.charts import LineChart, Series, line_chart
 from web.chosen_paths import ChosenPaths, as_known_now, chosen_paths, form_of
 from web.forms import Form
@@ -45,11 +45,15 @@ class UnfinishedPage(Page, frozen=True):
 
 
 class ModelStepPage(Page, frozen=True):
-    """Step 1. `business` are the business images of the filter's place; `setup` is there while something is missing (M-7)."""
+    """Step 1. `business` are the business images of the filter's place, `standing` the nodes of their bindings that still exist.
+
+    `setup` is there while something is missing (M-7).
+    """
 
     TEMPLATE = "training_wizard/step_1.html"
     general: tuple[ModelImageVersionChoice, ...]
     business: tuple[ModelImageVersionChoice, ...]
+    standing: frozenset[UUID]
     has_versions: bool
     cascade: Cascade
     filter: Cascade
@@ -124,17 +128,19 @@ def model_step(read: ReadModels, kept: KeptDraft, form: Form | None = None) -> M
     narrowed = Form(tuple((name.removeprefix(FILTER), value) for name, value in form.fields if name.startswith(FILTER)))
     narrowing = environment_cascade(read, narrowed, several_at_last=False)
     places = collect([], deepest_chosen, narrowed, len(narrowing.levels)) or ()
-    is_ready = bool(versions) and bool(cascade.levels) and bool(cascade.levels[-1].choices)
+    business = tuple(version for version in versions if _is_business_of(version, places))
+    setup = read.overview.setup()
     return ModelStepPage(
         form=form,
         general=tuple(version for version in versions if version.kind is ModelImageKind.GENERAL),
-        business=tuple(version for version in versions if _is_business_of(version, places)),
+        business=business,
+        standing=standing_nodes(read, (version.environment for version in business if version.environment)),
         has_versions=bool(versions),
         cascade=cascade,
         filter=Cascade(
             tuple(msgspec.structs.replace(level, field=f"{FILTER}{level.field}") for level in narrowing.levels)
         ),
-        setup=None if is_ready else read.overview.setup(),
+        setup=None if setup.is_done else setup,
     )
 
 
@@ -257,8 +263,7 @@ def _is_business_of(version: ModelImageVersionChoice, places: Sequence[UUID]) ->
     """Whether a business image is bound to one of these places or below it; to any place, where none is named."""
     if version.kind is not ModelImageKind.BUSINESS or version.environment is None:
         return False
-    bound = {node.node_id for node in (*version.environment.path, *version.environment.products)}
-    return not places or not bound.isdisjoint(places)
+    return not places or not set(places).isdisjoint(version.environment.node_ids)
 
 
 def _rate_chart(sgd: SgdParameters) -> LineChart:

@@ -92,6 +92,7 @@ VALUES: dict[Any, Any] = {
     Inspection: inspection(),
     tuple[str, ...]: (),
     tuple[UUID, ...]: (),
+    tuple[tuple[UUID, ...], ...]: (),
 }
 """A value for every kind of field that a command has."""
 

@@ -34,6 +34,7 @@ from domain.prediction_jobs import (
 from domain.refusals import NotFound, NotPermitted, NotTheOwner, Refusal, Refusals
 from domain.training_requests import DataPathHasNoImages, NoComputeResourceChosen, NoDataPathChosen
 from domain.users import UserRefusedAction
+from domain.uses import UseBegun, UseEnded
 from tests.commands.meeting import at_once
 from tests.examples import (
     MODEL_ID,
@@ -79,7 +80,9 @@ def queue(actor: UUID = TRAINER_WANG_ID, **changes: Any) -> QueuePredictionJob:
 
 
 def new_facts(log: MemoryLog, history: History) -> list[Fact]:
-    return [event.data for event in log.events[len(history.events) :]]
+    """What happened, but for the uses beside it, which `test_uses.py` is about."""
+    new = [event.data for event in log.events[len(history.events) :]]
+    return [fact for fact in new if not isinstance(fact, UseBegun | UseEnded)]
 
 
 def refusals_of(assay: Assay, step: int, actor: UUID = TRAINER_WANG_ID, **changes: Any) -> list[type[Refusal]]:

@@ -44,6 +44,7 @@ from domain.training_requests import (
     StartingWeights,
     TrainingDraft,
 )
+from domain.uses import UseBegun, UseEnded
 from tests.examples import (
     BINDING,
     ENVIRONMENT_ID,
@@ -111,7 +112,9 @@ def plant_with_job(*facts: Fact) -> History:
 
 
 def new_facts(log: MemoryLog, history: History) -> list[Fact]:
-    return [event.data for event in log.events[len(history.events) :]]
+    """What happened, but for the uses beside it, which `test_uses.py` is about."""
+    new = [event.data for event in log.events[len(history.events) :]]
+    return [fact for fact in new if not isinstance(fact, UseBegun | UseEnded)]
 
 
 def refusals_of(assay: Assay, wanted: TrainingDraft, step: int) -> list[Refusal]:

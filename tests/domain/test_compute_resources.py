@@ -3,15 +3,19 @@
 import pytest
 
 from domain.compute_resources import (
+    ComputeResourceChanged,
     ComputeResourceCreated,
+    ComputeResourceDeleted,
     ComputeResourceKind,
     GeneralPurposeHasNoGpu,
     QuantityIsWrong,
+    change,
     create,
+    delete,
 )
 from domain.messages import Resources
 from tests.examples import ONE_GPU, TWO_CORES
-from tests.given_when_then import when
+from tests.given_when_then import given, when
 
 GENERAL, GPU = ComputeResourceKind.GENERAL_PURPOSE, ComputeResourceKind.GPU
 
@@ -58,6 +62,31 @@ def test_a_general_purpose_resource_has_no_gpu(resources: Resources) -> None:  #
 def test_every_wrong_quantity_is_told_at_once() -> None:  # M-6
     empty = Resources(cpu_cores=0, memory_gib=0, gpu_cards=0, gpu_memory_gib=0)
     when(create, GPU, empty).then_refused_together(QuantityIsWrong, QuantityIsWrong, QuantityIsWrong, QuantityIsWrong)
+
+
+def test_a_configuration_can_be_changed_to_either_kind() -> None:  # M-6
+    eight_cores = Resources(cpu_cores=8, memory_gib=16)
+    given(TWO_CORES).when(change, GENERAL, eight_cores).then(
+        ComputeResourceChanged(kind=GENERAL, resources=eight_cores)
+    )
+    given(TWO_CORES).when(change, GPU, ONE_GPU.resources).then(
+        ComputeResourceChanged(kind=GPU, resources=ONE_GPU.resources)
+    )
+
+
+def test_the_same_configuration_again_changes_nothing() -> None:  # M-6
+    given(ONE_GPU).when(change, GPU, ONE_GPU.resources).then()
+
+
+def test_a_changed_configuration_keeps_to_the_same_ranges() -> None:  # M-6
+    given(TWO_CORES).when(change, GENERAL, Resources(cpu_cores=0, memory_gib=4)).then_refused(
+        QuantityIsWrong, at="cpu_cores"
+    )
+    given(ONE_GPU).when(change, GENERAL, ONE_GPU.resources).then_refused(GeneralPurposeHasNoGpu)
+
+
+def test_a_configuration_can_be_deleted() -> None:  # M-6
+    given(TWO_CORES).when(delete).then(ComputeResourceDeleted())
 
 
 WORKER = Resources(cpu_cores=8, memory_gib=32, gpu_cards=2, gpu_memory_gib=24)

@@ -2,19 +2,30 @@
 
 from uuid import UUID
 
+import pytest
+
 from domain.environments import (
+    Environment,
     EnvironmentBinding,
     EnvironmentChoiceIsIncomplete,
+    EnvironmentDeleted,
     EnvironmentNode,
     EnvironmentNodesAdded,
     EnvironmentNodesRemoved,
+    FurtherLinesAreWrong,
     NodeNameIsInvalid,
     NodeNameRepeated,
     NodeNameTaken,
+    NodeNameTakenBelow,
     NoLevelBelow,
+    NoLevelsYet,
     NoNamesEntered,
+    NotBeforeTheLastLevel,
+    NothingChosen,
     add_nodes,
+    add_nodes_to_several_parents,
     bind,
+    delete,
     environment_id,
     remove_nodes,
 )
@@ -100,14 +111,37 @@ def test_nothing_stands_below_the_last_level() -> None:  # M-3
     )
 
 
-def test_a_further_level_makes_room_below() -> None:  # M-2, M-3
-    adding("左上角", below=PANEL_65.node_id, level_count=5).then(
-        EnvironmentNodesAdded(industry_id=INDUSTRY_ID, nodes=(EnvironmentNode(IDS[0], "左上角", PANEL_65.node_id),))
-    )
-
-
 def test_an_industry_without_levels_has_no_place_for_nodes() -> None:  # M-2
-    adding("三厂区", level_count=0).then_refused(NoLevelBelow, "Add a level to the industry first")
+    adding("三厂区", level_count=0).then_refused(NoLevelsYet, "Add its levels first")
+
+
+def test_so_many_wrong_lines_that_nobody_reads_them_are_counted() -> None:  # M-3
+    lines = tuple(f"面板/{number}" for number in range(1, 26))
+    ids = tuple(example_id(line) for line in lines)
+    outcome = given(NODES_ADDED).when(add_nodes, INDUSTRY_ID, 4, AOI_STATION.node_id, lines, ids)
+    outcome.then_refused_together(*[NodeNameIsInvalid] * 20, (FurtherLinesAreWrong, "5 further lines"))
+
+
+def test_the_same_wish_twice_adds_nothing_twice() -> None:  # M-3
+    wish = (add_nodes, INDUSTRY_ID, 4, AOI_STATION.node_id, ("43寸面板", "55寸面板"), IDS[:2])
+    added = EnvironmentNodesAdded(
+        industry_id=INDUSTRY_ID,
+        nodes=tuple(
+            EnvironmentNode(node_id, name, AOI_STATION.node_id) for node_id, name in zip(IDS, wish[4], strict=False)
+        ),
+    )
+    given(NODES_ADDED).when(*wish).then(added)
+    given(NODES_ADDED, added).when(*wish).then()
+
+
+def test_the_same_form_with_another_name_is_another_wish() -> None:  # M-3
+    added = EnvironmentNodesAdded(
+        industry_id=INDUSTRY_ID, nodes=(EnvironmentNode(IDS[0], "43寸面板", AOI_STATION.node_id),)
+    )
+    ids = (IDS[0], IDS[1])
+    given(NODES_ADDED, added).when(
+        add_nodes, INDUSTRY_ID, 4, AOI_STATION.node_id, ("43寸面板", "55寸面板"), ids
+    ).then_refused(NodeNameTaken, "Line 1: “43寸面板” exists already")
 
 
 def test_nothing_is_added_below_a_node_that_is_gone() -> None:
@@ -127,11 +161,17 @@ def test_several_nodes_go_at_once_and_each_only_once() -> None:  # M-4
     )
 
 
-def test_what_is_gone_cannot_be_removed_again() -> None:
+def test_what_is_gone_already_is_left_out() -> None:  # M-3
     removed = EnvironmentNodesRemoved(industry_id=INDUSTRY_ID, node_ids=(PANEL_65.node_id,))
-    given(NODES_ADDED, removed).when(remove_nodes, INDUSTRY_ID, (PANEL_75.node_id, PANEL_65.node_id)).then_refused(
-        NotFound
+    both = (PANEL_75.node_id, PANEL_65.node_id)
+    given(NODES_ADDED, removed).when(remove_nodes, INDUSTRY_ID, both).then(
+        EnvironmentNodesRemoved(industry_id=INDUSTRY_ID, node_ids=(PANEL_75.node_id,))
     )
+    given(NODES_ADDED, removed).when(remove_nodes, INDUSTRY_ID, (PANEL_65.node_id,)).then()
+
+
+def test_something_must_be_chosen_to_be_removed() -> None:  # M-4
+    given(NODES_ADDED).when(remove_nodes, INDUSTRY_ID, ()).then_refused(NothingChosen, "at least one", at="node_ids")
 
 
 def test_a_removed_name_is_free_at_its_place() -> None:  # M-3
@@ -139,6 +179,74 @@ def test_a_removed_name_is_free_at_its_place() -> None:  # M-3
     given(NODES_ADDED, removed).when(add_nodes, INDUSTRY_ID, 4, None, ("二厂区",), IDS[:1]).then(
         EnvironmentNodesAdded(industry_id=INDUSTRY_ID, nodes=(EnvironmentNode(IDS[0], "二厂区"),))
     )
+
+
+STATIONS = (AOI_STATION.node_id, REPAIR_STATION.node_id)
+
+
+def adding_below(*parent_ids: UUID, names: tuple[str, ...] = ("43寸面板",), level_count: int = 4) -> Outcome:
+    node_ids = tuple(tuple(example_id(f"{parent_id} {name}") for name in names) for parent_id in parent_ids)
+    return given(NODES_ADDED).when(add_nodes_to_several_parents, INDUSTRY_ID, level_count, parent_ids, names, node_ids)
+
+
+def test_the_same_names_are_added_below_several_nodes_at_once() -> None:  # M-4
+    nodes = tuple(
+        EnvironmentNode(example_id(f"{parent_id} {name}"), name, parent_id)
+        for parent_id in STATIONS
+        for name in ("43寸面板", "55寸面板")
+    )
+    adding_below(*STATIONS, names=("43寸面板", "55寸面板")).then(
+        EnvironmentNodesAdded(industry_id=INDUSTRY_ID, nodes=nodes)
+    )
+
+
+def test_a_problem_is_named_by_child_and_line_and_nothing_is_added_anywhere() -> None:  # M-4
+    adding_below(*STATIONS, names=("43寸面板", "65寸面板", "a/b", "43寸面板")).then_refused_together(
+        (NodeNameTakenBelow, "Line 2: “65寸面板” exists already below “AOI站”."),
+        (NodeNameIsInvalid, "Line 3: “a/b”"),
+        (NodeNameRepeated, "Line 4: “43寸面板” stands twice"),
+    )
+
+
+def test_several_means_at_least_one_child_and_one_name() -> None:  # M-4
+    adding_below().then_refused(NothingChosen, at="node_ids")
+    adding_below(*STATIONS, names=("", " ")).then_refused(NoNamesEntered)
+
+
+@pytest.mark.parametrize("parent", [ARRAY_FAB, PANEL_65])
+def test_what_is_added_to_several_stands_at_the_last_level(parent: EnvironmentNode) -> None:  # M-4
+    refusal = NoLevelBelow if parent is PANEL_65 else NotBeforeTheLastLevel
+    adding_below(AOI_STATION.node_id, parent.node_id).then_refused(refusal, f"“{parent.name}”")
+
+
+def test_nothing_is_added_to_several_where_one_of_them_is_gone() -> None:  # M-4
+    adding_below(AOI_STATION.node_id, example_id("gone")).then_refused(NotFound)
+
+
+def test_the_same_wish_for_several_twice_adds_nothing_twice() -> None:  # M-4
+    ids = ((IDS[0],), (IDS[1],))
+    wish = (add_nodes_to_several_parents, INDUSTRY_ID, 4, STATIONS, ("43寸面板",), ids)
+    nodes = (EnvironmentNode(IDS[0], "43寸面板", STATIONS[0]), EnvironmentNode(IDS[1], "43寸面板", STATIONS[1]))
+    given(NODES_ADDED, EnvironmentNodesAdded(industry_id=INDUSTRY_ID, nodes=nodes)).when(*wish).then()
+
+
+def test_everything_goes_with_the_industry() -> None:  # M-1
+    deleted = EnvironmentDeleted(industry_id=INDUSTRY_ID)
+    assert delete(INDUSTRY_ID) == [deleted]
+    for tree in (given(NODES_ADDED, deleted).state, given(deleted).state):
+        assert isinstance(tree, Environment)
+        assert not tree.nodes
+
+
+def test_nobody_changes_the_nodes_of_a_state_from_outside() -> None:
+    before = given(NODES_ADDED).state
+    assert isinstance(before, Environment)
+    with pytest.raises(TypeError):
+        before.nodes[IDS[0]] = PANEL_65  # type: ignore[index]
+    after = given(NODES_ADDED, EnvironmentNodesRemoved(industry_id=INDUSTRY_ID, node_ids=(PANEL_65.node_id,))).state
+    assert isinstance(after, Environment)
+    assert PANEL_65.node_id in before.nodes
+    assert PANEL_65.node_id not in after.nodes
 
 
 def binding(*node_ids: UUID, level_names: tuple[str, ...] = LEVEL_NAMES) -> Outcome:

@@ -3,15 +3,20 @@
 import pytest
 
 from domain.industries import (
+    DefaultIndustry,
+    DefaultIndustryCannotBeDeleted,
     DefaultIndustryChosen,
     IndustryCreated,
+    IndustryDeleted,
     IndustryLevelsDefined,
+    LevelCountIsFixed,
     LevelCountIsWrong,
     LevelNameRepeated,
-    LevelsCannotBeRemoved,
+    OtherIndustryDeleted,
     choose_default,
     create,
     define_levels,
+    delete,
 )
 from domain.names import PlainNameIsInvalid
 from tests.examples import DEFAULT_CHOSEN, INDUSTRY, INDUSTRY_ID, LEVEL_NAMES, LEVELS, example_id
@@ -46,15 +51,16 @@ def test_saved_levels_can_be_renamed() -> None:  # M-2
     given(INDUSTRY, LEVELS).when(define_levels, renamed).then(IndustryLevelsDefined(level_names=renamed))
 
 
-def test_saved_levels_cannot_be_removed() -> None:  # M-2
-    given(INDUSTRY, LEVELS).when(define_levels, LEVEL_NAMES[:3]).then_refused(
-        LevelsCannotBeRemoved, "The 4 levels that are saved can be renamed, not removed", at="level_names"
+@pytest.mark.parametrize("level_names", [LEVEL_NAMES[:3], (*LEVEL_NAMES, "批次"), ()])
+def test_saved_levels_can_neither_be_removed_nor_added_to(level_names: tuple[str, ...]) -> None:  # M-2
+    given(INDUSTRY, LEVELS).when(define_levels, level_names).then_refused(
+        LevelCountIsFixed, "The 4 levels that are saved can only be renamed", at="level_names"
     )
 
 
-def test_further_levels_can_be_added_behind_the_saved_ones() -> None:  # M-2
-    longer = (*LEVEL_NAMES, "批次")
-    given(INDUSTRY, LEVELS).when(define_levels, longer).then(IndustryLevelsDefined(level_names=longer))
+def test_levels_that_an_early_release_added_later_are_kept() -> None:  # E-1
+    longer = IndustryLevelsDefined(level_names=(*LEVEL_NAMES, "批次"))
+    given(INDUSTRY, LEVELS, longer).when(define_levels, LEVEL_NAMES).then_refused(LevelCountIsFixed, "The 5 levels")
 
 
 def test_the_same_levels_again_change_nothing() -> None:
@@ -65,6 +71,10 @@ def test_two_levels_of_one_name_are_refused() -> None:  # M-2
     given(INDUSTRY).when(define_levels, ("工厂", "站点", "工厂")).then_refused(
         LevelNameRepeated, "“工厂” stands twice", at="level_names"
     )
+
+
+def test_case_and_width_make_no_other_level() -> None:  # M-2
+    given(INDUSTRY).when(define_levels, ("Line", "LINE")).then_refused(LevelNameRepeated, "“LINE” stands twice")
 
 
 def test_every_wrong_level_name_is_told_at_once() -> None:  # M-2
@@ -83,3 +93,19 @@ def test_another_industry_takes_its_place() -> None:  # M-1
 
 def test_choosing_the_default_again_changes_nothing() -> None:  # M-1
     given(DEFAULT_CHOSEN).when(choose_default, INDUSTRY_ID).then()
+
+
+def test_the_default_industry_cannot_be_deleted() -> None:  # M-1
+    default = DefaultIndustry(industry_id=INDUSTRY_ID)
+    given(INDUSTRY, LEVELS, aggregate_id=INDUSTRY_ID).when(delete, default).then_refused(
+        DefaultIndustryCannotBeDeleted, "“显示面板” is the default industry. Make another industry the default"
+    )
+
+
+def test_another_industry_can() -> None:  # M-1
+    default = DefaultIndustry(industry_id=STEEL_ID)
+    given(INDUSTRY, LEVELS, aggregate_id=INDUSTRY_ID).when(delete, default).then(IndustryDeleted())
+
+
+def test_the_default_outlives_the_deletion_of_others() -> None:  # M-1
+    given(DEFAULT_CHOSEN, OtherIndustryDeleted(industry_id=STEEL_ID)).when(choose_default, INDUSTRY_ID).then()

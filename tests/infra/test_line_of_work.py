@@ -12,8 +12,10 @@ from psycopg import Connection
 from psycopg.rows import DictRow, dict_row
 
 from commands.assay import Assay
+from commands.compute_resources import ChangeComputeResource
 from commands.training_jobs import DeleteTrainingJob, RestartTraining, TerminateTraining
 from domain.attempts import AttemptIsOver
+from domain.compute_resources import ComputeResourceKind
 from domain.facts import Fact
 from domain.messages import (
     Heartbeat,
@@ -42,11 +44,13 @@ from tests.examples import (
     MODEL_IMAGE_IMPORTED,
     ONE_GPU_ID,
     PORTS,
+    QUALITY_LEAD_ID,
     TRAINER_LI_ID,
     TRAINER_WANG_ID,
     TRAINING_JOB_ID,
     TRAINING_QUEUED,
     TWO_CORES,
+    TWO_CORES_ID,
     History,
     example_id,
     plant,
@@ -126,6 +130,39 @@ def test_a_job_waits_for_a_worker_that_has_its_compute_resource(line: Plant) -> 
     assert line.worker().take(TWO_CORE_MACHINE) is None
     gpu_machine = Resources(cpu_cores=16, memory_gib=64, gpu_cards=2, gpu_memory_gib=24)
     assert line.worker("gpu-1").take(gpu_machine) is not None
+
+
+def test_a_changed_compute_resource_is_in_force_at_once_for_jobs_that_wait(line: Plant) -> None:  # M-6
+    needs_gpu = msgspec.structs.replace(TRAINING_QUEUED, compute_resource_id=ONE_GPU_ID)
+    line.happen(TRAINING_JOB_ID, needs_gpu)
+    worker = line.worker()
+    assert worker.take(TWO_CORE_MACHINE) is None
+    change = ChangeComputeResource(
+        actor=QUALITY_LEAD_ID,
+        compute_resource_id=ONE_GPU_ID,
+        kind=ComputeResourceKind.GENERAL_PURPOSE,
+        resources=Resources(cpu_cores=1, memory_gib=2),
+    )
+    line.assay.dispatch(change)
+    message = worker.take(TWO_CORE_MACHINE)
+    assert message is not None
+    assert (message.job_id, message.needs) == (TRAINING_JOB_ID, change.resources)
+
+
+def test_the_change_of_another_process_is_in_force_at_once_too(line: Plant) -> None:  # M-6, S-2
+    line.happen(TRAINING_JOB_ID, TRAINING_QUEUED)
+    worker = line.worker()
+    other_process = open_event_log(line.database)
+    Assay(other_process, PORTS).dispatch(
+        ChangeComputeResource(
+            actor=QUALITY_LEAD_ID,
+            compute_resource_id=TWO_CORES_ID,
+            kind=ComputeResourceKind.GENERAL_PURPOSE,
+            resources=Resources(cpu_cores=64, memory_gib=2),
+        )
+    )
+    other_process.close()
+    assert worker.take(TWO_CORE_MACHINE) is None
 
 
 def test_the_first_that_came_is_the_first_served(line: Plant) -> None:  # T-6

@@ -1,4 +1,11 @@
-from domain.industries import DEFAULT_INDUSTRY_ID, DefaultIndustryChosen, IndustryCreated, IndustryLevelsDefined
+from domain.industries import (
+    DEFAULT_INDUSTRY_ID,
+    DefaultIndustryChosen,
+    IndustryCreated,
+    IndustryDeleted,
+    IndustryLevelsDefined,
+    OtherIndustryDeleted,
+)
 from projections.industries import Industries
 from tests.examples import INDUSTRY_ID, LEVEL_NAMES, QUALITY_LEAD_ID, History, example_id, plant
 from tests.projections.read_side import Project
@@ -25,6 +32,16 @@ def test_exactly_one_industry_is_the_default(project: Project) -> None:  # M-1
     read.take_in(history)
     assert read.industries.default().industry_id == STEEL_ID
     assert [row.is_default for row in read.industries.list()] == [False, True]
+
+
+def test_a_deleted_industry_is_listed_no_more(project: Project) -> None:  # M-1
+    history = two_industries().add(STEEL_ID, IndustryDeleted())
+    history.add(DEFAULT_INDUSTRY_ID, OtherIndustryDeleted(industry_id=STEEL_ID))
+    read = project(history, Industries)
+    assert [row.name for row in read.industries.list()] == ["显示面板"]
+    assert read.industries.get(STEEL_ID) is None
+    assert read.industries.default().industry_id == INDUSTRY_ID
+    read.assert_rebuild_equals_live()
 
 
 def test_without_any_industry_there_is_no_default(project: Project) -> None:  # M-7

@@ -1,14 +1,14 @@
 import pytest
 from msgspec.structs import replace
 
-from domain.compute_resources import ComputeResourceCreated
+from domain.compute_resources import ComputeResourceCreated, ComputeResourceDeleted
 from domain.environments import EnvironmentNodesAdded
 from domain.facts import Fact
 from domain.industries import IndustryLevelsDefined
 from domain.messages import VersionResult
 from domain.prediction_jobs import PredictionDeleted, PredictionFailed
 from domain.sentences import Sentence
-from domain.task_types import TaskTypeCreated
+from domain.task_types import TaskTypeCreated, TaskTypeDeleted
 from domain.training_jobs import TrainingDeleted, TrainingFailed, TrainingRestarted
 from projections.compute_resources import ComputeResources
 from projections.environments import Environments
@@ -17,20 +17,24 @@ from projections.overview import KeyFigures, Overview, SetupSteps
 from projections.task_types import TaskTypes
 from projections.users import Users
 from tests.examples import (
+    CLASSIFICATION_ID,
     FACTORY_1,
     INDUSTRY_ID,
     MODEL_ID,
+    ONE_GPU_ID,
     PREDICTION_COMPLETED,
     PREDICTION_JOB_ID,
     PREDICTION_QUEUED,
     PREDICTION_STARTED,
     QUALITY_LEAD_ID,
+    SEGMENTATION_ID,
     TRAINER_WANG_ID,
     TRAINING_COMPLETED,
     TRAINING_JOB_ID,
     TRAINING_PUBLISHED,
     TRAINING_QUEUED,
     TRAINING_STARTED,
+    TWO_CORES_ID,
     VERSION_PUBLISHED,
     History,
     artifact,
@@ -126,6 +130,14 @@ def test_each_step_stays_open_while_its_master_data_is_missing(
         if not isinstance(event.data, missing):
             history.add(event.originator_id, event.data)
     assert project(history, *MASTER_DATA).overview.setup() == expected
+
+
+def test_what_was_deleted_is_to_be_set_up_again(project: Project) -> None:  # M-7
+    history = plant().add(TWO_CORES_ID, ComputeResourceDeleted()).add(ONE_GPU_ID, ComputeResourceDeleted())
+    history.add(CLASSIFICATION_ID, TaskTypeDeleted()).add(SEGMENTATION_ID, TaskTypeDeleted())
+    setup = project(history, *MASTER_DATA).overview.setup()
+    assert setup == SetupSteps(True, True, False, False)
+    assert not setup.is_done
 
 
 def test_an_environment_counts_once_it_reaches_down_to_the_last_level(project: Project) -> None:  # M-7

@@ -131,8 +131,11 @@ class FakeOverview:
             model_count=2, lowest_accuracy=0.975, training_job_count=5, evaluation_job_count=1, failed_job_count=0
         )
 
+    def __init__(self) -> None:
+        self.steps = SetupSteps(has_industry=True, has_environment=True, has_task_type=True, has_compute_resource=True)
+
     def setup(self) -> SetupSteps:
-        return SetupSteps(has_industry=True, has_environment=True, has_task_type=True, has_compute_resource=True)
+        return self.steps
 
 
 class Site:

@@ -29,8 +29,9 @@ from domain.refusals import Refusals
 from domain.sentences import Sentence
 from infra.images import ListedImage, ListedImages
 from projections.datasets import DataPathRow, DatasetDetail, ScanningPath
-from projections.environments import NodePath, NodeRow
+from projections.environments import NodeRow
 from projections.industries import IndustryRow
+from projections.overview import SetupSteps
 from projections.read_model import Page
 from tests.examples import (
     BINDING,
@@ -131,8 +132,8 @@ class FakeEnvironments:
             depths[node.node_id] = depths[node.parent_id] + 1
         return tuple(NodeRow(node.node_id, node.parent_id, node.name, depths[node.node_id]) for node in NODES)
 
-    def paths(self, node_ids: list[UUID]) -> tuple[NodePath, ...]:
-        return tuple(NodePath(node_id, ("",)) for node_id in node_ids if node_id not in self.gone)
+    def standing(self, ids: list[UUID]) -> tuple[UUID, ...]:
+        return tuple(one for one in ids if one not in self.gone)
 
 
 class CountingFolders(KnownFolders):
@@ -432,6 +433,7 @@ def test_what_was_typed_cannot_become_markup(site: Site) -> None:
 
 def test_without_master_data_the_steps_to_enter_it_are_shown(site: Site) -> None:  # M-7
     site.read.industries.industry = None
+    site.read.overview.steps = SetupSteps(False, False, True, True)
     answer = site.get(NEW)
     assert answer.status_code == 200
     assert 'class="panel setup"' in answer.text

@@ -3,33 +3,32 @@
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 
-from commands.compute_resources import CreateComputeResource
-from commands.environments import AddNodes, RemoveNodes
-from commands.industries import ChooseDefaultIndustry, CreateIndustry, DefineLevels
-from commands.task_types import CreateTaskType
+from commands.compute_resources import ChangeComputeResource, CreateComputeResource, DeleteComputeResource
+from commands.environments import AddNodes
+from commands.industries import ChooseDefaultIndustry, CreateIndustry, DefineLevels, DeleteIndustry
+from commands.task_types import CreateTaskType, DeleteTaskType, RenameTaskType
 from domain.compute_resources import ComputeResourceKind, QuantityIsWrong
-from domain.environments import NodeNameIsInvalid, NodeNameTaken
-from domain.industries import LevelNameRepeated, LevelsCannotBeRemoved
+from domain.industries import DefaultIndustryCannotBeDeleted, LevelCountIsFixed, LevelNameRepeated
 from domain.messages import Resources
 from domain.names import NameTaken
 from domain.refusals import Refusals
 from domain.task_types import TaskKind
+from domain.uses import IsInUse
 from projections.compute_resources import ComputeResourceRow
-from projections.environments import Branch, NodeRow
+from projections.environments import Branch, ChildRow, Concerned, NodeRow, Place
 from projections.industries import IndustryRow
 from projections.task_types import TaskTypeRow
 from tests.examples import (
-    AOI_STATION,
-    ARRAY_FAB,
     FACTORY_1,
     INDUSTRY_ID,
     LEVEL_NAMES,
     ONE_GPU,
-    PANEL_65,
     TWO_CORES,
     example_id,
 )
@@ -38,12 +37,7 @@ from tests.web.site import Site
 LONG_AGO = datetime(2025, 3, 3, 8, 0, tzinfo=UTC)
 PANELS = IndustryRow(INDUSTRY_ID, "显示面板", LEVEL_NAMES, True, LONG_AGO)
 STEEL = IndustryRow(example_id("钢铁"), "钢铁", (), False, LONG_AGO)
-NODES = (
-    NodeRow(FACTORY_1.node_id, None, "一厂区", 0),
-    NodeRow(ARRAY_FAB.node_id, FACTORY_1.node_id, "阵列厂", 1),
-    NodeRow(AOI_STATION.node_id, ARRAY_FAB.node_id, "AOI站", 2),
-    NodeRow(PANEL_65.node_id, AOI_STATION.node_id, "65寸面板", 3),
-)
+TASK_TYPE_ID, RESOURCE_ID = example_id("分类"), example_id("one GPU")
 
 
 class FakeIndustries:
@@ -61,34 +55,47 @@ class FakeIndustries:
 
 
 class FakeEnvironments:
-    def __init__(self, nodes: Sequence[NodeRow] = ()) -> None:
-        self.nodes = tuple(nodes)
+    """An empty tree, and 一厂区; `test_environments.py` has a real one."""
 
-    def tree(self, industry_id: UUID) -> tuple[NodeRow, ...]:
-        return self.nodes if industry_id == INDUSTRY_ID else ()
+    def count(self, _industry_id: UUID) -> int:
+        return 0
+
+    child_count = count
+
+    def children(self, _skipped: dict[UUID, int], *, size: int) -> tuple[ChildRow, ...]:  # noqa: ARG002 - the contract's
+        return ()
+
+    def tree(self, _industry_id: UUID) -> tuple[NodeRow, ...]:
+        return ()
+
+    def ways(self, _node_ids: list[UUID]) -> tuple[Place, ...]:
+        return ()
 
     def branch(self, node_id: UUID) -> Branch | None:
-        """The example tree is one line, so everything behind a node lies below it."""
-        places = [place for place, node in enumerate(self.nodes) if node.node_id == node_id]
-        if not places:
-            return None
-        names = tuple(node.name for node in self.nodes[: places[0] + 1])
-        below_count = len(self.nodes) - len(names)
-        return Branch(node_id, self.nodes[places[0]].parent_id, INDUSTRY_ID, names, below_count)
+        return Branch(node_id, None, INDUSTRY_ID, ("一厂区",), 0) if node_id == FACTORY_1.node_id else None
+
+    def concerned(self, node_ids: Sequence[UUID]) -> Concerned:
+        return Concerned(node_count=len(node_ids), dataset_count=2, image_count=210, model_image_count=1, model_count=0)
+
+    def concerned_by_industry(self, industry_id: UUID) -> Concerned:
+        return self.concerned((industry_id,) * (12 if industry_id == STEEL.industry_id else 0))
 
 
 class FakeList:
-    def __init__(self, *rows: object) -> None:
-        self.rows = rows
+    def __init__(self, *rows: Any) -> None:
+        self.rows = {getattr(row, row.__struct_fields__[0]): row for row in rows}
 
-    def list(self) -> tuple[object, ...]:
-        return self.rows
+    def list(self) -> tuple[Any, ...]:
+        return tuple(self.rows.values())
+
+    def get(self, one_id: UUID) -> Any:
+        return self.rows.get(one_id)
 
 
 @pytest.fixture(autouse=True)
 def master_data(stranger: Site) -> None:
     stranger.read.industries = FakeIndustries(PANELS, STEEL)
-    stranger.read.environments = FakeEnvironments(NODES)
+    stranger.read.environments = FakeEnvironments()
     stranger.read.task_types = FakeList(
         TaskTypeRow(example_id("分类"), "分类", TaskKind.CLASSIFICATION, LONG_AGO),
         TaskTypeRow(example_id("分割"), "缺陷分割", TaskKind.SEGMENTATION_AND_CLASSIFICATION, LONG_AGO),
@@ -113,10 +120,15 @@ PAGES = (
     "/environments/new",
     f"/environments/{FACTORY_1.node_id}/new",
     f"/environments/{FACTORY_1.node_id}/remove",
+    f"/industries/{STEEL.industry_id}/delete",
     "/task-types",
     "/task-types/new",
+    f"/task-types/{TASK_TYPE_ID}/rename",
+    f"/task-types/{TASK_TYPE_ID}/delete",
     "/compute-resources",
     "/compute-resources/new",
+    f"/compute-resources/{RESOURCE_ID}/change",
+    f"/compute-resources/{RESOURCE_ID}/delete",
 )
 
 
@@ -139,8 +151,15 @@ def test_a_super_administrator_sees_every_management_page(site: Site, address: s
         "/environments/new",
         f"/environments/{FACTORY_1.node_id}/new",
         f"/environments/{FACTORY_1.node_id}/remove",
+        f"/environments/{FACTORY_1.node_id}/add-to-several",
+        f"/environments/{FACTORY_1.node_id}/remove-several",
+        f"/industries/{STEEL.industry_id}/delete",
         "/task-types/new",
+        f"/task-types/{TASK_TYPE_ID}/rename",
+        f"/task-types/{TASK_TYPE_ID}/delete",
         "/compute-resources/new",
+        f"/compute-resources/{RESOURCE_ID}/change",
+        f"/compute-resources/{RESOURCE_ID}/delete",
     ],
 )
 def test_a_model_trainer_can_send_no_management_form(trainer: Site, address: str) -> None:  # U-6
@@ -148,7 +167,18 @@ def test_a_model_trainer_can_send_no_management_form(trainer: Site, address: str
     assert trainer.assay.commands == []
 
 
-@pytest.mark.parametrize("address", [f"/industries/{example_id('x')}/levels", f"/environments/{example_id('x')}/new"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        f"/industries/{example_id('x')}/levels",
+        f"/industries/{example_id('x')}/delete",
+        f"/environments/{example_id('x')}/new",
+        f"/task-types/{example_id('x')}/rename",
+        f"/task-types/{example_id('x')}/delete",
+        f"/compute-resources/{example_id('x')}/change",
+        f"/compute-resources/{example_id('x')}/delete",
+    ],
+)
 def test_what_does_not_exist_is_not_found(site: Site, address: str) -> None:
     assert site.get(address).status_code == 404
     assert site.post(address, names="一厂区", level_names="工厂").status_code == 404
@@ -213,12 +243,14 @@ def test_while_adding_only_the_last_level_can_be_removed(site: Site) -> None:  #
     assert site.assay.commands == []
 
 
-def test_saved_levels_offer_no_removal(site: Site) -> None:  # M-2
+def test_saved_levels_can_neither_be_added_to_nor_removed(site: Site) -> None:  # M-2
     page = site.get(f"/industries/{INDUSTRY_ID}/levels").text
     assert level_fields(page) == list(LEVEL_NAMES)
-    assert 'value="add"' in page
-    assert 'value="remove"' not in page
-    assert 'value="remove"' in site.post(f"/industries/{INDUSTRY_ID}/levels", level_names=LEVEL_NAMES, act="add").text
+    assert "已保存的层级只允许修改名称，不可增减。" in words(page)
+    assert not re.search(r'name="act"', page)
+    site.post(f"/industries/{INDUSTRY_ID}/levels", level_names=LEVEL_NAMES, act="add")
+    (command,) = site.assay.commands  # the rules decide; the page adds no field
+    assert command.level_names == LEVEL_NAMES
 
 
 def test_ten_levels_offer_no_further_one(site: Site) -> None:  # M-2
@@ -236,48 +268,62 @@ def test_saving_leaves_out_fields_that_were_added_and_not_used(site: Site) -> No
 
 
 def test_refused_levels_are_shown_as_they_were_entered(site: Site) -> None:  # M-2
-    site.assay.refuse_with(Refusals([LevelsCannotBeRemoved(count=4), LevelNameRepeated(name="工厂")]))
+    site.assay.refuse_with(Refusals([LevelCountIsFixed(count=4), LevelNameRepeated(name="工厂")]))
     answer = site.post(f"/industries/{INDUSTRY_ID}/levels", level_names=["工厂", "工厂"])
     assert answer.status_code == 422
     assert level_fields(answer.text) == ["工厂", "工厂"]
-    assert "已保存的 4 级层级只能修改名称，不可删除。请为每一级填写名称。" in answer.text
+    assert "已保存的 4 级层级只能修改名称，请为每一级填写名称，不可增减层级。" in answer.text
     assert "层级名称“工厂”重复，请为每一级填写不同的名称。" in answer.text
 
 
+def test_deleting_an_industry_asks_first_and_says_what_goes_with_it(site: Site) -> None:  # M-1
+    page = site.get("/industries").text
+    assert f"/industries/{STEEL.industry_id}/delete" in page
+    assert f"/industries/{INDUSTRY_ID}/delete" not in page
+    read = words(site.get(f"/industries/{STEEL.industry_id}/delete").text)
+    assert "确定删除行业“钢铁”吗？" in read
+    assert "其下的 12 条生产环境数据将一并删除。" in read
+    assert "涉及已绑定的数据：2 个数据集、210 张图片、1 个模型镜像。" in read
+    assert site.assay.commands == []
+    assert site.post(f"/industries/{STEEL.industry_id}/delete").headers["Location"] == "/industries"
+    (command,) = site.assay.commands
+    assert isinstance(command, DeleteIndustry)
+    assert command.industry_id == STEEL.industry_id
+
+
+def test_the_default_industry_stays_and_the_page_says_what_to_do(site: Site) -> None:  # M-1
+    site.assay.refuse_with(DefaultIndustryCannotBeDeleted(name="显示面板"))
+    answer = site.post(f"/industries/{INDUSTRY_ID}/delete")
+    assert answer.status_code == 422
+    assert "“显示面板”是默认行业，不可删除。请先将其他行业设为默认" in words(answer.text)
+
+
+@pytest.mark.parametrize(
+    ("address", "fields", "other"),
+    [
+        ("/industries/new", {"name": "半导体"}, {"name": "采矿"}),
+        ("/task-types/new", {"name": "亮点", "kind": "classification"}, {"name": "暗点", "kind": "classification"}),
+        (
+            "/compute-resources/new",
+            {"kind": "general_purpose", "cpu_cores": "2", "memory_gib": "4"},
+            {"kind": "general_purpose", "cpu_cores": "3", "memory_gib": "4"},
+        ),
+    ],
+)
+def test_a_form_that_is_sent_twice_asks_for_the_same_thing(
+    site: Site, address: str, fields: dict[str, str], other: dict[str, str]
+) -> None:  # M-1, M-5, M-6
+    found = re.search(r'name="form_id" value="([^"]+)"', site.get(address).text)
+    assert found
+    for sent in (fields, fields, other):
+        assert site.post(address, form_id=found[1], **sent).status_code == 303
+    once, twice, anew = (msgspec.structs.asdict(command) for command in site.assay.commands)
+    assert {**once, "request": ""} == {**twice, "request": ""}
+    made = next(name for name in once if name.endswith("_id"))
+    assert anew[made] != once[made]
+
+
 # Production environment
-
-
-def test_every_label_of_the_tree_comes_from_the_level_names(site: Site) -> None:  # M-3
-    read = words(site.get("/environments").text)
-    for label in ("新建工厂", "添加厂别", "添加站点", "添加产品", "移除产品"):
-        assert label in read
-    mine = IndustryRow(INDUSTRY_ID, "采矿", ("矿区", "矿井", "工作面", "煤样"), True, LONG_AGO)
-    site.read.industries = FakeIndustries(mine)
-    read = words(site.get("/environments").text)
-    for label in ("新建矿区", "添加矿井", "添加工作面", "添加煤样", "移除煤样"):
-        assert label in read
-    assert "厂别" not in read
-
-
-def test_only_the_last_level_has_nothing_to_add_below(site: Site) -> None:  # M-3
-    page = site.get("/environments").text
-    assert f"/environments/{AOI_STATION.node_id}/new" in page
-    assert f"/environments/{PANEL_65.node_id}/new" not in page
-    assert site.get(f"/environments/{PANEL_65.node_id}/new").status_code == 404
-
-
-def test_a_small_tree_is_shown_open_and_can_be_closed(site: Site) -> None:  # M-3
-    assert len(re.findall(r"<details data-key=[^>]* open>", site.get("/environments").text)) == 3
-    assert len(re.findall(r"<details data-key=[^>]* open>", site.get("/environments?open=none").text)) == 0
-
-
-def test_a_large_tree_opens_only_down_to_the_node_that_was_changed(site: Site) -> None:  # M-3
-    many = [NodeRow(example_id(f"厂区{number}"), None, f"厂区{number}", 0) for number in range(100)]
-    site.read.environments = FakeEnvironments([*NODES, *many])
-    assert "data-key" in site.get("/environments").text
-    assert not re.search(r"<details data-key=[^>]* open>", site.get("/environments").text)
-    page = site.get(f"/environments?open={ARRAY_FAB.node_id}").text
-    assert re.findall(r'<details data-key="([^"]*)" open>', page) == [str(FACTORY_1.node_id), str(ARRAY_FAB.node_id)]
 
 
 def test_without_an_industry_the_page_says_what_to_do_first(site: Site) -> None:  # M-7
@@ -303,29 +349,6 @@ def test_many_names_are_added_at_once_to_the_first_level(site: Site) -> None:  #
     assert len(set(command.node_ids)) == 2
 
 
-def test_the_tree_comes_back_open_where_nodes_were_added(site: Site) -> None:  # M-3
-    answer = site.post(f"/environments/{ARRAY_FAB.node_id}/new", names="涂布站")
-    where = f"/environments?open={ARRAY_FAB.node_id}#node-{ARRAY_FAB.node_id}"
-    assert (answer.status_code, answer.headers["Location"]) == (303, where)
-    assert site.assay.commands[0].parent_id == ARRAY_FAB.node_id
-
-
-def test_blank_lines_keep_their_number_so_that_a_wrong_line_is_named_as_the_person_counts(site: Site) -> None:  # M-3
-    site.post(f"/environments/{ARRAY_FAB.node_id}/new", names="涂布站\n\n曝光站")
-    (command,) = site.assay.commands
-    assert command.names == ("涂布站", "", "曝光站")
-    assert len(command.node_ids) == 3
-
-
-def test_every_wrong_line_is_told_and_everything_entered_is_kept(site: Site) -> None:  # M-3
-    site.assay.refuse_with(Refusals([NodeNameTaken(line=1, name="AOI站"), NodeNameIsInvalid(line=2, name="a/b")]))
-    answer = site.post(f"/environments/{ARRAY_FAB.node_id}/new", names="AOI站\na/b")
-    assert answer.status_code == 422
-    assert "第 1 行：“AOI站”在此处已存在，请删除或修改该行。" in answer.text
-    assert "第 2 行：“a/b”不是有效的名称。" in answer.text
-    assert "AOI站\na/b</textarea>" in answer.text
-
-
 def test_names_go_to_the_industry_that_the_form_showed(site: Site) -> None:  # M-1
     other_default = IndustryRow(STEEL.industry_id, "钢铁", ("炼钢厂",), True, LONG_AGO)
     site.read.industries = FakeIndustries(
@@ -333,22 +356,6 @@ def test_names_go_to_the_industry_that_the_form_showed(site: Site) -> None:  # M
     )
     site.post("/environments/new", industry_id=str(INDUSTRY_ID), names="三厂区")
     assert site.assay.commands[0].industry_id == INDUSTRY_ID
-
-
-def test_removing_asks_first_and_counts_what_goes(site: Site) -> None:  # M-3
-    read = words(site.get(f"/environments/{ARRAY_FAB.node_id}/remove").text)
-    assert "确定删除“阵列厂”及其下属的 2 条生产环境数据吗？" in read
-    assert "一厂区 / 阵列厂" in read
-    assert "确定删除“65寸面板”吗？" in words(site.get(f"/environments/{PANEL_65.node_id}/remove").text)
-    assert site.assay.commands == []
-
-
-def test_a_confirmed_removal_removes_the_node(site: Site) -> None:  # M-3
-    answer = site.post(f"/environments/{ARRAY_FAB.node_id}/remove")
-    assert answer.headers["Location"] == f"/environments?open={FACTORY_1.node_id}#node-{FACTORY_1.node_id}"
-    (command,) = site.assay.commands
-    assert isinstance(command, RemoveNodes)
-    assert (command.industry_id, command.node_ids) == (INDUSTRY_ID, (ARRAY_FAB.node_id,))
 
 
 # Task types
@@ -372,6 +379,50 @@ def test_a_kind_that_is_not_offered_is_refused(site: Site) -> None:  # M-5
     answer = site.post("/task-types/new", name="亮点分类", kind="regression")
     assert answer.status_code == 422
     assert site.assay.commands == []
+
+
+def test_a_task_type_is_renamed(site: Site) -> None:  # M-5
+    address = f"/task-types/{TASK_TYPE_ID}/rename"
+    assert address in site.get("/task-types").text
+    page = site.get(address).text
+    assert 'value="分类"' in page
+    assert "保留创建时的任务类型名称" in words(page)
+    assert site.post(address, name="缺陷分类").headers["Location"] == "/task-types"
+    (command,) = site.assay.commands
+    assert isinstance(command, RenameTaskType)
+    assert (command.task_type_id, command.name) == (TASK_TYPE_ID, "缺陷分类")
+    assert "任务类型“分类”已重命名为“缺陷分类”。" in site.get("/task-types").text
+
+
+def test_a_taken_name_of_a_task_type_is_told_beside_its_field(site: Site) -> None:  # M-5
+    site.assay.refuse_with(NameTaken(name="缺陷分割"))
+    answer = site.post(f"/task-types/{TASK_TYPE_ID}/rename", name="缺陷分割")
+    assert answer.status_code == 422
+    assert re.search(r'id="name-error"[^>]*>名称“缺陷分割”已被使用', answer.text)
+
+
+@pytest.mark.parametrize(
+    ("address", "command_type", "question"),
+    [
+        (f"/task-types/{TASK_TYPE_ID}/delete", DeleteTaskType, "确定删除任务类型“分类”吗？"),
+        (
+            f"/compute-resources/{RESOURCE_ID}/delete",
+            DeleteComputeResource,
+            "确定删除计算资源配置“GPU型 · 8 核 · 32 GiB · 1 卡 × 24 GiB”吗？",
+        ),
+    ],
+)
+def test_deletion_asks_first_and_names_the_jobs_that_need_it(
+    site: Site, address: str, command_type: type, question: str
+) -> None:  # M-5, M-6
+    assert question in words(site.get(address).text)
+    site.assay.refuse_with(IsInUse(count=2, names="“panel-a”, “panel-b”"))
+    answer = site.post(address)
+    assert answer.status_code == 422
+    assert "有 2 个等待中或运行中的任务正在使用：“panel-a”, “panel-b”。" in words(answer.text)
+    assert site.assay.commands == []
+    assert site.post(address).status_code == 303
+    assert isinstance(site.assay.commands[0], command_type)
 
 
 # Compute resources
@@ -416,11 +467,23 @@ def test_a_quantity_out_of_range_is_told_beside_its_field(site: Site) -> None:  
     assert re.search(r'id="cpu_cores-error"[^>]*>请输入 1 到 1024 之间的数值。', answer.text)
 
 
-def test_english_readers_read_english_around_the_names_of_their_plant(site: Site) -> None:  # S-4
-    site.post("/language", language="en")
-    read = words(site.get("/environments").text)
-    for label in ("New 工厂", "Add 厂别", "Remove 产品", "4 entries"):
-        assert label in read
-    assert "Delete “阵列厂” and the 2 entries below it?" in words(
-        site.get(f"/environments/{ARRAY_FAB.node_id}/remove").text
-    )
+def test_a_compute_resource_is_changed_from_what_it_is(site: Site) -> None:  # M-6
+    address = f"/compute-resources/{RESOURCE_ID}/change"
+    assert address in site.get("/compute-resources").text
+    page = site.get(address).text
+    entered = dict(re.findall(r'name="(\w+)" value="([^"]*)" autocomplete', page))
+    assert entered == {"cpu_cores": "8", "memory_gib": "32", "gpu_cards": "1", "gpu_memory_gib": "24"}
+    assert "修改后立即生效，对等待中的任务同样有效" in words(page)
+    assert site.post(address, kind="gpu", **(entered | {"gpu_cards": "2"})).headers["Location"] == "/compute-resources"
+    site.post(address, kind="general_purpose", **entered)
+    gpu, general = site.assay.commands
+    assert isinstance(gpu, ChangeComputeResource)
+    assert gpu.resources == Resources(cpu_cores=8, memory_gib=32, gpu_cards=2, gpu_memory_gib=24)
+    assert general.resources == Resources(cpu_cores=8, memory_gib=32)
+
+
+def test_a_deleted_compute_resource_has_no_pages(site: Site) -> None:  # M-6
+    gone = ComputeResourceRow(RESOURCE_ID, ONE_GPU.kind, ONE_GPU.resources, LONG_AGO, is_deleted=True)
+    site.read.compute_resources = FakeList(gone)
+    for act in ("change", "delete"):
+        assert site.get(f"/compute-resources/{RESOURCE_ID}/{act}").status_code == 404

@@ -22,9 +22,10 @@ from domain.refusals import Refusal
 from domain.sentences import Sentence
 from domain.task_types import TaskKind
 from infra.artifacts import Artifacts
-from projections.environments import NodePath, NodeRow
+from projections.environments import NodeRow
 from projections.industries import IndustryRow
 from projections.model_images import ModelImageRow, ModelImageVersionRow
+from projections.overview import SetupSteps
 from projections.read_model import Page
 from projections.task_types import TaskTypeRow
 from tests.examples import (
@@ -126,8 +127,8 @@ class FakeIndustries:
 class FakeEnvironments:
     """65寸面板 has been removed since panel-aoi was bound to it."""
 
-    def paths(self, node_ids: Sequence[UUID]) -> tuple[NodePath, ...]:
-        return tuple(NodePath(node_id, ()) for node_id in node_ids if node_id != PANEL_65.node_id)
+    def standing(self, ids: Sequence[UUID]) -> tuple[UUID, ...]:
+        return tuple(one for one in ids if one != PANEL_65.node_id)
 
     def tree(self, industry_id: UUID) -> tuple[NodeRow, ...]:
         return TREE if industry_id == INDUSTRY_ID else ()
@@ -171,7 +172,15 @@ def images(site: Site) -> FakeModelImages:
 def test_the_list_shows_every_image_with_its_versions(site: Site, images: FakeModelImages) -> None:
     answer = site.get("/model-images")
     assert answer.status_code == 200
-    assert_in_order(words(answer.text), "panel-aoi", "业务", "一厂区 / 阵列厂 / AOI站 / 65寸面板、75寸面板", "加载中")
+    assert_in_order(
+        words(answer.text),
+        "panel-aoi",
+        "业务",
+        "一厂区 / 阵列厂 / AOI站 / 65寸面板",
+        "（已删除） 、75寸面板",
+        "显示面板",
+        "加载中",
+    )
     assert_in_order(words(answer.text), "resnet18", "v1.0", "通用", "分类", "成功", "trainer_wang", "查看详情")
     assert_in_order(words(answer.text), "resnet18@1.0.tar", "43.9 MiB", "成功", "导出镜像")
 
@@ -214,8 +223,17 @@ def test_a_filter_that_fits_nothing_offers_to_show_all(site: Site, images: FakeM
 
 def test_the_list_works_before_there_is_any_industry(site: Site, images: FakeModelImages) -> None:  # M-7
     site.read.industries = FakeIndustries()
+    site.read.overview.steps = SetupSteps(False, False, True, True)
     assert site.get("/model-images").status_code == 200
-    assert "还没有设置默认行业" in site.get("/model-images/import").text
+    assert "还没有可绑定的生产环境" in site.get("/model-images/import").text
+
+
+def test_without_a_task_type_the_import_shows_the_set_up_steps(site: Site, images: FakeModelImages) -> None:  # M-7
+    site.read.overview.steps = SetupSteps(True, True, False, True)
+    page = site.get("/model-images/import").text
+    assert 'id="setup"' in page
+    assert 'href="/task-types"' in page
+    assert 'name="archive"' not in page
 
 
 def test_the_rows_move_without_reloading(site: Site, images: FakeModelImages) -> None:  # I-2

@@ -16,7 +16,6 @@ from domain.models import ModelVersionNotFound
 from domain.sentences import Sentence
 from domain.training_parameters import Augmentation
 from infra.artifacts import Artifacts
-from projections.environments import NodePath
 from projections.exports import ExportRow
 from projections.models import ModelDetail, ModelRow, ModelVersionRow
 from projections.read_model import Page
@@ -122,8 +121,8 @@ class FakeExports:
 class FakeEnvironments:
     """Every place still stands."""
 
-    def paths(self, node_ids: Sequence[UUID]) -> tuple[NodePath, ...]:
-        return tuple(NodePath(node_id, ()) for node_id in node_ids)
+    def standing(self, ids: Sequence[UUID]) -> tuple[UUID, ...]:
+        return tuple(ids)
 
 
 class FakePredictionJobs:

@@ -17,11 +17,12 @@ from commands.assay import Assay
 from domain.compute_resources import ComputeResourceKind
 from domain.data_paths import DefectCodeCount, FolderName, Inspection
 from domain.datasets import DatasetPurpose
-from domain.facts import Fact
+from domain.facts import Fact, Recorded
 from domain.messages import Heartbeat, JobKind
 from domain.prediction_jobs import (
     PredictionDeleted,
     PredictionJob,
+    PredictionQueued,
     PredictionStatus,
     PredictionTerminated,
 )
@@ -33,6 +34,7 @@ from projections.datasets import DataPathRow, DatasetChoice
 from projections.environments import NodeRow
 from projections.industries import IndustryRow
 from projections.models import ModelVersionChoice
+from projections.overview import SetupSteps
 from tests.examples import (
     BINDING,
     CLASSIFICATION_USED,
@@ -41,6 +43,7 @@ from tests.examples import (
     MODEL_ID,
     NODES,
     PANEL_65,
+    PANEL_75,
     PORTS,
     PREDICTION_COMPLETED,
     PREDICTION_JOB_ID,
@@ -167,6 +170,10 @@ class FakeEnvironments:
             depths[node.node_id] = depths[node.parent_id] + 1
         rows = [NodeRow(node.node_id, node.parent_id, node.name, depths[node.node_id]) for node in NODES]
         return (*rows, NodeRow(ELSEWHERE, None, "二厂区", 0))
+
+    def standing(self, ids: Sequence[UUID]) -> tuple[UUID, ...]:
+        """75寸面板 has been removed since."""
+        return tuple(one for one in ids if one != PANEL_75.node_id)
 
 
 class OneImage:
@@ -430,6 +437,10 @@ def test_a_job_that_is_not_there_is_not_found(trainer: Site) -> None:
 # 新建预测任务.
 
 
+def newest_job(log: MemoryLog) -> Recorded:
+    return next(event for event in reversed(log.events) if isinstance(event.data, PredictionQueued))
+
+
 def test_three_steps_queue_a_job(trainer: Site, log: MemoryLog) -> None:  # P-1
     through_step_2(trainer)
     summary = text(trainer.get(f"{NEW}/step-3"))
@@ -437,7 +448,7 @@ def test_three_steps_queue_a_job(trainer: Site, log: MemoryLog) -> None:  # P-1
     answer = press(trainer, 3, "next", compute_resource=str(TWO_CORES_ID))
     assert answer.url.path == JOBS
     assert "预测任务“panel-a-check”已提交" in text(answer)
-    queued = log.events[-1]
+    queued = newest_job(log)
     assert queued.data == msgspec.structs.replace(PREDICTION_QUEUED, owner=ME)
     assert queued.origin.actor == ME
 
@@ -446,11 +457,11 @@ def test_pressing_the_last_button_twice_makes_one_job(trainer: Site, log: Memory
     through_step_2(trainer)
     fields = entered(trainer.get(f"{NEW}/step-3")) | {"compute_resource": str(TWO_CORES_ID)}
     assert trainer.post(f"{NEW}/step-3", do="next", **fields).status_code == 303
-    queued = log.events[-1]
+    queued = newest_job(log)
     trainer.read.prediction_jobs = FakePredictionJobs(job(job_id=queued.originator_id))
     again = trainer.post(f"{NEW}/step-3", do="next", **fields)
     assert (again.status_code, again.headers["Location"]) == (303, JOBS)
-    assert log.events[-1] is queued
+    assert newest_job(log) is queued
 
 
 def test_a_queued_job_leaves_an_empty_form_behind(trainer: Site) -> None:
@@ -465,6 +476,20 @@ def test_the_first_step_tells_all_its_mistakes_at_once_and_keeps_what_was_entere
     assert_in_order(text(answer), "名称为 1 到 60 个字符", "请选择一个模型版本")
     assert 'value="7-days"' in answer.text
     assert 'value="7-days"' in trainer.get(f"{NEW}/step-1").text
+
+
+def test_what_was_removed_since_is_marked_and_the_industry_is_shown(trainer: Site) -> None:  # M-3, M-8
+    shown = text(trainer.get(f"{NEW}/step-1"))
+    assert_in_order(shown, "一厂区 / 阵列厂 / AOI站 / 65寸面板", "75寸面板 （已删除）", "显示面板")
+
+
+def test_without_a_compute_resource_the_set_up_steps_are_shown(trainer: Site) -> None:  # M-7
+    trainer.read.overview.steps = SetupSteps(True, True, True, False)
+    page = trainer.get(f"{NEW}/step-1").text
+    assert 'id="setup"' in page
+    assert "超级管理员" in text(trainer.get(f"{NEW}/step-1"))
+    assert 'href="/compute-resources"' not in page
+    assert 'name="version"' not in page
 
 
 def test_versions_are_narrowed_down_by_the_environment(trainer: Site) -> None:  # P-1
@@ -611,7 +636,7 @@ def test_screening_can_be_switched_off_and_stays_off(trainer: Site, log: MemoryL
     fields = entered(trainer.get(f"{NEW}/step-3"))
     assert "resolution_screening" not in fields
     trainer.post(f"{NEW}/step-3", do="next", **fields)
-    queued: Any = log.events[-1].data
+    queued: Any = newest_job(log).data
     assert queued.order.resolution_screening is False
 
 
@@ -650,6 +675,6 @@ def test_every_step_reads_in_english_too(trainer: Site, step: int) -> None:  # S
     through_step_2(trainer)
     trainer.post("/language", language="en", next="/")
     shown = text(trainer.get(f"{NEW}/step-{step}"))
-    for name in (*LEVEL_NAMES, *(node.name for node in NODES), "二厂区", "中文", "分类"):
+    for name in (*LEVEL_NAMES, *(node.name for node in NODES), "二厂区", "显示面板", "中文", "分类"):
         shown = shown.replace(name, "")
     assert not re.search(r"[一-鿿]", shown)

@@ -38,6 +38,7 @@ from tests.examples import (
     CLASSIFICATION_USED,
     FIGURES,
     MODEL_ID,
+    PANEL_75,
     TRAINER_LI_ID,
     TRAINING_JOB_ID,
     TRAINING_ORDER,
@@ -175,6 +176,7 @@ class FakeTrainingJobs:
 def services(services: Services) -> Services:
     resource = ComputeResourceRow(TWO_CORES_ID, TWO_CORES.kind, TWO_CORES.resources, datetime(2026, 3, 1, tzinfo=UTC))
     services.read.compute_resources = SimpleNamespace(get=lambda _resource_id: resource)
+    services.read.environments = SimpleNamespace(standing=lambda ids: [one for one in ids if one != PANEL_75.node_id])
     use(services, job())
     return services
 

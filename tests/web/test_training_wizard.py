@@ -229,6 +229,7 @@ def services(services: Services, log: MemoryLog) -> Services:
     services.read.environments = SimpleNamespace(
         tree=lambda _industry_id: TREE,
         paths=lambda node_ids: tuple(NodePath(node_id, ("一厂区", names[node_id])) for node_id in node_ids),
+        standing=tuple,
     )
     services.read.model_images = SimpleNamespace(loaded_versions=lambda: VERSIONS)
     services.read.compute_resources = SimpleNamespace(list=lambda: RESOURCES)
@@ -504,6 +505,16 @@ def test_without_master_data_the_page_shows_the_set_up_steps(trainer: Site) -> N
     page = trainer.get(f"{NEW}/step-1").text
     assert 'id="setup"' in page
     assert 'name="model_name"' not in page
+
+
+@pytest.mark.parametrize("missing", ["has_industry", "has_environment", "has_task_type", "has_compute_resource"])
+def test_a_trainer_is_told_who_enters_what_is_missing(trainer: Site, missing: str) -> None:  # M-7
+    trainer.read.overview.steps = msgspec.structs.replace(trainer.read.overview.steps, **{missing: False})
+    page = trainer.get(f"{NEW}/step-1")
+    assert "超级管理员尚未完成主数据配置，缺少的项目标注如下。" in text(page)
+    assert 'name="model_name"' not in page.text
+    for address in ("/industries", "/environments", "/task-types", "/compute-resources"):
+        assert f'href="{address}"' not in page.text
 
 
 # Step 2
