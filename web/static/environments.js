@@ -60,7 +60,15 @@ document.addEventListener("click", async (event) => {
 function tendChoices() {
   for (const choices of document.querySelectorAll("[data-choices]")) {
     for (const hidden of choices.querySelectorAll(".choices-filter, .choices-all")) hidden.hidden = false;
+    sumUp(choices);
   }
+}
+function sumUp(choices) {
+  const all = choices.querySelector("[data-choices-all]");
+  if (!all) return;
+  const ticked = shownBoxes(choices).filter((box) => box.checked).length;
+  all.checked = ticked > 0 && ticked === shownBoxes(choices).length;
+  all.indeterminate = ticked > 0 && !all.checked;
 }
 const shownBoxes = (choices) => [...choices.querySelectorAll("label.choice:not([hidden]) > input[name]")];
 document.addEventListener("input", (event) => {
@@ -74,12 +82,7 @@ document.addEventListener("input", (event) => {
   } else if (event.target.matches("[data-choices-all]")) {
     for (const box of shownBoxes(choices)) box.checked = event.target.checked;
   }
-  const all = choices.querySelector("[data-choices-all]");
-  if (all) {
-    const ticked = shownBoxes(choices).filter((box) => box.checked).length;
-    all.checked = ticked > 0 && ticked === shownBoxes(choices).length;
-    all.indeterminate = ticked > 0 && !all.checked;
-  }
+  sumUp(choices);
 });
 // The Enter key filters, it does not send the form.
 document.addEventListener("keydown", (event) => {
