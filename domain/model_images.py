@@ -130,10 +130,10 @@ class ModelImageExists(Refusal):
 
 
 class EnvironmentIsMissing(Refusal):
-    """I-1: a business image is bound to products."""
+    """I-1: a business image is bound to places of the last level."""
 
     field = "environment"
-    message = N_("A business image belongs to products. Choose its production environment.")
+    message = N_("A business image is bound to a production environment. Choose it down to the last level.")
 
 
 class ModelImageVersionNotLoaded(Refusal):

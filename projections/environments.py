@@ -93,6 +93,11 @@ class Concerned(msgspec.Struct, frozen=True, kw_only=True):
     model_image_count: int
     model_count: int
 
+    @property
+    def is_bound(self) -> bool:
+        """Whether anything is bound to what goes; images come with datasets."""
+        return bool(self.dataset_count or self.model_image_count or self.model_count)
+
 
 class Environments(ReadModel):
     """Siblings stand in the order in which they were added: `number` is the version of the tree that added a node, and its line.

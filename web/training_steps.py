@@ -202,7 +202,7 @@ def preprocessing_step(services: Services, kept: KeptDraft, form: Form | None = 
     checked = check_step(services.assay, kept.draft, STEP_COUNT - 1)
     bound = checked.image.environment
     places = (
-        tuple(" / ".join([*(node.name for node in bound.path), product.name]) for product in bound.products)
+        tuple(" / ".join([*(node.name for node in bound.path), last.name]) for last in bound.products)
         if bound
         else tuple(" / ".join(path.names) for path in services.read.environments.paths(kept.draft.environment))
     )

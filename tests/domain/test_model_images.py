@@ -72,7 +72,7 @@ def test_a_business_image_is_bound_to_products() -> None:
 
 def test_a_business_image_without_products_is_refused() -> None:
     given().when(import_image, **(BUSINESS | {"environment": None})).then_refused(
-        EnvironmentIsMissing, "Choose its production environment", at="environment"
+        EnvironmentIsMissing, "Choose it down to the last level", at="environment"
     )
 
 

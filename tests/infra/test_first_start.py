@@ -7,8 +7,9 @@ import pytest
 
 from commands.users import ChangeUserRole
 from domain.facts import Recorded
+from domain.names import NameClaim, NameKind, claim_id
 from domain.permissions import Role
-from domain.task_types import TaskTypeCreated
+from domain.task_types import TaskKind, TaskType, TaskTypeCreated
 from domain.users import (
     SUPER_ADMINISTRATORS_ID,
     OneSuperAdministratorStays,
@@ -121,3 +122,15 @@ def test_an_installation_older_than_the_list_of_super_administrators_gets_it_onc
         assert wang.role is Role.MODEL_TRAINER
         assert len(core.log.history(SUPER_ADMINISTRATORS_ID)) == 3
         assert core.log.all_of(TaskTypeCreated) == [], "only the first start makes them"
+
+
+def test_both_kinds_of_task_types_exist_after_the_first_start_and_only_once(settings: Settings) -> None:  # M-5
+    prepare(settings)
+    assert prepare(settings) == []
+    with open_core(settings) as core:
+        kinds = {}
+        for name in ("分类", "分割分类"):
+            held = core.assay.load(NameClaim, claim_id(NameKind.TASK_TYPE, name))
+            assert held.owner is not None
+            kinds[name] = core.assay.load(TaskType, held.owner).kind
+    assert kinds == {"分类": TaskKind.CLASSIFICATION, "分割分类": TaskKind.SEGMENTATION_AND_CLASSIFICATION}

@@ -4,6 +4,7 @@ import re
 import shutil
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any, cast
 from uuid import UUID
 
@@ -16,14 +17,18 @@ from litestar.response import Redirect, ServerSentEvent
 from playwright.sync_api import Browser, Locator, expect, sync_playwright
 from playwright.sync_api import Page as Tab
 
+from domain.environments import EnvironmentNode, EnvironmentNodesAdded
 from domain.users import EmailIsInvalid
+from projections.all import READ_MODELS
 from tests.eventually import eventually
-from tests.examples import PREDICTION_JOB_ID
+from tests.examples import ENVIRONMENT_ID, INDUSTRY_ID, PREDICTION_JOB_ID, REPAIR_STATION, example_id, plant
 from tests.parts import require
+from tests.projections.read_side import ReadSide
 from tests.web.predictions import FakeEvaluationReports, FakePredictionJobs, job
 from tests.web.site import QUALITY_LEAD, FakeAssay, new_services, renew
 from web.app import create_app
 from web.cascade import Cascade, Node, cascade
+from web.environments import Environments
 from web.forms import Form
 from web.live import Live
 from web.overview import Overview
@@ -174,7 +179,7 @@ class Server(uvicorn.Server):
 
     def __init__(self, services: Services) -> None:
         self.services = services
-        app = create_app(services, (Overview, SignIn, MyAccount, Users, PredictionJobs, TryOut))
+        app = create_app(services, (Overview, SignIn, MyAccount, Users, Environments, PredictionJobs, TryOut))
         super().__init__(uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=1))
         self.address = ""
         self.is_up = threading.Event()
@@ -578,3 +583,56 @@ def test_pages_are_usable_by_keyboard_from_the_first_key(tab: Tab) -> None:  # S
     expect(tab.locator("main")).to_be_focused()
     tab.keyboard.press("Tab")
     expect(tab.get_by_role("link", name="New", exact=True)).to_be_focused()
+
+
+@pytest.fixture
+def plant_of_many(services: Services, database: str) -> Iterator[None]:
+    """A station with 150 products, asked on a real read side."""
+    nodes = tuple(
+        EnvironmentNode(example_id(f"面板{number}"), f"面板{number}", REPAIR_STATION.node_id) for number in range(150)
+    )
+    history = plant().add(ENVIRONMENT_ID, EnvironmentNodesAdded(industry_id=INDUSTRY_ID, nodes=nodes))
+    with ExitStack() as stack:
+        side = ReadSide(stack, database, READ_MODELS, None)
+        side.take_in(history)
+        services.read.industries, services.read.environments = side.industries, side.environments
+        yield
+
+
+def open_branch(tab: Tab, name: str, child: str) -> None:
+    """With the keyboard alone."""
+    tab.locator("summary", has_text=name).focus()
+    tab.keyboard.press("Enter")
+    expect(tab.locator(".tree-name", has_text=re.compile(f"^{child}$"))).to_be_visible()
+
+
+@pytest.mark.usefixtures("plant_of_many")
+def test_a_branch_is_fetched_when_it_is_opened_and_the_address_keeps_it(tab: Tab) -> None:  # M-3
+    tab.goto("/environments")
+    expect(tab.locator(".tree li")).to_have_count(2)
+    open_branch(tab, "一厂区", "阵列厂")
+    open_branch(tab, "阵列厂", "修补站")
+    open_branch(tab, "修补站", "面板99")
+    expect(tab.locator(".tree-name", has_text="面板")).to_have_count(100)
+    tab.get_by_role("link", name="Show more (50 left)").click()
+    expect(tab.locator(".tree-name", has_text="面板")).to_have_count(150)
+    tab.reload()
+    expect(tab.locator("details[data-branch][open]")).to_have_count(3)
+    tab.locator("summary", has_text="一厂区").click()
+    expect(tab.locator("details[data-branch][open] > summary:visible")).to_have_count(0)
+    tab.reload()
+    expect(tab.locator("details[data-branch][open]")).to_have_count(0)
+
+
+@pytest.mark.usefixtures("plant_of_many")
+def test_ticking_all_ticks_what_the_filter_shows(tab: Tab) -> None:  # M-4
+    tab.goto(f"/environments?open={REPAIR_STATION.node_id}")
+    tab.get_by_role("link", name="Remove 产品 修补站").click()
+    boxes = tab.locator("dialog input[name=node_ids]:checked")
+    tab.get_by_label("Filter by name").fill("面板14")
+    tab.get_by_label("Tick all").check()
+    expect(boxes).to_have_count(11)
+    tab.get_by_label("Filter by name").fill("")
+    expect(tab.get_by_label("Tick all")).not_to_be_checked()
+    tab.locator("dialog button.primary").click()
+    expect(tab.locator("dialog .confirm")).to_contain_text("Remove 11 × 产品?")

@@ -6,7 +6,7 @@ const MOST_OPEN = 60;
 const branches = (state) => [...document.querySelectorAll(`.tree details[data-branch]${state}`)];
 const openBranches = new Set(branches("[open]").map((branch) => branch.dataset.branch));
 
-async function part(address) {
+async function siblingsAt(address) {
   const answer = await fetch(address, { headers: { Accept: "text/html" } });
   if (!answer.ok || answer.redirected) throw new Error("no part of a tree");
   const holder = document.createElement("template");
@@ -19,7 +19,7 @@ async function grow(branch) {
   if (!closed || branch.ariaBusy === "true") return;
   branch.ariaBusy = "true";
   try {
-    closed.replaceWith(await part(closed.dataset.closed));
+    closed.replaceWith(await siblingsAt(closed.dataset.closed));
     reopen();
   } catch { /* The link stays: it leads to the same. */ } finally { branch.ariaBusy = "false"; }
 }
@@ -48,7 +48,7 @@ document.addEventListener("click", async (event) => {
   if (!more || !plain) return;
   event.preventDefault();
   try {
-    const siblings = await part(more.dataset.more);
+    const siblings = await siblingsAt(more.dataset.more);
     siblings.querySelector(":scope > .tree-earlier")?.remove();
     const first = siblings.querySelector(":scope > li a, :scope > li summary");
     more.closest("li").replaceWith(...siblings.children);
@@ -60,7 +60,15 @@ document.addEventListener("click", async (event) => {
 function tendChoices() {
   for (const choices of document.querySelectorAll("[data-choices]")) {
     for (const hidden of choices.querySelectorAll(".choices-filter, .choices-all")) hidden.hidden = false;
+    sumUp(choices);
   }
+}
+function sumUp(choices) {
+  const all = choices.querySelector("[data-choices-all]");
+  if (!all) return;
+  const ticked = shownBoxes(choices).filter((box) => box.checked).length;
+  all.checked = ticked > 0 && ticked === shownBoxes(choices).length;
+  all.indeterminate = ticked > 0 && !all.checked;
 }
 const shownBoxes = (choices) => [...choices.querySelectorAll("label.choice:not([hidden]) > input[name]")];
 document.addEventListener("input", (event) => {
@@ -74,12 +82,7 @@ document.addEventListener("input", (event) => {
   } else if (event.target.matches("[data-choices-all]")) {
     for (const box of shownBoxes(choices)) box.checked = event.target.checked;
   }
-  const all = choices.querySelector("[data-choices-all]");
-  if (all) {
-    const ticked = shownBoxes(choices).filter((box) => box.checked).length;
-    all.checked = ticked > 0 && ticked === shownBoxes(choices).length;
-    all.indeterminate = ticked > 0 && !all.checked;
-  }
+  sumUp(choices);
 });
 // The Enter key filters, it does not send the form.
 document.addEventListener("keydown", (event) => {
