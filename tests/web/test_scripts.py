@@ -57,7 +57,8 @@ PAGES = """
 <ul data-first="{{ page.first }}" data-total="4">
   {% for number in (page.first, page.first + 1) %}
   {% set picture = static('mark.svg') %}
-  <li><a href="{{ picture }}" data-view="images" data-caption="picture {{ number }}" data-mask="{{ picture }}">picture {{ number }}</a></li>
+  {% set name = "picture " ~ number %}
+  <li><a href="{{ picture }}" data-view="images" data-caption="{{ name }}" data-mask="{{ picture }}">{{ name }}</a></li>
   {% endfor %}
 </ul>
 {% if page.first > 1 %}<a rel="prev" href="/try-out/pages?page=1">before</a>{% endif %}
