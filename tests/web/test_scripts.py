@@ -99,7 +99,8 @@ PAGES = """
 {% block main %}
 <ul data-first="{{ page.first }}" data-total="4">
   {% for number in (page.first, page.first + 1) %}
-  {% set picture, name = static('mark.svg'), 'picture %d' % number %}
+  {% set picture = static('mark.svg') %}
+  {% set name = "picture " ~ number %}
   <li><a href="{{ picture }}" data-view="images" data-caption="{{ name }}" data-mask="{{ picture }}">{{ name }}</a></li>
   {% endfor %}
 </ul>

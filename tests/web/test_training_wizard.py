@@ -598,12 +598,12 @@ def test_the_number_opens_the_images_of_the_path(trainer: Site) -> None:  # W-5,
     assert f"{NEW}/images/2" in trainer.get(f"{NEW}/step-2").text
     asked: list[tuple[FolderName, str]] = []
 
-    def listed(folder: FolderName, code: str, *, offset: int, count: int) -> ListedImages:
+    def images(folder: FolderName, code: str, *, offset: int, count: int) -> ListedImages:
         asked.append((folder, code))
         image = ListedImage(folder=FolderName("data", "panel-a/masked/TTFBS/1.png"), has_mask=True)
         return ListedImages(images=(image,)[offset:count], total=1)
 
-    object.__setattr__(trainer.services, "images", SimpleNamespace(page=listed))
+    object.__setattr__(trainer.services, "images", SimpleNamespace(page=images))
     assert "1.png" in text(trainer.get(f"{NEW}/images/2?code=TTFBS"))
     assert asked == [(MASKED_FOLDER, "TTFBS")]
     assert trainer.get(f"{NEW}/images/3").status_code == 404

@@ -1,0 +1,56 @@
+"""The list of chosen data paths in the wizards: W-5, P-1, D-3."""
+
+from collections.abc import Iterable, Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+
+from domain.data_paths import DataPathState, FolderName, Inspection
+from tests.examples import KnownFolders, inspection
+from web.chosen_paths import as_known_now, chosen_paths, looked_into_again, press
+from web.forms import Form
+
+LARGE = FolderName("data", "panel-a/large")
+DONE = inspection(LARGE, images_per_code=4000)
+SCANNING = msgspec.structs.replace(inspection(LARGE, images_per_code=5), state=DataPathState.SCANNING)
+SMALL = inspection()
+
+
+class ScannedFolders(KnownFolders):
+    """What the scanner has seen of the large folder by now."""
+
+    def __init__(self, seen: Inspection) -> None:
+        super().__init__({"/data/panel-a/train": SMALL, "/data/panel-a/large": seen})
+        self.seen = seen
+
+    def scans_of(self, folders: Iterable[FolderName]) -> Mapping[FolderName, Any]:
+        scan = SimpleNamespace(inspection=self.seen, seen_count=12_345, entry_count=100_000, problem=None)
+        return {folder: scan for folder in folders if folder == LARGE}
+
+
+def shown(kept: list[Inspection], folders: ScannedFolders) -> Any:
+    return chosen_paths(kept, [], datasets_address="/d", images_address="/i", data_folders=folders)
+
+
+def test_a_typed_path_that_is_still_scanned_is_taken_in_and_streamed() -> None:  # D-3
+    pressed = press(
+        Form((("typed", "/data/panel-a/large\n/etc"), ("do", "add"))), [SMALL], [], ScannedFolders(SCANNING)
+    )
+    assert pressed.found == (SMALL, SCANNING)
+    assert pressed.wrong == ("/etc",)
+    chosen = shown(list(pressed.found), ScannedFolders(SCANNING))
+    assert (chosen.is_counting, chosen.stream) == (True, "/scans/live?folder=data%3Apanel-a%2Flarge")
+    assert (chosen.lines[0].scan, chosen.lines[1].scan.seen_count) == (None, 12_345)
+
+
+def test_a_kept_path_shows_the_answer_once_its_scan_has_ended() -> None:  # D-3
+    chosen = shown([SMALL, SCANNING], ScannedFolders(DONE))
+    assert chosen.lines[1].found == DONE
+    assert (chosen.is_counting, chosen.stream, chosen.image_count) == (False, "", SMALL.image_count + DONE.image_count)
+    assert as_known_now([SMALL, SCANNING], ScannedFolders(DONE)) == (SMALL, DONE)
+
+
+def test_the_next_step_asks_for_what_is_there_now() -> None:  # W-5
+    assert looked_into_again([SCANNING], ScannedFolders(SCANNING)) == (SCANNING,)
+    assert looked_into_again([SCANNING], ScannedFolders(DONE)) == (DONE,)
