@@ -32,6 +32,11 @@ class EnvironmentBinding(msgspec.Struct, frozen=True, kw_only=True):
     path: tuple[EnvironmentNode, ...]
     products: tuple[EnvironmentNode, ...]
 
+    @property
+    def place_ids(self) -> tuple[UUID, ...]:
+        """The industry and every node down to the products: whoever looks for one of them, finds what is bound here."""
+        return (self.industry_id, *(node.node_id for node in (*self.path, *self.products)))
+
 
 class EnvironmentNodesAdded(Fact):
     """New nodes, all or nothing."""

@@ -46,6 +46,20 @@ class Branch(msgspec.Struct, frozen=True):
         return len(self.names) - 1
 
 
+class NodeName(msgspec.Struct, frozen=True):
+    """A node alone."""
+
+    node_id: UUID
+    name: str
+
+
+class Siblings(msgspec.Struct, frozen=True):
+    """Children of one node in their order; `count` is how many there are, which may be more than `nodes`."""
+
+    nodes: tuple[NodeName, ...]
+    count: int
+
+
 class Environments(ReadModel):
     """Siblings stand in the order in which they were added: `number` is the version of the tree that added a node, and its line."""
 
@@ -129,3 +143,33 @@ class Environments(ReadModel):
             {"node_id": node_id},
             Branch,
         )
+
+    def siblings(
+        self, industry_id: UUID, parent_id: UUID | None, *, search: str = "", kept: Sequence[UUID] = (), most: int
+    ) -> Siblings:
+        """The children of a node (the first level of the industry for None) whose names hold `search`, the first `most` of them.
+
+        Children that are named in `kept` are among them in any case.
+        """
+        found = self._all(
+            "SELECT node_id, name, count FROM ("  # noqa: S608 - our own text
+            " SELECT node_id, name, number, count(*) OVER () AS count FROM environment_nodes"
+            f" WHERE industry_id = %(industry_id)s AND parent_id {'IS NULL' if parent_id is None else '= %(parent_id)s'}"
+            " AND (strpos(lower(name), lower(%(search)s)) > 0 OR node_id = ANY(%(kept)s))"
+            " ORDER BY node_id = ANY(%(kept)s) DESC, number LIMIT %(most)s"
+            ") AS offered ORDER BY number",
+            {
+                "industry_id": industry_id,
+                "parent_id": parent_id,
+                "search": search,
+                "kept": list(kept),
+                "most": most + len(kept),
+            },
+            _Sibling,
+        )
+        nodes = tuple(NodeName(node.node_id, node.name) for node in found)
+        return Siblings(nodes, found[0].count if found else 0)
+
+
+class _Sibling(NodeName, frozen=True):
+    count: int

@@ -186,8 +186,16 @@ class Models(ReadModel):
     ) -> Page[ModelRow]:
         """A page of somebody's models. `sort` is one of `SORTS`, with `-` before it for descending."""
         direction = "DESC" if sort.startswith("-") else "ASC"
-        order = f"ORDER BY {SORTS[sort.removeprefix('-')]} {direction}, model_id"
-        return self._page(f"{_LIST} {order}", {"owner": owner, "search": search}, ModelRow, number=number, size=size)
+        searched = "AND strpos(lower(name), lower(%(search)s)) > 0" if search else ""
+        return self._page(
+            f"SELECT model_id FROM models WHERE owner = %(owner)s {searched}",  # noqa: S608 - our own text
+            {"owner": owner, "search": search},
+            ModelRow,
+            number=number,
+            size=size,
+            order=f"{SORTS[sort.removeprefix('-')]} {direction}, model_id {direction}",
+            shown=_SHOWN,
+        )
 
     def get(self, model_id: UUID) -> ModelDetail | None:
         """One model with its versions."""
@@ -216,11 +224,10 @@ SORTS: Mapping[str, str] = MappingProxyType(
     }
 )
 """What a list can be sorted by, and how SQL says it."""
-_LIST = """
+_SHOWN = """
     SELECT model_id, name, version, task_type, accuracy, coalesce(username, '') AS modified_by, modified_at,
         (SELECT count(*) FROM model_versions WHERE model_versions.model_id = models.model_id) AS version_count
-    FROM models LEFT JOIN users ON user_id = modified_by
-    WHERE owner = %(owner)s AND strpos(lower(name), lower(%(search)s)) > 0
+    FROM part JOIN models USING (model_id) LEFT JOIN users ON user_id = modified_by
 """
 _DETAIL = """
     SELECT model_id, name, owner, coalesce(owners.username, '') AS owner_name, task_type, environment,

@@ -182,7 +182,7 @@ class TrainingJobs(ReadModel):
             "software text NOT NULL DEFAULT ''",
         ),
         indexes=(
-            "CREATE INDEX training_jobs_by_time ON training_jobs (queued_at DESC)",
+            "CREATE INDEX training_jobs_by_time ON training_jobs (queued_at, job_id)",
             "CREATE INDEX training_jobs_by_owner ON training_jobs (owner, status)",
             "CREATE INDEX training_jobs_by_model ON training_jobs (model_id)",
         ),
@@ -333,13 +333,22 @@ class TrainingJobs(ReadModel):
         size: int = ROWS_ON_A_PAGE,
     ) -> Page[TrainingJobRow]:
         """Everyone's jobs, filtered by state, creator and a part of the model's name; `sort` is a key of `SORTS`."""
-        order = f"{SORTS[sort.removeprefix('-')]} {'DESC' if sort.startswith('-') else 'ASC'}"
+        direction = "DESC" if sort.startswith("-") else "ASC"
+        filters = ["true"]
+        if status:
+            filters.append("status = %(status)s")
+        if owner:
+            filters.append("owner = %(owner)s")
+        if search:
+            filters.append("strpos(lower(model_name), lower(%(search)s)) > 0")
         return self._page(
-            f"{_LIST} ORDER BY {order}, queued_at DESC, job_id",
-            {"status": status.value if status else None, "owner": owner, "search": search},
+            f"SELECT job_id FROM training_jobs LEFT JOIN users ON user_id = owner WHERE {' AND '.join(filters)}",  # noqa: S608
+            {"status": status.value if status else "", "owner": owner, "search": search},
             TrainingJobRow,
             number=page,
             size=size,
+            order=f"{SORTS[sort.removeprefix('-')]} {direction}, queued_at DESC, job_id DESC",
+            shown=f"SELECT {_COLUMNS} FROM part JOIN {_JOBS}",  # noqa: S608
         )
 
     def creators(self) -> list[Creator]:
@@ -390,20 +399,21 @@ SORTS: Mapping[str, str] = MappingProxyType(
 )
 """What the list can be sorted by."""
 
+_COLUMNS = """
+    job_id, owner, coalesce(username, '') AS owner_name, model_id, model_name, model_image, task_type, status, version,
+    worker, attempt, run, queued_at, running_since, ended_at, spent_seconds, iteration, max_iter
+"""
 _JOBS = """
-    FROM training_jobs LEFT JOIN users ON user_id = owner
-    JOIN (SELECT job_id, sum(iteration) AS iteration, sum(max_iter) AS max_iter FROM training_parts GROUP BY job_id) AS parts
-    USING (job_id)
+    training_jobs USING (job_id) LEFT JOIN users ON user_id = owner
+    CROSS JOIN LATERAL (
+        SELECT sum(iteration) AS iteration, sum(max_iter) AS max_iter FROM training_parts
+        WHERE training_parts.job_id = training_jobs.job_id
+    ) AS parts
 """
-_LIST = f"""
-    SELECT job_id, owner, coalesce(username, '') AS owner_name, model_id, model_name, model_image, task_type, status, version,
-        worker, attempt, run, queued_at, running_since, ended_at, spent_seconds, iteration, max_iter
-    {_JOBS}
-    WHERE (%(status)s::text IS NULL OR status = %(status)s)
-        AND (%(owner)s::uuid IS NULL OR owner = %(owner)s)
-        AND strpos(lower(model_name), lower(%(search)s)) > 0
-"""
-_DETAIL = f"SELECT training_jobs.*, coalesce(username, '') AS owner_name, iteration, max_iter {_JOBS} WHERE job_id = %s"
+_DETAIL = f"""
+    SELECT training_jobs.*, coalesce(username, '') AS owner_name, iteration, max_iter
+    FROM (SELECT %s::uuid AS job_id) AS part JOIN {_JOBS}
+"""  # noqa: S608 - our own text
 _THINNED_CURVE = """
 WITH bundled AS (
     SELECT iteration, loss, ntile(%(bundles)s) OVER (ORDER BY iteration) AS bundle

@@ -28,6 +28,7 @@ from litestar.types import ControllerRouterHandler, Message, Scope
 from domain.refusals import NotFound
 from web.compute_resources import ComputeResources
 from web.datasets import QuestionBankDatasets, TrainingDatasets
+from web.environment_choices import EnvironmentChoices
 from web.environments import Environments
 from web.errors import Errors
 from web.evaluation_reports import EvaluationReports
@@ -56,6 +57,7 @@ PAGES: tuple[ControllerRouterHandler, ...] = (
     Users,
     Industries,
     Environments,
+    EnvironmentChoices,
     TaskTypes,
     ComputeResources,
     TrainingDatasets,

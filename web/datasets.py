@@ -21,7 +21,7 @@ from domain.datasets import DataPathIsInvalid, DataPathRepeated, DatasetPurpose
 from domain.refusals import NotFound, Refusal
 from domain.sentences import N_, Sentence
 from projections.datasets import SORTS, DataPathRow, DatasetDetail, DatasetRow
-from web.cascade import Cascade, deepest_chosen, environment_cascade, standing_nodes
+from web.cascade import SHOW_LEVELS, Cascade, environment_cascade, standing_nodes
 from web.forms import Form
 from web.listing import Listing, read_listing
 from web.pages import Desk, Page
@@ -150,9 +150,12 @@ class _Datasets(Controller):
         """The manual's list, the newest change first."""
         listing = read_listing(self.kind.address, form, columns=tuple(SORTS), default="-changed_at")
         cascade = environment_cascade(read, form, several_at_last=False)
-        node_ids = deepest_chosen(form, len(cascade.levels))
         found = read.datasets.page(
-            self.kind.purpose, node_ids=node_ids, search=form.text("search"), sort=listing.sort, page=listing.page
+            self.kind.purpose,
+            place_ids=cascade.place_ids,
+            search=form.text("search"),
+            sort=listing.sort,
+            page=listing.page,
         )
         page = DatasetsPage(
             form=form,
@@ -161,7 +164,7 @@ class _Datasets(Controller):
             listing=listing.of(found.total),
             cascade=cascade,
             standing=standing_nodes(read, (row.environment for row in found.items)),
-            is_filtered=bool(node_ids or form.text("search")),
+            is_filtered=bool(cascade.place_ids or form.text("search")),
         )
         return desk.show(page)
 
@@ -192,7 +195,7 @@ class _Datasets(Controller):
                     dataset_id=uuid4(),
                     name=form.text("name"),
                     purpose=self.kind.purpose,
-                    environment=deepest_chosen(form, len(page.cascade.levels)),
+                    environment=page.cascade.place_ids,
                     data_paths=typed,
                     path_ids=tuple(uuid4() for _ in typed),
                 )
@@ -339,9 +342,11 @@ class _Datasets(Controller):
 
     def _new_page(self, read: ReadModels, form: Form, lines: tuple[Line, ...]) -> NewDatasetPage:
         cascade = environment_cascade(read, form, several_at_last=True)
-        is_ready = bool(cascade.levels) and bool(cascade.levels[-1].choices)
-        setup = None if is_ready else read.overview.setup()
-        return NewDatasetPage(form=form, kind=self.kind, cascade=cascade, lines=lines, setup=setup)
+        setup = read.overview.setup()
+        is_ready = setup.has_industry and setup.has_environment
+        return NewDatasetPage(
+            form=form, kind=self.kind, cascade=cascade, lines=lines, setup=None if is_ready else setup
+        )
 
     def _data_paths_page(self, read: ReadModels, dataset_id: UUID, form: Form) -> DataPathsPage:
         dataset = self._dataset(read, dataset_id)
@@ -382,6 +387,8 @@ def _pressed(
     if removed := _REMOVE.fullmatch(button):
         rest = [line for line in _entered(form) if line.number != int(removed[1])]
         return _numbered(rest or [Line(1)]), False
+    if button == SHOW_LEVELS:
+        return _numbered(_entered(form) or [Line(1)]), False
     lines = _checked(_entered(form), data_folders, known)
     if button == "add" and all(line.found for line in lines):
         lines = [*lines, Line(0)]

@@ -21,7 +21,7 @@ from domain.sentences import N_
 from projections.compute_resources import ComputeResourceRow
 from projections.datasets import DatasetChoice
 from projections.models import ModelVersionChoice
-from web.cascade import Cascade, deepest_chosen, environment_cascade
+from web.cascade import Cascade, cascade_fields, environment_cascade
 from web.chosen_paths import ChosenPaths, chosen_paths, form_of, looked_into_again, path_images, press
 from web.forms import Form
 from web.pages import Desk, Page
@@ -128,7 +128,7 @@ class NewPredictionJob(Controller):
         model_id, _, label = form.text("version").partition("/")
         kept = msgspec.structs.replace(
             kept,
-            places=tuple((name, value) for name, value in form.fields if name.startswith("level_") and value),
+            places=cascade_fields(form),
             draft=msgspec.structs.replace(
                 kept.draft, name=form.text("name"), model_id=_id_or_none(model_id), versions=(label,) if label else ()
             ),
@@ -261,14 +261,10 @@ def _datasets(services: Services) -> list[DatasetChoice]:
 def _model_step(services: Services, actor: UUID, kept: KeptDraft) -> ModelStepPage:
     form = Form((("name", kept.draft.name), ("version", kept.chosen_version), *kept.places))
     cascade = environment_cascade(services.read, form, several_at_last=False)
-    places = set(deepest_chosen(form, len(cascade.levels)))
+    places = set(cascade.place_ids)
     every: list[ModelVersionChoice] = services.read.models.choices(actor)
-    fitting = tuple(one for one in every if not places or places & _places_of(one))
+    fitting = tuple(one for one in every if not places or not places.isdisjoint(one.environment.place_ids))
     return ModelStepPage(form=form, cascade=cascade, versions=fitting, version_count=len(every))
-
-
-def _places_of(version: ModelVersionChoice) -> set[UUID]:
-    return {node.node_id for node in (*version.environment.path, *version.environment.products)}
 
 
 def _data_step(services: Services, kept: KeptDraft) -> DataStepPage:

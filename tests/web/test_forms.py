@@ -1,4 +1,4 @@
-"""Forms, lists and cascades: what is read from a request, and what is refused."""
+"""Forms and lists: what is read from a request, and what is refused."""
 
 from enum import Enum
 from uuid import UUID
@@ -7,19 +7,10 @@ import pytest
 
 from domain.refusals import ChangedMeanwhile, Refusals
 from domain.users import EmailIsInvalid, PasswordIsTooWeak
-from web.cascade import Node, cascade, deepest_chosen
 from web.forms import ChoiceExpected, Form, NumberExpected, WholeNumberExpected
 from web.listing import ROWS_ON_A_PAGE, read_listing
 
-FACTORY, OTHER_FACTORY, FAB, PRODUCT_A, PRODUCT_B = (UUID(int=number) for number in range(1, 6))
-NODES = [
-    Node(FACTORY, None, 1, "深圳工厂"),
-    Node(OTHER_FACTORY, None, 1, "武汉工厂"),
-    Node(FAB, FACTORY, 2, "t1"),
-    Node(PRODUCT_A, FAB, 3, "panel-a"),
-    Node(PRODUCT_B, FAB, 3, "panel-b"),
-]
-LEVELS = ("工厂", "厂别", "产品")
+FACTORY, FAB = UUID(int=1), UUID(int=2)
 
 
 class Colour(Enum):
@@ -115,29 +106,3 @@ def test_a_page_behind_the_end_is_the_last() -> None:
 def test_paging_shows_first_last_and_neighbours() -> None:
     assert read_listing("/users", Form.of(page="10")).of(400).near_pages == (1, 0, 8, 9, 10, 11, 12, 0, 20)
     assert read_listing("/users", Form.of(page="1")).of(41).near_pages == (1, 2, 3)
-
-
-def test_a_cascade_has_one_choice_a_level_and_several_at_the_last() -> None:  # D-2
-    made = cascade(LEVELS, NODES, Form.of(level_1=FACTORY, level_3=[PRODUCT_A]), several_at_last=True)
-    assert [(level.name, level.field, level.is_multiple) for level in made.levels] == [
-        ("工厂", "level_1", False),
-        ("厂别", "level_2", False),
-        ("产品", "level_3", True),
-    ]
-    assert [(choice.name, choice.path, choice.is_chosen) for choice in made.levels[2].choices] == [
-        ("panel-a", "深圳工厂 / t1", True),
-        ("panel-b", "深圳工厂 / t1", False),
-    ]
-    assert made.levels[1].choices[0].parent_id == str(FACTORY)
-
-
-def test_a_filter_has_one_choice_at_every_level() -> None:  # D-6
-    assert not any(level.is_multiple for level in cascade(LEVELS, NODES, Form(), several_at_last=False).levels)
-
-
-def test_the_deepest_choice_counts() -> None:
-    assert deepest_chosen(Form.of(level_1=FACTORY, level_2=FAB, level_3=""), 3) == (FAB,)
-    assert deepest_chosen(Form.of(level_3=[PRODUCT_A, PRODUCT_B]), 3) == (PRODUCT_A, PRODUCT_B)
-    assert deepest_chosen(Form(), 3) == ()
-    with pytest.raises(ChoiceExpected):
-        deepest_chosen(Form.of(level_1="everything"), 3)

@@ -107,31 +107,46 @@ function free(form) {
 }
 addEventListener("pageshow", (event) => { if (event.persisted) document.querySelectorAll("form[data-sent]").forEach(free); });
 
-// Cascades: each level offers only what lies under the choice above.
-function narrow(cascade) {
-  let parents = null;
-  for (const level of cascade.querySelectorAll("[data-level]")) {
-    const fits = (item) => parents === null || parents.has(item.dataset.parent);
-    if (level.tagName === "SELECT") {
-      level.options_all ??= [...level.querySelectorAll("option")].map((option) => option.cloneNode(true));
-      const chosen = level.value;
-      level.replaceChildren(...level.options_all.filter((option) => option.value === "" || fits(option)).map((option) => option.cloneNode(true)));
-      level.value = [...level.options].some((option) => option.value === chosen) ? chosen : "";
-      level.disabled = parents !== null && parents.size === 0;
-      parents = new Set(level.value ? [level.value] : []);
-    } else {
-      let shown = 0;
-      for (const choice of level.querySelectorAll("[data-parent]")) {
-        choice.hidden = !fits(choice);
-        if (choice.hidden) choice.querySelector("input").checked = false; else shown += 1;
-      }
-      level.querySelector("[data-none]").hidden = shown > 0;
-    }
+// Cascades: the server knows what lies below a choice. After each choice the levels are asked for anew; the newest question wins.
+const cascadeQuestions = new WeakMap();
+async function askForLevels(cascade) {
+  const question = (cascadeQuestions.get(cascade) ?? 0) + 1;
+  cascadeQuestions.set(cascade, question);
+  cascade.ariaBusy = "true";
+  const address = new URL(cascade.dataset.cascade, location.href);
+  for (const field of cascade.querySelectorAll("select, input[type=search], input[type=checkbox]:checked")) {
+    if (field.name && field.value) address.searchParams.append(field.name, field.value);
   }
+  try {
+    const [text, , answer] = await fetchPage(address);
+    if (answer.ok && !answer.redirected && cascadeQuestions.get(cascade) === question) putLevels(cascade, text);
+  } catch { /* the choices stay as they are; the server looks at them again when the form is sent */ }
+  if (cascadeQuestions.get(cascade) === question) cascade.ariaBusy = null;
 }
+function putLevels(cascade, text) {
+  const at = cascade.contains(document.activeElement) ? document.activeElement : null;
+  const typed = at?.type === "search" ? [at.value, at.selectionStart, at.selectionEnd] : null;
+  cascade.innerHTML = text;
+  const again = at && [...cascade.querySelectorAll(at.tagName)].find((field) => field.name === at.name && (field.type !== "checkbox" || field.value === at.value));
+  again?.focus();
+  if (again && typed) { again.value = typed[0]; again.setSelectionRange(typed[1], typed[2]); }
+}
+let searching = 0;
+document.addEventListener("input", (event) => {
+  if (!event.target.matches("[data-find]")) return;
+  const cascade = event.target.closest("[data-cascade]");
+  clearTimeout(searching);
+  searching = setTimeout(() => askForLevels(cascade), 200);
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" || !event.target.matches("[data-find]")) return;
+  event.preventDefault();
+  clearTimeout(searching);
+  askForLevels(event.target.closest("[data-cascade]"));
+});
 document.addEventListener("change", (event) => {
   const cascade = event.target.closest("[data-cascade]");
-  if (cascade) narrow(cascade);
+  if (cascade && (event.target.matches("select") || cascade.ariaBusy)) askForLevels(cascade);
   if (event.target.matches("[data-submit-on-change]")) event.target.form.requestSubmit();
   if (event.target.matches("[data-tick-all]")) {
     for (const box of event.target.closest("form, table").querySelectorAll(`input[type=checkbox][name="${event.target.dataset.tickAll}"]`)) box.checked = event.target.checked;
@@ -163,7 +178,6 @@ document.addEventListener("keydown", (event) => {
 
 function tendParts() {
   tendNotices();
-  document.querySelectorAll("[data-cascade]").forEach(narrow);
   document.querySelectorAll("[data-editor]").forEach(numberLines);
 }
 document.addEventListener("parts-arrived", tendParts);
