@@ -21,7 +21,7 @@ from domain.environments import EnvironmentBinding
 from domain.facts import Recorded
 from domain.names import name_key
 from domain.users import UserCreated
-from projections.read_model import Page, ReadModel, Row, Rows, Table
+from projections.read_model import Artifacts, Page, Pool, ReadModel, Row, Rows, Table
 
 PAGE_SIZE = 20
 SORTS = {
@@ -133,6 +133,10 @@ class Datasets(ReadModel):
             "damaged_count bigint NOT NULL",
         ),
     )
+
+    def __init__(self, pool: Pool | None = None, artifacts: Artifacts | None = None) -> None:
+        super().__init__(pool, artifacts)
+        self._usernames: dict[UUID, str] = {}
 
     def project(self, rows: Rows, recorded: Recorded) -> None:
         """Every fact but the last also says who changed the dataset last."""
@@ -263,8 +267,10 @@ class Datasets(ReadModel):
         )
 
     def _username(self, rows: Rows, user_id: UUID) -> str:
-        person = rows.row(self.PEOPLE, user_id)
-        return person["username"] if person else ""
+        """Asked for once a person: a name never changes, and a replay asks for the same thousand names in every batch."""
+        if user_id not in self._usernames and (person := rows.row(self.PEOPLE, user_id)):
+            self._usernames[user_id] = person["username"]
+        return self._usernames.get(user_id, "")
 
 
 class _PathOfDataset(DataPathRow, frozen=True, kw_only=True):
