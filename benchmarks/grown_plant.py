@@ -115,14 +115,14 @@ class Plant:
         made += [self._training_job] * self.size.jobs
         made += [self._prediction_job] * self.size.jobs
         self._random.shuffle(made)
-        datasets: list[tuple[UUID, DatasetCreated]] = []
+        changing: list[tuple[UUID, DatasetCreated]] = []
         for number, make in enumerate(made):
             for aggregate_id, fact, actor in make(number):
-                if isinstance(fact, DatasetCreated):
-                    datasets.append((aggregate_id, fact))
+                if isinstance(fact, DatasetCreated) and self._random.random() < CHANGED_SHARE:
+                    changing.append((aggregate_id, fact))
                 yield self._recorded(aggregate_id, fact, actor)
-        self._random.shuffle(datasets)
-        for dataset_id, created in datasets[: round(len(datasets) * CHANGED_SHARE)]:
+        self._random.shuffle(changing)
+        for dataset_id, created in changing:
             yield self._recorded(dataset_id, self._change(created), self._random.choice(self._people))
 
     def _master_data(self) -> Iterator[Recorded]:

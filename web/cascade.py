@@ -89,19 +89,13 @@ def environment_cascade(read: ReadModels, form: Form, *, several_at_last: bool, 
     default: IndustryRow | None = read.industries.default()
     if default is None:
         return Cascade()
-    filtered = () if several_at_last else tuple(one for one in read.industries.list() if one.level_names)
-    wanted = form.text(f"{prefix}industry")
-    industry = next((one for one in filtered if str(one.industry_id) == wanted), None)
-    shape = "form" if several_at_last else "filter"
+    industries = {} if several_at_last else _industries_with_levels(read)
+    chosen = industries.get(form.text(f"{prefix}industry"))
     return Cascade(
-        levels=_levels(read, industry or default, form, prefix, several_at_last=several_at_last),
+        levels=_levels(read, chosen or default, form, prefix, several_at_last=several_at_last),
         industry_field=f"{prefix}industry",
-        industries=_choices(
-            ((one.industry_id, one.name) for one in filtered), {industry.industry_id} if industry else ()
-        )
-        if len(filtered) > 1
-        else (),
-        address=f"/environment-choices?shape={shape}&prefix={prefix}",
+        industries=tuple(Choice(place_id, one.name, one is chosen) for place_id, one in industries.items()),
+        address=f"/environment-choices?shape={'form' if several_at_last else 'filter'}&prefix={prefix}",
     )
 
 
@@ -114,6 +108,12 @@ def standing_nodes(read: ReadModels, bindings: Iterable[EnvironmentBinding]) -> 
     """Of the nodes of bindings, those that still exist; the others are shown as deleted (M-3)."""
     nodes = {node.node_id for binding in bindings for node in (*binding.path, *binding.products)}
     return frozenset(path.node_id for path in read.environments.paths(sorted(nodes))) if nodes else frozenset()
+
+
+def _industries_with_levels(read: ReadModels) -> dict[str, IndustryRow]:
+    """By id, where there is a choice: a single one is no filter."""
+    industries = {str(one.industry_id): one for one in read.industries.list() if one.level_names}
+    return industries if len(industries) > 1 else {}
 
 
 def _levels(
@@ -137,24 +137,19 @@ def _levels(
 
 def _opened(read: ReadModels, industry_id: UUID, above: Choice | None, form: Form, level: Level) -> Level:
     sent = form.all(level.field) if level.is_multiple else form.all(level.field)[:1]
-    wanted = [place_id for place_id in map(_id_or_none, sent) if place_id is not None]
+    wanted = {place_id for place_id in map(_id_or_none, sent) if place_id is not None}
     search = form.text(level.search_field)
     siblings: Siblings = read.environments.siblings(
-        industry_id, UUID(above.place_id) if above else None, search=search, kept=wanted, most=MOST_CHOICES
+        industry_id, UUID(above.place_id) if above else None, search=search, kept=tuple(wanted), most=MOST_CHOICES
     )
     return msgspec.structs.replace(
         level,
         is_open=True,
         above=above.name if above else "",
         search=search,
-        choices=_choices(((node.node_id, node.name) for node in siblings.nodes), wanted),
+        choices=tuple(Choice(str(node.node_id), node.name, node.node_id in wanted) for node in siblings.nodes),
         count=siblings.count,
     )
-
-
-def _choices(offered: Iterable[tuple[UUID, str]], chosen: Iterable[UUID]) -> tuple[Choice, ...]:
-    chosen = frozenset(chosen)
-    return tuple(Choice(str(place_id), name, place_id in chosen) for place_id, name in offered)
 
 
 def _id_or_none(text: str) -> UUID | None:
