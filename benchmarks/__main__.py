@@ -24,6 +24,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", help="run only benches with one of these in their name")
     parser.add_argument("--rounds", type=int, default=7, help="how often what is compared takes turns (default: 7)")
+    parser.add_argument("--share", type=float, default=1.0, help="of the full size of a plant (default: 1, all of it)")
     asked = parser.parse_args()
     for module in sorted(FOLDER.glob("bench_*.py")):
         importlib.import_module(f"benchmarks.{module.stem}")
@@ -33,7 +34,7 @@ def main() -> None:
     rows: list[Row] = []
     print(_line("name", "figure", "unit", "ratio", "wanted", "", "compared with"), flush=True)
     with ExitStack() as stack:
-        bench = Bench(asked.rounds, stack)
+        bench = Bench(asked.rounds, stack, asked.share)
         for function in BENCHES:
             name = f"{function.__module__}.{function.__name__}"
             if not asked.names or any(part in name for part in asked.names):

@@ -50,9 +50,13 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 class Bench:
     """What a bench may use; PostgreSQL starts when the first bench asks for it."""
 
-    def __init__(self, rounds: int, stack: ExitStack) -> None:
-        """`rounds` is how often the things compared take turns; the server ends with `stack`."""
+    def __init__(self, rounds: int, stack: ExitStack, share: float = 1.0) -> None:
+        """`rounds` is how often the things compared take turns; the server ends with `stack`.
+
+        `share` makes what a bench measures on smaller than it should be, to try things out.
+        """
         self.rounds = rounds
+        self.share = share
         self._stack = stack
 
     @cached_property

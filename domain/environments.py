@@ -42,6 +42,11 @@ class EnvironmentBinding(msgspec.Struct, frozen=True, kw_only=True):
         """Every node it touches: the whole way down, and all choices at the last level."""
         return tuple(node.node_id for node in (*self.path, *self.products))
 
+    @property
+    def place_ids(self) -> tuple[UUID, ...]:
+        """The industry and every node it touches: whoever looks for one of them, finds what is bound here."""
+        return (self.industry_id, *self.node_ids)
+
 
 class EnvironmentNodesAdded(Fact):
     """New nodes, all or nothing."""

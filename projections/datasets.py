@@ -19,17 +19,19 @@ from domain.datasets import (
 )
 from domain.environments import EnvironmentBinding
 from domain.facts import SYSTEM, Recorded
-from projections.read_model import Page, ReadModel, Row, Rows, Table
+from domain.names import name_key
+from domain.users import UserCreated
+from projections.read_model import Artifacts, Page, Pool, ReadModel, Row, Rows, Table
 
 PAGE_SIZE = 20
 SORTS = {
-    "name": "lower(name)",
+    "name": "name_key",
     "path_count": "path_count",
     "image_count": "image_count",
     "changed_by": "changed_by",
     "changed_at": "changed_at",
 }
-"""The columns that a list may be sorted by, and how."""
+"""The columns that a list may be sorted by, and how SQL says it. Each has an index that also holds what a search looks at."""
 
 
 class DatasetRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,7 +88,12 @@ class ScanningPath(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Datasets(ReadModel):
-    """A row a dataset and a row a data path, while they exist."""
+    """A row a dataset and a row a data path, while they exist.
+
+    What only the rows of one page show lies in a table of its own, so that what lists are sorted and filtered by stands close
+    together. Who changed a dataset is kept by name, because an index can sort by nothing that lies in another table; user names
+    never change.
+    """
 
     name = "datasets"
     DATASETS = Table(
@@ -94,13 +101,32 @@ class Datasets(ReadModel):
         key=("dataset_id uuid",),
         columns=(
             "name text NOT NULL",
+            "name_key text NOT NULL",
             "purpose text NOT NULL",
-            "environment jsonb NOT NULL",
-            "node_ids uuid[] NOT NULL",
-            "changed_by uuid NOT NULL",
+            "place_ids uuid[] NOT NULL",
+            "path_count int NOT NULL",
+            "image_count bigint NOT NULL",
+            "changed_by text NOT NULL",
             "changed_at timestamptz NOT NULL",
         ),
-        indexes=("CREATE INDEX datasets_by_purpose ON datasets (purpose, changed_at DESC)",),
+        indexes=(
+            "CREATE INDEX ON datasets (purpose, name_key, dataset_id)",
+            "CREATE INDEX ON datasets (purpose, path_count, dataset_id) INCLUDE (name_key)",
+            "CREATE INDEX ON datasets (purpose, image_count, dataset_id) INCLUDE (name_key)",
+            "CREATE INDEX ON datasets (purpose, changed_by, dataset_id) INCLUDE (name_key)",
+            "CREATE INDEX ON datasets (purpose, changed_at, dataset_id) INCLUDE (name_key)",
+            "CREATE INDEX ON datasets USING gin (place_ids)",
+        ),
+    )
+    ENVIRONMENTS = Table(
+        "dataset_environments",
+        key=("dataset_id uuid",),
+        columns=("environment jsonb NOT NULL",),
+    )
+    PEOPLE = Table(
+        "dataset_people",
+        key=("user_id uuid",),
+        columns=("username text NOT NULL",),
     )
     DATA_PATHS = Table(
         "data_paths",
@@ -125,61 +151,76 @@ class Datasets(ReadModel):
         ),
     )
 
+    def __init__(self, pool: Pool | None = None, artifacts: Artifacts | None = None) -> None:
+        super().__init__(pool, artifacts)
+        self._usernames: dict[UUID, str] = {}
+
     def project(self, rows: Rows, recorded: Recorded) -> None:
         """Every fact but the last also says who changed the dataset last; the end of a scan is nobody's change."""
         dataset_id, fact = recorded.originator_id, recorded.data
         match fact:
+            case UserCreated(username=username):
+                rows.insert(self.PEOPLE, recorded.originator_id, username=username)
             case DatasetCreated(environment=environment):
                 rows.insert(
                     self.DATASETS,
                     dataset_id,
                     name=fact.name,
+                    name_key=name_key(fact.name),
                     purpose=fact.purpose.value,
-                    environment=environment,
-                    node_ids=environment.node_ids,
-                    changed_by=recorded.origin.actor,
+                    place_ids=environment.place_ids,
+                    path_count=0,
+                    image_count=0,
+                    changed_by=self._username(rows, recorded.origin.actor),
                     changed_at=recorded.timestamp,
                 )
+                rows.insert(self.ENVIRONMENTS, dataset_id, environment=environment)
                 self._add(rows, recorded, fact.data_paths)
             case DataPathsAdded(data_paths=data_paths):
                 self._add(rows, recorded, data_paths)
                 self._note_change(rows, recorded)
             case DataPathsRemoved(path_ids=path_ids):
-                for path_id in path_ids:
-                    rows.delete(self.DATA_PATHS, dataset_id, path_id)
+                self._remove(rows, dataset_id, path_ids)
                 self._note_change(rows, recorded)
             case DataPathInspected(path_id=path_id) as found:
+                if path := rows.row(self.DATA_PATHS, dataset_id, path_id):
+                    self._count(rows, dataset_id, images=found.inspection.image_count - path["image_count"])
                 rows.update(self.DATA_PATHS, dataset_id, path_id, **_figures(DataPath(path_id, found.inspection)))
                 if recorded.origin.actor != SYSTEM:
                     self._note_change(rows, recorded)
             case DatasetDeleted():
                 rows.delete(self.DATASETS, dataset_id)
+                rows.delete(self.ENVIRONMENTS, dataset_id)
                 rows.delete(self.DATA_PATHS, dataset_id)
 
     def page(
         self,
         purpose: DatasetPurpose,
         *,
-        node_ids: Sequence[UUID] = (),
+        place_ids: Sequence[UUID] = (),
         search: str = "",
         sort: str = "-changed_at",
         page: int = 1,
         size: int = PAGE_SIZE,
     ) -> Page[DatasetRow]:
-        """The datasets of a purpose that are bound to any of `node_ids` (to anything, where none is given).
+        """The datasets of a purpose that are bound to any of `place_ids` or below it (to anything, where none is given).
 
         `search` is a part of the name, in any case. `sort` is one of `SORTS`, with `-` before it for descending.
         """
-        direction = "DESC" if sort.startswith("-") else "ASC"
+        column, direction = SORTS[sort.removeprefix("-")], "DESC" if sort.startswith("-") else "ASC"
+        filters = ["purpose = %(purpose)s"]
+        if place_ids:
+            filters.append("place_ids && %(place_ids)s::uuid[]")
+        if search:
+            filters.append("strpos(name_key, %(search)s) > 0")
         return self._page(
-            f"{_SELECT} WHERE purpose = %(purpose)s"
-            " AND (%(node_ids)s::uuid[] = '{}' OR node_ids && %(node_ids)s::uuid[])"
-            " AND strpos(lower(name), lower(%(search)s)) > 0"
-            f" ORDER BY {SORTS[sort.removeprefix('-')]} {direction}, dataset_id",
-            {"purpose": purpose.value, "node_ids": list(node_ids), "search": search},
+            f"SELECT dataset_id FROM datasets WHERE {' AND '.join(filters)}",  # noqa: S608 - our own columns
+            {"purpose": purpose.value, "place_ids": list(place_ids), "search": name_key(search)},
             DatasetRow,
             number=page,
             size=size,
+            order=f"{column} {direction}, dataset_id {direction}",
+            shown=f"SELECT {_COLUMNS} FROM part JOIN {_DATASETS}",  # noqa: S608
         )
 
     def get(self, dataset_id: UUID) -> DatasetDetail | None:
@@ -192,11 +233,15 @@ class Datasets(ReadModel):
 
     def head(self, dataset_id: UUID) -> DatasetRow | None:
         """One dataset without its paths, of which there may be thousands."""
-        return self._one(f"{_SELECT} WHERE dataset_id = %s", (dataset_id,), DatasetRow)
+        return self._one(
+            f"SELECT {_COLUMNS} FROM (SELECT %s::uuid AS dataset_id) AS part JOIN {_DATASETS}",  # noqa: S608 - our own
+            (dataset_id,),
+            DatasetRow,
+        )
 
     def paths(self, dataset_id: UUID, *, page: int, size: int) -> Page[DataPathRow]:
         """Some data paths of a dataset, in the order in which they were added."""
-        return self._page(f"{_PATHS} ORDER BY added", {"dataset_id": dataset_id}, DataPathRow, number=page, size=size)
+        return self._page(_PATHS, {"dataset_id": dataset_id}, DataPathRow, number=page, size=size, order="added")
 
     def path(self, dataset_id: UUID, path_id: UUID) -> DataPathRow | None:
         """One data path, None where it is not (any more) in the dataset."""
@@ -240,14 +285,38 @@ class Datasets(ReadModel):
         for line, data_path in enumerate(data_paths):
             added = recorded.originator_version * _MOST_LINES + line
             rows.insert(self.DATA_PATHS, recorded.originator_id, data_path.path_id, added=added, **_figures(data_path))
+        images = sum(data_path.inspection.image_count for data_path in data_paths)
+        self._count(rows, recorded.originator_id, paths=len(data_paths), images=images)
+
+    def _remove(self, rows: Rows, dataset_id: UUID, path_ids: Sequence[UUID]) -> None:
+        for path_id in path_ids:
+            if path := rows.row(self.DATA_PATHS, dataset_id, path_id):
+                self._count(rows, dataset_id, paths=-1, images=-path["image_count"])
+            rows.delete(self.DATA_PATHS, dataset_id, path_id)
+
+    def _count(self, rows: Rows, dataset_id: UUID, *, paths: int = 0, images: int = 0) -> None:
+        """Lists are sorted by these counts; to count them anew would read every path for every list."""
+        if dataset := rows.row(self.DATASETS, dataset_id):
+            rows.update(
+                self.DATASETS,
+                dataset_id,
+                path_count=dataset["path_count"] + paths,
+                image_count=dataset["image_count"] + images,
+            )
 
     def _note_change(self, rows: Rows, recorded: Recorded) -> None:
         rows.update(
             self.DATASETS,
             recorded.originator_id,
-            changed_by=recorded.origin.actor,
+            changed_by=self._username(rows, recorded.origin.actor),
             changed_at=recorded.timestamp,
         )
+
+    def _username(self, rows: Rows, user_id: UUID) -> str:
+        """Asked for once a person: a name never changes, and a replay asks for the same thousand names in every batch."""
+        if user_id not in self._usernames and (person := rows.row(self.PEOPLE, user_id)):
+            self._usernames[user_id] = person["username"]
+        return self._usernames.get(user_id, "")
 
 
 class _PathOfDataset(DataPathRow, frozen=True, kw_only=True):
@@ -258,18 +327,12 @@ class _PathOfDataset(DataPathRow, frozen=True, kw_only=True):
 _MOST_LINES = 1 << 20
 """More lines than a form can hold; it keeps paths in the order of facts, then of lines."""
 _PATH_COLUMNS = (
-    "path_id, folder, state, image_count, defect_codes, formats, resolutions, total_bytes, mask_count, damaged_count,"
-    " has_groups, problem"
+    "path_id, folder, state, data_paths.image_count, defect_codes, formats, resolutions, total_bytes, mask_count,"
+    " damaged_count, has_groups, problem"
 )
 _PATHS = f"SELECT {_PATH_COLUMNS} FROM data_paths WHERE dataset_id = %(dataset_id)s"  # noqa: S608 - our own columns
-_SELECT = (
-    "SELECT dataset_id, name, purpose, environment, path_count, image_count, changed_by, changed_at FROM ("
-    "SELECT dataset_id, name, purpose, environment, node_ids, coalesce(username, '') AS changed_by, changed_at,"
-    " (SELECT count(*) FROM data_paths AS paths WHERE paths.dataset_id = datasets.dataset_id) AS path_count,"
-    " (SELECT coalesce(sum(image_count), 0)::bigint FROM data_paths AS paths"
-    " WHERE paths.dataset_id = datasets.dataset_id) AS image_count"
-    " FROM datasets LEFT JOIN users ON users.user_id = datasets.changed_by) AS found"
-)
+_COLUMNS = "dataset_id, name, purpose, environment, path_count, image_count, changed_by, changed_at"
+_DATASETS = "datasets USING (dataset_id) JOIN dataset_environments USING (dataset_id)"
 
 
 def _figures(data_path: DataPath) -> Row:

@@ -99,6 +99,20 @@ class Concerned(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.dataset_count or self.model_image_count or self.model_count)
 
 
+class NodeName(msgspec.Struct, frozen=True):
+    """A node alone."""
+
+    node_id: UUID
+    name: str
+
+
+class Siblings(msgspec.Struct, frozen=True):
+    """Children of one node in their order; `count` is how many there are, which may be more than `nodes`."""
+
+    nodes: tuple[NodeName, ...]
+    count: int
+
+
 class Environments(ReadModel):
     """Siblings stand in the order in which they were added: `number` is the version of the tree that added a node, and its line.
 
@@ -190,12 +204,12 @@ class Environments(ReadModel):
         return self._page(
             "SELECT node_id, below, name, depth,"
             " (SELECT count(*) FROM environment_nodes AS lower WHERE lower.below = child.node_id) AS child_count"
-            " FROM environment_nodes AS child WHERE below = %(below)s AND strpos(lower(name), lower(%(search)s)) > 0"
-            " ORDER BY number",
+            " FROM environment_nodes AS child WHERE below = %(below)s AND strpos(lower(name), lower(%(search)s)) > 0",
             {"below": below, "search": search},
             ChildRow,
             number=1,
             size=size,
+            order="number",
         )
 
     def ways(self, node_ids: Sequence[UUID]) -> tuple[Place, ...]:
@@ -225,12 +239,12 @@ class Environments(ReadModel):
             ") SELECT names FROM way ORDER BY cardinality(names) DESC LIMIT 1) AS names,"
             " (SELECT count(*) FROM environment_nodes AS lower WHERE lower.below = node.node_id) AS child_count"
             " FROM environment_nodes AS node"
-            " WHERE industry_id = %(industry)s AND strpos(lower(name), lower(%(search)s)) > 0"
-            " ORDER BY depth, lower(name), node_id",
+            " WHERE industry_id = %(industry)s AND strpos(lower(name), lower(%(search)s)) > 0",
             {"industry": industry_id, "search": search},
             FoundNode,
             number=number,
             size=size,
+            order="depth, lower(name), node_id",
         )
 
     def paths(self, node_ids: Sequence[UUID]) -> tuple[NodePath, ...]:
@@ -291,6 +305,33 @@ class Environments(ReadModel):
         first = self._all("SELECT node_id FROM environment_nodes WHERE below = %s", (industry_id,), UUID)
         return self.concerned(first)
 
+    def siblings(self, below: UUID, *, search: str = "", kept: Sequence[UUID] = (), most: int) -> Siblings:
+        """The children of a node or an industry whose names hold `search`, the first `most` of them.
+
+        Children that are named in `kept` are among them in any case.
+        """
+        found = self._all(
+            "SELECT node_id, name, count FROM ("
+            " SELECT node_id, name, number, count(*) OVER () AS count FROM environment_nodes"
+            " WHERE below = %(below)s"
+            " AND (strpos(lower(name), lower(%(search)s)) > 0 OR node_id = ANY(%(kept)s))"
+            " ORDER BY node_id = ANY(%(kept)s) DESC, number LIMIT %(most)s"
+            ") AS offered ORDER BY number",
+            {
+                "below": below,
+                "search": search,
+                "kept": list(kept),
+                "most": most + len(kept),
+            },
+            _Sibling,
+        )
+        nodes = tuple(NodeName(node.node_id, node.name) for node in found)
+        return Siblings(nodes, found[0].count if found else 0)
+
+
+class _Sibling(NodeName, frozen=True):
+    count: int
+
 
 _CONCERNED = """
     WITH RECURSIVE gone AS (
@@ -298,12 +339,12 @@ _CONCERNED = """
         UNION
         SELECT node.node_id FROM environment_nodes AS node JOIN gone ON node.below = gone.node_id
     ), bound AS (
-        SELECT dataset_id FROM datasets WHERE node_ids && %(node_ids)s::uuid[]
+        SELECT image_count FROM datasets WHERE place_ids && %(node_ids)s::uuid[]
     )
     SELECT (SELECT count(*) FROM gone) AS node_count,
         (SELECT count(*) FROM bound) AS dataset_count,
-        (SELECT coalesce(sum(image_count), 0)::bigint FROM data_paths JOIN bound USING (dataset_id)) AS image_count,
-        (SELECT count(*) FROM model_images WHERE node_ids && %(node_ids)s::uuid[]) AS model_image_count,
+        (SELECT coalesce(sum(image_count), 0)::bigint FROM bound) AS image_count,
+        (SELECT count(*) FROM model_images WHERE place_ids && %(node_ids)s::uuid[]) AS model_image_count,
         (SELECT count(*) FROM models WHERE EXISTS (
             SELECT FROM jsonb_array_elements((environment->'path') || (environment->'products')) AS node
             WHERE (node->>'node_id')::uuid = ANY(%(node_ids)s)

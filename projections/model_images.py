@@ -116,12 +116,15 @@ class ModelImages(ReadModel):
             "kind text NOT NULL",
             "task_type jsonb NOT NULL",
             "environment jsonb",
-            "node_ids uuid[] NOT NULL",
+            "place_ids uuid[] NOT NULL",
             "loading integer NOT NULL",
             "modified_by uuid NOT NULL",
             "modified_at timestamptz NOT NULL",
         ),
-        indexes=("CREATE INDEX ON model_images USING gin (node_ids)",),
+        indexes=(
+            "CREATE INDEX ON model_images (modified_at, model_image_id)",
+            "CREATE INDEX ON model_images USING gin (place_ids)",
+        ),
     )
     VERSIONS = Table(
         "model_image_versions",
@@ -152,7 +155,7 @@ class ModelImages(ReadModel):
                     kind=fact.kind,
                     task_type=fact.task_type,
                     environment=fact.environment,
-                    node_ids=_nodes_of(fact.environment),
+                    place_ids=fact.environment.place_ids if fact.environment else (),
                     loading=0,
                     modified_by=recorded.origin.actor,
                     modified_at=recorded.timestamp,
@@ -194,14 +197,23 @@ class ModelImages(ReadModel):
                 rows.update(self.VERSIONS, image_id, loading, status=LoadStatus.FAILED, reason=reason)
 
     def page(
-        self, *, node_ids: Sequence[UUID] = (), search: str = "", number: int = 1, size: int = ROWS_ON_A_PAGE
+        self, *, place_ids: Sequence[UUID] = (), search: str = "", number: int = 1, size: int = ROWS_ON_A_PAGE
     ) -> Page[ModelImageRow]:
-        """A page of the list, the newest change first."""
-        return self._page(_LIST, _chosen(node_ids, search), ModelImageRow, number=number, size=size)
-
-    def list(self, node_ids: Sequence[UUID] = ()) -> list[ModelImageRow]:
-        """Every model image, or those that are bound to one of these nodes or below it."""
-        return self._all(_LIST, _chosen(node_ids, ""), ModelImageRow)
+        """A page of the list, the newest change first; where places are given, what is bound to one of them or below it."""
+        filters = ["true"]
+        if place_ids:
+            filters.append("place_ids && %(place_ids)s::uuid[]")
+        if search:
+            filters.append("strpos(lower(name), lower(%(search)s)) > 0")
+        return self._page(
+            f"SELECT model_image_id FROM model_images WHERE {' AND '.join(filters)}",  # noqa: S608 - our own text
+            {"place_ids": [*place_ids], "search": search},
+            ModelImageRow,
+            number=number,
+            size=size,
+            order="modified_at DESC, model_image_id DESC",
+            shown=f"{_SELECT} JOIN part USING (model_image_id)",
+        )
 
     def get(self, model_image_id: UUID) -> ModelImageRow | None:
         """One model image."""
@@ -233,17 +245,3 @@ _SELECT = """
         ) AS version) AS versions
     FROM model_images LEFT JOIN users ON users.user_id = modified_by
 """
-_LIST = f"""{_SELECT}
-    WHERE (cardinality(%(node_ids)s::uuid[]) = 0 OR node_ids && %(node_ids)s)
-        AND strpos(lower(name), lower(%(search)s)) > 0
-    ORDER BY modified_at DESC, model_image_id
-"""
-
-
-def _chosen(node_ids: Sequence[UUID], search: str) -> dict[str, object]:
-    return {"node_ids": [*node_ids], "search": search}
-
-
-def _nodes_of(environment: EnvironmentBinding | None) -> tuple[UUID, ...]:
-    """Every node that the binding touches, so that a filter at any level is one question."""
-    return environment.node_ids if environment else ()

@@ -190,8 +190,16 @@ class Models(ReadModel):
     ) -> Page[ModelRow]:
         """A page of somebody's models. `sort` is one of `SORTS`, with `-` before it for descending."""
         direction = "DESC" if sort.startswith("-") else "ASC"
-        order = f"ORDER BY {SORTS[sort.removeprefix('-')]} {direction}, model_id"
-        return self._page(f"{_LIST} {order}", {"owner": owner, "search": search}, ModelRow, number=number, size=size)
+        searched = "AND strpos(lower(name), lower(%(search)s)) > 0" if search else ""
+        return self._page(
+            f"SELECT model_id FROM models WHERE {OWNED_BY} {searched}",  # noqa: S608 - our own text
+            {"owner": owner, "search": search},
+            ModelRow,
+            number=number,
+            size=size,
+            order=f"{SORTS[sort.removeprefix('-')]} {direction}, model_id {direction}",
+            shown=_SHOWN,
+        )
 
     def get(self, model_id: UUID) -> ModelDetail | None:
         """One model with its versions."""
@@ -220,13 +228,12 @@ SORTS: Mapping[str, str] = MappingProxyType(
     }
 )
 """What a list can be sorted by, and how SQL says it."""
-_LIST = f"""
+_SHOWN = """
     SELECT model_id, name, version, task_type, accuracy, coalesce(modifier.username, '') AS modified_by, modified_at,
         modifier.deleted_at IS NOT NULL AS is_modifier_deleted,
         (SELECT count(*) FROM model_versions WHERE model_versions.model_id = models.model_id) AS version_count
-    FROM models LEFT JOIN users AS modifier ON modifier.user_id = modified_by
-    WHERE {OWNED_BY} AND strpos(lower(name), lower(%(search)s)) > 0
-"""  # noqa: S608 - our own text
+    FROM part JOIN models USING (model_id) LEFT JOIN users AS modifier ON modifier.user_id = modified_by
+"""
 _DETAIL = f"""
     SELECT model_id, name, {OWNER_COLUMNS}, task_type, environment,
         coalesce(modifier.username, '') AS modified_by, modified_at, modifier.deleted_at IS NOT NULL AS is_modifier_deleted,

@@ -104,7 +104,7 @@ class PredictionJobs(ReadModel):
             "log jsonb",
         ),
         indexes=(
-            "CREATE INDEX prediction_jobs_by_owner ON prediction_jobs (owner, kind, queued_at DESC)",
+            "CREATE INDEX prediction_jobs_by_owner ON prediction_jobs (owner, kind, queued_at, job_id)",
             "CREATE INDEX prediction_jobs_by_model ON prediction_jobs (model_id, ended_at DESC)",
         ),
     )
@@ -168,12 +168,12 @@ class PredictionJobs(ReadModel):
     ) -> Page[PredictionJobRow]:
         """The user's own jobs of one kind, the newest first."""
         return self._page(
-            f"SELECT {_COLUMNS} FROM prediction_jobs {OWNERS} WHERE {OWNED_BY} AND kind = %(kind)s"  # noqa: S608
-            " ORDER BY queued_at DESC, job_id",
+            f"SELECT {_COLUMNS} FROM prediction_jobs {OWNERS} WHERE {OWNED_BY} AND kind = %(kind)s",  # noqa: S608
             {"owner": owner, "kind": kind.value},
             PredictionJobRow,
             number=page,
             size=size,
+            order="queued_at DESC, job_id DESC",
         )
 
     def get(self, job_id: UUID) -> PredictionJobRow | None:

@@ -269,16 +269,34 @@ class ReadModel:
         """The first row as `shape`, None where there is none."""
         return next(iter(self._all(sql, parameters, shape)), None)
 
-    def _page(self, sql: str, parameters: Mapping[str, Any], shape: type[T], *, number: int, size: int) -> "Page[T]":
-        """A page of a list that `sql` gives in its order; beyond the end, the last page. Parameters are named."""
+    def _page(
+        self,
+        sql: str,
+        parameters: Mapping[str, Any],
+        shape: type[T],
+        *,
+        number: int,
+        size: int,
+        order: str = "",
+        shown: str = "",
+    ) -> "Page[T]":
+        """A page of the list that `sql` gives; beyond the end, the last page. Parameters are named.
+
+        `order` is what stands behind ORDER BY; apart from `sql`, because counting needs no order. Where a row takes more than
+        its order and filters need, `sql` gives keys only, and `shown` selects the whole rows FROM part, the keys of this page:
+        the pages before are then skipped in an index, and nothing is read for rows that nobody sees.
+        """
+        ordered = f"{sql} ORDER BY {order}" if order else sql
+        ordered += " LIMIT %(page_size)s OFFSET %(page_offset)s"
+        if shown:
+            numbered = f"SELECT *, row_number() OVER () AS place FROM ({ordered}) AS part"  # noqa: S608 - our own
+            ordered = f"WITH part AS MATERIALIZED ({numbered}) {shown} ORDER BY place"
         with self.pool.connection() as connection, connection.transaction():
             counted = connection.execute(f"SELECT count(*) FROM ({sql}) AS found", parameters)  # noqa: S608 - our own
             total = _shaped(counted.fetchall(), int)[0]
             number = max(1, min(number, -(-total // size)))
             window = {"page_size": size, "page_offset": (number - 1) * size}
-            rows = connection.execute(
-                f"{sql} LIMIT %(page_size)s OFFSET %(page_offset)s", {**parameters, **window}
-            ).fetchall()
+            rows = connection.execute(ordered, {**parameters, **window}).fetchall()
         return Page(items=tuple(_shaped(rows, shape)), total=total, number=number, size=size)
 
 

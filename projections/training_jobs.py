@@ -186,7 +186,7 @@ class TrainingJobs(ReadModel):
             "software text NOT NULL DEFAULT ''",
         ),
         indexes=(
-            "CREATE INDEX training_jobs_by_time ON training_jobs (queued_at DESC)",
+            "CREATE INDEX training_jobs_by_time ON training_jobs (queued_at, job_id)",
             "CREATE INDEX training_jobs_by_owner ON training_jobs (owner, status)",
             "CREATE INDEX training_jobs_by_model ON training_jobs (model_id)",
         ),
@@ -337,13 +337,23 @@ class TrainingJobs(ReadModel):
         size: int = ROWS_ON_A_PAGE,
     ) -> Page[TrainingJobRow]:
         """Everyone's jobs, filtered by state, creator and a part of the model's name; `sort` is a key of `SORTS`."""
-        order = f"{SORTS[sort.removeprefix('-')]} {'DESC' if sort.startswith('-') else 'ASC'}"
+        direction = "DESC" if sort.startswith("-") else "ASC"
+        filters = ["true"]
+        if status:
+            filters.append("status = %(status)s")
+        if owner:
+            filters.append(f"(owner = %(owner)s OR {OWNED_BY})")
+        if search:
+            filters.append("strpos(lower(model_name), lower(%(search)s)) > 0")
         return self._page(
-            f"{_LIST} ORDER BY {order}, queued_at DESC, job_id",
-            {"status": status.value if status else None, "owner": owner, "search": search},
+            "SELECT job_id FROM training_jobs LEFT JOIN users AS creator ON creator.user_id = owner"  # noqa: S608 - our own text
+            f" WHERE {' AND '.join(filters)}",
+            {"status": status.value if status else "", "owner": owner, "search": search},
             TrainingJobRow,
             number=page,
             size=size,
+            order=f"{SORTS[sort.removeprefix('-')]} {direction}, queued_at DESC, job_id DESC",
+            shown=f"SELECT {_COLUMNS} FROM part JOIN {_JOBS}",  # noqa: S608
         )
 
     def creators(self) -> list[Creator]:
@@ -397,20 +407,21 @@ SORTS: Mapping[str, str] = MappingProxyType(
 )
 """What the list can be sorted by."""
 
-_JOBS = f"""
-    FROM training_jobs {OWNERS}
-    JOIN (SELECT job_id, sum(iteration) AS iteration, sum(max_iter) AS max_iter FROM training_parts GROUP BY job_id) AS parts
-    USING (job_id)
-"""  # noqa: S608 - our own text
-_LIST = f"""
-    SELECT job_id, {OWNER_COLUMNS}, model_id, model_name, model_image, task_type, status, version,
-        worker, attempt, run, queued_at, running_since, ended_at, spent_seconds, iteration, max_iter
-    {_JOBS}
-    WHERE (%(status)s::text IS NULL OR status = %(status)s)
-        AND (%(owner)s::uuid IS NULL OR owner = %(owner)s OR {OWNED_BY})
-        AND strpos(lower(model_name), lower(%(search)s)) > 0
+_COLUMNS = f"""
+    job_id, {OWNER_COLUMNS}, model_id, model_name, model_image, task_type, status, version,
+    worker, attempt, run, queued_at, running_since, ended_at, spent_seconds, iteration, max_iter
 """
-_DETAIL = f"SELECT training_jobs.*, iteration, max_iter, {OWNER_COLUMNS} {_JOBS} WHERE job_id = %s"
+_JOBS = f"""
+    training_jobs USING (job_id) {OWNERS}
+    CROSS JOIN LATERAL (
+        SELECT sum(iteration) AS iteration, sum(max_iter) AS max_iter FROM training_parts
+        WHERE training_parts.job_id = training_jobs.job_id
+    ) AS parts
+"""  # noqa: S608 - our own text
+_DETAIL = f"""
+    SELECT training_jobs.*, iteration, max_iter, {OWNER_COLUMNS}
+    FROM (SELECT %s::uuid AS job_id) AS part JOIN {_JOBS}
+"""  # noqa: S608 - our own text
 """The last of two columns of one name counts: `owner` is who owns the job now."""
 _THINNED_CURVE = """
 WITH bundled AS (

@@ -117,6 +117,12 @@ TABLE: Mapping[str, tuple[Who, str]] = {
         POST /compute-resources/{compute_resource_id}/delete
         """,
     ),
+    "master data: may choose values in forms": (
+        Who.EVERYONE,
+        """
+        GET /environment-choices
+        """,
+    ),
     "datasets: see all, delete any, manage any dataset's paths": (
         Who.EVERYONE,
         """

@@ -30,6 +30,7 @@ from litestar.types import ControllerRouterHandler, Message, Scope
 from domain.refusals import NotFound
 from web.compute_resources import ComputeResources
 from web.datasets import QuestionBankDatasets, TrainingDatasets
+from web.environment_choices import EnvironmentChoices
 from web.environments import Environments
 from web.errors import Errors
 from web.evaluation_reports import EvaluationReports
@@ -59,6 +60,7 @@ PAGES: tuple[ControllerRouterHandler, ...] = (
     Users,
     Industries,
     Environments,
+    EnvironmentChoices,
     TaskTypes,
     ComputeResources,
     TrainingDatasets,

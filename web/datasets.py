@@ -30,7 +30,7 @@ from domain.datasets import DatasetPurpose, wrong_path
 from domain.refusals import NotFound, Refusal
 from domain.sentences import N_, Sentence
 from projections.datasets import SORTS, DataPathRow, DatasetRow
-from web.cascade import Cascade, deepest_chosen, environment_cascade, standing_nodes
+from web.cascade import SHOW_LEVELS, Cascade, environment_cascade, standing_nodes
 from web.chosen_paths import ImagesOfCode, images_of_code
 from web.forms import Form
 from web.listing import ROWS_ON_A_PAGE, Listing, read_listing
@@ -206,9 +206,12 @@ class _Datasets(Controller):
         """The manual's list, the newest change first."""
         listing = read_listing(self.kind.address, form, columns=tuple(SORTS), default="-changed_at")
         cascade = environment_cascade(read, form, several_at_last=False)
-        node_ids = deepest_chosen(form, len(cascade.levels))
         found = read.datasets.page(
-            self.kind.purpose, node_ids=node_ids, search=form.text("search"), sort=listing.sort, page=listing.page
+            self.kind.purpose,
+            place_ids=cascade.place_ids,
+            search=form.text("search"),
+            sort=listing.sort,
+            page=listing.page,
         )
         page = DatasetsPage(
             form=form,
@@ -217,7 +220,7 @@ class _Datasets(Controller):
             listing=listing.of(found.total),
             cascade=cascade,
             standing=standing_nodes(read, (row.environment for row in found.items)),
-            is_filtered=bool(node_ids or form.text("search")),
+            is_filtered=bool(cascade.place_ids or form.text("search")),
             counting=_counting(services, [row.dataset_id for row in found.items]),
         )
         return desk.show(page)
@@ -277,7 +280,7 @@ class _Datasets(Controller):
                     dataset_id=uuid4(),
                     name=form.text("name"),
                     purpose=self.kind.purpose,
-                    environment=deepest_chosen(form, len(page.cascade.levels)),
+                    environment=page.cascade.place_ids,
                     data_paths=typed,
                     path_ids=tuple(uuid4() for _ in typed),
                 )
@@ -512,6 +515,8 @@ def _pressed(
     if removed := _REMOVE.fullmatch(button):
         rest = [line for line in _entered(form) if line.number != int(removed[1])]
         return _numbered(rest or [Line(1)]), False
+    if button == SHOW_LEVELS:
+        return _numbered(_entered(form) or [Line(1)]), False
     lines = _checked(_entered(form), data_folders, known)
     if button == "add" and all(line.found for line in lines):
         lines = [*lines, Line(0)]

@@ -17,6 +17,7 @@ from domain.sentences import N_, Sentence
 
 E = TypeVar("E", bound=enum.Enum)
 MOST_FIELDS = 20_000
+_NUL = "\0"  # nobody can type it, and no text of PostgreSQL can hold it, not even a search
 
 
 class NumberExpected(Refusal):
@@ -185,9 +186,10 @@ async def read_form(request: Request[Any, Any, Any]) -> Form:
     else:
         text = request.url.query
     try:
-        return Form(tuple(parse_qsl(text, keep_blank_values=True, max_num_fields=MOST_FIELDS)))
+        fields = parse_qsl(text, keep_blank_values=True, max_num_fields=MOST_FIELDS)
     except ValueError:
         raise FormIsTooLarge from None
+    return Form(tuple((name, value.replace(_NUL, "")) for name, value in fields))
 
 
 def _written(value: object) -> str:

@@ -7,7 +7,7 @@ from uuid import UUID
 from litestar import Controller, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
-from litestar.response import Redirect, ServerSentEvent
+from litestar.response import ServerSentEvent
 
 from commands.model_images import ImportModelImage
 from domain.messages import Heartbeat
@@ -17,7 +17,7 @@ from domain.sentences import N_
 from projections.model_images import ModelImageRow
 from projections.overview import SetupSteps
 from projections.read_model import Page as Part
-from web.cascade import Cascade, deepest_chosen, environment_cascade, standing_nodes
+from web.cascade import SHOW_LEVELS, Cascade, environment_cascade, standing_nodes
 from web.downloads import Download, stored_file
 from web.forms import Form
 from web.listing import Listing, read_listing
@@ -106,9 +106,11 @@ class ModelImages(Controller):
         actor: NamedDependency[UUID],
         read: NamedDependency[ReadModels],
         desk: NamedDependency[Desk],
-    ) -> Redirect:
+    ) -> Response[Any]:
         """Back to the list; loading goes on in the background (I-2)."""
         page = _import_page(read, form)
+        if form.text("do") == SHOW_LEVELS:
+            return desk.show(page)
         with desk.refusals_on(page):
             desk.ask(
                 ImportModelImage(
@@ -116,7 +118,7 @@ class ModelImages(Controller):
                     kind=form.choice("kind", ModelImageKind),
                     task_type_id=form.id("task_type_id"),
                     archive=form.text("archive"),
-                    environment=deepest_chosen(form, len(page.cascade.levels)),
+                    environment=page.cascade.place_ids,
                 )
             )
         desk.say(N_("The model image is being loaded in the background. Its state is shown in the list."))
@@ -165,7 +167,7 @@ def _list_page(services: Services, form: Form) -> ModelImagesPage:
     cascade = environment_cascade(services.read, form, several_at_last=False)
     listing = read_listing(ADDRESS, form, columns=(), default="")
     images = services.read.model_images.page(
-        node_ids=deepest_chosen(form, len(cascade.levels)), search=form.text("search"), number=listing.page
+        place_ids=cascade.place_ids, search=form.text("search"), number=listing.page
     )
     loading = [image.model_image_id for image in images.items if image.status is LoadStatus.LOADING]
     beats = services.heartbeats.of_all(loading) if loading else {}

@@ -22,7 +22,7 @@ from projections.compute_resources import ComputeResourceRow
 from projections.datasets import DatasetChoice
 from projections.models import ModelVersionChoice
 from projections.overview import SetupSteps
-from web.cascade import Cascade, deepest_chosen, environment_cascade, standing_nodes
+from web.cascade import Cascade, cascade_fields, environment_cascade, standing_nodes
 from web.chosen_paths import ChosenPaths, as_known_now, chosen_paths, form_of, looked_into_again, path_images, press
 from web.forms import Form
 from web.pages import Desk, Page
@@ -134,7 +134,7 @@ class NewPredictionJob(Controller):
         model_id, _, label = form.text("version").partition("/")
         kept = msgspec.structs.replace(
             kept,
-            places=tuple((name, value) for name, value in form.fields if name.startswith("level_") and value),
+            places=cascade_fields(form),
             draft=msgspec.structs.replace(
                 kept.draft, name=form.text("name"), model_id=_id_or_none(model_id), versions=(label,) if label else ()
             ),
@@ -267,9 +267,9 @@ def _datasets(services: Services) -> list[DatasetChoice]:
 def _model_step(services: Services, actor: UUID, kept: KeptDraft) -> ModelStepPage:
     form = Form((("name", kept.draft.name), ("version", kept.chosen_version), *kept.places))
     cascade = environment_cascade(services.read, form, several_at_last=False)
-    places = set(deepest_chosen(form, len(cascade.levels)))
+    places = set(cascade.place_ids)
     every: list[ModelVersionChoice] = services.read.models.choices(actor)
-    fitting = tuple(one for one in every if not places or not places.isdisjoint(one.environment.node_ids))
+    fitting = tuple(one for one in every if not places or not places.isdisjoint(one.environment.place_ids))
     setup: SetupSteps = services.read.overview.setup()
     return ModelStepPage(
         form=form,

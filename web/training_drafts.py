@@ -15,7 +15,6 @@ from domain.refusals import Refusal, collect
 from domain.training_parameters import Augmentation
 from domain.training_requests import StartingWeights, TrainingDraft
 from projections.model_images import ModelImageVersionChoice
-from web.cascade import deepest_chosen
 from web.chosen_paths import Press
 from web.forms import Form
 from web.services import Services
@@ -93,15 +92,16 @@ def first_model_form(versions: Sequence[ModelImageVersionChoice]) -> Form:
     )
 
 
-def with_model(kept: KeptDraft, form: Form, versions: Sequence[ModelImageVersionChoice], level_count: int) -> KeptDraft:
-    """Step 1 as sent. Training parameters that nobody has changed become the defaults of the version now chosen."""
+def with_model(
+    kept: KeptDraft, form: Form, versions: Sequence[ModelImageVersionChoice], environment: tuple[UUID, ...]
+) -> KeptDraft:
+    """Step 1 as sent, with the places chosen in it.
+
+    Training parameters that nobody has changed become the defaults of the version now chosen.
+    """
     chosen = version_of(form, versions)
     before = version_of(kept.form(1) or Form(), versions)
     kept = kept.with_entered(1, form)
-    try:
-        environment = deepest_chosen(form, level_count)
-    except Refusal:
-        environment = ()  # something that is no id was sent; the step will ask for a place
     if chosen and before and kept.draft.training_parameters == before.package.training_parameters:
         kept = with_training(
             kept, filled_in(kept.form(3) or Form(), training_parameters=chosen.package.training_parameters)

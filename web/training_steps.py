@@ -20,7 +20,7 @@ from projections.compute_resources import ComputeResourceRow
 from projections.datasets import DatasetChoice
 from projections.model_images import ModelImageVersionChoice
 from projections.overview import SetupSteps
-from web.cascade import Cascade, deepest_chosen, environment_cascade, standing_nodes
+from web.cascade import Cascade, environment_cascade, standing_nodes
 from web.charts import LineChart, Series, line_chart
 from web.chosen_paths import ChosenPaths, as_known_now, chosen_paths, form_of
 from web.forms import Form
@@ -125,10 +125,8 @@ def model_step(read: ReadModels, kept: KeptDraft, form: Form | None = None) -> M
     versions = read.model_images.loaded_versions()
     form = form or kept.form(1) or first_model_form(versions)
     cascade = environment_cascade(read, form, several_at_last=True)
-    narrowed = Form(tuple((name.removeprefix(FILTER), value) for name, value in form.fields if name.startswith(FILTER)))
-    narrowing = environment_cascade(read, narrowed, several_at_last=False)
-    places = collect([], deepest_chosen, narrowed, len(narrowing.levels)) or ()
-    business = tuple(version for version in versions if _is_business_of(version, places))
+    narrowing = environment_cascade(read, form, several_at_last=False, prefix=FILTER)
+    business = tuple(version for version in versions if _is_business_of(version, narrowing.place_ids))
     setup = read.overview.setup()
     return ModelStepPage(
         form=form,
@@ -137,9 +135,7 @@ def model_step(read: ReadModels, kept: KeptDraft, form: Form | None = None) -> M
         standing=standing_nodes(read, (version.environment for version in business if version.environment)),
         has_versions=bool(versions),
         cascade=cascade,
-        filter=Cascade(
-            tuple(msgspec.structs.replace(level, field=f"{FILTER}{level.field}") for level in narrowing.levels)
-        ),
+        filter=narrowing,
         setup=None if setup.is_done else setup,
     )
 
@@ -259,11 +255,11 @@ def counts_of(parameters: ModelParameters, inspections: Sequence[Inspection]) ->
     )
 
 
-def _is_business_of(version: ModelImageVersionChoice, places: Sequence[UUID]) -> bool:
+def _is_business_of(version: ModelImageVersionChoice, place_ids: Sequence[UUID]) -> bool:
     """Whether a business image is bound to one of these places or below it; to any place, where none is named."""
     if version.kind is not ModelImageKind.BUSINESS or version.environment is None:
         return False
-    return not places or not set(places).isdisjoint(version.environment.node_ids)
+    return not place_ids or not set(place_ids).isdisjoint(version.environment.place_ids)
 
 
 def _rate_chart(sgd: SgdParameters) -> LineChart:

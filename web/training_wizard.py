@@ -106,7 +106,7 @@ class TrainingWizard(Controller):
             entered = filled_in(form, model_parameters=version.package.model_parameters)
         before = kept_draft(services, actor)
         page = model_step(services.read, before, entered)
-        kept = keep(services, actor, with_model(before, entered, versions, len(page.cascade.levels)))
+        kept = keep(services, actor, with_model(before, entered, versions, page.cascade.place_ids))
         return _moved(desk, services, kept, 1, page, button)
 
     @get("/step-2", sync_to_thread=True)

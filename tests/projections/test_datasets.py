@@ -13,12 +13,15 @@ from domain.datasets import (
     DatasetDeleted,
     DatasetPurpose,
 )
+from domain.environments import EnvironmentBinding, EnvironmentNode
+from domain.industries import DEFAULT_INDUSTRY_ID, DefaultIndustryChosen
 from projections.datasets import Datasets
 from projections.users import Users
 from tests.examples import (
     BINDING,
     FACTORY_1,
     FACTORY_2,
+    INDUSTRY_ID,
     PANEL_65,
     PANEL_75,
     QUESTION_BANK,
@@ -122,13 +125,49 @@ def test_a_list_is_filtered_by_any_level_of_the_environment(project: Project) ->
     )
     datasets = project(history, Users, Datasets).datasets
 
-    def names(*node_ids: object) -> set[str]:
-        return {row.name for row in datasets.page(TRAINING, node_ids=node_ids).items}
+    def names(*place_ids: object) -> set[str]:
+        return {row.name for row in datasets.page(TRAINING, place_ids=place_ids).items}
 
     assert names(PANEL_65.node_id) == {"only-65", "both"}
     assert names(PANEL_75.node_id) == {"both"}
     assert names(FACTORY_1.node_id) == {"only-65", "both"}
     assert names(FACTORY_2.node_id) == set()
+    assert names(FACTORY_2.node_id, PANEL_75.node_id) == {"both"}
+
+
+def test_a_list_is_filtered_by_the_industry_it_was_bound_in(project: Project) -> None:  # M-8
+    steel, mill = example_id("钢铁"), EnvironmentNode(example_id("热轧厂"), "热轧厂")
+    elsewhere = EnvironmentBinding(industry_id=steel, industry="钢铁", level_names=("工厂",), path=(), products=(mill,))
+    history = (
+        both_datasets()
+        .add(example_id("1"), msgspec.structs.replace(a_dataset("strip-1"), environment=elsewhere))
+        .add(DEFAULT_INDUSTRY_ID, DefaultIndustryChosen(industry_id=steel))
+    )
+    datasets = project(history, Users, Datasets).datasets
+    for place_id in (steel, mill.node_id):
+        assert [row.name for row in datasets.page(TRAINING, place_ids=[place_id]).items] == ["strip-1"]
+    assert [row.name for row in datasets.page(TRAINING, place_ids=[INDUSTRY_ID]).items] == ["panel-a-training"]
+    assert datasets.page(TRAINING).total == 2
+
+
+def test_search_filter_and_order_go_together(project: Project) -> None:  # D-6
+    history = plant()
+    for number, products in enumerate([(PANEL_65,), (PANEL_75,), (PANEL_75,), (PANEL_75,)], 1):
+        name = f"panel-{number}" if number < 4 else "cell-4"
+        history.add(example_id(name), a_dataset(name, products=products, images_per_code=number))
+    datasets = project(history, Users, Datasets).datasets
+    found = datasets.page(TRAINING, place_ids=[PANEL_75.node_id], search="panel", sort="-image_count", page=2, size=1)
+    assert ([row.name for row in found.items], found.total, found.number) == (["panel-2"], 2, 2)
+
+
+def test_equal_rows_stand_in_one_order_over_all_pages(project: Project) -> None:  # D-6
+    history = plant()
+    for number in range(7):
+        history.add(example_id(str(number)), a_dataset(f"panel-{number}"), actor=TRAINER_LI_ID)
+    datasets = project(history, Users, Datasets).datasets
+    for sort in ("image_count", "-image_count", "path_count", "-changed_by"):
+        pages = [datasets.page(TRAINING, sort=sort, page=number, size=2).items for number in range(1, 5)]
+        assert len({row.dataset_id for page in pages for row in page}) == 7, sort
 
 
 def test_a_list_is_searched_by_a_part_of_the_name(project: Project) -> None:  # D-6
@@ -194,13 +233,36 @@ def test_a_new_scan_changes_the_figures_of_its_path_alone(project: Project) -> N
     read.assert_rebuild_equals_live()
 
 
+def test_the_counts_of_a_dataset_are_those_of_its_paths_whatever_happened_to_them(project: Project) -> None:  # D-6, D-7
+    def seen(path: DataPath, images_per_code: int) -> DataPathInspected:
+        again = inspection(path.inspection.folder, images_per_code=images_per_code)
+        return DataPathInspected(path_id=path.path_id, inspection=again)
+
+    first = DataPath(TRAINING_PATH_ID, inspection())
+    history = both_datasets()
+    read = project(history, Users, Datasets)
+    for facts in (
+        [DataPathsAdded(data_paths=(NEXT_LINE, LAST_LINE))],
+        [seen(LAST_LINE, 7), seen(first, 1), seen(LAST_LINE, 2)],
+        [seen(NEXT_LINE, 5), DataPathsRemoved(path_ids=(NEXT_LINE.path_id, TRAINING_PATH_ID)), seen(NEXT_LINE, 9)],
+        [DataPathsRemoved(path_ids=(NEXT_LINE.path_id,)), DataPathsAdded(data_paths=(NEXT_LINE,))],
+    ):
+        read.take_in(history.add(TRAINING_DATASET_ID, *facts))
+        dataset = read.datasets.get(TRAINING_DATASET_ID)
+        counted = (len(dataset.paths), sum(path.image_count for path in dataset.paths))
+        assert (dataset.path_count, dataset.image_count) == counted
+    tables = read.assert_rebuild_equals_live()
+    assert {row["image_count"] for row in tables["datasets"]} == {126, 30}
+
+
 def test_a_deleted_dataset_is_gone_with_its_paths(project: Project) -> None:  # D-8
     read = project(both_datasets().add(TRAINING_DATASET_ID, DatasetDeleted()), Users, Datasets)
     assert read.datasets.get(TRAINING_DATASET_ID) is None
     assert read.datasets.page(TRAINING).total == 0
     assert read.datasets.page(BANK).total == 1
     tables = read.assert_rebuild_equals_live()
-    assert {row["dataset_id"] for row in tables["data_paths"]} == {QUESTION_BANK_ID}
+    for table in ("data_paths", "dataset_environments"):
+        assert {row["dataset_id"] for row in tables[table]} == {QUESTION_BANK_ID}
 
 
 def test_the_paths_of_every_dataset_of_a_kind_can_be_imported(project: Project) -> None:  # W-5

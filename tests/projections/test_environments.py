@@ -1,3 +1,4 @@
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -15,7 +16,7 @@ from domain.environments import (
 from domain.industries import IndustryCreated, IndustryDeleted
 from domain.model_images import ModelImageKind
 from projections.all import READ_MODELS
-from projections.environments import Concerned, Environments
+from projections.environments import Concerned, Environments, Siblings
 from projections.industries import Industries
 from tests.examples import (
     AOI_STATION,
@@ -261,3 +262,41 @@ def test_a_rebuild_gives_the_same_trees(project: Project) -> None:  # E-2
     removed = EnvironmentNodesRemoved(industry_id=INDUSTRY_ID, node_ids=(PANEL_65.node_id,))
     read = project(plant().add(ENVIRONMENT_ID, removed), Environments)
     assert len(read.assert_rebuild_equals_live()["environment_nodes"]) == 7
+
+
+def names(found: Siblings) -> list[str]:
+    return [node.name for node in found.nodes]
+
+
+def test_the_children_of_a_node_come_in_their_order_and_no_others(project: Project) -> None:  # D-2, M-3
+    steel = example_id("钢铁")
+    history = plant().add(
+        environment_id(steel),
+        EnvironmentNodesAdded(industry_id=steel, nodes=(EnvironmentNode(example_id("热轧厂"), "热轧厂"),)),
+    )
+    environments = project(history, Environments).environments
+    assert names(environments.siblings(INDUSTRY_ID, most=9)) == ["一厂区", "二厂区"]
+    assert names(environments.siblings(FACTORY_1.node_id, most=9)) == ["阵列厂", "成盒厂"]
+    assert names(environments.siblings(FACTORY_2.node_id, most=9)) == []
+    assert names(environments.siblings(steel, most=9)) == ["热轧厂"]
+
+
+def test_many_children_are_cut_off_counted_and_found_by_a_part_of_the_name(project: Project) -> None:  # D-2
+    nodes = [
+        EnvironmentNode(example_id(f"OLED{number}"), f"OLED{number}寸", AOI_STATION.node_id) for number in range(9)
+    ]
+    history = plant().add(ENVIRONMENT_ID, EnvironmentNodesAdded(industry_id=INDUSTRY_ID, nodes=tuple(nodes)))
+    environments = project(history, Environments).environments
+
+    def below(**asked: Any) -> Siblings:
+        found: Siblings = environments.siblings(AOI_STATION.node_id, **asked)
+        return found
+
+    assert (names(below(most=3)), below(most=3).count) == (["65寸面板", "75寸面板", "OLED0寸"], 11)
+    assert names(below(most=3, search="oled7")) == ["OLED7寸"]
+    assert (names(below(most=3, search="%")), below(most=3, search="%").count) == ([], 0)
+    kept = [nodes[8].node_id, FACTORY_1.node_id]
+    assert names(below(most=1, kept=kept)) == ["65寸面板", "75寸面板", "OLED8寸"], (
+        "kept stays; what is no child does not come"
+    )
+    assert names(below(most=1, kept=[nodes[8].node_id], search="oled7")) == ["OLED7寸", "OLED8寸"]

@@ -23,6 +23,7 @@ from tests.examples import (
     CLASSIFICATION_USED,
     FACTORY_1,
     FACTORY_2,
+    INDUSTRY_ID,
     LOADING_QUEUED,
     LOADING_STARTED,
     MODEL_IMAGE_ID,
@@ -118,18 +119,18 @@ def test_every_archive_of_an_image_has_a_row_the_newest_first(project: Project) 
 def test_the_newest_change_stands_in_the_first_row(project: Project) -> None:
     history = importing()
     read = project(history, Users, ModelImages)
-    assert [image.name for image in read.model_images.list()] == ["panel-aoi", "resnet18"]
+    assert [image.name for image in read.model_images.page().items] == ["panel-aoi", "resnet18"]
     history.add(MODEL_IMAGE_ID, queued("resnet18@1.1.tar"), actor=TRAINER_WANG_ID)
     read.take_in(history)
-    assert [image.name for image in read.model_images.list()] == ["resnet18", "panel-aoi"]
+    assert [image.name for image in read.model_images.page().items] == ["resnet18", "panel-aoi"]
 
 
 def test_a_filter_at_any_level_finds_what_is_bound_there(project: Project) -> None:  # I-5
     read = project(importing(), Users, ModelImages)
-    for place in (FACTORY_1, AOI_STATION, PANEL_75):
-        assert [image.name for image in read.model_images.list([place.node_id])] == ["panel-aoi"], place.name
-        assert read.model_images.page(node_ids=[place.node_id]).total == 1
-    assert read.model_images.list([FACTORY_2.node_id]) == []
+    for place_id in (INDUSTRY_ID, FACTORY_1.node_id, AOI_STATION.node_id, PANEL_75.node_id):
+        found = read.model_images.page(place_ids=[place_id])
+        assert ([image.name for image in found.items], found.total) == (["panel-aoi"], 1), place_id
+    assert read.model_images.page(place_ids=[FACTORY_2.node_id]).items == ()
 
 
 def test_a_search_finds_parts_of_a_name_and_takes_signs_as_they_are(project: Project) -> None:

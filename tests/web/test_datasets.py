@@ -29,15 +29,11 @@ from domain.refusals import Refusals
 from domain.sentences import Sentence
 from infra.images import ListedImage, ListedImages
 from projections.datasets import DataPathRow, DatasetDetail, ScanningPath
-from projections.environments import NodeRow
-from projections.industries import IndustryRow
 from projections.overview import SetupSteps
 from projections.read_model import Page
 from tests.examples import (
     BINDING,
-    INDUSTRY_ID,
-    LEVEL_NAMES,
-    NODES,
+    FACTORY_2,
     PANEL_65,
     PANEL_75,
     QUESTION_BANK_ID,
@@ -48,6 +44,7 @@ from tests.examples import (
     example_id,
     inspection,
 )
+from tests.web.places import PANELS, FakeEnvironments, FakeIndustries
 from tests.web.site import QUALITY_LEAD, Site
 from web.services import Services
 
@@ -113,29 +110,6 @@ class FakeDatasets:
         ]
 
 
-class FakeIndustries:
-    def __init__(self) -> None:
-        self.industry: IndustryRow | None = IndustryRow(
-            INDUSTRY_ID, "显示面板", LEVEL_NAMES, is_default=True, created_at=datetime(2026, 3, 1, tzinfo=UTC)
-        )
-
-    def default(self) -> IndustryRow | None:
-        return self.industry
-
-
-class FakeEnvironments:
-    gone: frozenset[UUID] = frozenset()
-
-    def tree(self, industry_id: UUID) -> tuple[NodeRow, ...]:  # noqa: ARG002 - the contract's name
-        depths: dict[UUID | None, int] = {None: -1}
-        for node in NODES:
-            depths[node.node_id] = depths[node.parent_id] + 1
-        return tuple(NodeRow(node.node_id, node.parent_id, node.name, depths[node.node_id]) for node in NODES)
-
-    def standing(self, ids: list[UUID]) -> tuple[UUID, ...]:
-        return tuple(one for one in ids if one not in self.gone)
-
-
 class CountingFolders(KnownFolders):
     def __init__(self) -> None:
         self.by_typed = dict(TYPED)
@@ -199,7 +173,7 @@ def folders() -> CountingFolders:
 @pytest.fixture
 def services(services: Services, folders: CountingFolders, tmp_path: Path) -> Services:
     services.read.datasets = FakeDatasets(DATASET)
-    services.read.industries = FakeIndustries()
+    services.read.industries = FakeIndustries(PANELS)
     services.read.environments = FakeEnvironments()
     object.__setattr__(services, "data_folders", folders)  # the application holds these very services
     object.__setattr__(services, "images", FakeImages(tmp_path))
@@ -269,7 +243,7 @@ def test_filter_order_search_and_page_stand_in_the_address(site: Site) -> None: 
     address = f"/training-datasets?level_1={BINDING.path[0].node_id}&search=panel&sort=-image_count&page=2"
     text = shown(site.get(address))
     asked = site.read.datasets.asked
-    assert asked["node_ids"] == (BINDING.path[0].node_id,)
+    assert asked["place_ids"] == (BINDING.path[0].node_id,)
     assert (asked["search"], asked["sort"], asked["page"]) == ("panel", "-image_count", 2)
     assert f"level_1={BINDING.path[0].node_id}&search=panel&sort=-image_count&page=3" in text
     assert 'aria-sort="descending"' in text
@@ -278,7 +252,7 @@ def test_filter_order_search_and_page_stand_in_the_address(site: Site) -> None: 
 
 def test_the_deepest_chosen_level_filters(site: Site) -> None:  # D-6
     site.get("/training-datasets?" + "&".join(f"{name}={value}" for name, value in ENVIRONMENT.items()))
-    assert site.read.datasets.asked["node_ids"] == (PANEL_65.node_id,)
+    assert site.read.datasets.asked["place_ids"] == (PANEL_65.node_id,)
 
 
 def test_an_unknown_order_falls_back_to_the_newest_change_first(site: Site) -> None:
@@ -420,6 +394,31 @@ def test_an_incomplete_environment_is_said_beside_it(site: Site) -> None:  # D-2
     assert 'class="refusals"' not in answer.text
 
 
+def test_without_scripts_the_next_level_is_shown_and_everything_entered_stays(site: Site) -> None:  # S-4, D-2
+    chosen = dict(list(ENVIRONMENT.items())[:3])
+    answer = site.post(NEW, name="panel-b", **chosen, **{"data_paths.1": "/etc", "data_paths.2": ""}, do="levels")
+    assert answer.status_code == 200
+    assert '<noscript><button name="do" value="levels"' in answer.text
+    assert f'name="level_4" value="{PANEL_65.node_id}">' in answer.text
+    fields = entered(answer)
+    assert (fields["name"], fields["level_3"], fields["data_paths.1"]) == (["panel-b"], [chosen["level_3"]], ["/etc"])
+    assert site.assay.commands == []
+    assert WRONG_IN_CHINESE not in answer.text, "nothing is checked yet"
+
+
+def test_a_place_below_another_one_is_not_bound(site: Site) -> None:  # D-2
+    forged = {**ENVIRONMENT, "level_1": str(FACTORY_2.node_id)}
+    site.post(NEW, name="panel-b", **forged, **{"data_paths.1": "/data/panel-a/train"})
+    assert site.assay.commands[0].environment == (FACTORY_2.node_id,), "which the rules refuse: it is no last level"
+
+
+def test_a_filter_that_does_not_fit_falls_back_to_what_does(site: Site) -> None:  # D-6
+    site.get(f"/training-datasets?level_1={FACTORY_2.node_id}&level_2={BINDING.path[1].node_id}")
+    assert site.read.datasets.asked["place_ids"] == (FACTORY_2.node_id,)
+    assert site.get("/training-datasets?level_1=../etc&industry=x").status_code == 200
+    assert site.read.datasets.asked["place_ids"] == ()
+
+
 def test_a_taken_name_is_said_beside_the_name(site: Site) -> None:  # D-1
     site.assay.refuse_with(NameTaken(name="panel-a"))
     answer = site.post(NEW, name="panel-a", **ENVIRONMENT, **{"data_paths.1": "/data/panel-a/train"})
@@ -432,7 +431,7 @@ def test_what_was_typed_cannot_become_markup(site: Site) -> None:
 
 
 def test_without_master_data_the_steps_to_enter_it_are_shown(site: Site) -> None:  # M-7
-    site.read.industries.industry = None
+    site.read.industries = FakeIndustries()
     site.read.overview.steps = SetupSteps(False, False, True, True)
     answer = site.get(NEW)
     assert answer.status_code == 200

@@ -1,4 +1,4 @@
-"""Forms, lists and cascades: what is read from a request, and what is refused."""
+"""Forms: what is read from a request, and what is refused."""
 
 from enum import Enum
 from uuid import UUID
@@ -7,19 +7,9 @@ import pytest
 
 from domain.refusals import ChangedMeanwhile, Refusals
 from domain.users import EmailIsInvalid, PasswordIsTooWeak
-from web.cascade import Node, cascade, deepest_chosen
 from web.forms import ChoiceExpected, Form, NumberExpected, WholeNumberExpected
-from web.listing import ROWS_ON_A_PAGE, read_listing
 
-FACTORY, OTHER_FACTORY, FAB, PRODUCT_A, PRODUCT_B = (UUID(int=number) for number in range(1, 6))
-NODES = [
-    Node(FACTORY, None, 1, "深圳工厂"),
-    Node(OTHER_FACTORY, None, 1, "武汉工厂"),
-    Node(FAB, FACTORY, 2, "t1"),
-    Node(PRODUCT_A, FAB, 3, "panel-a"),
-    Node(PRODUCT_B, FAB, 3, "panel-b"),
-]
-LEVELS = ("工厂", "厂别", "产品")
+FACTORY, FAB = UUID(int=1), UUID(int=2)
 
 
 class Colour(Enum):
@@ -82,62 +72,3 @@ def test_refusals_find_their_fields_and_the_others_stand_above() -> None:
     assert [str(sentence)[:7] for sentence in form.errors("email")] == ["“wang@”"]
     # There is no password field in this form, so its refusal must not be lost.
     assert [str(sentence)[:10] for sentence in form.unplaced] == ["A password", "Someone el"]
-
-
-def test_a_lists_order_and_page_are_read_from_its_address() -> None:  # D-6
-    form = Form.of(sort="-image_count", page="3", name="panel a")
-    listing = read_listing("/datasets/training", form, columns=("name", "image_count"), default="-changed_at").of(100)
-    assert (listing.sort, listing.page, listing.offset) == ("-image_count", 3, 2 * ROWS_ON_A_PAGE)
-    assert (listing.first, listing.last, listing.page_count) == (41, 60, 5)
-    assert listing.page_address(4) == "/datasets/training?sort=-image_count&name=panel+a&page=4"
-    assert listing.page_address(1) == "/datasets/training?sort=-image_count&name=panel+a"
-    assert listing.sort_address("image_count") == "/datasets/training?name=panel+a&sort=image_count"
-    assert listing.sort_address("name") == "/datasets/training?name=panel+a&sort=name"
-    assert listing.direction_of("image_count") == "descending"
-    assert listing.direction_of("name") == "none"
-
-
-@pytest.mark.parametrize("page", ["0", "-1", "x", "", "99999999999", "²"])
-def test_a_page_that_is_none_is_the_first(page: str) -> None:
-    assert read_listing("/users", Form.of(page=page)).page == 1
-
-
-def test_an_order_that_is_not_offered_is_the_default_one() -> None:
-    form = Form.of(sort="password_hash; DROP TABLE users")
-    assert read_listing("/users", form, columns=("name",), default="-created_at").sort == "-created_at"
-
-
-def test_a_page_behind_the_end_is_the_last() -> None:
-    assert read_listing("/users", Form.of(page="9")).of(41).page == 3
-    assert read_listing("/users", Form.of(page="9")).of(0).page == 1
-
-
-def test_paging_shows_first_last_and_neighbours() -> None:
-    assert read_listing("/users", Form.of(page="10")).of(400).near_pages == (1, 0, 8, 9, 10, 11, 12, 0, 20)
-    assert read_listing("/users", Form.of(page="1")).of(41).near_pages == (1, 2, 3)
-
-
-def test_a_cascade_has_one_choice_a_level_and_several_at_the_last() -> None:  # D-2
-    made = cascade(LEVELS, NODES, Form.of(level_1=FACTORY, level_3=[PRODUCT_A]), several_at_last=True)
-    assert [(level.name, level.field, level.is_multiple) for level in made.levels] == [
-        ("工厂", "level_1", False),
-        ("厂别", "level_2", False),
-        ("产品", "level_3", True),
-    ]
-    assert [(choice.name, choice.path, choice.is_chosen) for choice in made.levels[2].choices] == [
-        ("panel-a", "深圳工厂 / t1", True),
-        ("panel-b", "深圳工厂 / t1", False),
-    ]
-    assert made.levels[1].choices[0].parent_id == str(FACTORY)
-
-
-def test_a_filter_has_one_choice_at_every_level() -> None:  # D-6
-    assert not any(level.is_multiple for level in cascade(LEVELS, NODES, Form(), several_at_last=False).levels)
-
-
-def test_the_deepest_choice_counts() -> None:
-    assert deepest_chosen(Form.of(level_1=FACTORY, level_2=FAB, level_3=""), 3) == (FAB,)
-    assert deepest_chosen(Form.of(level_3=[PRODUCT_A, PRODUCT_B]), 3) == (PRODUCT_A, PRODUCT_B)
-    assert deepest_chosen(Form(), 3) == ()
-    with pytest.raises(ChoiceExpected):
-        deepest_chosen(Form.of(level_1="everything"), 3)

@@ -22,8 +22,6 @@ from domain.refusals import Refusal
 from domain.sentences import Sentence
 from domain.task_types import TaskKind
 from infra.artifacts import Artifacts
-from projections.environments import NodeRow
-from projections.industries import IndustryRow
 from projections.model_images import ModelImageRow, ModelImageVersionRow
 from projections.overview import SetupSteps
 from projections.read_model import Page
@@ -35,8 +33,6 @@ from tests.examples import (
     CLASSIFICATION_ID,
     CLASSIFICATION_USED,
     FACTORY_1,
-    INDUSTRY_ID,
-    LEVEL_NAMES,
     MODEL_IMAGE_ID,
     PACKAGE,
     PANEL_65,
@@ -44,18 +40,11 @@ from tests.examples import (
     artifact,
     example_id,
 )
+from tests.web.places import PANELS, FakeEnvironments, FakeIndustries
 from tests.web.reading import assert_in_order, stream, words
 from tests.web.site import MODEL_TRAINER, Site
 
 LONG_AGO = datetime(2025, 3, 3, 8, 0, tzinfo=UTC)
-TREE = (
-    NodeRow(FACTORY_1.node_id, None, "一厂区", 0),
-    NodeRow(ARRAY_FAB.node_id, FACTORY_1.node_id, "阵列厂", 1),
-    NodeRow(AOI_STATION.node_id, ARRAY_FAB.node_id, "AOI站", 2),
-    NodeRow(PANEL_65.node_id, AOI_STATION.node_id, "65寸面板", 3),
-    NodeRow(PANEL_75.node_id, AOI_STATION.node_id, "75寸面板", 3),
-)
-"""The only path down; `level_4` is ticked."""
 
 
 def version(**changes: Any) -> ModelImageVersionRow:
@@ -108,30 +97,12 @@ class FakeModelImages:
         self.rows = rows
         self.asked: list[tuple[tuple[UUID, ...], str, int]] = []
 
-    def page(self, *, node_ids: Sequence[UUID], search: str, number: int) -> Page[ModelImageRow]:
-        self.asked.append((tuple(node_ids), search, number))
+    def page(self, *, place_ids: Sequence[UUID], search: str, number: int) -> Page[ModelImageRow]:
+        self.asked.append((tuple(place_ids), search, number))
         return Page(items=self.rows, total=len(self.rows), number=1, size=20)
 
     def get(self, image_id: UUID) -> ModelImageRow | None:
         return next((row for row in self.rows if row.model_image_id == image_id), None)
-
-
-class FakeIndustries:
-    def __init__(self, *rows: IndustryRow) -> None:
-        self.rows = rows
-
-    def default(self) -> IndustryRow | None:
-        return next(iter(self.rows), None)
-
-
-class FakeEnvironments:
-    """65寸面板 has been removed since panel-aoi was bound to it."""
-
-    def standing(self, ids: Sequence[UUID]) -> tuple[UUID, ...]:
-        return tuple(one for one in ids if one != PANEL_65.node_id)
-
-    def tree(self, industry_id: UUID) -> tuple[NodeRow, ...]:
-        return TREE if industry_id == INDUSTRY_ID else ()
 
 
 class FakeTaskTypes:
@@ -158,8 +129,8 @@ def beat(progress: float) -> Heartbeat:
 def images(site: Site) -> FakeModelImages:
     """resnet18 v1.0 is loaded, panel-aoi is loading; there is an industry with levels."""
     site.read.model_images = FakeModelImages(PANEL_AOI, image())
-    site.read.industries = FakeIndustries(IndustryRow(INDUSTRY_ID, "显示面板", LEVEL_NAMES, True, LONG_AGO))
-    site.read.environments = FakeEnvironments()
+    site.read.industries = FakeIndustries(PANELS)
+    site.read.environments = FakeEnvironments(gone=[PANEL_65.node_id])
     site.read.task_types = FakeTaskTypes()
     object.__setattr__(site.services, "heartbeats", FakeHeartbeats(beat(0.42)))
     found: FakeModelImages = site.read.model_images
@@ -314,7 +285,18 @@ def test_a_missing_product_is_told_beside_the_environment(site: Site, images: Fa
     )
     assert answer.status_code == 422
     assert 'id="environment-error"' in answer.text
-    assert f'value="{FACTORY_1.node_id}" data-parent="" selected' in answer.text, "what was chosen stays"
+    assert f'value="{FACTORY_1.node_id}" selected' in answer.text, "what was chosen stays"
+
+
+def test_without_scripts_the_next_level_is_shown_and_nothing_is_imported(  # S-4
+    site: Site, images: FakeModelImages
+) -> None:
+    fields = {"kind": "business", "task_type_id": "", "archive": "/archives/image@123"}
+    answer = site.post("/model-images/import", **fields, level_1=str(FACTORY_1.node_id), do="levels")
+    assert answer.status_code == 200
+    assert f'<option value="{ARRAY_FAB.node_id}">' in answer.text
+    assert 'value="/archives/image@123"' in answer.text
+    assert site.assay.commands == []
 
 
 def test_without_a_task_type_nothing_is_asked(site: Site, images: FakeModelImages) -> None:

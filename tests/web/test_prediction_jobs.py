@@ -31,14 +31,12 @@ from infra.artifacts import Artifacts
 from infra.images import ListedImage, ListedImages
 from projections.compute_resources import ComputeResourceRow
 from projections.datasets import DataPathRow, DatasetChoice
-from projections.environments import NodeRow
-from projections.industries import IndustryRow
 from projections.models import ModelVersionChoice
 from projections.overview import SetupSteps
 from tests.examples import (
     BINDING,
     CLASSIFICATION_USED,
-    INDUSTRY_ID,
+    FACTORY_2,
     LEVEL_NAMES,
     MODEL_ID,
     NODES,
@@ -64,6 +62,7 @@ from tests.examples import (
     inspection,
     plant,
 )
+from tests.web.places import PANELS, FakeEnvironments, FakeIndustries
 from tests.web.predictions import QUEUED_AT, FakeHeartbeats, FakePredictionJobs, job
 from tests.web.reading import assert_in_order, stream, words
 from tests.web.site import MODEL_TRAINER, Site
@@ -75,7 +74,6 @@ JOB = f"{JOBS}/{PREDICTION_JOB_ID}"
 ME = MODEL_TRAINER.user_id
 TYPED_FOLDER = FolderName("data", "panel-a/next-line")
 STRANGE_FOLDER = FolderName("data", "panel-b")
-ELSEWHERE = example_id("a place without models")
 
 
 class EmptiableFolders(KnownFolders):
@@ -157,25 +155,6 @@ class FakeComputeResources:
         )
 
 
-class FakeIndustries:
-    def default(self) -> IndustryRow:
-        return IndustryRow(INDUSTRY_ID, "显示面板", LEVEL_NAMES, is_default=True, created_at=QUEUED_AT)
-
-
-class FakeEnvironments:
-    def tree(self, industry_id: UUID) -> tuple[NodeRow, ...]:
-        assert industry_id == INDUSTRY_ID
-        depths: dict[UUID | None, int] = {None: -1}
-        for node in NODES:
-            depths[node.node_id] = depths[node.parent_id] + 1
-        rows = [NodeRow(node.node_id, node.parent_id, node.name, depths[node.node_id]) for node in NODES]
-        return (*rows, NodeRow(ELSEWHERE, None, "二厂区", 0))
-
-    def standing(self, ids: Sequence[UUID]) -> tuple[UUID, ...]:
-        """75寸面板 has been removed since."""
-        return tuple(one for one in ids if one != PANEL_75.node_id)
-
-
 class OneImage:
     def page(self, data_path: FolderName, defect_code: str, *, offset: int, count: int) -> ListedImages:
         assert (offset, count) == (0, 60)
@@ -212,8 +191,8 @@ def services(services: Services, folders: EmptiableFolders, log: MemoryLog, tmp_
     services.read.models = FakeModels("v1.01")
     services.read.datasets = FakeDatasets()
     services.read.compute_resources = FakeComputeResources(TWO_CORES_ID, example_id("four cores"))
-    services.read.industries = FakeIndustries()
-    services.read.environments = FakeEnvironments()
+    services.read.industries = FakeIndustries(PANELS)
+    services.read.environments = FakeEnvironments(gone=[PANEL_75.node_id])
     return services
 
 
@@ -496,7 +475,7 @@ def test_versions_are_narrowed_down_by_the_environment(trainer: Site) -> None:  
     assert "panel-a" in text(trainer.get(f"{NEW}/step-1"))
     chosen = {f"level_{number}": str(node.node_id) for number, node in enumerate((*BINDING.path, PANEL_65), 1)}
     assert 'name="version"' in press(trainer, 1, "filter", name="panel-a-check", **chosen).text
-    answer = press(trainer, 1, "filter", **{**dict.fromkeys(chosen, ""), "level_1": str(ELSEWHERE)})
+    answer = press(trainer, 1, "filter", **{**dict.fromkeys(chosen, ""), "level_1": str(FACTORY_2.node_id)})
     assert 'name="version"' not in answer.text
     assert "该生产环境下没有您的模型版本" in text(answer)
     assert 'value="panel-a-check"' in answer.text

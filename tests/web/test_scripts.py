@@ -8,13 +8,14 @@ from contextlib import ExitStack
 from typing import Any, cast
 from uuid import UUID
 
+import msgspec
 import pytest
 import uvicorn
 from jinja2 import FileSystemLoader
 from litestar import Controller, Response, get, post
 from litestar.di import NamedDependency
 from litestar.response import Redirect, ServerSentEvent
-from playwright.sync_api import Browser, Locator, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Route, expect, sync_playwright
 from playwright.sync_api import Page as Tab
 
 from domain.environments import EnvironmentNode, EnvironmentNodesAdded
@@ -24,17 +25,19 @@ from tests.eventually import eventually
 from tests.examples import ENVIRONMENT_ID, INDUSTRY_ID, PREDICTION_JOB_ID, REPAIR_STATION, example_id, plant
 from tests.parts import require
 from tests.projections.read_side import ReadSide
+from tests.web.places import PANELS, FakeEnvironments, FakeIndustries
 from tests.web.predictions import FakeEvaluationReports, FakePredictionJobs, job
 from tests.web.site import QUALITY_LEAD, FakeAssay, new_services, renew
 from web.app import create_app
-from web.cascade import Cascade, Node, cascade
+from web.cascade import Cascade, environment_cascade
+from web.environment_choices import EnvironmentChoices
 from web.environments import Environments
 from web.forms import Form
 from web.live import Live
 from web.overview import Overview
 from web.pages import Desk, Page, templates
 from web.prediction_jobs import PredictionJobs
-from web.services import Services
+from web.services import ReadModels, Services
 from web.sessions import Session, Signer
 from web.sign_in import MyAccount, SignIn
 from web.users import Users
@@ -47,7 +50,7 @@ TRY_OUT = """
 {% block scripts %}<script src="{{ static('viewer.js') }}" defer></script>{% endblock %}
 {% block main %}
 <p data-live="clock">before</p>
-{{ cascade.fields(page.cascade, page.form) }}
+<form>{{ cascade.fields(page.cascade, page.form) }}</form>
 {{ forms.json(page.form, "parameters", "parameters") }}
 {{ forms.act(site, "/try-out/slow", "Slow") }}
 <a href="/try-out/ask" data-dialog>Ask</a>
@@ -108,13 +111,14 @@ PAGES = """
 {% if page.first == 1 %}<a rel="next" href="/try-out/pages?page=2">after</a>{% endif %}
 {% endblock %}
 """
-FACTORY, OTHER, FAB, OTHER_FAB, PRODUCT = (UUID(int=number) for number in range(1, 6))
+FACTORY, OTHER, FAB, OTHER_FAB = (UUID(int=number) for number in range(1, 5))
+MANY_PRODUCTS = 300
 NODES = [
-    Node(FACTORY, None, 1, "深圳工厂"),
-    Node(OTHER, None, 1, "武汉工厂"),
-    Node(FAB, FACTORY, 2, "t1"),
-    Node(OTHER_FAB, OTHER, 2, "t3"),
-    Node(PRODUCT, FAB, 3, "panel-a"),
+    EnvironmentNode(FACTORY, "深圳工厂"),
+    EnvironmentNode(OTHER, "武汉工厂"),
+    EnvironmentNode(FAB, "t1", FACTORY),
+    EnvironmentNode(OTHER_FAB, "t3", OTHER),
+    *(EnvironmentNode(UUID(int=100 + number), f"panel-{number:03d}", FAB) for number in range(MANY_PRODUCTS)),
 ]
 EXPECTED = re.compile(r"status of (4|500)|ERR_INTERNET_DISCONNECTED")
 """What a browser says in its console of answers that a test asked for."""
@@ -148,11 +152,9 @@ class TryOut(Controller):
         return desk.show(PicturesPage(first=3 if form.text("page") == "2" else 1))
 
     @get("/", sync_to_thread=True)
-    def page(self, desk: NamedDependency[Desk]) -> Response[str]:
+    def page(self, read: NamedDependency[ReadModels], desk: NamedDependency[Desk]) -> Response[str]:
         form = Form.of(parameters="{\n\n}")
-        return desk.show(
-            TryOutPage(form=form, cascade=cascade(("工厂", "厂别", "产品"), NODES, form, several_at_last=True))
-        )
+        return desk.show(TryOutPage(form=form, cascade=environment_cascade(read, form, several_at_last=True)))
 
     @get("/live", sync_to_thread=True)
     def live(self, live: NamedDependency[Live]) -> ServerSentEvent:
@@ -180,7 +182,9 @@ class Server(uvicorn.Server):
 
     def __init__(self, services: Services) -> None:
         self.services = services
-        app = create_app(services, (Overview, SignIn, MyAccount, Users, Environments, PredictionJobs, TryOut))
+        app = create_app(
+            services, (Overview, SignIn, MyAccount, Users, Environments, PredictionJobs, EnvironmentChoices, TryOut)
+        )
         super().__init__(uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=1))
         self.address = ""
         self.is_up = threading.Event()
@@ -215,6 +219,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def services(server: Server) -> Services:
     renew(server.services)
     object.__setattr__(server.services, "stopping", lambda: server.should_exit)
+    industry = msgspec.structs.replace(PANELS, level_names=("工厂", "厂别", "产品"))
+    server.services.read.industries = FakeIndustries(industry)
+    server.services.read.environments = FakeEnvironments(NODES)
     return server.services
 
 
@@ -454,17 +461,57 @@ def test_a_page_that_asks_to_sign_in_is_no_dialog(tab: Tab, services: Services) 
 
 def test_a_cascade_offers_only_what_lies_below_the_choice_above(tab: Tab) -> None:  # D-2
     tab.goto("/try-out")
-    fab = tab.get_by_label("厂别", exact=True)
+    factory, fab = tab.get_by_label("工厂", exact=True), tab.get_by_label("厂别", exact=True)
+    product = tab.get_by_label("panel-007")
     expect(fab).to_be_disabled()
-    tab.get_by_label("工厂", exact=True).select_option("深圳工厂")
-    assert fab.locator("option").all_text_contents() == ["Choose…", "t1"]
-    expect(tab.get_by_label("panel-a")).to_be_hidden()
+    expect(tab.get_by_role("button", name="Show the next level")).to_be_hidden()
+    factory.focus()
+    factory.select_option("深圳工厂")
+    expect(fab.locator("option")).to_have_text(["Choose…", "t1"])
+    expect(factory).to_be_focused()
+    expect(product).to_be_hidden()
     fab.select_option("t1")
-    tab.get_by_label("panel-a").check()
-    tab.get_by_label("工厂", exact=True).select_option("武汉工厂")
-    assert fab.locator("option").all_text_contents() == ["Choose…", "t3"]
-    expect(tab.get_by_label("panel-a")).to_be_hidden()
-    expect(tab.get_by_label("panel-a")).not_to_be_checked()
+    product.check()
+    factory.select_option("武汉工厂")
+    expect(fab.locator("option")).to_have_text(["Choose…", "t3"])
+    expect(product).to_be_hidden()
+    factory.select_option("深圳工厂")
+    fab.select_option("t1")
+    expect(product).not_to_be_checked()
+
+
+def test_a_long_level_is_searched_and_ticked_together_and_keeps_its_ticks(tab: Tab) -> None:  # D-2
+    tab.goto("/try-out")
+    tab.get_by_label("工厂", exact=True).select_option("深圳工厂")
+    tab.get_by_label("厂别", exact=True).select_option("t1")
+    expect(tab.get_by_text("200 of 300 are shown.")).to_be_visible()
+    tab.get_by_label("panel-007").check()
+    search = tab.get_by_label("Find 产品")
+    search.press_sequentially("29")
+    boxes = tab.locator("input[name=level_3]")
+    expect(boxes).to_have_count(1 + 13)
+    expect(search).to_be_focused()
+    expect(search).to_have_value("29")
+    expect(tab.get_by_label("panel-007")).to_be_checked()
+    tab.get_by_label("Tick all 14").check()
+    search.fill("")
+    search.press("Enter")
+    expect(boxes).to_have_count(200 + 14)
+    expect(tab.locator("input[name=level_3]:checked")).to_have_count(14)
+    assert tab.url.endswith("/try-out"), "the Enter key searches and sends no form"
+
+
+def test_the_newest_of_two_quick_choices_counts(tab: Tab, server: Server) -> None:  # D-2
+    tab.goto("/try-out")
+    waiting: list[Route] = []
+    tab.route("**/environment-choices?*", lambda route: waiting.append(route))  # noqa: PLW0108 - Playwright marks functions
+    factory, fab = tab.get_by_label("工厂", exact=True), tab.get_by_label("厂别", exact=True)
+    factory.select_option("深圳工厂")
+    factory.select_option("武汉工厂")
+    eventually(lambda: tab.evaluate("true") and len(waiting) == 2)
+    for route in reversed(waiting):
+        route.continue_()
+    expect(fab.locator("option")).to_have_text(["Choose…", "t3"])
 
 
 def test_the_json_editor_numbers_its_lines_and_indents_by_tab(tab: Tab) -> None:  # W-3

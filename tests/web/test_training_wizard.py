@@ -30,8 +30,6 @@ from domain.users import UserCreated
 from infra.images import ListedImage, ListedImages
 from projections.compute_resources import ComputeResourceRow
 from projections.datasets import DataPathRow, DatasetChoice
-from projections.environments import NodePath, NodeRow
-from projections.industries import IndustryRow
 from projections.model_images import ModelImageVersionChoice
 from projections.overview import SetupSteps
 from tests.examples import (
@@ -43,13 +41,11 @@ from tests.examples import (
     FACTORY_1,
     FACTORY_2,
     INDUSTRY_ID,
-    LEVEL_NAMES,
     LOADING_QUEUED,
     LOADING_STARTED,
     MODEL_IMAGE_ID,
     MODEL_IMAGE_LOADED,
     MODEL_PARAMETERS_TEXT,
-    NODES,
     ONE_GPU,
     ONE_GPU_ID,
     PACKAGE,
@@ -70,6 +66,7 @@ from tests.examples import (
     inspection,
     plant,
 )
+from tests.web.places import PANELS, FakeEnvironments, FakeIndustries
 from tests.web.reading import assert_in_order, words
 from tests.web.site import MODEL_TRAINER, Site
 from web.services import Services
@@ -196,12 +193,6 @@ def history() -> History:
     )
 
 
-def depth_of(node_id: UUID | None) -> int:
-    parents = {node.node_id: node.parent_id for node in NODES}
-    return 0 if node_id is None else 1 + depth_of(parents[node_id])
-
-
-TREE = tuple(NodeRow(node.node_id, node.parent_id, node.name, depth_of(node.parent_id)) for node in NODES)
 RESOURCES = tuple(
     ComputeResourceRow(resource_id, fact.kind, fact.resources, datetime(2026, 3, 1, tzinfo=UTC))
     for resource_id, fact in ((TWO_CORES_ID, TWO_CORES), (ONE_GPU_ID, ONE_GPU))
@@ -223,14 +214,7 @@ def log() -> MemoryLog:
 def services(services: Services, log: MemoryLog) -> Services:
     use(services, log, FOLDERS)
     object.__setattr__(services, "drafts", FakeDrafts())
-    industry = IndustryRow(INDUSTRY_ID, "显示面板", LEVEL_NAMES, True, datetime(2026, 3, 1, tzinfo=UTC))
-    names = {node.node_id: node.name for node in NODES}
-    services.read.industries = SimpleNamespace(default=lambda: industry)
-    services.read.environments = SimpleNamespace(
-        tree=lambda _industry_id: TREE,
-        paths=lambda node_ids: tuple(NodePath(node_id, ("一厂区", names[node_id])) for node_id in node_ids),
-        standing=tuple,
-    )
+    services.read.industries, services.read.environments = FakeIndustries(PANELS), FakeEnvironments()
     services.read.model_images = SimpleNamespace(loaded_versions=lambda: VERSIONS)
     services.read.compute_resources = SimpleNamespace(list=lambda: RESOURCES)
     dataset = DatasetChoice(
@@ -488,6 +472,13 @@ def test_business_images_are_narrowed_by_place(trainer: Site) -> None:  # W-2
     assert BUSINESS_VALUE not in trainer.get(f"{NEW}/step-1").text
     goes_to(send(trainer, 1, filter_level_1=str(FACTORY_1.node_id), do="filter"), f"{NEW}/step-1")
     assert BUSINESS_VALUE in trainer.get(f"{NEW}/step-1").text
+
+
+def test_without_scripts_the_next_level_is_shown_and_kept(trainer: Site) -> None:  # S-4, W-1
+    goes_to(send(trainer, 1, level_2=None, level_3=None, level_4=None, do="levels"), f"{NEW}/step-1")
+    page = trainer.get(f"{NEW}/step-1").text
+    assert f'<option value="{ARRAY_FAB.node_id}">' in page
+    assert value_of(page, "model_name") == "panel-a"
 
 
 def test_without_a_loaded_image_the_page_says_what_to_do(trainer: Site) -> None:  # M-7

@@ -45,16 +45,17 @@ document.addEventListener("focusout", (event) => {
 function closeMenus(except) {
   for (const drop of document.querySelectorAll("[data-drop][open]")) if (!drop.contains(except)) drop.open = false;
 }
-document.addEventListener("toggle", (event) => {
-  const drop = event.target;
-  if (!drop.matches?.(".table-frame [data-drop][open]")) return;
+function placeMenu(drop) {
   const body = drop.querySelector(".drop-body"), knob = drop.querySelector("summary").getBoundingClientRect();
   body.style.position = "fixed";
   const { width, height } = body.getBoundingClientRect();
   const fitsBelow = knob.bottom + height + 8 < innerHeight;
   Object.assign(body.style, { left: `${Math.max(8, knob.right - width)}px`, right: "auto", top: `${fitsBelow ? knob.bottom + 4 : knob.top - height - 4}px` });
-}, true);
-addEventListener("scroll", (event) => { if (!event.target.closest?.(".drop-body")) closeMenus(null); }, true);
+}
+const FLOATING = ".table-frame [data-drop][open]";
+document.addEventListener("toggle", (event) => { if (event.target.matches?.(FLOATING)) placeMenu(event.target); }, true);
+// An open menu goes along when its row is scrolled: the last scroll before a click may be told of after it.
+addEventListener("scroll", (event) => { if (!event.target.closest?.(".drop-body")) document.querySelectorAll(FLOATING).forEach(placeMenu); }, true);
 addEventListener("resize", () => closeMenus(null));
 
 // A page as a dialog: the link's page is fetched and its <main> shown; its forms stay in the dialog while they are refused.
@@ -236,31 +237,46 @@ document.addEventListener("click", (event) => {
 const widths = new ResizeObserver((changes) => changes.forEach(({ target }) => markFit(target)));
 function markFit(tableFrame) { tableFrame.toggleAttribute("data-fits", tableFrame.scrollWidth <= tableFrame.clientWidth); }
 
-// Cascades: each level offers only what lies under the choice above.
-function narrow(cascade) {
-  let parents = null;
-  for (const level of cascade.querySelectorAll("[data-level]")) {
-    const fits = (item) => parents === null || parents.has(item.dataset.parent);
-    if (level.tagName === "SELECT") {
-      level.options_all ??= [...level.querySelectorAll("option")].map((option) => option.cloneNode(true));
-      const chosen = level.value;
-      level.replaceChildren(...level.options_all.filter((option) => option.value === "" || fits(option)).map((option) => option.cloneNode(true)));
-      level.value = [...level.options].some((option) => option.value === chosen) ? chosen : "";
-      level.disabled = parents !== null && parents.size === 0;
-      parents = new Set(level.value ? [level.value] : []);
-    } else {
-      let shown = 0;
-      for (const choice of level.querySelectorAll("[data-parent]")) {
-        choice.hidden = !fits(choice);
-        if (choice.hidden) choice.querySelector("input").checked = false; else shown += 1;
-      }
-      level.querySelector("[data-none]").hidden = shown > 0;
-    }
+// Cascades: the server knows what lies below a choice. After each choice the levels are asked for anew; the newest question wins.
+const cascadeQuestions = new WeakMap();
+async function askForLevels(cascade) {
+  const question = (cascadeQuestions.get(cascade) ?? 0) + 1;
+  cascadeQuestions.set(cascade, question);
+  cascade.ariaBusy = "true";
+  const address = new URL(cascade.dataset.cascade, location.href);
+  for (const field of cascade.querySelectorAll("select, input[type=search], input[type=checkbox]:checked")) {
+    if (field.name && field.value) address.searchParams.append(field.name, field.value);
   }
+  try {
+    const [text, , answer] = await fetchPage(address);
+    if (answer.ok && !answer.redirected && cascadeQuestions.get(cascade) === question) putLevels(cascade, text);
+  } catch { /* the choices stay as they are; the server looks at them again when the form is sent */ }
+  if (cascadeQuestions.get(cascade) === question) cascade.ariaBusy = null;
 }
+function putLevels(cascade, text) {
+  const at = cascade.contains(document.activeElement) ? document.activeElement : null;
+  const typed = at?.type === "search" ? [at.value, at.selectionStart, at.selectionEnd] : null;
+  cascade.innerHTML = text;
+  const again = at && [...cascade.querySelectorAll(at.tagName)].find((field) => field.name === at.name && (field.type !== "checkbox" || field.value === at.value));
+  again?.focus();
+  if (again && typed) { again.value = typed[0]; again.setSelectionRange(typed[1], typed[2]); }
+}
+let searching = 0;
+document.addEventListener("input", (event) => {
+  if (!event.target.matches("[data-find]")) return;
+  const cascade = event.target.closest("[data-cascade]");
+  clearTimeout(searching);
+  searching = setTimeout(() => askForLevels(cascade), 200);
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" || !event.target.matches("[data-find]")) return;
+  event.preventDefault();
+  clearTimeout(searching);
+  askForLevels(event.target.closest("[data-cascade]"));
+});
 document.addEventListener("change", (event) => {
   const cascade = event.target.closest("[data-cascade]");
-  if (cascade) narrow(cascade);
+  if (cascade && (event.target.matches("select") || cascade.ariaBusy)) askForLevels(cascade);
   if (event.target.matches("[data-submit-on-change]")) event.target.form.requestSubmit();
   if (event.target.matches("[data-tick-all]")) boxes(event.target.closest("form, table"), event.target.dataset.tickAll).forEach((box) => { box.checked = event.target.checked; });
   if (event.target.type === "checkbox") countTicks(document);
@@ -297,7 +313,6 @@ function tendParts() {
   countTicks(document);
   document.querySelectorAll("[data-reveal]").forEach((button) => { button.hidden = false; });
   document.querySelectorAll(".table-frame").forEach((tableFrame) => { markFit(tableFrame); widths.observe(tableFrame); });
-  document.querySelectorAll("[data-cascade]").forEach(narrow);
   document.querySelectorAll("[data-editor]").forEach(numberLines);
 }
 document.addEventListener("parts-arrived", tendParts);
