@@ -228,8 +228,8 @@ class Environments(Controller):
         desk: NamedDependency[Desk],
     ) -> Response[str]:
         """Some of what stands directly below a node or an industry, behind `from` others, for the script of the tree."""
-        industry, branch = _industry_and_branch(read, below)
-        return desk.show(SiblingsPage(siblings=_part(read, industry, branch, below, _count(form.text("from")))))
+        industry, _ = _industry_and_branch(read, below)
+        return desk.show(SiblingsPage(siblings=_part(read, industry, below, _count(form.text("from")))))
 
     @get("/new", sync_to_thread=True)
     def new(self, read: NamedDependency[ReadModels], desk: NamedDependency[Desk]) -> Response[str]:
@@ -431,12 +431,18 @@ def grown(read: ReadModels, industry: IndustryRow, shown: _Shown) -> Siblings:
     return below(industry.industry_id, read.environments.child_count(industry.industry_id))
 
 
-def _part(read: ReadModels, industry: IndustryRow, branch: Branch | None, below: UUID, skipped: int) -> Siblings:
+def _part(read: ReadModels, industry: IndustryRow, below: UUID, skipped: int) -> Siblings:
     """Some children of one node, all closed."""
     shown = _Shown({below: skipped})
     rows: tuple[ChildRow, ...] = read.environments.children(shown.skipped, size=SIBLINGS_SHOWN)
-    level = level_at(industry.level_names, branch.depth + 1 if branch else 0)
-    twigs = (Twig(node=row, level=level, open_address=shown.address(opened=row.node_id)) for row in rows)
+    twigs = (
+        Twig(
+            node=row,
+            level=level_at(industry.level_names, row.depth),
+            open_address=shown.address(opened=row.node_id),
+        )
+        for row in rows
+    )
     return _siblings(below, twigs, shown, read.environments.child_count(below))
 
 

@@ -184,6 +184,7 @@ def test_the_script_of_the_tree_gets_the_children_alone(site: Site, here: Plant)
     assert acts_of(part, AOI_STATION) == "添加产品 AOI站 移除产品 AOI站 删除 AOI站"
     assert "65寸面板" not in part
     assert "一厂区" in site.get(f"{TREE}/{INDUSTRY_ID}/children").text
+    assert "<li" not in site.get(f"{TREE}/{PANEL_65.node_id}/children").text
     assert site.get(f"{TREE}/{example_id('gone')}/children").status_code == 404
 
 

@@ -20,6 +20,7 @@ from domain.refusals import NotTheOwner
 from domain.sentences import Sentence
 from domain.training_jobs import OnlyTrainingCanBeTerminated, TrainingStatus
 from domain.training_parameters import Augmentation, PreprocessingParameters
+from domain.uses import NeededIsGone
 from projections.compute_resources import ComputeResourceRow
 from projections.evaluation_reports import TRAINING_LABEL
 from projections.read_model import Page
@@ -319,6 +320,23 @@ def test_stages_that_a_job_did_not_reach_are_not_said_to_run(trainer: Site) -> N
     shown = text(trainer.get(MONITOR))
     assert_in_order(shown, "归一化处理", "未执行", "数据划分", "未执行")
     assert "进行中" not in shown
+
+
+def test_what_was_deleted_since_is_marked_in_the_monitor(trainer: Site) -> None:  # M-1, M-3, M-6, M-8
+    resource = trainer.read.compute_resources.get(TWO_CORES_ID)
+    shown = text(trainer.get(MONITOR))
+    assert_in_order(shown, "行业 显示面板", "产品 65寸面板", "75寸面板 （已删除）")
+    assert "4 GiB （已删除）" not in shown
+    gone = msgspec.structs.replace(resource, is_deleted=True)
+    trainer.read.compute_resources = SimpleNamespace(get=lambda _resource_id: gone)
+    assert "2 核 · 4 GiB （已删除）" in text(trainer.get(MONITOR))
+
+
+def test_a_job_whose_compute_resource_was_deleted_says_so_when_it_is_started_again(trainer: Site) -> None:  # M-6
+    trainer.assay.refuse_with(NeededIsGone(name="panel-a"))
+    answer = trainer.post(f"{MONITOR}/restart")
+    assert 400 <= answer.status_code < 500
+    assert "“panel-a”无法启动：其所需的计算资源或模型镜像版本已删除。请新建任务并另行选择。" in answer.text
 
 
 def test_the_monitor_shows_progress_time_and_expected_end(trainer: Site) -> None:  # T-5
