@@ -39,7 +39,7 @@ from gpu_worker.augmentation import augment, draw
 from gpu_worker.devices import chosen_device, fastest_precision
 from gpu_worker.jobs import Job
 from gpu_worker.metrics import standardized
-from gpu_worker.networks import new_classifier
+from gpu_worker.networks import new_network
 from gpu_worker.randomness import stream
 from gpu_worker.settings import Precision, TrainingSettings
 from gpu_worker.sgd import Sgd
@@ -64,10 +64,8 @@ class OurStep:
 
     def __init__(self) -> None:
         self.device = chosen_device(Resources())
-        self.precision = fastest_precision(new_classifier("ResNet18", len(CODES), seed=1), INPUT, self.device)
-        self.model = (
-            new_classifier("ResNet18", len(CODES), seed=1).to(self.device).to(memory_format=torch.channels_last)
-        )
+        self.precision = fastest_precision(new_network("ResNet18", len(CODES), seed=1), INPUT, self.device)
+        self.model = new_network("ResNet18", len(CODES), seed=1).to(self.device).to(memory_format=torch.channels_last)
         self.optimizer = Sgd(self.model, SgdParameters(base_lr=0.01, batch_size=BATCH, max_iter=1), {})
         self.pixels = torch.randint(
             0, 256, (BATCH, 3, INPUT.height, INPUT.width), dtype=torch.uint8, device=self.device

@@ -51,6 +51,7 @@ from domain.training_jobs import (
     TrainingFailed,
     TrainingInterrupted,
     TrainingJob,
+    TrainingLogKept,
     TrainingLossesMeasured,
     TrainingQueued,
     TrainingRestarted,
@@ -196,6 +197,8 @@ def _training_command(report: AnyReport) -> Command:
             fact = _as_fact(report, TrainingCompleted)
         case messages.JobFailed():
             fact = _as_fact(report, TrainingFailed)
+        case messages.LogKept():
+            fact = _as_fact(report, TrainingLogKept)
         case _:
             raise _misfit(report)
     return RecordTraining(actor=SYSTEM, job_id=report.job_id, attempt=report.attempt, fact=fact)

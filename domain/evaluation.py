@@ -1,6 +1,7 @@
 """Scores of a model on judged images, and their formulas. Shape letters: D = defect codes, N = samples."""
 
 import enum
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
@@ -20,11 +21,28 @@ class SampleState(enum.Enum):
     DAMAGED = "damaged"
 
 
+class Segmented(msgspec.Struct, frozen=True, array_like=True):
+    """What a segmentation saw in an image; pixels are counted at the size of its input.
+
+    `predicted_pixels` are in the order of the report's defect codes. `marked_pixels` are those that the image's mask marks, None
+    without a mask that could be used; `common_pixels` are those among them predicted as the image's code. `special_confidence` is
+    the mean probability of the special code over its predicted pixels, None where no special code was given. `overlay` is a PNG of
+    the predicted pixels for people, each code in a colour, the rest transparent; empty where there are none or it was not kept.
+    """
+
+    predicted_pixels: tuple[int, ...]
+    marked_pixels: int | None = None
+    common_pixels: int = 0
+    special_confidence: float | None = None
+    overlay: bytes = b""
+
+
 class Sample(msgspec.Struct, frozen=True, array_like=True):
     """One image with its verdict. `true_index` and `predicted_index` point into the report's defect codes, -1 for none.
 
-    `scores` holds the probability of every class (0..1), so that every figure can be recomputed; empty unless judged.
-    `width` and `height` are in pixels, 0 where the image could not be read. `has_mask` says that a mask lies beside it.
+    `scores` holds the probability of every class of the classifier (0..1), so that every figure can be recomputed; empty unless
+    judged. `width` and `height` are in pixels, 0 where the image could not be read. `has_mask` says that a mask lies beside it;
+    `segmented` is there where the model segments.
     """
 
     folder: FolderName
@@ -36,10 +54,13 @@ class Sample(msgspec.Struct, frozen=True, array_like=True):
     predicted_index: int = -1
     scores: tuple[float, ...] = ()
     has_mask: bool = False
+    segmented: Segmented | None = None
 
     @property
     def confidence(self) -> float:
-        """The probability of the predicted class, 0..1; 0 where nothing was predicted."""
+        """The probability of what was predicted, 0..1; 0 where nothing was predicted."""
+        if self.segmented is not None and self.segmented.special_confidence is not None:
+            return self.segmented.special_confidence
         return max(self.scores, default=0.0)
 
 
@@ -74,7 +95,10 @@ class EvaluationFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
-    """The artifact behind a report: every sample with its scores, stored as MessagePack."""
+    """The artifact behind a report: every sample with its scores, stored as MessagePack.
+
+    `defect_codes` are the classes of the classifier, and behind them, where the model segments, the special codes.
+    """
 
     defect_codes: tuple[str, ...]
     samples: tuple[Sample, ...]
@@ -109,6 +133,44 @@ def macro_recall(confusion_DD: Counts) -> float | None:
     return None if np.isnan(recall_D).all() else float(np.nanmean(recall_D))
 
 
+def special_code(predicted_pixels: Sequence[int], class_count: int, min_pixels: int) -> int | None:
+    """The index of the special code to give to an image, None where the classifier decides (W-4).
+
+    Codes from `class_count` on are special. One is given when it has the most predicted pixels of all codes, and more than
+    `min_pixels`; of codes with equally many the first counts, so a class goes before a special code.
+    """
+    first = max(range(len(predicted_pixels)), key=lambda index: predicted_pixels[index], default=0)
+    is_given = first >= class_count and predicted_pixels[first] > min_pixels
+    return first if is_given else None
+
+
+def iou_per_defect(evaluation: Evaluation) -> Shares:
+    """(D,) of the pixels that are marked or predicted as a defect, the share that are both; NaN where there are none.
+
+    Pixels of all judged images with a mask together: each image's mask marks its own code.
+    """
+    shape = len(evaluation.defect_codes)
+    marked_D, predicted_D, common_D = (np.zeros(shape, np.int64) for _ in range(3))
+    for sample in evaluation.samples:
+        seen = sample.segmented
+        if sample.state is SampleState.JUDGED and seen is not None and seen.marked_pixels is not None:
+            predicted_D += np.array(seen.predicted_pixels, dtype=np.int64)
+            if sample.true_index >= 0:
+                marked_D[sample.true_index] += seen.marked_pixels
+                common_D[sample.true_index] += seen.common_pixels
+    return iou_of(marked_D, predicted_D, common_D)
+
+
+def iou_of(marked_D: Counts, predicted_D: Counts, common_D: Counts) -> Shares:
+    """(D,) intersection over union, from counts of pixels: marked as a defect, predicted as it, both; NaN where there are none."""
+    return _share(common_D, marked_D + predicted_D - common_D)
+
+
+def mean_iou(iou_D: Shares) -> float | None:
+    """The mean over the codes that are marked or predicted somewhere; None where none is."""
+    return None if np.isnan(iou_D).all() else float(np.nanmean(iou_D))
+
+
 def figures_of(evaluation: Evaluation, left_out_count: int = 0) -> EvaluationFigures:
     """Every figure of a report from its samples."""
     defect_count = len(evaluation.defect_codes)
@@ -121,15 +183,18 @@ def figures_of(evaluation: Evaluation, left_out_count: int = 0) -> EvaluationFig
         if sample.state is SampleState.NON_COMPLIANT and sample.true_index >= 0:
             non_compliant[sample.true_index] += 1
     precision_D, recall_D = precision_per_defect(confusion_DD), recall_per_defect(confusion_DD)
+    iou_D = iou_per_defect(evaluation)
     sample_count_D, correct_D = confusion_DD.sum(axis=1), confusion_DD.diagonal()
     return EvaluationFigures(
         accuracy=overall_accuracy(confusion_DD),
         recall=macro_recall(confusion_DD),
+        iou=mean_iou(iou_D),
         defects=tuple(
             DefectFigures(
                 defect_code=defect_code,
-                precision=_or_none(precision_D[index]),
-                recall=_or_none(recall_D[index]),
+                precision=or_none(precision_D[index]),
+                recall=or_none(recall_D[index]),
+                iou=or_none(iou_D[index]),
                 sample_count=int(sample_count_D[index]),
                 misjudged_count=int(sample_count_D[index] - correct_D[index]),
                 non_compliant_count=non_compliant[index],
@@ -151,5 +216,6 @@ def _share(part_D: Counts, whole_D: Counts) -> Shares:
     return share_D
 
 
-def _or_none(share: np.float64) -> float | None:
+def or_none(share: np.float64) -> float | None:
+    """A share as it travels: NaN is None."""
     return None if np.isnan(share) else float(share)

@@ -80,7 +80,11 @@ def request(export: Export | None, model: Model, version: ModelVersion) -> list[
         return []
     figures = version.published.figures
     order = ExportOrder(
-        model_name=model.name, version=version.to_predict, accuracy=figures.accuracy, recall=figures.recall
+        model_name=model.name,
+        version=version.to_predict,
+        accuracy=figures.accuracy,
+        recall=figures.recall,
+        iou=figures.iou,
     )
     return [ExportQueued(owner=model.owner, model_id=model.id, order=order)]
 

@@ -50,17 +50,31 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class SegmentationOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """The network that tells for every pixel which code it shows, and what it starts from.
+
+    An image is given a special code that has more predicted pixels than `special_code_min_pixels`, at the size of `input` (W-4).
+    """
+
+    network: str
+    input: NetworkInput
+    special_code_min_pixels: int = 1
+    initial_weights: Artifact | None = None
+
+
 class TrainingOrder(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that decides a training run; nothing else does (beside the images themselves).
 
     `initial_weights` are safetensors of the same network (package, or a published version), None to start from nothing.
-    `data_paths` are code folders or folders of code folders.
+    `data_paths` are code folders or folders of code folders. `segmentation` is there where it is trained; orders of an earlier
+    platform had `segmentation_input` in its place, and no worker that could train it.
     """
 
     model_name: str
     model_parameters: ModelParameters
     input: NetworkInput
     segmentation_input: NetworkInput | None = None
+    segmentation: SegmentationOrder | None = None
     resolution_rule: ResolutionRule
     data_paths: tuple[FolderName, ...]
     training_parameters: TrainingParameters
@@ -69,8 +83,20 @@ class TrainingOrder(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
 
 
+class SegmentationToPredict(msgspec.Struct, frozen=True, kw_only=True):
+    """The segmentation of a version. `defect_codes` are all codes of the list, special ones last."""
+
+    network: str
+    defect_codes: tuple[str, ...]
+    input: NetworkInput
+    special_code_min_pixels: int
+    weights: Artifact
+
+
 class VersionToPredict(msgspec.Struct, frozen=True, kw_only=True):
-    """One published version as a worker needs it. `label` is the version number, for example v1.01."""
+    """One published version as a worker needs it. `label` is the version number, for example v1.01; `segmentation` is None for a
+    version that classifies only.
+    """
 
     label: str
     network: str
@@ -78,6 +104,7 @@ class VersionToPredict(msgspec.Struct, frozen=True, kw_only=True):
     input: NetworkInput
     resolution_rule: ResolutionRule
     weights: Artifact
+    segmentation: SegmentationToPredict | None = None
 
 
 class PredictionOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,6 +131,7 @@ class ExportOrder(msgspec.Struct, frozen=True, kw_only=True):
     version: VersionToPredict
     accuracy: float | None = None
     recall: float | None = None
+    iou: float | None = None
 
 
 class TrainModel(msgspec.Struct, frozen=True, kw_only=True, tag="train_model"):
@@ -170,7 +198,8 @@ class StageName(enum.Enum):
 class StageFinished(Report, frozen=True, kw_only=True, tag="stage_finished"):
     """A preprocessing stage ended after `seconds`.
 
-    Counts that the stage does not know stay 0. `manifest` (JSON Lines of path, size, SHA-256, code, split) comes with the split;
+    Counts that the stage does not know stay 0. `unmasked_count` is there where segmentation is trained: images without a mask that
+    could be used for it (W-9). `manifest` (JSON Lines of path, size, SHA-256, code, split) comes with the split;
     `resolution_rule` is the rule that was applied; `preview` is a PNG of augmented samples, with the augmentation.
     """
 
@@ -180,6 +209,7 @@ class StageFinished(Report, frozen=True, kw_only=True, tag="stage_finished"):
     non_compliant_count: int = 0
     damaged_count: int = 0
     left_out_count: int = 0
+    unmasked_count: int = 0
     training_count: int = 0
     validation_count: int = 0
     resolution_rule: ResolutionRule | None = None
@@ -207,18 +237,30 @@ class LossesMeasured(Report, frozen=True, kw_only=True, tag="losses_measured"):
 
 
 class ValidationMeasured(Report, frozen=True, kw_only=True, tag="validation_measured"):
-    """Figures on the validation split at one iteration."""
+    """Figures on the validation split at one iteration. Of a segmentation: `iou` is the mean, `code_ious` are in the order of the
+    list of codes.
+    """
 
     part: LossPart
     iteration: int
     accuracy: float | None
     recall: float | None
     loss: float | None = None
+    iou: float | None = None
+    code_ious: tuple[float | None, ...] = ()
+
+
+class PartLog(msgspec.Struct, frozen=True, kw_only=True):
+    """The text log of one network's training."""
+
+    part: LossPart
+    log: Artifact
 
 
 class TrainingSucceeded(Report, frozen=True, kw_only=True, tag="training_succeeded"):
-    """The training ended. `weights` are safetensors, `evaluation` is the `Evaluation` artifact, `log` the text log,
-    `losses` the metrics file with every raw point (JSON Lines).
+    """The training ended. `weights` are safetensors, `evaluation` is the `Evaluation` artifact, `log` the text log of everything,
+    `losses` the metrics file with every raw point (JSON Lines). `segmentation_weights` and `part_logs` are there where segmentation
+    was trained, too.
     """
 
     seconds: float
@@ -230,6 +272,8 @@ class TrainingSucceeded(Report, frozen=True, kw_only=True, tag="training_succeed
     resolution_rule: ResolutionRule
     device: str
     software: str
+    segmentation_weights: Artifact | None = None
+    part_logs: tuple[PartLog, ...] = ()
 
 
 class VersionResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -271,6 +315,14 @@ class JobFailed(Report, frozen=True, kw_only=True, tag="job_failed"):
 
     reason: Sentence
     log: Artifact | None = None
+    part_logs: tuple[PartLog, ...] = ()
+
+
+class LogKept(Report, frozen=True, kw_only=True, tag="log_kept"):
+    """The attempt was terminated; this is what it had logged until then (T-5)."""
+
+    log: Artifact
+    part_logs: tuple[PartLog, ...] = ()
 
 
 AnyReport: TypeAlias = (
@@ -284,6 +336,7 @@ AnyReport: TypeAlias = (
     | ExportBuilt
     | JobReleased
     | JobFailed
+    | LogKept
 )
 
 
@@ -302,7 +355,9 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ManifestEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One image of a job's manifest, a line of JSON. `split` is training, validation, or empty in predictions."""
+    """One image of a job's manifest, a line of JSON. `split` is training, validation, or empty in predictions; `mask_checksum` is
+    empty where no mask was used.
+    """
 
     root: str
     path: str
@@ -310,3 +365,4 @@ class ManifestEntry(msgspec.Struct, frozen=True, kw_only=True):
     checksum: str
     defect_code: str
     split: str = ""
+    mask_checksum: str = ""

@@ -9,7 +9,7 @@ from domain.artifacts import Artifact
 from domain.environments import EnvironmentBinding
 from domain.evaluation import EvaluationFigures
 from domain.facts import Fact, State, evolves, replace
-from domain.messages import TrainingOrder, VersionToPredict
+from domain.messages import SegmentationToPredict, TrainingOrder, VersionToPredict
 from domain.model_images import TaskTypeUsed
 from domain.model_packages import ResolutionRule
 from domain.refusals import Refusal
@@ -35,6 +35,7 @@ class ModelVersionPublished(Fact):
     evaluation: Artifact
     figures: EvaluationFigures
     resolution_rule: ResolutionRule
+    segmentation_weights: Artifact | None = None
 
 
 class TooManyVersions(Refusal):
@@ -73,6 +74,20 @@ class ModelVersion(msgspec.Struct, frozen=True):
             input=fact.order.input,
             resolution_rule=fact.resolution_rule,
             weights=fact.weights,
+            segmentation=self._segmentation,
+        )
+
+    @property
+    def _segmentation(self) -> SegmentationToPredict | None:
+        order, weights = self.published.order, self.published.segmentation_weights
+        if order.segmentation is None or weights is None:
+            return None
+        return SegmentationToPredict(
+            network=order.segmentation.network,
+            defect_codes=order.model_parameters.code_list,
+            input=order.segmentation.input,
+            special_code_min_pixels=order.segmentation.special_code_min_pixels,
+            weights=weights,
         )
 
 
@@ -132,6 +147,7 @@ def publish(model: Model | None, job: TrainingJob) -> list[Fact]:
             evaluation=job.completed.evaluation,
             figures=job.completed.figures,
             resolution_rule=job.completed.resolution_rule,
+            segmentation_weights=job.completed.segmentation_weights,
         )
     ]
 

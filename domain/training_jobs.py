@@ -13,7 +13,7 @@ from domain.attempts import Attempt, check_open, check_owned, gave_up, is_last
 from domain.environments import EnvironmentBinding
 from domain.evaluation import EvaluationFigures
 from domain.facts import Fact, State, evolves, replace
-from domain.messages import LossPart, StageName, TrainingOrder
+from domain.messages import LossPart, PartLog, StageName, TrainingOrder
 from domain.model_images import TaskTypeUsed
 from domain.model_packages import ResolutionRule
 from domain.refusals import Refusal
@@ -103,6 +103,7 @@ class TrainingStageFinished(Fact):
     non_compliant_count: int = 0
     damaged_count: int = 0
     left_out_count: int = 0
+    unmasked_count: int = 0
     training_count: int = 0
     validation_count: int = 0
     resolution_rule: ResolutionRule | None = None
@@ -121,7 +122,7 @@ class TrainingLossesMeasured(Fact):
 
 
 class TrainingValidated(Fact):
-    """Figures on the validation split during training."""
+    """Figures on the validation split during training, as in `domain.messages.ValidationMeasured`."""
 
     TOPIC: ClassVar[str] = "training.validated"
     part: LossPart
@@ -129,6 +130,8 @@ class TrainingValidated(Fact):
     accuracy: float | None
     recall: float | None
     loss: float | None = None
+    iou: float | None = None
+    code_ious: tuple[float | None, ...] = ()
 
 
 class TrainingCompleted(Fact):
@@ -144,6 +147,8 @@ class TrainingCompleted(Fact):
     resolution_rule: ResolutionRule
     device: str
     software: str
+    segmentation_weights: Artifact | None = None
+    part_logs: tuple[PartLog, ...] = ()
 
 
 class TrainingFailed(Fact):
@@ -152,6 +157,15 @@ class TrainingFailed(Fact):
     TOPIC: ClassVar[str] = "training.failed"
     reason: Sentence
     log: Artifact | None = None
+    part_logs: tuple[PartLog, ...] = ()
+
+
+class TrainingLogKept(Fact):
+    """The worker of a terminated run kept what the run had logged (T-5)."""
+
+    TOPIC: ClassVar[str] = "training.log_kept"
+    log: Artifact
+    part_logs: tuple[PartLog, ...] = ()
 
 
 class TrainingTerminated(Fact):
@@ -283,12 +297,13 @@ def start(job: TrainingJob, attempt: int, worker: str) -> list[Fact]:
 
 
 def report(job: TrainingJob, attempt: int, fact: Fact) -> list[Fact]:
-    """Note what the worker of the current attempt measured or achieved.
+    """Note what the worker of the current attempt measured or achieved; of a terminated one the log is still worth keeping.
 
     Raises:
         AttemptIsOver
     """
-    check_owned(job.attempt, attempt, is_running=job.status is TrainingStatus.TRAINING)
+    is_last_word = isinstance(fact, TrainingLogKept) and job.status is TrainingStatus.TERMINATED and not job.is_deleted
+    check_owned(job.attempt, attempt, is_running=job.status is TrainingStatus.TRAINING or is_last_word)
     return [fact]
 
 
@@ -371,6 +386,7 @@ EVOLVE = evolves(
         TrainingValidated: lambda job, fact: job,
         TrainingCompleted: lambda job, fact: replace(job, status=TrainingStatus.COMPLETED, completed=fact),
         TrainingFailed: lambda job, fact: replace(job, status=TrainingStatus.FAILED),
+        TrainingLogKept: lambda job, fact: job,
         TrainingTerminated: lambda job, fact: replace(job, status=TrainingStatus.TERMINATED),
         TrainingInterrupted: lambda job, fact: replace(
             job, status=TrainingStatus.WAITING, attempt=job.attempt.interrupted(is_fault=fact.is_fault)

@@ -155,8 +155,10 @@ class GroupPatternIsWrong(Refusal):
     message = N_("This is not a valid regular expression: {problem}. Correct it, or leave the field empty.")
 
 
-def read_model_parameters(text: str, offered_networks: Sequence[str]) -> ModelParameters:
-    """Step 1's editor, checked against the networks the package offers for classification.
+def read_model_parameters(
+    text: str, offered_networks: Sequence[str], offered_segmentations: Sequence[str] = ()
+) -> ModelParameters:
+    """Step 1's editor, checked against the networks the package offers for classification and for segmentation.
 
     Raises:
         JsonIsMalformed, JsonFieldIsWrong, TooManyClasses, DefectCodeRepeated, DefectCodeIsInvalid, NetworkNotOffered.
@@ -164,12 +166,13 @@ def read_model_parameters(text: str, offered_networks: Sequence[str]) -> ModelPa
     parameters = read_json(text, ModelParameters, field=MODEL_PARAMETERS)
     refusals: list[Refusal] = []
     model = parameters.classification
-    if model.name not in offered_networks:
-        refusals.append(
-            NetworkNotOffered(
-                line=line_of(text, "$.classification.name"), network=model.name, offered=", ".join(offered_networks)
-            )
-        )
+    named = [("classification", model.name, offered_networks)]
+    if parameters.segmentation is not None:
+        named.append(("segmentation", parameters.segmentation.name, offered_segmentations))
+    for part, network, offered in named:
+        if network not in offered:
+            line = line_of(text, f"$.{part}.name")
+            refusals.append(NetworkNotOffered(line=line, network=network, offered=", ".join(offered) or "—"))
     if model.num_of_classes > len(parameters.code_list):
         refusals.append(
             TooManyClasses(

@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 
 from domain.data_paths import ChosenFolders, DataPathState, FolderName, Inspection
-from domain.messages import Resources, TrainingOrder
+from domain.messages import Resources, SegmentationOrder, TrainingOrder
 from domain.model_images import ModelImage, ModelImageVersion
 from domain.model_packages import NetworkTask, OfferedNetwork
 from domain.names import check_object_name
@@ -163,8 +163,11 @@ def check_model_step(draft: TrainingDraft, version: ModelImageVersion | None) ->
     if version is None:
         refusals.append(NoModelImageChosen())
     else:
-        offered = [network.name for network in version.package.networks_for(NetworkTask.CLASSIFICATION)]
-        parameters = collect(refusals, read_model_parameters, draft.model_parameters, offered)
+        offered = [
+            [network.name for network in version.package.networks_for(task)]
+            for task in (NetworkTask.CLASSIFICATION, NetworkTask.SEGMENTATION)
+        ]
+        parameters = collect(refusals, read_model_parameters, draft.model_parameters, *offered)
     raise_together(refusals)
     assert parameters is not None
     return parameters
@@ -281,18 +284,35 @@ def order_training(
 ) -> TrainingOrder:
     """The order for the worker, from steps that were checked."""
     network = _network(version, NetworkTask.CLASSIFICATION, model_parameters.classification.name)
-    segmentation = version.package.networks_for(NetworkTask.SEGMENTATION)
+    starts_from_package = draft.starting_weights is StartingWeights.PACKAGE
     return TrainingOrder(
         model_name=draft.model_name,
         model_parameters=model_parameters,
         input=network.input,
-        segmentation_input=segmentation[0].input if draft.train_segmentation and segmentation else None,
+        segmentation=_segmentation(version, model_parameters, starts_from_package)
+        if draft.train_segmentation
+        else None,
         resolution_rule=version.package.resolution_rule,
         data_paths=tuple(data_paths),
         training_parameters=training_parameters,
         preprocessing=draft.preprocessing,
-        initial_weights=network.weights if draft.starting_weights is StartingWeights.PACKAGE else None,
+        initial_weights=network.weights if starts_from_package else None,
         seed=seed,
+    )
+
+
+def _segmentation(
+    version: ModelImageVersion, parameters: ModelParameters, starts_from_package: bool
+) -> SegmentationOrder:
+    """The network that the parameters name; where they name none, the first that the package offers."""
+    offered = version.package.networks_for(NetworkTask.SEGMENTATION)
+    name = parameters.segmentation.name if parameters.segmentation else offered[0].name
+    network = _network(version, NetworkTask.SEGMENTATION, name)
+    return SegmentationOrder(
+        network=network.name,
+        input=network.input,
+        special_code_min_pixels=version.package.special_code_min_pixels,
+        initial_weights=network.weights if starts_from_package else None,
     )
 
 

@@ -61,24 +61,32 @@ def draw(count: int, augmentations: Collection[Augmentation], generator: torch.G
 
 def augment(images_BCHW: Tensor, drawn: Draw, augmentations: Collection[Augmentation]) -> Tensor:
     """Images of 0..1 with what was drawn done to them. What was not chosen costs nothing and changes no bit."""
-    chosen = set(augmentations)
-    if chosen & {Augmentation.SCALING, Augmentation.RANDOM_TRANSFORM}:
-        images_BCHW = scale(images_BCHW, drawn.scale)
-    if chosen & {Augmentation.FLIPPING, Augmentation.RANDOM_TRANSFORM}:
-        images_BCHW = torch.where(drawn.is_flipped[:, None, None, None], images_BCHW.flip(-1), images_BCHW)
-    if Augmentation.COLOR_ENHANCEMENT in chosen:
+    images_BCHW = _moved(images_BCHW, drawn, augmentations, "bilinear")
+    if Augmentation.COLOR_ENHANCEMENT in augmentations:
         images_BCHW = shift_colour(images_BCHW, drawn.hue, drawn.saturation, drawn.value)
     return images_BCHW
 
 
-def scale(images_BCHW: Tensor, scale_B: Tensor) -> Tensor:
+def augment_labels(labels_BHW: Tensor, drawn: Draw, augmentations: Collection[Augmentation]) -> Tensor:
+    """Whole numbers by pixel, moved as `augment` moves their images with the same draw; the nearest is taken, none are mixed."""
+    return _moved(labels_BHW[:, None].float(), drawn, augmentations, "nearest")[:, 0].to(labels_BHW.dtype)
+
+
+def _moved(images_BCHW: Tensor, drawn: Draw, augmentations: Collection[Augmentation], mode: str) -> Tensor:
+    chosen = set(augmentations)
+    if chosen & {Augmentation.SCALING, Augmentation.RANDOM_TRANSFORM}:
+        images_BCHW = scale(images_BCHW, drawn.scale, mode)
+    if chosen & {Augmentation.FLIPPING, Augmentation.RANDOM_TRANSFORM}:
+        images_BCHW = torch.where(drawn.is_flipped[:, None, None, None], images_BCHW.flip(-1), images_BCHW)
+    return images_BCHW
+
+
+def scale(images_BCHW: Tensor, scale_B: Tensor, mode: str = "bilinear") -> Tensor:
     """Each image larger or smaller about its centre, same frame; what a smaller one leaves free shows its mirror image."""
     affine_B23 = torch.zeros(len(images_BCHW), 2, 3, device=images_BCHW.device)
     affine_B23[:, 0, 0] = affine_B23[:, 1, 1] = 1 / scale_B
     grid_BHW2 = functional.affine_grid(affine_B23, list(images_BCHW.shape), align_corners=False)
-    return functional.grid_sample(
-        images_BCHW, grid_BHW2, mode="bilinear", padding_mode="reflection", align_corners=False
-    )
+    return functional.grid_sample(images_BCHW, grid_BHW2, mode=mode, padding_mode="reflection", align_corners=False)
 
 
 def shift_colour(images_BCHW: Tensor, hue_B: Tensor, saturation_B: Tensor, value_B: Tensor) -> Tensor:

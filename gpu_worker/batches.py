@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from domain.messages import TrainingOrder
-from gpu_worker.augmentation import augment, draw
+from domain.model_packages import NetworkInput
+from gpu_worker.augmentation import augment, augment_labels, draw
+from gpu_worker.decoded_images import DecodedImages
 from gpu_worker.metrics import standardized
-from gpu_worker.preprocessing import Prepared
 from gpu_worker.randomness import stream
 
 _RESIDENT_SHARE: Final = 0.3
@@ -28,9 +29,9 @@ class BatchOrder:
     alone would give, frequent codes still lead. A code's images come in turn, shuffled anew each time all of them were seen.
     """
 
-    def __init__(self, labels: Sequence[int], batch_size: int, seed: int) -> None:
-        """`labels` are class indices of the training split, one per image."""
-        self.batch_size, self.seed = batch_size, seed
+    def __init__(self, labels: Sequence[int], batch_size: int, seed: int, purpose: str = "") -> None:
+        """`labels` are indices of codes, one per image of the training split. Another `purpose` draws otherwise."""
+        self.batch_size, self.seed, self.purpose = batch_size, seed, purpose
         self.members = [np.flatnonzero(np.array(labels) == label) for label in sorted(set(labels))]
         self.quotas = round_quotas([len(member) for member in self.members])
         self._round: tuple[int, Indices] = (-1, np.empty(0, np.int64))
@@ -50,7 +51,7 @@ class BatchOrder:
     def _images_of_round(self, number: int) -> Indices:
         if self._round[0] != number:
             drawn = np.concatenate([self._turns(code, number) for code in range(len(self.members))])
-            shuffled = torch.randperm(len(drawn), generator=stream(self.seed, "round", number)).numpy()
+            shuffled = torch.randperm(len(drawn), generator=stream(self.seed, f"{self.purpose}round", number)).numpy()
             self._round = (number, drawn[shuffled])
         return self._round[1]
 
@@ -59,7 +60,9 @@ class BatchOrder:
         turn, offset = divmod(number * quota, len(member))
         turns = (offset + quota - 1) // len(member) + 1
         shuffled = [
-            torch.randperm(len(member), generator=stream(self.seed, f"code {code}", turn + further)).numpy()
+            torch.randperm(
+                len(member), generator=stream(self.seed, f"{self.purpose}code {code}", turn + further)
+            ).numpy()
             for further in range(turns)
         ]
         chosen: Indices = member[np.concatenate(shuffled)[offset : offset + quota]]
@@ -80,23 +83,41 @@ class Batches:
     batch are copied while the device still computes the one before.
     """
 
-    def __init__(self, order: TrainingOrder, prepared: Prepared, device: torch.device) -> None:
-        images, labels, _ = prepared.split(validation=False)
-        self.order, self.device, self.images = order, device, images
+    def __init__(
+        self,
+        order: TrainingOrder,
+        images: DecodedImages,
+        labels: Sequence[int],
+        device: torch.device,
+        *,
+        batch_size: int,
+        network_input: NetworkInput,
+        masks: DecodedImages | None = None,
+        purpose: str = "",
+    ) -> None:
+        """`labels` are indices of codes, one per image; `masks`, where there are any, say which pixels show the code."""
+        self.order, self.device, self.images, self.masks = order, device, images, masks
+        self.network_input, self.purpose = network_input, purpose
         self.labels = torch.tensor(labels)
-        self.batch_order = BatchOrder(labels, order.training_parameters.classification.batch_size, order.seed)
+        self.batch_order = BatchOrder(labels, batch_size, order.seed, purpose)
         self.resident: Tensor | None = None
         if device.type == "cuda" and images.nbytes < _RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]:
             self.resident = torch.from_numpy(images.gather(np.arange(len(images)))).to(device)
 
     def batch(self, iteration: int) -> tuple[Tensor, Tensor]:
-        """(B, C, H, W) images and (B,) class indices of one iteration."""
+        """(B, C, H, W) images of one iteration, with the (B,) indices of their codes; where there are masks, with (B, H, W) what
+        each pixel shows: 0 for no defect, else 1 + the index of its code.
+        """
         indices = self.batch_order.indices(iteration)
         labels_B = self.labels[indices].to(self.device, non_blocking=True)
         chosen = self.order.preprocessing.augmentations
-        drawn = draw(len(indices), chosen, stream(self.order.seed, "augmentation", iteration)).to(self.device)
-        images_BCHW = self._pixels(indices).float().div_(255)
-        return standardized(augment(images_BCHW, drawn, chosen), self.order.input), labels_B
+        drawn = draw(len(indices), chosen, stream(self.order.seed, f"{self.purpose}augmentation", iteration))
+        drawn = drawn.to(self.device)
+        images_BCHW = standardized(augment(self._pixels(indices).float().div_(255), drawn, chosen), self.network_input)
+        if self.masks is None:
+            return images_BCHW, labels_B
+        masks_BHW = torch.from_numpy(self.masks.gather(indices)).to(self.device, non_blocking=True)
+        return images_BCHW, augment_labels(label_maps(masks_BHW, labels_B), drawn, chosen)
 
     def _pixels(self, indices: Indices) -> Tensor:
         if self.resident is not None:
@@ -105,3 +126,8 @@ class Batches:
         return (
             pixels_BCHW.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else pixels_BCHW
         )
+
+
+def label_maps(masks_BHW: Tensor, labels_B: Tensor) -> Tensor:
+    """(B, H, W) what each pixel shows: 0 where the mask is 0, else 1 + the index of the image's code."""
+    return masks_BHW.long() * (1 + labels_B)[:, None, None]

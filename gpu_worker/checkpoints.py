@@ -1,4 +1,7 @@
-"""What a training needs to go on as if nothing had happened, in one file that is either the old or the new one, never half."""
+"""What a training needs to go on as if nothing had happened, in a file that is either the old or the new one, never half.
+
+Each network that is trained has its own; that of a finished one stays, so that nothing is trained twice.
+"""
 
 import os
 import pickle
@@ -9,14 +12,15 @@ import msgspec
 import torch
 from torch import Tensor
 
+from domain.messages import LossPart
+
 FORMAT: Final = 1
-FILE: Final = "last.pt"
 
 Weights = dict[str, Tensor]
 
 
 class Best(msgspec.Struct, frozen=True, kw_only=True):
-    """The best validation so far. `score` is macro recall + accuracy, at most 2."""
+    """The best validation so far. `score` is that of `ValidationFigures`."""
 
     iteration: int
     score: float
@@ -41,16 +45,22 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     software: str
 
 
-def save(checkpoint: Checkpoint, workspace: Path) -> None:
-    """Replace the checkpoint of this run."""
+def file_of(workspace: Path, part: LossPart) -> Path:
+    """Where the checkpoint of a network lies."""
+    return workspace / f"{part.value}.pt"
+
+
+def save(checkpoint: Checkpoint, workspace: Path, part: LossPart) -> None:
+    """Replace the checkpoint of a network in this run."""
     content = {name: getattr(checkpoint, name) for name in checkpoint.__struct_fields__}
     content["best"] = None if checkpoint.best is None else msgspec.structs.asdict(checkpoint.best)
-    writing = workspace / f"{FILE}.writing"
+    file = file_of(workspace, part)
+    writing = file.with_name(f"{file.name}.writing")
     with writing.open("wb") as opened:
         torch.save({"format": FORMAT, **content}, opened)
         opened.flush()
         os.fsync(opened.fileno())
-    writing.replace(workspace / FILE)
+    writing.replace(file)
     directory = os.open(workspace, os.O_RDONLY)
     try:
         os.fsync(directory)
@@ -58,9 +68,9 @@ def save(checkpoint: Checkpoint, workspace: Path) -> None:
         os.close(directory)
 
 
-def load(workspace: Path) -> Checkpoint | None:
-    """The checkpoint of this run; None where there is none, or none that can be read. Nothing in it is executed."""
-    file = workspace / FILE
+def load(workspace: Path, part: LossPart) -> Checkpoint | None:
+    """The checkpoint of a network; None where there is none, or none that can be read. Nothing in it is executed."""
+    file = file_of(workspace, part)
     if not file.is_file():
         return None
     try:

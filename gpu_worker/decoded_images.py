@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from gpu_worker.image_masks import MASK_VERSION, mask_of, mask_pixels_of
 from gpu_worker.images import RESIZE_VERSION, ImageIsDamaged, Pixels, ReadImage, decode_file, pixels_of
 
 _PIXELS = "pixels.npy"
@@ -33,7 +34,7 @@ class DecodedImages:
         return len(self._rows)
 
     def gather(self, indices: npt.NDArray[np.int64]) -> Pixels:
-        """(B, 3, H, W) the pixels of some images."""
+        """(B, 3, H, W) the pixels of some images, or (B, H, W) their masks."""
         gathered = np.empty((len(indices), *self._files[0].shape[1:]), dtype=np.uint8)
         for place, index in enumerate(indices):
             file, row = self._rows[index]
@@ -63,15 +64,40 @@ def decoded_folder(
 
     `on_image` is called after each decoded image. A damaged image's row is black; why it is damaged stands under its checksum.
     """
-    name = hashlib.sha256(
-        " ".join([f"{RESIZE_VERSION} {width}x{height}", *(image.checksum for image in images)]).encode()
-    )
-    folder = decoded / name.hexdigest()
-    if not folder.is_dir():
-        _build(images, width, height, folder, thread_count, on_image)
-    os.utime(folder)
-    damaged = json.loads((folder / _DAMAGED).read_text())
-    return np.load(folder / _PIXELS, mmap_mode="r"), damaged
+    size = f"{RESIZE_VERSION} {width}x{height}"
+    keys = [image.checksum for image in images]
+
+    def read(index: int) -> Pixels:
+        return pixels_of(decode_file(images[index]), width, height)
+
+    return _kept(size, keys, (3, height, width), read, decoded, thread_count, on_image)
+
+
+def decoded_masks(
+    images: Sequence[ReadImage],
+    *,
+    width: int,
+    height: int,
+    decoded: Path,
+    thread_count: int,
+    on_image: Callable[[], None],
+) -> tuple[Pixels, Mapping[str, str]]:
+    """(N, H, W) the masks of the images of one folder, 1 where the defect is; the rest as with `decoded_folder`.
+
+    What is damaged stands under the key of `mask_key`.
+    """
+    size = f"masks {MASK_VERSION} {width}x{height}"
+    keys = [mask_key(image) for image in images]
+
+    def read(index: int) -> Pixels:
+        return mask_pixels_of(mask_of(images[index]), width, height)
+
+    return _kept(size, keys, (height, width), read, decoded, thread_count, on_image)
+
+
+def mask_key(image: ReadImage) -> str:
+    """A mask is one of its image: the same file beside an image of another size does not fit."""
+    return f"{image.checksum}/{image.mask_checksum}"
 
 
 def remove_unused(decoded: Path, *, older_than: float, keep_bytes: int) -> None:
@@ -90,10 +116,27 @@ def _used_at(folder: Path) -> float:
     return folder.stat().st_mtime
 
 
+def _kept(
+    size: str,
+    keys: Sequence[str],
+    shape: tuple[int, ...],
+    read: Callable[[int], Pixels],
+    decoded: Path,
+    thread_count: int,
+    on_image: Callable[[], None],
+) -> tuple[Pixels, Mapping[str, str]]:
+    folder = decoded / hashlib.sha256(" ".join([size, *keys]).encode()).hexdigest()
+    if not folder.is_dir():
+        _build(keys, shape, read, folder, thread_count, on_image)
+    os.utime(folder)
+    damaged = json.loads((folder / _DAMAGED).read_text())
+    return np.load(folder / _PIXELS, mmap_mode="r"), damaged
+
+
 def _build(
-    images: Sequence[ReadImage],
-    width: int,
-    height: int,
+    keys: Sequence[str],
+    shape: tuple[int, ...],
+    read: Callable[[int], Pixels],
     folder: Path,
     thread_count: int,
     on_image: Callable[[], None],
@@ -101,23 +144,21 @@ def _build(
     building = folder.with_name(f"{folder.name}.{os.getpid()}.building")
     building.mkdir(parents=True, exist_ok=True)
     try:
-        rows = np.lib.format.open_memmap(
-            building / _PIXELS, mode="w+", dtype=np.uint8, shape=(len(images), 3, height, width)
-        )
+        rows = np.lib.format.open_memmap(building / _PIXELS, mode="w+", dtype=np.uint8, shape=(len(keys), *shape))
         damaged = {}
 
         def decode(index: int) -> str:
             try:
-                rows[index] = pixels_of(decode_file(images[index]), width, height)
+                rows[index] = read(index)
             except ImageIsDamaged as error:
                 return str(error)
             return ""
 
         with ThreadPoolExecutor(thread_count) as threads:
             try:
-                for index, damage in enumerate(threads.map(decode, range(len(images)))):
+                for key, damage in zip(keys, threads.map(decode, range(len(keys))), strict=True):
                     if damage:
-                        damaged[images[index].checksum] = damage
+                        damaged[key] = damage
                     on_image()
             except BaseException:
                 threads.shutdown(cancel_futures=True)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from domain.messages import Resources
 from domain.model_packages import NetworkInput
@@ -70,7 +69,9 @@ def keep_evaluation_exact() -> None:
 
 
 def fastest_precision(model: nn.Module, network_input: NetworkInput, device: torch.device) -> Precision:
-    """bfloat16 on a GPU that has it. On a CPU that has instructions for it both are measured; on others it takes twice as long."""
+    """In which a network learns soonest. bfloat16 on a GPU that has it. On a CPU that has instructions for it both are measured; on
+    others it takes twice as long.
+    """
     if device.type == "cuda":
         return Precision.BFLOAT16 if torch.cuda.is_bf16_supported(including_emulation=False) else Precision.FLOAT32
     if not _BFLOAT16_FLAGS & set(_cpu("flags", "Features").split()):
@@ -83,12 +84,11 @@ def fastest_precision(model: nn.Module, network_input: NetworkInput, device: tor
 
 def _step_seconds(model: nn.Module, network_input: NetworkInput, precision: Precision) -> float:
     images = torch.zeros(4, 3, network_input.height, network_input.width).contiguous(memory_format=torch.channels_last)
-    labels = torch.zeros(4, dtype=torch.long)
     seconds = []
     for _ in range(3):
         started = time.perf_counter()
         with torch.autocast("cpu", torch.bfloat16, enabled=precision is Precision.BFLOAT16):
-            loss = functional.cross_entropy(model(images), labels)
+            loss = model(images).float().logsumexp(1).mean()
         torch.autograd.grad(loss, list(model.parameters()))
         seconds.append(time.perf_counter() - started)
     return min(seconds)

@@ -89,7 +89,10 @@ class FoundImage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReadImage(msgspec.Struct, frozen=True, kw_only=True):
-    """What one read of a file told. `width` and `height` as shown, in pixels; `damage` says why it cannot be used, "" if it can."""
+    """What one read of a file told. `width` and `height` as shown, in pixels; `damage` says why it cannot be used, "" if it can.
+
+    `mask_checksum` is empty where there is no mask, or where nobody asked for it.
+    """
 
     found: FoundImage
     size: int = 0
@@ -97,6 +100,7 @@ class ReadImage(msgspec.Struct, frozen=True, kw_only=True):
     width: int = 0
     height: int = 0
     damage: str = ""
+    mask_checksum: str = ""
 
 
 class ImageIsDamaged(Exception):

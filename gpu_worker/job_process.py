@@ -32,7 +32,7 @@ from domain.sentences import N_, Sentence
 from gpu_worker.channel import Answer, Channel, Deliver, Ended, FromJob, Keep, Locate, Ready, Resolve, Tell, ToJob, Work
 from gpu_worker.devices import available_resources
 from gpu_worker.exports import build_export
-from gpu_worker.jobs import LOG_FILE, Job, JobStopped, Progress, kind_of
+from gpu_worker.jobs import LOG_FILE, LOG_FORMAT, Job, JobStopped, Progress, kind_of
 from gpu_worker.packages import load_package
 from gpu_worker.prediction import predict
 from gpu_worker.reasons import OUT_OF_MEMORY, reason_of
@@ -192,8 +192,7 @@ def _reason(error: Exception) -> Sentence:
 def _log(file: Path) -> logging.Logger:
     """The job's log takes everything: our lines, warnings of libraries, last words of a crash."""
     handler = logging.FileHandler(file, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S"))
-    logging.Formatter.converter = time.gmtime
+    handler.setFormatter(LOG_FORMAT)
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.captureWarnings(capture=True)
     with file.open("ab") as opened:

@@ -2,7 +2,9 @@
 
 import logging
 import shutil
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -11,10 +13,22 @@ from uuid import UUID
 import msgspec
 
 from domain.artifacts import Artifact
-from domain.messages import AnyReport, BuildExport, JobKind, LoadModelImage, Message, PredictImages, TrainModel
+from domain.messages import (
+    AnyReport,
+    BuildExport,
+    JobKind,
+    LoadModelImage,
+    LossPart,
+    Message,
+    PartLog,
+    PredictImages,
+    TrainModel,
+)
 from gpu_worker.ports import Artifacts, Folders
 
 LOG_FILE: Final = "log.txt"
+LOG_FORMAT: Final = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
+LOG_FORMAT.converter = time.gmtime
 
 
 class JobStopped(Exception):
@@ -58,9 +72,22 @@ class Job:
 
     def kept_log(self) -> Artifact:
         """The log up to here; it goes on being written."""
-        copy = self.log_file.with_suffix(".kept")
-        shutil.copyfile(self.log_file, copy)
-        return self.artifacts.keep(copy)
+        return kept_copy(self.log_file, self.artifacts)
+
+    @contextmanager
+    def logging_of(self, part: LossPart) -> Iterator[None]:
+        """What is logged meanwhile goes to the log of that network, too (T-5)."""
+        handler = logging.FileHandler(part_log_file(self.workspace, part), encoding="utf-8")
+        handler.setFormatter(LOG_FORMAT)
+        self.log.addHandler(handler)
+        try:
+            yield
+        except Exception as error:
+            self.log.info("the training of the %s ended early: %s", part.value, str(error) or type(error).__name__)
+            raise
+        finally:
+            self.log.removeHandler(handler)
+            handler.close()
 
     def go_on(self, share: float, activity: str) -> None:
         """Tell how far the job is, and obey a shutdown.
@@ -71,6 +98,26 @@ class Job:
         self.tell(Progress(share=share, activity=activity))
         if self.is_stopping():
             raise JobStopped
+
+
+def part_log_file(workspace: Path, part: LossPart) -> Path:
+    """Where the log of one network lies."""
+    return workspace / f"log-{part.value}.txt"
+
+
+def kept_part_logs(workspace: Path, artifacts: Artifacts) -> tuple[PartLog, ...]:
+    """The logs of the networks up to here, once there are two to tell apart; of one alone the job's log says everything."""
+    if not part_log_file(workspace, LossPart.SEGMENTATION).is_file():
+        return ()
+    files = ((part, part_log_file(workspace, part)) for part in LossPart)
+    return tuple(PartLog(part=part, log=kept_copy(file, artifacts)) for part, file in files if file.is_file())
+
+
+def kept_copy(file: Path, artifacts: Artifacts) -> Artifact:
+    """An artifact of a file that goes on being written."""
+    copy = file.with_suffix(".kept")
+    shutil.copyfile(file, copy)
+    return artifacts.keep(copy)
 
 
 def kind_of(message: Message) -> JobKind:

@@ -17,14 +17,13 @@ from gpu_worker.checkpoints import Checkpoint
 from gpu_worker.jobs import Job
 
 MOST_REPORTED_POINTS: Final = 2000
-"""So many points of a job reach the log at most, however long it runs; a screen is not wider."""
+"""So many points of a network reach the log at most, however long it runs; a screen is not wider."""
 
 SHORTEST_INTERVAL_SECONDS: Final = 1.0
 ELAPSED_SHARE_OF_INTERVAL: Final = 0.01
 """A new batch of points after a second, later after a hundredth of the time passed: a job of days makes some hundreds of events."""
 
 _BUFFERED_POINTS: Final = 4096
-FILE: Final = "losses.jsonl"
 
 
 class LossIsNotFinite(Refusal):
@@ -34,6 +33,21 @@ class LossIsNotFinite(Refusal):
         "The training diverged: the loss of iteration {iteration} is not a finite number (learning rate {learning_rate}). "
         "Lower base_lr, then start again."
     )
+
+
+class SegmentationLossIsNotFinite(LossIsNotFinite):
+    """The same of the other network, which has parameters of its own."""
+
+    message = N_(
+        "The training of the segmentation diverged: the loss of iteration {iteration} is not a finite number (learning rate "
+        "{learning_rate}). Lower base_lr under “segmentation”, then start again."
+    )
+
+
+def not_finite(part: LossPart, iteration: int, learning_rate: float) -> LossIsNotFinite:
+    """The refusal that names the network's own parameters."""
+    kind = SegmentationLossIsNotFinite if part is LossPart.SEGMENTATION else LossIsNotFinite
+    return kind(iteration=iteration, learning_rate=learning_rate)
 
 
 class Point(msgspec.Struct, frozen=True):
@@ -48,9 +62,16 @@ class Point(msgspec.Struct, frozen=True):
 class LossCurve:
     """Losses stay on the device until `publish`. A non-finite one raises there, before anything of it is published or saved."""
 
-    def __init__(self, job: Job, start: Checkpoint, max_iter: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        job: Job,
+        start: Checkpoint,
+        max_iter: int,
+        device: torch.device,
+        part: LossPart = LossPart.CLASSIFICATION,
+    ) -> None:
         """What the metrics file holds beyond the checkpoint was made after it, and is made again."""
-        self.job = job
+        self.job, self.part = job, part
         self.stride = math.ceil(max_iter / MOST_REPORTED_POINTS)
         self.max_iter = max_iter
         self.latest: float | None = None
@@ -61,7 +82,7 @@ class LossCurve:
         self._reported = self._started
         self._iterations: list[int] = []
         self._losses: list[float] = []
-        self.file = job.workspace / FILE
+        self.file = file_of(job.workspace, part)
         self._file = _opened_at(self.file, start.curve_bytes)
 
     def __enter__(self) -> Self:
@@ -96,8 +117,8 @@ class LossCurve:
             iteration = self._first + offset + 1
             if not math.isfinite(loss):
                 self._report(rate)
-                raise LossIsNotFinite(iteration=iteration, learning_rate=rate)
-            point = Point(LossPart.CLASSIFICATION.value, iteration, loss, rate)
+                raise not_finite(self.part, iteration, rate)
+            point = Point(self.part.value, iteration, loss, rate)
             self._file.write(msgspec.json.encode(point) + b"\n")
             if iteration % self.stride == 0 or iteration in (1, self.max_iter):
                 self._iterations.append(iteration)
@@ -125,13 +146,18 @@ class LossCurve:
         self.job.report(
             LossesMeasured(
                 **self.job.sender,
-                part=LossPart.CLASSIFICATION,
+                part=self.part,
                 iterations=tuple(self._iterations),
                 losses=tuple(self._losses),
                 learning_rate=learning_rate,
             )
         )
         self._iterations, self._losses = [], []
+
+
+def file_of(workspace: Path, part: LossPart) -> Path:
+    """Where the metrics file of a network lies."""
+    return workspace / f"losses-{part.value}.jsonl"
 
 
 def _opened_at(file: Path, kept_bytes: int) -> BinaryIO:

@@ -1,7 +1,7 @@
 """Predictions of a classifier, and the evaluation made of them. Shape letters: N = images, K = classes, C, H, W = image."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -14,6 +14,7 @@ from domain.evaluation import (
     Evaluation,
     Sample,
     SampleState,
+    Segmented,
     confusion_matrix,
     macro_recall,
     overall_accuracy,
@@ -23,20 +24,31 @@ from gpu_worker.decoded_images import DecodedImages
 from gpu_worker.images import Pixels, ReadImage
 
 EVALUATION_BATCH: Final = 64
+MOST_OVERLAY_BYTES: Final = 32 << 20
+"""So much of predicted masks is kept for people with a report, those of misjudged images first."""
 Scores = npt.NDArray[np.float32]
 
 
 class ValidationFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """What one validation says. `loss` is the mean cross entropy."""
+    """What one validation says. The weights of the highest `score` are the best; a figure that a network does not have is None."""
 
-    accuracy: float
-    recall: float
+    score: float
     loss: float
+    accuracy: float | None = None
+    recall: float | None = None
+    iou: float | None = None
+    code_ious: tuple[float | None, ...] = ()
 
-    @property
-    def score(self) -> float:
-        """Which weights are best: recall speaks for rare defects, accuracy for the whole."""
-        return self.recall + self.accuracy
+
+class Judged(NamedTuple):
+    """An image with the (K,) `scores` of the classifier and, where the model segments, what was seen; `special` is the index of the
+    special code that it is given, if any.
+    """
+
+    image: ReadImage
+    scores: npt.NDArray[np.float32]
+    segmented: Segmented | None = None
+    special: int | None = None
 
 
 def standardized(images_NCHW: Tensor, network_input: NetworkInput) -> Tensor:
@@ -74,26 +86,34 @@ def evaluate(
 
 
 def validation_figures(scores_NK: Scores, labels: Sequence[int]) -> ValidationFigures:
-    """Accuracy, macro recall and loss of scores against the truth."""
+    """Accuracy, macro recall and mean cross entropy of scores against the truth.
+
+    Their score: recall speaks for rare defects, accuracy for the whole.
+    """
     true_N = np.array(labels, dtype=np.int64)
     confusion_KK = confusion_matrix(true_N, scores_NK.argmax(1).astype(np.int64), scores_NK.shape[1])
     log_scores_NK = torch.from_numpy(scores_NK).clamp_min(1e-12).log()
     loss = functional.nll_loss(log_scores_NK, torch.from_numpy(true_N)).item()
-    return ValidationFigures(
-        accuracy=overall_accuracy(confusion_KK) or 0.0, recall=macro_recall(confusion_KK) or 0.0, loss=loss
-    )
+    accuracy, recall = overall_accuracy(confusion_KK) or 0.0, macro_recall(confusion_KK) or 0.0
+    return ValidationFigures(score=recall + accuracy, loss=loss, accuracy=accuracy, recall=recall)
 
 
 def evaluation_of(
-    classes: Sequence[str],
-    judged: Iterable[tuple[ReadImage, npt.NDArray[np.float32]]],
+    defect_codes: Sequence[str],
+    judged: Iterable[Judged],
     non_compliant: Iterable[ReadImage],
     damaged: Iterable[ReadImage],
 ) -> Evaluation:
-    """The artifact behind a report: judged images with their scores, and those set aside."""
-    index_of = {defect_code: index for index, defect_code in enumerate(classes)}
+    """The artifact behind a report: judged images with their scores, and those set aside; `defect_codes` begin with the classes."""
+    index_of = {defect_code: index for index, defect_code in enumerate(defect_codes)}
 
-    def sample(image: ReadImage, state: SampleState, scores: tuple[float, ...] = (), predicted: int = -1) -> Sample:
+    def sample(
+        image: ReadImage,
+        state: SampleState,
+        scores: tuple[float, ...] = (),
+        predicted: int = -1,
+        segmented: Segmented | None = None,
+    ) -> Sample:
         return Sample(
             folder=image.found.folder,
             checksum=image.checksum,
@@ -104,12 +124,35 @@ def evaluation_of(
             predicted_index=predicted,
             scores=scores,
             has_mask=image.found.has_mask,
+            segmented=segmented,
         )
 
     samples = [
-        sample(image, SampleState.JUDGED, tuple(scores_K.tolist()), int(scores_K.argmax()))
-        for image, scores_K in judged
+        sample(
+            image,
+            SampleState.JUDGED,
+            tuple(scores_K.tolist()),
+            int(scores_K.argmax()) if special is None else special,
+            segmented,
+        )
+        for image, scores_K, segmented, special in judged
     ]
     samples += [sample(image, SampleState.NON_COMPLIANT) for image in non_compliant]
     samples += [sample(image, SampleState.DAMAGED) for image in damaged]
-    return Evaluation(defect_codes=tuple(classes), samples=tuple(samples))
+    return Evaluation(defect_codes=tuple(defect_codes), samples=with_bounded_overlays(samples))
+
+
+def with_bounded_overlays(samples: Sequence[Sample], most_bytes: int = MOST_OVERLAY_BYTES) -> tuple[Sample, ...]:
+    """The same samples in the same order; of the overlays as many as fit, those of misjudged images first."""
+    kept = list(samples)
+    left = most_bytes
+    for index in sorted(range(len(kept)), key=lambda index: kept[index].true_index == kept[index].predicted_index):
+        sample = kept[index]
+        if sample.segmented is None or not sample.segmented.overlay:
+            continue
+        if len(sample.segmented.overlay) <= left:
+            left -= len(sample.segmented.overlay)
+        else:
+            without = msgspec.structs.replace(sample.segmented, overlay=b"")
+            kept[index] = msgspec.structs.replace(sample, segmented=without)
+    return tuple(kept)

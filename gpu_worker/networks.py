@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 import torch
@@ -13,30 +13,39 @@ from torch import Tensor, nn
 from domain.model_packages import NetworkTask
 from domain.refusals import Refusal
 from domain.sentences import N_
-from gpu_worker.resnets import ResNet, resnet18, resnet34, resnet50
+from gpu_worker.resnets import resnet18, resnet34, resnet50
+from gpu_worker.unets import unet_resnet18
 
-# Segmentation networks will stand in a second table beside this one.
-_CLASSIFIERS: Final[Mapping[str, Callable[[int], ResNet]]] = {
-    "ResNet18": resnet18,
-    "ResNet34": resnet34,
-    "ResNet50": resnet50,
+
+class _Kind(NamedTuple):
+    """How networks of a task are made: `head` names the tensors with a row for each output, of which the first
+    `outputs_before` stand for no code.
+    """
+
+    make: Mapping[str, Callable[[int], nn.Module]]
+    head: tuple[str, str]
+    outputs_before: int
+
+
+_KINDS: Final[Mapping[NetworkTask, _Kind]] = {
+    NetworkTask.CLASSIFICATION: _Kind(
+        {"ResNet18": resnet18, "ResNet34": resnet34, "ResNet50": resnet50}, ("fc.weight", "fc.bias"), 0
+    ),
+    NetworkTask.SEGMENTATION: _Kind({"UNet-ResNet18": unet_resnet18}, ("head.weight", "head.bias"), 1),
 }
-KNOWN_NETWORKS: Final[Mapping[NetworkTask, tuple[str, ...]]] = {
-    NetworkTask.CLASSIFICATION: tuple(_CLASSIFIERS),
-    NetworkTask.SEGMENTATION: (),
-}
+"""No two tasks have a network of the same name. What a segmentation's first output stands for is no defect."""
+KNOWN_NETWORKS: Final[Mapping[NetworkTask, tuple[str, ...]]] = {task: tuple(kind.make) for task, kind in _KINDS.items()}
 SMALLEST_INPUT: Final = 32
-"""Every network here halves its input five times."""
+"""Every network here halves its input five times; those that double it again as often need multiples of this."""
 LARGEST_INPUT: Final = 4096
 
 _ORIGIN: Final = "assay"
-_HEAD: Final = ("fc.weight", "fc.bias")
 
 
 class NetworkUnknown(Refusal):
     """A package may name networks of a newer platform."""
 
-    message = N_("This platform does not know the {task} network “{network}”. It knows: {known}.")
+    message = N_("This platform does not know the network “{network}” for this purpose. It knows: {known}.")
 
 
 class WeightsUnreadable(Refusal):
@@ -98,24 +107,24 @@ def check_network(task: NetworkTask, network: str) -> None:
     """
     if network not in KNOWN_NETWORKS[task]:
         known = ", ".join(KNOWN_NETWORKS[task]) or "—"
-        raise NetworkUnknown(task=task.value, network=network, known=known)
+        raise NetworkUnknown(network=network, known=known)
 
 
-def new_classifier(network: str, class_count: int, seed: int) -> nn.Module:
-    """A classifier of random weights, the same for the same seed; its outputs are logits, one per class.
+def new_network(network: str, code_count: int, seed: int) -> nn.Module:
+    """A network of random weights, the same for the same seed. Its outputs are logits: (B, K) one for each code, of a segmentation
+    (B, 1 + K, H, W) with that of no defect before them.
 
     Raises:
         NetworkUnknown
     """
-    check_network(NetworkTask.CLASSIFICATION, network)
     torch.manual_seed(seed)
-    return _CLASSIFIERS[network](class_count)
+    return _made(network, code_count)
 
 
-def classifier_of(weights: Mapping[str, Tensor], network: str, class_count: int) -> nn.Module:
-    """A classifier with the given weights, which must fit; it uses these very tensors."""
+def network_of(weights: Mapping[str, Tensor], network: str, code_count: int) -> nn.Module:
+    """A network with the given weights, which must fit; it uses these very tensors."""
     with torch.device("meta"):
-        model = _CLASSIFIERS[network](class_count)
+        model = _made(network, code_count)
     model.load_state_dict(weights, assign=True)
     return model
 
@@ -128,32 +137,34 @@ def load_initial_weights(model: nn.Module, file: Path, network: str, defect_code
     """
     tensors, codes_of_head = read_weights(file)
     wanted = model.state_dict()
+    head = _kind(network).head
     keeps_head = codes_of_head == tuple(defect_codes) and all(
-        name in tensors and tensors[name].shape == wanted[name].shape for name in _HEAD
+        name in tensors and tensors[name].shape == wanted[name].shape for name in head
     )
     if not keeps_head:
-        tensors.update({name: wanted[name] for name in _HEAD})
+        tensors.update({name: wanted[name] for name in head})
     _check_fit(tensors, wanted, network)
     model.load_state_dict(tensors)
     return keeps_head
 
 
 def load_trained_weights(file: Path, network: str, defect_codes: Sequence[str]) -> tuple[nn.Module, tuple[str, ...]]:
-    """A trained classifier, ready to predict, and its classes: the codes its outputs stand for.
+    """A trained network, ready to predict, and the codes its outputs stand for.
 
     Raises:
         NetworkUnknown, WeightsUnreadable, WeightsDoNotFit, WeightsNotFinite
     """
     tensors, codes_of_head = read_weights(file)
-    class_count = len(tensors["fc.bias"]) if "fc.bias" in tensors else 0
-    classes = tuple(defect_codes[:class_count])
-    check_network(NetworkTask.CLASSIFICATION, network)
-    _check_fit(tensors, _shapes(network, class_count), network)
-    if len(classes) != class_count or (codes_of_head and codes_of_head != classes):
-        trained = ", ".join(codes_of_head) or str(class_count)
+    kind = _kind(network)
+    bias = tensors.get(kind.head[1])
+    code_count = 0 if bias is None else max(0, len(bias) - kind.outputs_before)
+    codes = tuple(defect_codes[:code_count])
+    _check_fit(tensors, _shapes(network, code_count), network)
+    if len(codes) != code_count or (codes_of_head and codes_of_head != codes):
+        trained = ", ".join(codes_of_head) or str(code_count)
         raise WeightsOfOtherCodes(trained=trained, named=", ".join(defect_codes))
     floats = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
-    return classifier_of(floats, network, class_count).eval(), classes
+    return network_of(floats, network, code_count).eval(), codes
 
 
 def save_weights(state: Mapping[str, Tensor], file: Path, network: str, defect_codes: Sequence[str]) -> None:
@@ -165,14 +176,14 @@ def save_weights(state: Mapping[str, Tensor], file: Path, network: str, defect_c
 
 
 def check_package_weights(file: Path, network: str) -> None:
-    """Whether initial weights of a package fit the network; the head may have any number of classes.
+    """Whether initial weights of a package fit the network; the head may be for any number of codes.
 
     Raises:
         NetworkUnknown, WeightsUnreadable, WeightsDoNotFit, WeightsNotFinite
     """
     tensors, _ = read_weights(file)
     wanted = _shapes(network, 1)
-    for name in _HEAD:
+    for name in _kind(network).head:
         if name in tensors and tensors[name].shape[1:] == wanted[name].shape[1:]:
             wanted[name] = tensors[name]
         elif name not in tensors:
@@ -199,10 +210,23 @@ def read_weights(file: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     return tensors, origin.defect_codes
 
 
-def _shapes(network: str, class_count: int) -> dict[str, Tensor]:
+def _kind(network: str) -> _Kind:
+    for kind in _KINDS.values():
+        if network in kind.make:
+            return kind
+    known = ", ".join(name for kind in _KINDS.values() for name in kind.make)
+    raise NetworkUnknown(network=network, known=known)
+
+
+def _made(network: str, code_count: int) -> nn.Module:
+    kind = _kind(network)
+    return kind.make[network](kind.outputs_before + code_count)
+
+
+def _shapes(network: str, code_count: int) -> dict[str, Tensor]:
     """The tensors of a network without content."""
     with torch.device("meta"):
-        return dict(_CLASSIFIERS[network](class_count).state_dict())
+        return dict(_made(network, code_count).state_dict())
 
 
 def _check_fit(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor], network: str) -> None:

@@ -4,8 +4,9 @@ format: 1
 summary: …
 networks:
   - {task: classification, name: ResNet18, input: {width: 96, height: 96}, weights: weights/resnet18.safetensors}
+  - {task: segmentation, name: UNet-ResNet18, input: {width: 256, height: 256}}     # sides that are multiples of 32
 resolution_rule: {exact_sizes: [[128, 128]]}        # or min_width … max_height; left out: the most frequent size
-special_code_min_pixels: 1
+special_code_min_pixels: 1          # a special code needs more predicted pixels than this, counted at the segmentation's input size
 model_parameters: {…}                               # defaults, as people see them in the editors
 training_parameters: {…}
 prediction_parameters: {…}
@@ -33,11 +34,16 @@ _MAXIMUM_DEPTH: Final = 20
 SHIPPED_NAME: Final = "resnet18@1.0"
 SHIPPED: Final[Mapping[str, Any]] = {
     "format": FORMAT,
-    "summary": "ResNet classifiers trained from nothing; the default parameters are those of the manual.",
+    "summary": "ResNet classifiers and a U-Net for segmentation, trained from nothing; the default parameters are those of the "
+    "manual.",
     "networks": [
-        {"task": "classification", "name": name, "input": {"width": 128, "height": 128}}
-        for name in ("ResNet18", "ResNet34", "ResNet50")
+        *(
+            {"task": "classification", "name": name, "input": {"width": 128, "height": 128}}
+            for name in ("ResNet18", "ResNet34", "ResNet50")
+        ),
+        {"task": "segmentation", "name": "UNet-ResNet18", "input": {"width": 256, "height": 256}},
     ],
+    "special_code_min_pixels": 16,  # a dot of four by four is noise
     "model_parameters": {
         "classification": {"name": "ResNet18", "num_of_classes": 5},
         "code_list": ["TPFIP", "TTFBS", "TTMUD", "TGGS0", "TPOTS", "TSFAS", "TSDFS"],
@@ -96,6 +102,12 @@ class NoNetworkOffered(Refusal):
     """Every task classifies."""
 
     message = N_("image.yaml offers no classification network. Add one, for example ResNet18.")
+
+
+class InputSideIsUneven(Refusal):
+    """A segmentation halves its input five times and doubles it again; it must meet itself."""
+
+    message = N_("image.yaml: the input sides of “{network}” must be multiples of {step}. Use {width} × {height}.")
 
 
 class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -185,7 +197,7 @@ def check_networks(description: Description) -> None:
     """Whether this platform can train what is offered.
 
     Raises:
-        NetworkUnknown, NetworkOfferedTwice, NoNetworkOffered
+        NetworkUnknown, NetworkOfferedTwice, NoNetworkOffered, InputSideIsUneven
     """
     offered = [(network.task, network.name) for network in description.networks]
     for task, name in offered:
@@ -194,6 +206,12 @@ def check_networks(description: Description) -> None:
             raise NetworkOfferedTwice(network=name)
     if NetworkTask.CLASSIFICATION not in (task for task, _ in offered):
         raise NoNetworkOffered
+    for network in description.networks:
+        width, height = (
+            -(-side // SMALLEST_INPUT) * SMALLEST_INPUT for side in (network.input.width, network.input.height)
+        )
+        if network.task is NetworkTask.SEGMENTATION and (width, height) != (network.input.width, network.input.height):
+            raise InputSideIsUneven(network=network.name, step=SMALLEST_INPUT, width=width, height=height)
 
 
 def default_parameters(description: Description) -> Mapping[str, str]:
@@ -202,11 +220,11 @@ def default_parameters(description: Description) -> Mapping[str, str]:
     Raises:
         Refusal: as if a person had written them.
     """
-    names = [network.name for network in description.networks if network.task is NetworkTask.CLASSIFICATION]
+    offered = {task: [network.name for network in description.networks if network.task is task] for task in NetworkTask}
     model = write_json(description.model_parameters)
     training = write_json(description.training_parameters)
     prediction = write_json(description.prediction_parameters)
-    read_model_parameters(model, names)
+    read_model_parameters(model, offered[NetworkTask.CLASSIFICATION], offered[NetworkTask.SEGMENTATION])
     read_training_parameters(training)
     read_prediction_parameters(prediction)
     return {"model_parameters": model, "training_parameters": training, "prediction_parameters": prediction}

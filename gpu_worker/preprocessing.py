@@ -9,7 +9,7 @@ import io
 import re
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
@@ -25,7 +25,8 @@ from domain.model_packages import NetworkInput, ResolutionRule
 from domain.refusals import Refusal
 from domain.sentences import N_
 from gpu_worker.augmentation import augment, draw
-from gpu_worker.decoded_images import DecodedImages, decoded_folder
+from gpu_worker.decoded_images import DecodedImages, decoded_folder, decoded_masks, mask_key
+from gpu_worker.image_masks import with_mask
 from gpu_worker.images import FoundImage, Pixels, ReadImage, find_images, read_image
 from gpu_worker.jobs import Job
 from gpu_worker.randomness import stream
@@ -36,7 +37,7 @@ DECODING = N_("Decoding the images")
 SPLITTING = N_("Splitting the images")
 AUGMENTING = N_("Preparing the augmentation")
 
-TRAINING, VALIDATION = "training", "validation"
+TRAINING, VALIDATION, UNUSED = "training", "validation", ""
 _PREVIEW_IMAGES, _PREVIEW_SAMPLES, _PREVIEW_GAP = 6, 4, 4
 READING_SHARE, PREPARED_SHARE = 0.02, 0.05
 """Progress of the job after reading and after decoding; the training follows."""
@@ -67,9 +68,39 @@ class NothingToValidate(Refusal):
     )
 
 
+class CodeWithoutMasks(Refusal):
+    """A segmentation cannot learn what nothing marks (W-9)."""
+
+    message = N_(
+        "No image of “{defect_code}” has a mask that can be used; the log says what is wrong with each. Add masks, or switch "
+        "“Train segmentation” off."
+    )
+
+
+class NoMaskOnOneSide(Refusal):
+    """All masks of each code belong to the same part, which is either learnt from or held back."""
+
+    message = N_(
+        "The images with masks are all of one group each, so none is left to learn from or to validate with. Add masks to images "
+        "of further parts."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentationImages:
+    """The compliant images at the segmentation's input size, and their masks, black where there is none."""
+
+    decoded: DecodedImages
+    masks: DecodedImages
+
+
 @dataclass(frozen=True, kw_only=True)
 class Screening:
-    """What the first stage found. The tuples hold images of the classes; those of special codes are only counted (W-4)."""
+    """What the first stage found. The tuples hold images of the classes; those of special codes are only counted (W-4).
+
+    Where segmentation is trained, they hold those of special codes, too, and the `mask_checksum` of an image is empty unless its
+    mask can be used.
+    """
 
     compliant: tuple[ReadImage, ...]
     non_compliant: tuple[ReadImage, ...]
@@ -77,29 +108,53 @@ class Screening:
     left_out_count: int
     resolution_rule: ResolutionRule
     decoded: DecodedImages
+    segmentation: SegmentationImages | None = None
+
+    @property
+    def unmasked_count(self) -> int:
+        """Images that are not used for segmentation (W-9)."""
+        return 0 if self.segmentation is None else sum(not image.mask_checksum for image in self.compliant)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """Ready for the training loop: images of each split with their class indices, and what was set aside."""
+    """Ready for the training loop: the compliant images, the side and the index in the list of codes of each.
+
+    Codes up to `class_count` are the classes. The methods give indices of images.
+    """
 
     screening: Screening
     validates: tuple[bool, ...]
     labels: tuple[int, ...]
+    class_count: int
     manifest_checksum: str
 
-    def split(self, *, validation: bool) -> tuple[DecodedImages, list[int], list[ReadImage]]:
-        """The pixels, the class indices and the images of one side."""
-        indices = [index for index, validates in enumerate(self.validates) if validates is validation]
-        images = [self.screening.compliant[index] for index in indices]
-        return self.screening.decoded.part(indices), [self.labels[index] for index in indices], images
+    def of_classes(self, *, validation: bool) -> list[int]:
+        """What the classifier learns from, or is validated with."""
+        return [index for index in self._side(validation=validation) if self.labels[index] < self.class_count]
+
+    def with_masks(self, *, validation: bool) -> list[int]:
+        """What the segmentation learns from, or is validated with: images of every code (W-4)."""
+        return [index for index in self._side(validation=validation) if self.screening.compliant[index].mask_checksum]
+
+    def to_judge(self) -> list[int]:
+        """What the report is about: all images that validate, those of special codes where they can be told (W-4)."""
+        return self._side(validation=True)
+
+    def labels_of(self, indices: Sequence[int]) -> list[int]:
+        """The indices of their codes."""
+        return [self.labels[index] for index in indices]
+
+    def _side(self, *, validation: bool) -> list[int]:
+        return [index for index, validates in enumerate(self.validates) if validates is validation]
 
 
 def prepare(order: TrainingOrder, job: Job) -> Prepared:
     """Run the three stages and report each.
 
     Raises:
-        FolderNotFound, GroupsFileIsWrong, DefectCodeNotInList, ClassWithoutImages, NothingToValidate
+        FolderNotFound, GroupsFileIsWrong, DefectCodeNotInList, ClassWithoutImages, NothingToValidate, CodeWithoutMasks,
+        NoMaskOnOneSide
     """
     started = time.monotonic()
     screening = screen(order, job)
@@ -115,13 +170,17 @@ def prepare(order: TrainingOrder, job: Job) -> Prepared:
             non_compliant_count=len(screening.non_compliant),
             damaged_count=len(screening.damaged),
             left_out_count=screening.left_out_count,
+            unmasked_count=screening.unmasked_count,
             resolution_rule=screening.resolution_rule,
         )
     )
     started = time.monotonic()
     job.go_on(PREPARED_SHARE, SPLITTING)
     validates = _split(order, screening)
-    splits = [VALIDATION if validating else TRAINING for validating in validates]
+    splits = [
+        VALIDATION if validating else TRAINING if _is_learnt_from(order, image) else UNUSED
+        for image, validating in zip(screening.compliant, validates, strict=True)
+    ]
     manifest = manifest_lines(zip(screening.compliant, splits, strict=True))
     job.report(
         StageFinished(
@@ -144,25 +203,27 @@ def prepare(order: TrainingOrder, job: Job) -> Prepared:
             preview=keep_bytes(job, "preview.png", preview) if preview else None,
         )
     )
-    classes = order.model_parameters.classifier_codes
+    parameters = order.model_parameters
     return Prepared(
         screening=screening,
         validates=validates,
-        labels=tuple(classes.index(image.found.defect_code) for image in screening.compliant),
+        labels=tuple(parameters.code_list.index(image.found.defect_code) for image in screening.compliant),
+        class_count=len(parameters.classifier_codes),
         manifest_checksum=hashlib.sha256(manifest).hexdigest(),
     )
 
 
 def screen(order: TrainingOrder, job: Job) -> Screening:
     """Find, read, screen and decode the images of all data paths."""
-    classes = set(order.model_parameters.classifier_codes)
+    parameters, segmentation = order.model_parameters, order.segmentation
+    known = set(parameters.classifier_codes if segmentation is None else parameters.code_list)
     found = find_all(order.data_paths, job)
     for image in found:
-        if image.defect_code not in order.model_parameters.code_list:
+        if image.defect_code not in parameters.code_list:
             folder = FolderName(image.folder.root, image.code_folder)
             raise DefectCodeNotInList(folder=str(folder), defect_code=image.defect_code)
-    wanted = [image for image in found if image.defect_code in classes]
-    read = read_all(wanted, job)
+    wanted = [image for image in found if image.defect_code in known]
+    read = read_all(wanted, job, with_masks=segmentation is not None)
     sound = [image for image in read if not image.damage]
     rule = order.resolution_rule
     is_screened = order.preprocessing.resolution_screening
@@ -171,7 +232,13 @@ def screen(order: TrainingOrder, job: Job) -> Screening:
     complies = [not is_screened or rule.complies(image.width, image.height) for image in sound]
     compliant = [image for image, does in zip(sound, complies, strict=True) if does]
     non_compliant = tuple(image for image, does in zip(sound, complies, strict=True) if not does)
-    decoded, damage = _decode(compliant, order.input, job)
+    decoding = _Decoding(job, pass_count=1 if segmentation is None else 3)
+    decoded, damage = decoding.images(compliant, order.input)
+    at_segmentation, masks, bad_masks = decoded, decoded, dict[FolderName, str]()
+    if segmentation is not None:
+        at_segmentation, more_damage = decoding.images(compliant, segmentation.input)
+        masks, bad_masks = decoding.masks(compliant, segmentation.input)
+        damage = {**damage, **more_damage}
     whole = [index for index, image in enumerate(compliant) if image.found.folder not in damage]
     damaged = [image for image in read if image.damage] + [
         msgspec.structs.replace(image, damage=damage[image.found.folder])
@@ -182,15 +249,25 @@ def screen(order: TrainingOrder, job: Job) -> Screening:
         job.log.warning("%s is damaged and left out: %s", out.found.folder, out.damage)
     for out in non_compliant:
         job.log.info("%s does not comply: %s x %s", out.found.folder, out.width, out.height)
+    for folder, problem in bad_masks.items():
+        job.log.warning("the mask of %s cannot be used: %s", folder, problem)
     screening = Screening(
-        compliant=tuple(compliant[index] for index in whole),
+        compliant=tuple(
+            msgspec.structs.replace(compliant[index], mask_checksum="")
+            if compliant[index].found.folder in bad_masks
+            else compliant[index]
+            for index in whole
+        ),
         non_compliant=non_compliant,
         damaged=tuple(damaged),
         left_out_count=len(found) - len(wanted),
         resolution_rule=rule,
         decoded=decoded.part(whole),
+        segmentation=None
+        if segmentation is None
+        else SegmentationImages(decoded=at_segmentation.part(whole), masks=masks.part(whole)),
     )
-    _check_classes(order.model_parameters.classifier_codes, screening)
+    _check_classes(parameters.classifier_codes, screening)
     return screening
 
 
@@ -204,12 +281,18 @@ def find_all(data_paths: Sequence[FolderName], job: Job) -> list[FoundImage]:
     return list(found.values())
 
 
-def read_all(found: Sequence[FoundImage], job: Job, share: float = READING_SHARE) -> list[ReadImage]:
+def read_all(
+    found: Sequence[FoundImage], job: Job, share: float = READING_SHARE, *, with_masks: bool = False
+) -> list[ReadImage]:
     """Read all files, several at a time; `share` is the progress of the job when done."""
+
+    def one(image: FoundImage) -> ReadImage:
+        return with_mask(read_image(image)) if with_masks else read_image(image)
+
     read = []
     with ThreadPoolExecutor(job.cpu_cores) as threads:
         try:
-            for image in threads.map(read_image, found):
+            for image in threads.map(one, found):
                 read.append(image)
                 job.go_on(share * len(read) / len(found), READING)
         except BaseException:
@@ -237,6 +320,7 @@ def manifest_lines(images: Iterable[tuple[ReadImage, str]]) -> bytes:
             checksum=image.checksum,
             defect_code=image.found.defect_code,
             split=split,
+            mask_checksum=image.mask_checksum,
         )
         for image, split in images
     ]
@@ -250,33 +334,55 @@ def keep_bytes(job: Job, name: str, content: bytes) -> Artifact:
     return job.artifacts.keep(file)
 
 
-def _decode(images: Sequence[ReadImage], size: NetworkInput, job: Job) -> tuple[DecodedImages, dict[FolderName, str]]:
-    """The pixels of all images, and why some turned out to be damaged."""
-    decoded_count = 0
+class _Decoding:
+    """All images or masks are decoded in one or more passes, which share the progress between them."""
 
-    def on_image() -> None:
-        nonlocal decoded_count
-        decoded_count += 1
-        share = READING_SHARE + (PREPARED_SHARE - READING_SHARE) * decoded_count / len(images)
-        job.go_on(share, DECODING)
+    def __init__(self, job: Job, pass_count: int) -> None:
+        self.job, self.step = job, (PREPARED_SHARE - READING_SHARE) / pass_count
+        self.share = READING_SHARE
 
-    files: list[Pixels] = []
-    rows: list[tuple[int, int]] = []
-    damage: dict[FolderName, str] = {}
-    for _, group in groupby(images, key=lambda image: (image.found.folder.root, image.found.code_folder)):
-        members = list(group)
-        pixels, damaged = decoded_folder(
-            members,
-            width=size.width,
-            height=size.height,
-            decoded=job.decoded,
-            thread_count=job.cpu_cores,
-            on_image=on_image,
-        )
-        rows.extend((len(files), row) for row in range(len(members)))
-        files.append(pixels)
-        damage.update({image.found.folder: damaged[image.checksum] for image in members if image.checksum in damaged})
-    return DecodedImages(files, rows), damage
+    def images(self, images: Sequence[ReadImage], size: NetworkInput) -> tuple[DecodedImages, dict[FolderName, str]]:
+        """The pixels of all images, and why some turned out to be damaged."""
+        return self._pass(images, size, decoded_folder, lambda image: image.checksum)
+
+    def masks(self, images: Sequence[ReadImage], size: NetworkInput) -> tuple[DecodedImages, dict[FolderName, str]]:
+        """The masks of all images, black where there is none, and why some that are there cannot be used."""
+        masks, problems = self._pass(images, size, decoded_masks, mask_key)
+        has_mask = {image.found.folder for image in images if image.found.has_mask}
+        return masks, {folder: problem for folder, problem in problems.items() if folder in has_mask}
+
+    def _pass(
+        self,
+        images: Sequence[ReadImage],
+        size: NetworkInput,
+        decode: Callable[..., tuple[Pixels, Mapping[str, str]]],
+        key: Callable[[ReadImage], str],
+    ) -> tuple[DecodedImages, dict[FolderName, str]]:
+        decoded_count, start = 0, self.share
+
+        def on_image() -> None:
+            nonlocal decoded_count
+            decoded_count += 1
+            self.job.go_on(start + self.step * decoded_count / len(images), DECODING)
+
+        files: list[Pixels] = []
+        rows: list[tuple[int, int]] = []
+        damage: dict[FolderName, str] = {}
+        for _, group in groupby(images, key=lambda image: (image.found.folder.root, image.found.code_folder)):
+            members = list(group)
+            pixels, damaged = decode(
+                members,
+                width=size.width,
+                height=size.height,
+                decoded=self.job.decoded,
+                thread_count=self.job.cpu_cores,
+                on_image=on_image,
+            )
+            rows.extend((len(files), row) for row in range(len(members)))
+            files.append(pixels)
+            damage.update({image.found.folder: damaged[key(image)] for image in members if key(image) in damaged})
+        self.share = start + self.step
+        return DecodedImages(files, rows), damage
 
 
 def _check_classes(classes: Sequence[str], screening: Screening) -> None:
@@ -290,19 +396,34 @@ def _check_classes(classes: Sequence[str], screening: Screening) -> None:
                 damaged=count(screening.damaged, defect_code),
                 non_compliant=count(screening.non_compliant, defect_code),
             )
+    if screening.segmentation is not None:
+        masked = {image.found.defect_code for image in screening.compliant if image.mask_checksum}
+        for image in screening.compliant:
+            if image.found.defect_code not in masked:
+                raise CodeWithoutMasks(defect_code=image.found.defect_code)
+
+
+def _is_learnt_from(order: TrainingOrder, image: ReadImage) -> bool:
+    """Of the training side: the classifier takes its classes, the segmentation what has a mask."""
+    return bool(image.mask_checksum) or image.found.defect_code in order.model_parameters.classifier_codes
 
 
 def _split(order: TrainingOrder, screening: Screening) -> tuple[bool, ...]:
+    """Of each code, and within it of the images with and without a mask, a part validates."""
     images = screening.compliant
     pattern = re.compile(order.preprocessing.group_pattern) if order.preprocessing.group_pattern else None
     validates = validation_split(
-        [image.found.defect_code for image in images],
+        [image.found.defect_code + ("/masked" if image.mask_checksum else "") for image in images],
         linked_groups([_group(image.found, pattern) for image in images], [image.checksum for image in images]),
         split_ratio=order.preprocessing.split_ratio,
         seed=order.seed,
     )
-    if not any(validates):
+    classes = order.model_parameters.classifier_codes
+    if not any(validates[index] for index, image in enumerate(images) if image.found.defect_code in classes):
         raise NothingToValidate
+    masked = {side for side, image in zip(validates, images, strict=True) if image.mask_checksum}
+    if screening.segmentation is not None and len(masked) < 2:
+        raise NoMaskOnOneSide
     return validates
 
 

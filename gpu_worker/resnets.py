@@ -4,8 +4,11 @@ Source: He et al., “Deep Residual Learning for Image Recognition” (arXiv 151
 convolution (“v1.5”). Shape letters: B = batch, C = channels, H and W = height and width, K = classes.
 """
 
+from typing import TypeVar
+
 from torch import Tensor, nn
 
+M = TypeVar("M", bound=nn.Module)
 _WIDTHS = (64, 128, 256, 512)
 
 
@@ -57,10 +60,10 @@ class Bottleneck(nn.Module):
 Block = type[BasicBlock] | type[Bottleneck]
 
 
-class ResNet(nn.Module):
-    """`depths` are the numbers of blocks of the four layers; the output is (B, K) logits."""
+class ResNetFeatures(nn.Module):
+    """A ResNet without its head. `depths` are the numbers of blocks of the four layers."""
 
-    def __init__(self, block: Block, depths: tuple[int, int, int, int], class_count: int) -> None:
+    def __init__(self, block: Block, depths: tuple[int, int, int, int]) -> None:
         super().__init__()
         self.conv1, self.bn1 = _convolution(3, _WIDTHS[0], 7, 2), nn.BatchNorm2d(_WIDTHS[0])
         self.relu = nn.ReLU(inplace=True)
@@ -74,32 +77,57 @@ class ResNet(nn.Module):
                 inputs = width * block.expansion
             layers.append(nn.Sequential(*blocks))
         self.layer1, self.layer2, self.layer3, self.layer4 = layers
-        self.fc = nn.Linear(inputs, class_count)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        self.width = inputs
+        """How many channels the deepest features have."""
+
+    def features(self, images_BCHW: Tensor) -> tuple[Tensor, ...]:
+        """(B, 3, H, W) standardised images to five feature maps, the sides halved from one to the next, from H / 2 to H / 32."""
+        stem_BCHW = self.relu(self.bn1(self.conv1(images_BCHW)))
+        first_BCHW = self.layer1(self.maxpool(stem_BCHW))
+        second_BCHW = self.layer2(first_BCHW)
+        third_BCHW = self.layer3(second_BCHW)
+        return stem_BCHW, first_BCHW, second_BCHW, third_BCHW, self.layer4(third_BCHW)
+
+
+class ResNet(ResNetFeatures):
+    """The output is (B, K) logits."""
+
+    def __init__(self, block: Block, depths: tuple[int, int, int, int], class_count: int) -> None:
+        super().__init__(block, depths)
+        self.fc = nn.Linear(self.width, class_count)
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
         """(B, 3, H, W) standardised images to (B, K) logits."""
-        features_BCHW = self.maxpool(self.relu(self.bn1(self.conv1(images_BCHW))))
-        features_BCHW = self.layer4(self.layer3(self.layer2(self.layer1(features_BCHW))))
-        logits_BK: Tensor = self.fc(features_BCHW.mean((2, 3)))
+        logits_BK: Tensor = self.fc(self.features(images_BCHW)[-1].mean((2, 3)))
         return logits_BK
 
 
 def resnet18(class_count: int) -> ResNet:
     """11.2 million weights."""
-    return ResNet(BasicBlock, (2, 2, 2, 2), class_count)
+    return with_fresh_filters(ResNet(BasicBlock, (2, 2, 2, 2), class_count))
 
 
 def resnet34(class_count: int) -> ResNet:
     """21.3 million weights."""
-    return ResNet(BasicBlock, (3, 4, 6, 3), class_count)
+    return with_fresh_filters(ResNet(BasicBlock, (3, 4, 6, 3), class_count))
 
 
 def resnet50(class_count: int) -> ResNet:
     """23.5 million weights."""
-    return ResNet(Bottleneck, (3, 4, 6, 3), class_count)
+    return with_fresh_filters(ResNet(Bottleneck, (3, 4, 6, 3), class_count))
+
+
+def resnet18_features() -> ResNetFeatures:
+    """ResNet18 without its head, the encoder of a larger network that draws its filters."""
+    return ResNetFeatures(BasicBlock, (2, 2, 2, 2))
+
+
+def with_fresh_filters(model: M) -> M:
+    """Draw the filters of all convolutions. Source: He et al., “Delving Deep into Rectifiers” (arXiv 1502.01852)."""
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+    return model
 
 
 def _convolution(inputs: int, outputs: int, size: int, stride: int = 1) -> nn.Conv2d:

@@ -1,4 +1,5 @@
-"""A training: preprocessing, the loop, the report. Shape letters: B = batch, C = 3 colours, H and W = input height and width.
+"""A training: preprocessing, the loop for each network, the report. Shape letters: B = batch, C = 3 colours, H and W = input height
+and width.
 
 The loop of one job is decided by its order, its images and the first attempt's threads and precision, by nothing else: an attempt
 that goes on from a checkpoint computes what the interrupted one would have computed (bit for bit on a CPU).
@@ -7,22 +8,22 @@ that goes on from a checkpoint computes what the interrupted one would have comp
 import hashlib
 import math
 import time
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
+import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
 
+from domain.artifacts import Artifact
 from domain.evaluation import figures_of
 from domain.learning_rates import learning_rate
-from domain.messages import LossPart, Resources, TrainingOrder, TrainingSucceeded, ValidationMeasured
+from domain.messages import Resources, TrainingOrder, TrainingSucceeded, ValidationMeasured
 from domain.refusals import Refusal
 from domain.sentences import N_
 from domain.training_parameters import SgdParameters
 from gpu_worker import checkpoints
-from gpu_worker.batches import Batches
 from gpu_worker.checkpoints import Best, Checkpoint, Weights
 from gpu_worker.devices import (
     chosen_device,
@@ -31,15 +32,18 @@ from gpu_worker.devices import (
     keep_evaluation_exact,
     software,
 )
-from gpu_worker.jobs import Job, JobStopped, Progress
-from gpu_worker.loss_curve import LossCurve, LossIsNotFinite
-from gpu_worker.metrics import evaluate, evaluation_of, validation_figures
-from gpu_worker.networks import classifier_of, load_initial_weights, new_classifier, save_weights
+from gpu_worker.jobs import Job, JobStopped, Progress, kept_part_logs
+from gpu_worker.loss_curve import LossCurve, file_of, not_finite
+from gpu_worker.metrics import Judged, evaluate, evaluation_of
+from gpu_worker.networks import load_initial_weights, network_of, new_network, save_weights
+from gpu_worker.parts import Part, parts_of
 from gpu_worker.preprocessing import PREPARED_SHARE, Prepared, keep_bytes, prepare
+from gpu_worker.segmentation import SEGMENTATION_BATCH, Segmenter
 from gpu_worker.settings import Precision, TrainingSettings
 from gpu_worker.sgd import Sgd
 
 TRAINING = N_("Training")
+TRAINING_SEGMENTATION = N_("Training the segmentation")
 EVALUATING = N_("Evaluating")
 
 TRAINED_SHARE: Final = 0.98
@@ -48,10 +52,10 @@ VALIDATION_COST_SHARE: Final = 0.1
 """Validations may take about this share of the training's time; judging an image costs a third of learning from it."""
 
 
-class SegmentationIsNotTrained(Refusal):
-    """Asking for it must not silently give a model without it."""
+class SegmentationIsNotOrdered(Refusal):
+    """Queued before there was a worker that trains segmentation; leaving it out silently would give another model than wanted."""
 
-    message = N_("This worker does not train segmentation yet. Switch “Train segmentation” off, then start again.")
+    message = N_("This job was queued before the platform could train segmentation. Delete it and make a new one.")
 
 
 class ImagesChangedMeanwhile(Refusal):
@@ -69,93 +73,103 @@ def train(order: TrainingOrder, needs: Resources, job: Job, settings: TrainingSe
         Refusal: with what a person can do about it.
         JobStopped: the worker shuts down; a checkpoint was written.
     """
-    if order.preprocessing.train_segmentation:
-        raise SegmentationIsNotTrained
+    if order.preprocessing.train_segmentation and not (order.segmentation and order.training_parameters.segmentation):
+        raise SegmentationIsNotOrdered
     device = chosen_device(needs)
     keep_evaluation_exact()
     started = time.monotonic()
     prepared = prepare(order, job)
-    checkpoint = _first_or_last_checkpoint(order, prepared, device, job, settings)
-    torch.set_num_threads(checkpoint.thread_count)
-    job.log.info("training on %s", describe(device, Precision(checkpoint.precision), checkpoint.thread_count))
-    best, losses = train_loop(order, prepared, checkpoint, device, job, settings)
+    parts = parts_of(order, prepared)
+    clock = _Clock(settings, parts)
+    trained: list[tuple[Part, Weights]] = []
+    start: Checkpoint | None = None
+    described = []
+    for part in parts:
+        with job.logging_of(part.part):
+            start = _first_or_last_checkpoint(part, order, prepared, device, job, settings, start)
+            described.append(describe(device, Precision(start.precision), start.thread_count))
+            job.log.info("training %s on %s", part.network, described[-1])
+            best = train_loop(part, start, device, job, clock)
+            job.log.info("the weights of iteration %s are the best", best.iteration)
+        trained.append((part, best.weights))
+    assert start is not None
 
-    job.log.info("the weights of iteration %s are the best", best.iteration)
-    model = _model(order, best.weights, device)
-    images, _, read = prepared.split(validation=True)
-    scores = evaluate(model, images, order.input, device, lambda: job.go_on(TRAINED_SHARE, EVALUATING))
     screening = prepared.screening
-    classes = order.model_parameters.classifier_codes
-    evaluation = evaluation_of(classes, zip(read, scores, strict=True), screening.non_compliant, screening.damaged)
-    weights = job.workspace / "weights.safetensors"
-    save_weights(best.weights, weights, order.model_parameters.classification.name, classes)
+    judged = _judge(order, prepared, trained, device, job)
+    evaluation = evaluation_of(trained[-1][0].defect_codes, judged, screening.non_compliant, screening.damaged)
+    losses = b"".join(file_of(job.workspace, part.part).read_bytes() for part in parts)
+    weights = [_kept_weights(part, best_weights, job) for part, best_weights in trained]
     job.report(
         TrainingSucceeded(
             **job.sender,
             seconds=time.monotonic() - started,
-            weights=job.artifacts.keep(weights),
+            weights=weights[0],
             evaluation=keep_bytes(job, "evaluation.msgpack", msgspec.msgpack.encode(evaluation)),
             figures=figures_of(evaluation, screening.left_out_count),
             log=job.kept_log(),
-            losses=job.artifacts.keep(losses),
+            losses=keep_bytes(job, "losses.jsonl", losses),
             resolution_rule=screening.resolution_rule,
-            device=describe(device, Precision(checkpoint.precision), checkpoint.thread_count),
-            software=checkpoint.software,
+            device=" / ".join(dict.fromkeys(described)),
+            software=start.software,
+            segmentation_weights=weights[1] if len(weights) > 1 else None,
+            part_logs=kept_part_logs(job.workspace, job.artifacts),
         )
     )
 
 
-def train_loop(
-    order: TrainingOrder,
-    prepared: Prepared,
-    start: Checkpoint,
-    device: torch.device,
-    job: Job,
-    settings: TrainingSettings,
-) -> tuple[Best, Path]:
-    """From a checkpoint to the end. Returns the best weights and the metrics file.
+def train_loop(part: Part, start: Checkpoint, device: torch.device, job: Job, clock: "_Clock") -> Best:
+    """From a checkpoint to the end. Returns the best weights.
 
     Raises:
         LossIsNotFinite, JobStopped
     """
-    sgd = order.training_parameters.classification
-    model = _model(order, start.model, device).train()
+    sgd = part.sgd
+    model = _model(part, start.model, device).train()
     optimizer = Sgd(model, sgd, start.momenta)
-    batches = Batches(order, prepared, device)
-    validations = _validation_iterations(sgd, prepared.validates.count(True))
-    best, clock = start.best, _Clock(settings, start.iteration, sgd.max_iter)
-    with LossCurve(job, start, sgd.max_iter, device) as curve:
+    batches = part.batches(device)
+    validations = _validation_iterations(sgd, part.validation_count)
+    best = start.best
+    clock.begin(part, start.iteration)
+    with LossCurve(job, start, sgd.max_iter, device, part.part) as curve:
         for iteration in range(start.iteration, sgd.max_iter):
-            images_BCHW, labels_B = batches.batch(iteration)
+            images_BCHW, truth = batches.batch(iteration)
             rate = _rate(sgd, iteration)
             with torch.autocast(device.type, torch.bfloat16, enabled=start.precision == Precision.BFLOAT16.value):
-                loss = functional.cross_entropy(model(images_BCHW), labels_B)
+                loss = part.loss(model(images_BCHW), truth)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step(rate)
             curve.add(loss, rate)
             done = iteration + 1
             if done in validations:
                 curve.publish()
-                best = _validate(order, prepared, model, device, done, best, job)
+                best = _validate(part, model, device, done, best, job)
             if curve.is_due():
                 curve.publish()
                 job.tell(clock.progress(done, curve.latest))
             is_stopping = job.is_stopping()
-            if is_stopping or clock.is_checkpoint_due(done):
-                curve.publish()
-                checkpoints.save(_checkpoint(start, done, model, optimizer, best, curve), job.workspace)
+            if is_stopping or done == sgd.max_iter or clock.is_checkpoint_due(done):
+                curve.publish(everything=done == sgd.max_iter)
+                checkpoint = _checkpoint(start, done, model, optimizer, best, curve)
+                checkpoints.save(checkpoint, job.workspace, part.part)
             if is_stopping:
                 raise JobStopped
-        curve.publish(everything=True)
     assert best is not None, "the last iteration is always validated"
-    return best, curve.file
+    return best
 
 
 class _Clock:
-    """When to save, and how long it will still take."""
+    """When to save, and how long everything will still take."""
 
-    def __init__(self, settings: TrainingSettings, first_iteration: int, max_iter: int) -> None:
-        self.settings, self.first_iteration, self.max_iter = settings, first_iteration, max_iter
+    def __init__(self, settings: TrainingSettings, parts: Sequence[Part]) -> None:
+        self.settings, self.parts = settings, parts
+        self.cost = sum(part.sgd.max_iter * part.cost for part in parts)
+
+    def begin(self, part: Part, first_iteration: int) -> None:
+        """A part is trained from some iteration on."""
+        self.part, self.first_iteration = part, first_iteration
+        earlier = self.parts[: self.parts.index(part)]
+        self.cost_before = sum(one.sgd.max_iter * one.cost for one in earlier)
+        self.iterations_before = sum(one.sgd.max_iter for one in earlier)
         self.started = self.saved = time.monotonic()
 
     def is_checkpoint_due(self, done: int) -> bool:
@@ -169,51 +183,67 @@ class _Clock:
         return is_due
 
     def progress(self, done: int, loss: float | None) -> Progress:
-        """For the heartbeat, after `done` iterations."""
-        pace = (time.monotonic() - self.started) / (done - self.first_iteration)
+        """For the heartbeat, after `done` iterations of the part; iterations count over all parts."""
+        pace = (time.monotonic() - self.started) / ((done - self.first_iteration) * self.part.cost)
+        cost = self.cost_before + done * self.part.cost
         return Progress(
-            share=PREPARED_SHARE + (TRAINED_SHARE - PREPARED_SHARE) * done / self.max_iter,
-            activity=TRAINING,
-            iteration=done,
+            share=PREPARED_SHARE + (TRAINED_SHARE - PREPARED_SHARE) * cost / self.cost,
+            activity=TRAINING if self.part is self.parts[0] else TRAINING_SEGMENTATION,
+            iteration=self.iterations_before + done,
             loss=loss,
-            seconds_left=pace * (self.max_iter - done),
+            seconds_left=pace * (self.cost - cost),
         )
 
 
 def _first_or_last_checkpoint(
-    order: TrainingOrder, prepared: Prepared, device: torch.device, job: Job, settings: TrainingSettings
+    part: Part,
+    order: TrainingOrder,
+    prepared: Prepared,
+    device: torch.device,
+    job: Job,
+    settings: TrainingSettings,
+    earlier: Checkpoint | None,
 ) -> Checkpoint:
+    """Where to go on with a part. A first attempt at it keeps the threads of the part before, `earlier`."""
     identity = hashlib.sha256(msgspec.json.encode(order) + prepared.manifest_checksum.encode()).hexdigest()
-    checkpoint = checkpoints.load(job.workspace)
+    checkpoint = checkpoints.load(job.workspace, part.part)
     if checkpoint is None:
-        return _new_checkpoint(order, identity, device, job, settings)
-    if checkpoint.identity != identity:
+        thread_count = job.cpu_cores if earlier is None else earlier.thread_count
+        checkpoint = _new_checkpoint(part, order.seed, identity, device, job, settings, thread_count)
+    elif checkpoint.identity != identity:
         raise ImagesChangedMeanwhile
-    job.log.info("going on after iteration %s", checkpoint.iteration)
-    if checkpoint.software != software():
-        job.log.warning("the attempt before ran on %s, this one runs on %s", checkpoint.software, software())
-    torch.set_rng_state(checkpoint.random_state)
-    if device.type == "cuda" and checkpoint.random_states_of_gpus:
-        torch.cuda.set_rng_state_all(checkpoint.random_states_of_gpus)
+    else:
+        job.log.info("going on after iteration %s", checkpoint.iteration)
+        if checkpoint.software != software():
+            job.log.warning("the attempt before ran on %s, this one runs on %s", checkpoint.software, software())
+        torch.set_rng_state(checkpoint.random_state)
+        if device.type == "cuda" and checkpoint.random_states_of_gpus:
+            torch.cuda.set_rng_state_all(checkpoint.random_states_of_gpus)
+    torch.set_num_threads(checkpoint.thread_count)
     return checkpoint
 
 
 def _new_checkpoint(
-    order: TrainingOrder, identity: str, device: torch.device, job: Job, settings: TrainingSettings
+    part: Part,
+    seed: int,
+    identity: str,
+    device: torch.device,
+    job: Job,
+    settings: TrainingSettings,
+    thread_count: int,
 ) -> Checkpoint:
-    network, classes = order.model_parameters.classification.name, order.model_parameters.classifier_codes
-    torch.set_num_threads(job.cpu_cores)
-    precision = settings.precision or fastest_precision(
-        new_classifier(network, len(classes), order.seed), order.input, device
-    )
-    model = new_classifier(network, len(classes), order.seed)
-    if order.initial_weights is not None:
-        kept = load_initial_weights(model, job.artifacts.path(order.initial_weights), network, classes)
+    network, code_count = part.network, len(part.defect_codes)
+    torch.set_num_threads(thread_count)
+    precision = settings.precision or fastest_precision(new_network(network, code_count, seed), part.input, device)
+    model = new_network(network, code_count, seed)
+    if part.initial_weights is not None:
+        weights = job.artifacts.path(part.initial_weights)
+        kept = load_initial_weights(model, weights, network, part.defect_codes)
         job.log.info("starting from given weights, head %s", "kept" if kept else "made anew")
     return Checkpoint(
         identity=identity,
         iteration=0,
-        thread_count=job.cpu_cores,
+        thread_count=thread_count,
         precision=precision.value,
         model=model.state_dict(),
         momenta={},
@@ -240,10 +270,14 @@ def _checkpoint(
     )
 
 
-def _model(order: TrainingOrder, weights: Weights, device: torch.device) -> nn.Module:
-    parameters = order.model_parameters
-    model = classifier_of(weights, parameters.classification.name, len(parameters.classifier_codes))
-    return model.to(device).to(memory_format=torch.channels_last)
+def _kept_weights(part: Part, weights: Weights, job: Job) -> Artifact:
+    file = job.workspace / f"{part.part.value}.safetensors"
+    save_weights(weights, file, part.network, part.defect_codes)
+    return job.artifacts.keep(file)
+
+
+def _model(part: Part, weights: Weights, device: torch.device) -> nn.Module:
+    return network_of(weights, part.network, len(part.defect_codes)).to(device).to(memory_format=torch.channels_last)
 
 
 def _rate(sgd: SgdParameters, iteration: int) -> float:
@@ -265,33 +299,71 @@ def _validation_iterations(sgd: SgdParameters, image_count: int) -> frozenset[in
 
 
 def _validate(
-    order: TrainingOrder,
-    prepared: Prepared,
-    model: nn.Module,
-    device: torch.device,
-    done: int,
-    best: Best | None,
-    job: Job,
+    part: Part, model: nn.Module, device: torch.device, done: int, best: Best | None, job: Job
 ) -> Best | None:
-    images, labels, _ = prepared.split(validation=True)
-    figures = validation_figures(evaluate(model, images, order.input, device, lambda: None), labels)
+    figures = part.validated(model, device)
     if not math.isfinite(figures.loss):
-        sgd = order.training_parameters.classification
-        raise LossIsNotFinite(iteration=done, learning_rate=sgd.base_lr)
+        raise not_finite(part.part, done, part.sgd.base_lr)
     job.report(
         ValidationMeasured(
             **job.sender,
-            part=LossPart.CLASSIFICATION,
+            part=part.part,
             iteration=done,
             accuracy=figures.accuracy,
             recall=figures.recall,
             loss=figures.loss,
+            iou=figures.iou,
+            code_ious=figures.code_ious,
         )
     )
-    job.log.info(
-        "iteration %s: accuracy %.4f, recall %.4f, loss %.4f", done, figures.accuracy, figures.recall, figures.loss
-    )
+    named = (("accuracy", figures.accuracy), ("recall", figures.recall), ("IoU", figures.iou), ("loss", figures.loss))
+    told = ", ".join(f"{name} {figure:.4f}" for name, figure in named if figure is not None)
+    job.log.info("iteration %s: %s", done, told)
     if best is not None and best.score > figures.score:
         return best
     weights = {name: tensor.detach().to("cpu", copy=True) for name, tensor in model.state_dict().items()}
     return Best(iteration=done, score=figures.score, weights=weights)
+
+
+def _judge(
+    order: TrainingOrder,
+    prepared: Prepared,
+    trained: Sequence[tuple[Part, Weights]],
+    device: torch.device,
+    job: Job,
+) -> list[Judged]:
+    """What the trained networks say of all images that validate."""
+
+    def on_batch() -> None:
+        job.go_on(TRAINED_SHARE, EVALUATING)
+
+    chosen = prepared.to_judge()
+    images = [prepared.screening.compliant[index] for index in chosen]
+    (classification, weights), *segmentation = trained
+    model = _model(classification, weights, device)
+    scores = evaluate(model, prepared.screening.decoded.part(chosen), order.input, device, on_batch)
+    judged = [Judged(image, scores_K) for image, scores_K in zip(images, scores, strict=True)]
+    if not segmentation:
+        return judged
+    (part, weights), at_segmentation = segmentation[0], prepared.screening.segmentation
+    assert order.segmentation is not None
+    assert at_segmentation is not None
+    segmenter = Segmenter(
+        model=_model(part, weights, device).eval(),
+        defect_codes=part.defect_codes,
+        class_count=prepared.class_count,
+        min_pixels=order.segmentation.special_code_min_pixels,
+        input=part.input,
+        device=device,
+    )
+    for start in range(0, len(chosen), SEGMENTATION_BATCH):
+        batch = chosen[start : start + SEGMENTATION_BATCH]
+        masks = [
+            mask_HW if prepared.screening.compliant[index].mask_checksum else None
+            for index, mask_HW in zip(batch, at_segmentation.masks.gather(np.array(batch)), strict=True)
+        ]
+        pixels_NCHW = at_segmentation.decoded.gather(np.array(batch))
+        for place, seen in enumerate(segmenter.look_at(pixels_NCHW, images[start : start + len(batch)], masks), start):
+            judged[place] = judged[place]._replace(segmented=seen.segmented, special=seen.special)
+        on_batch()
+    return judged

@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from domain.attempts import AttemptIsOver
-from domain.messages import AnyReport, Heartbeat, JobFailed, JobReleased, Message, Resources, TrainModel
+from domain.messages import AnyReport, Heartbeat, JobFailed, JobReleased, LogKept, Message, Resources, TrainModel
 from domain.refusals import Refusal
 from domain.sentences import N_, Sentence
 from gpu_worker.channel import Answer, Channel, Deliver, Ended, FromJob, Keep, Locate, Ready, Resolve, Tell, ToJob, Work
 from gpu_worker.decoded_images import remove_unused
-from gpu_worker.jobs import LOG_FILE, Progress, kind_of
+from gpu_worker.jobs import LOG_FILE, Progress, kept_copy, kept_part_logs, kind_of
 from gpu_worker.ports import Artifacts, FolderNotFound, Folders, Mailbox
 from gpu_worker.reasons import reason_of, reason_of_exit
 from gpu_worker.settings import TrainingSettings, WorkerSettings
@@ -207,6 +207,7 @@ class _Attempt:
             if ended.reason is not None:
                 self._report_failure(ended.reason)
         except AttemptIsOver:
+            self.is_over = True
             return
         except _PatienceIsOver:
             log.exception("job_given_up", extra={"job_id": str(self.message.job_id)})
@@ -215,6 +216,8 @@ class _Attempt:
             self.has_ended.set()
             self.process.kill()
             pulse.join()
+            if self.is_over:
+                self._keep_log()
             log.info("job_left", extra={"job_id": str(self.message.job_id), "attempt": self.message.attempt})
         shutil.rmtree(self.workspace, ignore_errors=True)
 
@@ -297,7 +300,24 @@ class _Attempt:
     def _report_failure(self, reason: Sentence) -> None:
         log_file = self.workspace / LOG_FILE
         kept = self.worker.artifacts.keep(log_file) if log_file.is_file() else None
-        self._report(JobFailed(**self._sender, reason=reason, log=kept))
+        part_logs = kept_part_logs(self.workspace, self.worker.artifacts)
+        self._report(JobFailed(**self._sender, reason=reason, log=kept, part_logs=part_logs))
+
+    def _keep_log(self) -> None:
+        """Of a training that was terminated (T-5). One that was given to another worker goes on in this workspace: its log is
+        copied, never moved, and nobody takes the copy.
+        """
+        log_file = self.workspace / LOG_FILE
+        if not isinstance(self.message, TrainModel) or not log_file.is_file():
+            return
+        try:
+            kept = kept_copy(log_file, self.worker.artifacts)
+            part_logs = kept_part_logs(self.workspace, self.worker.artifacts)
+            self._report(LogKept(**self._sender, log=kept, part_logs=part_logs))
+        except AttemptIsOver:
+            pass
+        except Exception:  # an edge: a log that cannot be kept must not end the worker
+            log.exception("log_not_kept", extra={"job_id": str(self.message.job_id)})
 
     def _beat(self) -> None:
         while not self.has_ended.wait(self.worker.settings.beat_every_seconds):

@@ -3,6 +3,7 @@
 The samples come from the evaluation artifacts that the facts name, so a rebuild needs the log and the artifacts.
 """
 
+import base64
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +11,7 @@ import msgspec
 
 from domain.artifacts import Artifact
 from domain.data_paths import FolderName
-from domain.evaluation import Evaluation, EvaluationFigures, SampleState
+from domain.evaluation import Evaluation, EvaluationFigures, Sample, SampleState, Segmented
 from domain.facts import Recorded
 from domain.prediction_jobs import PredictionCompleted, PredictionDeleted, PredictionRestarted
 from domain.training_jobs import TrainingCompleted, TrainingDeleted
@@ -22,7 +23,7 @@ PAGE_SIZE = 48
 
 
 class EvaluationReport(msgspec.Struct, frozen=True, kw_only=True):
-    """The figures of one report; `defect_codes` names the classes of the model in the order of its scores."""
+    """The figures of one report; `defect_codes` begins with the classes of the model in the order of its scores."""
 
     job_id: UUID
     label: str
@@ -31,7 +32,10 @@ class EvaluationReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SampleRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One image of a report. `number` counts within the report from 0; `scores` are in the order of the report's codes."""
+    """One image of a report. `number` counts within the report from 0; `scores` are in the order of the report's codes.
+
+    `segmented` comes without its overlay, which is asked for by itself where `has_overlay` says that there is one.
+    """
 
     number: int
     root: str
@@ -45,6 +49,8 @@ class SampleRow(msgspec.Struct, frozen=True, kw_only=True):
     confidence: float
     scores: tuple[float, ...]
     has_mask: bool
+    segmented: Segmented | None
+    has_overlay: bool
 
     @property
     def folder(self) -> FolderName:
@@ -95,6 +101,8 @@ class EvaluationReports(ReadModel):
             "confidence float8 NOT NULL",
             "scores float8[] NOT NULL",
             "has_mask boolean NOT NULL",
+            "segmented jsonb",
+            "overlay text",
         ),
         indexes=(
             (
@@ -178,6 +186,16 @@ class EvaluationReports(ReadModel):
             SampleRow,
         )
 
+    def overlay(self, job_id: UUID, label: str, number: int) -> bytes | None:
+        """The PNG of a sample's predicted pixels, None where there is none."""
+        found = self._one(
+            "SELECT overlay FROM evaluation_samples"
+            " WHERE job_id = %s AND label = %s AND number = %s AND overlay IS NOT NULL",
+            (job_id, label, number),
+            str,
+        )
+        return None if found is None else base64.b64decode(found)
+
     def _put(self, rows: Rows, job_id: UUID, label: str, artifact: Artifact, figures: EvaluationFigures) -> None:
         evaluation = msgspec.msgpack.decode(self.artifacts.read(artifact), type=Evaluation)
         codes = evaluation.defect_codes
@@ -201,6 +219,7 @@ class EvaluationReports(ReadModel):
                     sample.confidence,
                     sample.scores,
                     sample.has_mask,
+                    *_segmented(sample),
                 )
                 for number, sample in enumerate(evaluation.samples)
             ),
@@ -209,7 +228,7 @@ class EvaluationReports(ReadModel):
 
 _COLUMNS = (
     "number, root, path, checksum, width, height, state, true_defect_code, predicted_defect_code, confidence, scores,"
-    " has_mask"
+    " has_mask, segmented, overlay IS NOT NULL AS has_overlay"
 )
 _CHOSEN = (
     "job_id = %(job_id)s AND label = %(label)s AND state = %(state)s"
@@ -236,6 +255,15 @@ def _choice(
         "predicted_code": predicted_defect_code,
         "only_misjudged": only_misjudged,
     }
+
+
+def _segmented(sample: Sample) -> tuple[Segmented | None, str | None]:
+    """What a sample's row holds of the segmentation; bytes travel as Base64."""
+    seen = sample.segmented
+    if seen is None:
+        return None, None
+    overlay = base64.b64encode(seen.overlay).decode() if seen.overlay else None
+    return msgspec.structs.replace(seen, overlay=b""), overlay
 
 
 def _code(codes: tuple[str, ...], index: int) -> str | None:

@@ -11,7 +11,7 @@ from domain.artifacts import Artifact
 from domain.environments import EnvironmentBinding
 from domain.evaluation import EvaluationFigures
 from domain.facts import Recorded
-from domain.messages import LossPart, StageName, TrainingOrder
+from domain.messages import LossPart, PartLog, StageName, TrainingOrder
 from domain.model_images import TaskTypeUsed, version_label
 from domain.model_packages import ResolutionRule
 from domain.sentences import Sentence
@@ -21,6 +21,7 @@ from domain.training_jobs import (
     TrainingDeleted,
     TrainingFailed,
     TrainingInterrupted,
+    TrainingLogKept,
     TrainingLossesMeasured,
     TrainingPublished,
     TrainingQueued,
@@ -91,6 +92,7 @@ class TrainingJobDetail(TrainingJobRow, frozen=True, kw_only=True):
     ordered: TrainingOrder
     reason: Sentence | None
     log: Artifact | None
+    part_logs: tuple[PartLog, ...]
     losses: Artifact | None
     weights: Artifact | None
     evaluation: Artifact | None
@@ -109,6 +111,7 @@ class StageRow(msgspec.Struct, frozen=True, kw_only=True):
     non_compliant_count: int
     damaged_count: int
     left_out_count: int
+    unmasked_count: int
     training_count: int
     validation_count: int
     resolution_rule: ResolutionRule | None
@@ -133,13 +136,15 @@ class LossPoint(msgspec.Struct, frozen=True):
 
 
 class ValidationRow(msgspec.Struct, frozen=True, kw_only=True):
-    """Figures on the validation split at one iteration; None where undefined."""
+    """Figures on the validation split at one iteration; None where undefined. `code_ious` are in the order of the list of codes."""
 
     part: LossPart
     iteration: int
     accuracy: float | None
     recall: float | None
     loss: float | None
+    iou: float | None
+    code_ious: tuple[float | None, ...]
 
 
 class Creator(msgspec.Struct, frozen=True):
@@ -177,10 +182,12 @@ class TrainingJobs(ReadModel):
             "spent_seconds float8 NOT NULL DEFAULT 0",
             "reason jsonb",
             "log jsonb",
+            "part_logs jsonb NOT NULL DEFAULT '[]'",
             "losses jsonb",
             "weights jsonb",
             "evaluation jsonb",
             "figures jsonb",
+            "segmentation_weights jsonb",
             "resolution_rule jsonb",
             "device text NOT NULL DEFAULT ''",
             "software text NOT NULL DEFAULT ''",
@@ -205,6 +212,7 @@ class TrainingJobs(ReadModel):
             "non_compliant_count int NOT NULL",
             "damaged_count int NOT NULL",
             "left_out_count int NOT NULL",
+            "unmasked_count int NOT NULL",
             "training_count int NOT NULL",
             "validation_count int NOT NULL",
             "resolution_rule jsonb",
@@ -220,7 +228,7 @@ class TrainingJobs(ReadModel):
     VALIDATIONS = Table(
         "training_validations",
         key=("job_id uuid", "part text", "iteration int"),
-        columns=("accuracy float8", "recall float8", "loss float8"),
+        columns=("accuracy float8", "recall float8", "loss float8", "iou float8", "code_ious jsonb NOT NULL"),
     )
 
     def project(self, rows: Rows, recorded: Recorded) -> None:  # noqa: C901 - a case a fact, read downwards
@@ -246,18 +254,18 @@ class TrainingJobs(ReadModel):
                 if iterations:
                     rows.extend(self.LOSSES, job_id, part.value, iterations=iterations, losses=losses)
                     rows.update(self.PARTS, job_id, part.value, iteration=iterations[-1], learning_rate=learning_rate)
-            case TrainingValidated(part=part, iteration=iteration, accuracy=accuracy, recall=recall, loss=loss):
-                rows.insert(
-                    self.VALIDATIONS, job_id, part.value, iteration, accuracy=accuracy, recall=recall, loss=loss
-                )
+            case TrainingValidated() as fact:
+                values = msgspec.structs.asdict(fact)
+                rows.insert(self.VALIDATIONS, job_id, values.pop("part").value, values.pop("iteration"), **values)
             case TrainingCompleted() as fact:
                 values = msgspec.structs.asdict(fact)
                 del values["seconds"]  # of the last attempt alone; the list counts the whole run
                 rows.update(self.JOBS, job_id, status="completed", **values, **self._stopped(rows, job_id, at))
-            case TrainingFailed(reason=reason, log=log):
-                rows.update(
-                    self.JOBS, job_id, status="failed", reason=reason, log=log, **self._stopped(rows, job_id, at)
-                )
+            case TrainingFailed() as fact:
+                values = msgspec.structs.asdict(fact)
+                rows.update(self.JOBS, job_id, status="failed", **values, **self._stopped(rows, job_id, at))
+            case TrainingLogKept(log=log, part_logs=part_logs):
+                rows.update(self.JOBS, job_id, log=log, part_logs=part_logs)
             case TrainingTerminated():
                 rows.update(self.JOBS, job_id, status="terminated", **self._stopped(rows, job_id, at))
             case TrainingInterrupted():
@@ -318,6 +326,7 @@ class TrainingJobs(ReadModel):
             spent_seconds=0,
             reason=None,
             log=None,
+            part_logs=(),
         )
 
     def _stopped(self, rows: Rows, job_id: UUID, at: datetime) -> dict[str, object]:

@@ -236,6 +236,7 @@ TABLE: Mapping[str, tuple[Who, str]] = {
         GET /prediction-jobs/{job_id}/delete
         POST /prediction-jobs/{job_id}/delete
         GET /evaluation-reports/{job_id}/{label}/samples/{number}
+        GET /evaluation-reports/{job_id}/{label}/samples/{number}/predicted-mask
         """,
     ),
     "training jobs: everyone's jobs can be looked at; new ones may bind any image and any dataset's paths": (
@@ -247,6 +248,7 @@ TABLE: Mapping[str, tuple[Who, str]] = {
         GET /training-jobs/{job_id}
         GET /training-jobs/{job_id}/live
         GET /training-jobs/{job_id}/log
+        GET /training-jobs/{job_id}/log/{part}
         GET /training-jobs/{job_id}/losses
         GET /training-jobs/{job_id}/manifest
         GET /training-jobs/{job_id}/preview

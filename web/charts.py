@@ -60,7 +60,8 @@ def line_chart(
     finite = [point for line in series for point in line.points if math.isfinite(point[0]) and math.isfinite(point[1])]
     xs, ys = [x for x, _ in finite], [y for _, y in finite]
     x_ticks = nice_ticks(min(xs, default=0.0), max([*xs, x_max or 0.0], default=1.0))
-    y_ticks = nice_ticks(0.0 if from_zero or not ys else min(ys), max(ys, default=1.0))
+    highest = max(ys, default=1.0) or (1.0 if from_zero else 0.0)
+    y_ticks = nice_ticks(0.0 if from_zero or not ys else min(ys), highest)
     x_low, x_high = min(xs, default=0.0), max(*(xs or [1.0]), x_max or 0.0, min(xs, default=0.0) + 1e-9)
     y_low, y_high = y_ticks[0], y_ticks[-1]
 

@@ -156,16 +156,26 @@ class ReportView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SamplePage(Page, frozen=True):
-    """One sample, large, with the scores of all classes, the highest first. `place` is None outside of the chosen ones."""
+    """One sample, large, with the scores of all classes, the highest first. `place` is None outside of the chosen ones.
+
+    `pixels` are the codes with predicted pixels, most first, where the model segments.
+    """
 
     TEMPLATE = "evaluation_reports/sample.html"
     report: EvaluationReport
     sample: SampleRow
     scores: tuple[tuple[str, float], ...]
+    pixels: tuple[tuple[str, int], ...]
     place: Place | None
     trail: Trail
     back: str
     question: str
+
+    @property
+    def overlay(self) -> str:
+        """Where the predicted pixels are drawn, "" where there is nothing to draw."""
+        address = f"/evaluation-reports/{self.report.job_id}/{self.report.label}/samples/{self.sample.number}"
+        return f"{address}/predicted-mask" if self.sample.has_overlay else ""
 
     def beside(self, number: int) -> str:
         """Another sample of the same choice."""
@@ -213,17 +223,37 @@ class EvaluationReports(Controller):
         chosen = _chosen(report, form)
         fields = chosen.fields | ({"page": form.text("page")} if form.text("page").isdigit() else {})
         question = f"?{urlencode(fields)}" if fields else ""
+        seen = sample.segmented
+        pixels = [*zip(report.defect_codes, seen.predicted_pixels, strict=False)] if seen else []
         scores = sorted(zip(report.defect_codes, sample.scores, strict=False), key=lambda pair: -pair[1])
         page = SamplePage(
             report=report,
             sample=sample,
             scores=tuple(scores),
+            pixels=tuple(sorted(((code, count) for code, count in pixels if count), key=lambda pair: -pair[1])),
             place=read.evaluation_reports.place(job_id, label, number, **chosen.query),
             trail=trail,
             back=f"{trail[-1][1]}{question}#samples",
             question=question,
         )
         return desk.show(page)
+
+    @get("/{job_id:uuid}/{label:str}/samples/{number:int}/predicted-mask", sync_to_thread=True)
+    def predicted_mask(
+        self,
+        job_id: FromPath[UUID],
+        label: FromPath[str],
+        number: FromPath[int],
+        actor: NamedDependency[UUID],
+        read: NamedDependency[ReadModels],
+    ) -> Response[bytes]:
+        """The predicted pixels of a sample, to be laid over its image."""
+        if label != TRAINING_LABEL:
+            own_prediction(read, job_id, actor)
+        overlay: bytes | None = read.evaluation_reports.overlay(job_id, label, number)
+        if overlay is None:
+            raise NotFound
+        return Response(overlay, media_type="image/png", headers={"Cache-Control": "private, no-cache"})
 
 
 def own_prediction(read: ReadModels, job_id: UUID, actor: UUID) -> PredictionJobRow:

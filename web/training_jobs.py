@@ -55,6 +55,15 @@ STATUS_NAMES: Mapping[TrainingStatus, str] = MappingProxyType(
 )
 
 
+VALIDATED: Mapping[LossPart, tuple[tuple[str, str], ...]] = MappingProxyType(
+    {
+        LossPart.CLASSIFICATION: (("accuracy", N_("Accuracy")), ("recall", N_("Recall"))),
+        LossPart.SEGMENTATION: (("iou", N_("Mean IoU")),),
+    }
+)
+"""What is drawn of the validations of each network."""
+
+
 class JobLine(msgspec.Struct, frozen=True, kw_only=True):
     """A job as a page shows it at one moment. `beat` is there while its worker is heard; `actions` is what this reader may do."""
 
@@ -132,6 +141,11 @@ class MonitorPage(Page, frozen=True):
     standing: frozenset[UUID]
     model_parameters: str
     training_parameters: str
+
+    @property
+    def defect_codes(self) -> tuple[str, ...]:
+        """All of the list, in the order of the segmentation's figures."""
+        return self.job.ordered.model_parameters.code_list
 
 
 class TrainingReportPage(Page, frozen=True):
@@ -218,6 +232,13 @@ class TrainingJobs(Controller):
         """下载日志."""
         job = _job(services.read, job_id)
         return _file(services, job.log, f"{job.model_name}-{job.label}.log", kind="text/plain; charset=utf-8")
+
+    @get("/{job_id:uuid}/log/{part:str}", sync_to_thread=True)
+    def part_log(self, job_id: FromPath[UUID], part: FromPath[str], services: NamedDependency[Services]) -> Download:
+        """下载日志 of one of two networks (T-5)."""
+        job = _job(services.read, job_id)
+        found = next((kept.log for kept in job.part_logs if kept.part.value == part), None)
+        return _file(services, found, f"{job.model_name}-{job.label}-{part}.log", kind="text/plain; charset=utf-8")
 
     @get("/{job_id:uuid}/losses", sync_to_thread=True)
     def losses(self, job_id: FromPath[UUID], services: NamedDependency[Services]) -> Download:
@@ -433,9 +454,10 @@ def _validations(parts: list[PartRow], rows: list[ValidationRow]) -> tuple[Valid
             Series(
                 name, tuple((float(row.iteration), value) for row in own if (value := getattr(row, field)) is not None)
             )
-            for field, name in (("accuracy", N_("Accuracy")), ("recall", N_("Recall")))
+            for field, name in VALIDATED[part.part]
         ]
-        chart = line_chart(series, x_label="iteration", y_label="", x_max=float(part.max_iter))
+        from_zero = part.part is LossPart.SEGMENTATION  # an IoU is near 0 for long, and its noise there means nothing
+        chart = line_chart(series, x_label="iteration", y_label="", x_max=float(part.max_iter), from_zero=from_zero)
         curves.append(ValidationCurve(part=part.part, rows=tuple(reversed(own)), chart=chart))
     return tuple(curves)
 

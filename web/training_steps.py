@@ -119,6 +119,13 @@ class PreprocessingStepPage(Page, frozen=True):
     counts: tuple[CodeCount, ...]
     can_train_segmentation: bool
 
+    @property
+    def segmentation_network(self) -> str:
+        """What 「开启训练分割」 would train; "" where the package offers nothing."""
+        named = self.checked.model_parameters.segmentation
+        offered = self.checked.version.package.networks_for(NetworkTask.SEGMENTATION)
+        return named.name if named else next((network.name for network in offered), "")
+
 
 def model_step(read: ReadModels, kept: KeptDraft, form: Form | None = None) -> ModelStepPage:
     """Step 1 as it was left."""

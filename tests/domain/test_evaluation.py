@@ -9,14 +9,18 @@ from domain.evaluation import (
     Evaluation,
     Sample,
     SampleState,
+    Segmented,
     confusion_matrix,
     figures_of,
+    iou_of,
+    iou_per_defect,
     macro_recall,
     overall_accuracy,
     precision_per_defect,
     recall_per_defect,
+    special_code,
 )
-from tests.examples import DEFECT_CODES, EVALUATION, sample
+from tests.examples import DEFECT_CODES, EVALUATION, FIGURES, sample
 
 
 def counts(*rows: tuple[int, ...]) -> Counts:
@@ -98,3 +102,91 @@ def test_an_evaluation_travels_as_bytes_and_comes_back_whole() -> None:
     stored = msgspec.msgpack.encode(EVALUATION)
     assert msgspec.msgpack.decode(stored, type=Evaluation) == EVALUATION
     assert isinstance(EVALUATION.samples[0], Sample)
+
+
+# Segmentation. The maps say of every pixel 0 for no defect, else 1 + the index of its code.
+
+
+def seen(predicted_HW: Counts, mask_HW: Counts | None, true_index: int) -> Segmented:
+    """What a worker counts, pixel by pixel."""
+    predicted, common, marked = [0, 0, 0], 0, 0
+    for row in range(predicted_HW.shape[0]):
+        for column in range(predicted_HW.shape[1]):
+            shown = int(predicted_HW[row, column])
+            if shown:
+                predicted[shown - 1] += 1
+            if mask_HW is not None and mask_HW[row, column]:
+                marked += 1
+                common += shown == 1 + true_index
+    return Segmented(
+        predicted_pixels=tuple(predicted),
+        marked_pixels=None if mask_HW is None else marked,
+        common_pixels=common,
+    )
+
+
+def test_iou_is_the_share_of_pixels_that_are_both_of_those_that_are_either() -> None:  # R-1
+    random = np.random.default_rng(7)
+    samples, maps = [], []
+    for number in range(12):
+        true_index = number % 3
+        predicted_HW = random.integers(0, 4, (9, 7)) * (random.random((9, 7)) < 0.6)
+        mask_HW = (random.random((9, 7)) < 0.3).astype(np.int64)
+        maps.append((predicted_HW, mask_HW * (1 + true_index)))
+        samples.append(
+            msgspec.structs.replace(sample(number, true_index, 0), segmented=seen(predicted_HW, mask_HW, true_index))
+        )
+    unmasked = seen(np.full((9, 7), 3), None, 2)  # counts nowhere: nobody knows which of its pixels are right
+    samples.append(msgspec.structs.replace(sample(12, 2, 2), segmented=unmasked))
+    evaluation = Evaluation(defect_codes=DEFECT_CODES, samples=tuple(samples))
+
+    expected = []
+    for code in (1, 2, 3):
+        intersection = union = 0
+        for predicted_HW, true_HW in maps:
+            for shown, true in zip(predicted_HW.ravel().tolist(), true_HW.ravel().tolist(), strict=True):
+                intersection += shown == code and true == code
+                union += shown == code or true == code
+        expected.append(intersection / union)
+    assert iou_per_defect(evaluation).tolist() == pytest.approx(expected)
+    figures = figures_of(evaluation)
+    assert [defect.iou for defect in figures.defects] == pytest.approx(expected)
+    assert figures.iou == pytest.approx(sum(expected) / 3)
+
+
+def test_a_code_neither_marked_nor_predicted_has_no_iou_and_is_not_in_the_mean() -> None:  # R-1
+    good = msgspec.structs.replace(sample(0, 0, 0), segmented=Segmented((0, 0, 0), 0, 0))
+    half = msgspec.structs.replace(sample(1, 1, 1), segmented=Segmented((0, 30, 0), 60, 30))
+    figures = figures_of(Evaluation(defect_codes=DEFECT_CODES, samples=(good, half)))
+    assert [defect.iou for defect in figures.defects] == [None, 0.5, None]
+    assert figures.iou == 0.5
+    assert iou_of(counts((0, 4))[0], counts((0, 0))[0], counts((0, 0))[0]).tolist()[1] == 0.0
+
+
+def test_without_segmentation_there_is_no_iou() -> None:
+    assert (FIGURES.iou, {defect.iou for defect in FIGURES.defects}) == (None, {None})
+
+
+# W-4: two classes, then two special codes
+@pytest.mark.parametrize(
+    ("pixels", "expected"),
+    [
+        ((0, 5, 40, 0), 2),
+        ((0, 0, 11, 12), 3),
+        ((0, 0, 10, 0), None),  # not above the minimum of 10
+        ((0, 41, 40, 0), None),  # a class has more
+        ((40, 0, 40, 0), None),  # a class has as many
+        ((0, 0, 20, 20), 2),
+        ((0, 0, 0, 0), None),
+    ],
+)
+def test_a_special_code_is_given_where_it_has_the_most_pixels_above_the_minimum(
+    pixels: tuple[int, ...], expected: int | None
+) -> None:
+    assert special_code(pixels, class_count=2, min_pixels=10) == expected
+
+
+def test_the_confidence_of_a_special_code_is_that_of_its_pixels() -> None:  # W-4
+    given_code = Segmented((0, 0, 40), 50, 35, special_confidence=0.75)
+    assert msgspec.structs.replace(sample(0, 2, 2, confidence=0.9), segmented=given_code).confidence == 0.75
+    assert msgspec.structs.replace(sample(0, 2, 2), segmented=Segmented((9, 0, 2))).confidence == 0.9

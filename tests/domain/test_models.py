@@ -3,6 +3,8 @@
 from msgspec.structs import replace
 
 from domain.facts import Fact
+from domain.messages import SegmentationOrder, SegmentationToPredict
+from domain.model_packages import NetworkInput
 from domain.models import Model, ModelVersionNotFound, TooManyVersions, next_version, publish
 from domain.training_jobs import ModelImageUsed, OnlyCompletedCanBePublished
 from tests.examples import (
@@ -14,6 +16,7 @@ from tests.examples import (
     TRAINING_QUEUED,
     TRAINING_STARTED,
     VERSION_PUBLISHED,
+    artifact,
 )
 from tests.given_when_then import given, state_of, when
 
@@ -54,6 +57,28 @@ def test_a_new_image_version_begins_again_at_01() -> None:
 def test_a_job_that_is_not_completed_cannot_be_published() -> None:
     training = state_of(TRAINING_QUEUED, TRAINING_STARTED, aggregate_id=TRAINING_JOB_ID)
     given().when(publish, training).then_refused(OnlyCompletedCanBePublished, "panel-a")
+
+
+# W-4
+def test_a_version_that_segments_tells_all_codes_special_ones_last() -> None:
+    order = replace(
+        TRAINING_QUEUED.order,
+        model_parameters=replace(TRAINING_QUEUED.order.model_parameters, code_list=(*DEFECT_CODES, "TSFAS")),
+        segmentation=SegmentationOrder(
+            network="UNet", input=NetworkInput(width=256, height=256), special_code_min_pixels=9
+        ),
+    )
+    segmenting = replace(TRAINING_COMPLETED, segmentation_weights=artifact("unet.safetensors"))
+    job = state_of(replace(TRAINING_QUEUED, order=order), TRAINING_STARTED, segmenting, aggregate_id=TRAINING_JOB_ID)
+    version = state_of(*publish(None, job), aggregate_id=MODEL_ID).published_version("v1.01").to_predict
+    assert version.defect_codes == DEFECT_CODES
+    assert version.segmentation == SegmentationToPredict(
+        network="UNet",
+        defect_codes=(*DEFECT_CODES, "TSFAS"),
+        input=NetworkInput(width=256, height=256),
+        special_code_min_pixels=9,
+        weights=artifact("unet.safetensors"),
+    )
 
 
 def test_a_version_carries_what_a_worker_needs_to_predict_with_it() -> None:

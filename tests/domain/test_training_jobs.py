@@ -19,6 +19,7 @@ from domain.training_jobs import (
     TrainingFailed,
     TrainingInterrupted,
     TrainingJob,
+    TrainingLogKept,
     TrainingLossesMeasured,
     TrainingPublished,
     TrainingRestarted,
@@ -116,6 +117,16 @@ def test_a_waiting_job_cannot_be_terminated() -> None:
 
 def test_a_training_job_is_terminated() -> None:
     given(QUEUED, STARTED).when(terminate).then(TrainingTerminated())
+
+
+# T-5
+def test_the_log_of_a_terminated_run_is_kept_until_it_is_started_again_or_deleted() -> None:
+    kept = TrainingLogKept(log=artifact("terminated.log"))
+    terminated = (QUEUED, STARTED, TrainingTerminated())
+    given(*terminated).when(report, 1, kept).then(kept)
+    for after in (TrainingRestarted(), TrainingDeleted()):
+        given(*terminated, after).when(report, 1, kept).then_refused(AttemptIsOver, "This attempt is over")
+    given(*terminated).when(report, 1, MEASURED).then_refused(AttemptIsOver, "This attempt is over")
 
 
 @pytest.mark.parametrize("status", [TrainingStatus.COMPLETED, TrainingStatus.FAILED, TrainingStatus.TERMINATED])

@@ -171,6 +171,16 @@ def test_all_mistakes_of_the_model_parameters_are_told_at_once() -> None:
     )
 
 
+def test_the_segmentation_network_may_be_named_and_must_be_offered() -> None:  # W-3
+    text = WITH_ITS_COMMA.replace('"code_list"', '"segmentation": {"name": "UNet"},\n"code_list"')
+    parameters = read_model_parameters(text, OFFERED, ["UNet"])
+    assert parameters.segmentation is not None
+    assert parameters.segmentation.name == "UNet"
+    when(read_model_parameters, text, OFFERED).then_refused(
+        NetworkNotOffered, "does not offer the network “UNet”. It offers: —", at="model_parameters"
+    )
+
+
 def test_a_defect_code_may_be_any_name_of_a_folder() -> None:
     text = WITH_ITS_COMMA.replace("TTMUD", "划伤 2")
     assert "划伤 2" in read_model_parameters(text, OFFERED).code_list

@@ -1,10 +1,12 @@
+import json
+
 import msgspec
 import pytest
 
 from domain.compute_resources import ComputeResource
 from domain.data_paths import DataPathState, DefectCodeCount, FolderName, Inspection
 from domain.json_forms import FieldIsMissing, JsonIsMalformed
-from domain.messages import Resources
+from domain.messages import Resources, SegmentationOrder
 from domain.model_images import ModelImage, ModelImageVersion
 from domain.model_packages import ModelPackage, NetworkInput, NetworkTask, OfferedNetwork, ResolutionRule
 from domain.names import ObjectNameIsInvalid
@@ -15,6 +17,7 @@ from domain.training_parameters import (
     ClassificationModel,
     GroupPatternIsWrong,
     ModelParameters,
+    NetworkNotOffered,
     SgdParameters,
     SplitRatioIsWrong,
     TrainingParameters,
@@ -291,7 +294,45 @@ def test_the_order_carries_the_choices_of_the_fourth_step() -> None:
     )
     assert order.preprocessing == chosen.preprocessing
     assert (order.preprocessing.split_ratio, order.preprocessing.resolution_screening) == (0.7, False)
-    assert order.segmentation_input == SEGMENTATION_NETWORK.input
+    assert order.segmentation == SegmentationOrder(
+        network="UNet",
+        input=SEGMENTATION_NETWORK.input,
+        special_code_min_pixels=SEGMENTING_VERSION.package.special_code_min_pixels,
+    )
+
+
+# W-3
+def test_the_parameters_may_name_one_of_several_segmentation_networks() -> None:
+    second = msgspec.structs.replace(SEGMENTATION_NETWORK, name="UNet-2", weights=artifact("unet-2.safetensors"))
+    package = msgspec.structs.replace(
+        SEGMENTING_VERSION.package, networks=(*SEGMENTING_VERSION.package.networks, second)
+    )
+    version = msgspec.structs.replace(SEGMENTING_VERSION, package=package)
+    named = json.dumps({**json.loads(DRAFT.model_parameters), "segmentation": {"name": "UNet-2"}}, indent=4)
+    parameters = check_model_step(draft(model_parameters=named), version)
+    orders = [
+        order_training(
+            draft(train_segmentation=trains, starting_weights=weights),
+            version=version,
+            model_parameters=parameters,
+            training_parameters=SEGMENTING,
+            data_paths=(TRAINING_FOLDER,),
+            seed=7,
+        ).segmentation
+        for trains, weights in (
+            (True, StartingWeights.PACKAGE),
+            (True, StartingWeights.NOTHING),
+            (False, StartingWeights.PACKAGE),
+        )
+    ]
+    assert [order and (order.network, order.initial_weights) for order in orders] == [
+        ("UNet-2", second.weights),
+        ("UNet-2", None),
+        None,
+    ]
+    when(check_model_step, draft(model_parameters=named), SEGMENTING_VERSION).then_refused(
+        NetworkNotOffered, "does not offer the network “UNet-2”. It offers: UNet", at="model_parameters"
+    )
 
 
 # W-12

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from domain.data_paths import FolderName
-from gpu_worker.decoded_images import DecodedImages, decoded_folder, remove_unused
+from gpu_worker.decoded_images import DecodedImages, decoded_folder, decoded_masks, mask_key, remove_unused
+from gpu_worker.image_masks import with_mask
 from gpu_worker.images import ReadImage, decode_file, find_images, pixels_of, read_image
 from tests.gpu_worker.workplace import ROOT, MountedFolders, paint
 
@@ -97,3 +99,39 @@ def test_what_nobody_used_lately_or_has_no_room_is_removed_oldest_first(tmp_path
     remove_unused(tmp_path, older_than=150, keep_bytes=25)
     assert sorted(folder.name for folder in tmp_path.iterdir()) == ["c", "d"]
     remove_unused(tmp_path / "nowhere", older_than=0, keep_bytes=0)
+
+
+# W-9
+def test_masks_are_decoded_once_and_anew_when_one_changes(images: list[ReadImage], tmp_path: Path) -> None:
+    masks = tmp_path / "images" / "OK" / "masks"
+    masks.mkdir()
+    for number in (0, 1, 2):
+        area = np.zeros((30, 40 + number), np.uint8)
+        area[:, : 10 + number] = 255
+        Image.fromarray(area).save(masks / f"{number}.png")
+    Image.fromarray(np.zeros((5, 5), np.uint8)).save(masks / "3.png")  # of no image here
+
+    def decoded_now() -> tuple[np.ndarray, dict[str, str], int]:
+        found = find_images(FolderName(ROOT, ""), MountedFolders(tmp_path / "images"))
+        read = [with_mask(read_image(image)) for image in found]
+        counted: list[None] = []
+        pixels, damaged = decoded_masks(
+            read,
+            width=20,
+            height=16,
+            decoded=tmp_path / "decoded",
+            thread_count=2,
+            on_image=lambda: counted.append(None),
+        )
+        by_name = {image.found.name: damaged.get(mask_key(image), "") for image in read}
+        return pixels, by_name, len(counted)
+
+    pixels, damaged, count = decoded_now()
+    assert (pixels.shape, count) == ((5, 16, 20), 5)
+    assert pixels[:3].mean(axis=(1, 2)) == pytest.approx([10 / 40, 11 / 41, 12 / 42], abs=0.05)
+    assert not pixels[3:].any()
+    assert {name for name, problem in damaged.items() if problem} == {"3.png", "4.png"}
+    assert damaged["4.png"] == "no mask"
+    assert decoded_now()[2] == 0
+    Image.fromarray(np.zeros((30, 40), np.uint8)).save(masks / "0.png")
+    assert decoded_now()[2] == 5

@@ -23,7 +23,7 @@ from gpu_worker.networks import (
     check_package_weights,
     load_initial_weights,
     load_trained_weights,
-    new_classifier,
+    new_network,
     save_weights,
 )
 from gpu_worker.sgd import Sgd
@@ -32,13 +32,13 @@ CODES = ("OK", "SPOT", "SCRATCH")
 
 
 def saved(file: Path, codes: tuple[str, ...] = CODES, network: str = "ResNet18") -> Path:
-    save_weights(new_classifier(network, len(codes), seed=1).state_dict(), file, network, codes)
+    save_weights(new_network(network, len(codes), seed=1).state_dict(), file, network, codes)
     return file
 
 
 @pytest.mark.parametrize("network", ["ResNet18", "ResNet50"])  # ResNet34 is made of the blocks of the first
 def test_a_network_is_weight_for_weight_torchvisions(network: str) -> None:
-    ours = new_classifier(network, 5, seed=1)
+    ours = new_network(network, 5, seed=1)
     theirs = getattr(torchvision.models, network.lower())(weights=None, num_classes=5)
     theirs.load_state_dict(ours.state_dict())
     images = torch.rand(2, 3, 32, 64)
@@ -49,7 +49,7 @@ def test_a_network_is_weight_for_weight_torchvisions(network: str) -> None:
 
 
 def test_fresh_weights_have_torchvisions_distribution_and_depend_on_the_seed() -> None:
-    one, same, other = (new_classifier("ResNet18", 5, seed=seed).state_dict() for seed in (1, 1, 2))
+    one, same, other = (new_network("ResNet18", 5, seed=seed).state_dict() for seed in (1, 1, 2))
     assert all(torch.equal(one[name], same[name]) for name in one)
     assert not torch.equal(one["conv1.weight"], other["conv1.weight"])
     theirs = torchvision.models.resnet18(weights=None, num_classes=5).state_dict()
@@ -70,7 +70,7 @@ def test_trained_weights_come_back_as_they_were(tmp_path: Path) -> None:
     assert saved(tmp_path / "w").read_bytes() == saved(tmp_path / "again").read_bytes()
     model, classes = load_trained_weights(saved(tmp_path / "w"), "ResNet18", (*CODES, "SPECIAL"))
     assert classes == CODES  # W-4: codes behind the outputs are special
-    expected = new_classifier("ResNet18", 3, seed=1).state_dict()
+    expected = new_network("ResNet18", 3, seed=1).state_dict()
     assert all(torch.equal(model.state_dict()[name], expected[name]) for name in expected)
     assert not model.training
 
@@ -83,9 +83,9 @@ def test_trained_weights_are_not_read_as_other_codes(tmp_path: Path, codes: tupl
 
 # W-12
 def test_a_start_from_earlier_weights_keeps_the_head_only_for_the_same_codes(tmp_path: Path) -> None:
-    earlier = new_classifier("ResNet18", 3, seed=1).state_dict()
+    earlier = new_network("ResNet18", 3, seed=1).state_dict()
     for codes, keeps in ((CODES, True), (("OK", "SPOT", "MURA"), False), (("OK", "SPOT"), False)):
-        model = new_classifier("ResNet18", len(codes), seed=2)
+        model = new_network("ResNet18", len(codes), seed=2)
         fresh = model.state_dict()["fc.weight"].clone()
         assert load_initial_weights(model, saved(tmp_path / "w"), "ResNet18", codes) is keeps
         state = model.state_dict()
@@ -121,13 +121,13 @@ def spoil(state: dict[str, torch.Tensor]) -> None:
 def test_weights_that_do_not_fit_are_refused_by_name(
     tmp_path: Path, change: Callable[[dict[str, torch.Tensor]], None], refusal: type[Exception], words: str
 ) -> None:
-    state = {name: tensor.clone() for name, tensor in new_classifier("ResNet18", 3, seed=1).state_dict().items()}
+    state = {name: tensor.clone() for name, tensor in new_network("ResNet18", 3, seed=1).state_dict().items()}
     change(state)
     save_file(state, tmp_path / "w")
     for load in (
         lambda: check_package_weights(tmp_path / "w", "ResNet18"),
         lambda: load_trained_weights(tmp_path / "w", "ResNet18", CODES),
-        lambda: load_initial_weights(new_classifier("ResNet18", 3, seed=2), tmp_path / "w", "ResNet18", CODES),
+        lambda: load_initial_weights(new_network("ResNet18", 3, seed=2), tmp_path / "w", "ResNet18", CODES),
     ):
         with pytest.raises(refusal, match=words):
             load()
@@ -135,7 +135,7 @@ def test_weights_that_do_not_fit_are_refused_by_name(
 
 def test_package_weights_may_have_any_head_or_none(tmp_path: Path) -> None:
     check_package_weights(saved(tmp_path / "w", tuple("ABCDEFG")), "ResNet18")
-    state = new_classifier("ResNet18", 3, seed=1).state_dict()
+    state = new_network("ResNet18", 3, seed=1).state_dict()
     save_file({name: tensor for name, tensor in state.items() if not name.startswith("fc.")}, tmp_path / "headless")
     check_package_weights(tmp_path / "headless", "ResNet18")
     with pytest.raises((TensorMissing, TensorHasOtherShape, TensorUnknown)):

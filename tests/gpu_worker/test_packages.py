@@ -20,7 +20,7 @@ from domain.model_packages import NetworkTask, ResolutionRule
 from domain.refusals import Refusal
 from domain.training_parameters import read_model_parameters, read_prediction_parameters, read_training_parameters
 from gpu_worker import package_archives, packages
-from gpu_worker.networks import NetworkUnknown, WeightsUnreadable, new_classifier, save_weights
+from gpu_worker.networks import NetworkUnknown, WeightsUnreadable, new_network, save_weights
 from gpu_worker.package_archives import (
     ArchiveHasTooManyEntries,
     ArchiveIsBroken,
@@ -35,6 +35,7 @@ from gpu_worker.package_descriptions import (
     SHIPPED,
     DescriptionIsMalformed,
     FormatUnknown,
+    InputSideIsUneven,
     NetworkOfferedTwice,
     NoNetworkOffered,
 )
@@ -68,6 +69,9 @@ def read(archive: Path) -> Any:
         assert not list(scratch.iterdir()), "nothing is left behind"
 
 
+UNEVEN = {"task": "segmentation", "name": "UNet-ResNet18", "input": {"width": 200, "height": 256}}
+
+
 def deepcopied(content: Any) -> Any:
     """Without shared parts, which YAML would write as aliases."""
     return json.loads(json.dumps(content))
@@ -99,7 +103,7 @@ def shipped(tmp_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     file = tmp_path_factory.mktemp("weights") / "w"
-    save_weights(new_classifier("ResNet18", 5, seed=1).state_dict(), file, "ResNet18", tuple("ABCDE"))
+    save_weights(new_network("ResNet18", 5, seed=1).state_dict(), file, "ResNet18", tuple("ABCDE"))
     return file.read_bytes()
 
 
@@ -117,8 +121,13 @@ def test_the_shipped_package_loads_in_every_format_and_carries_the_manuals_param
     model = read_model_parameters(package.model_parameters, networks)
     assert (model.classification.name, model.classification.num_of_classes) == ("ResNet18", 5)
     assert model.special_defect_codes == ("TSFAS", "TSDFS")
-    sgd = read_training_parameters(package.training_parameters).classification
+    training = read_training_parameters(package.training_parameters)
+    sgd, of_segmentation = training.classification, training.segmentation
     assert (sgd.base_lr, sgd.batch_size, sgd.max_iter) == (0.001, 256, 40000)  # W-6
+    assert of_segmentation is not None
+    assert (of_segmentation.base_lr, of_segmentation.batch_size, of_segmentation.max_iter) == (0.01, 16, 100000)
+    (segmentation,) = package.networks_for(NetworkTask.SEGMENTATION)
+    assert (segmentation.name, segmentation.input.width, package.special_code_min_pixels) == ("UNet-ResNet18", 256, 16)
     assert read_prediction_parameters(package.prediction_parameters).batch_size == 32
 
 
@@ -278,6 +287,8 @@ def aliases_of_aliases() -> bytes:
         (b"x: " + b"y" * (1 << 20), DescriptionIsTooLarge, "1024 KiB"),
         (a_description(format=2), FormatUnknown, "format 2; this platform reads format 1"),
         (a_description(networks=[]), NoNetworkOffered, "ResNet18"),
+        (a_description(networks=SHIPPED["networks"][-1:]), NoNetworkOffered, "ResNet18"),
+        (a_description(networks=[*SHIPPED["networks"][:3], UNEVEN]), InputSideIsUneven, "Use 224 × 256"),
         (a_description(surprise=1), DescriptionIsMalformed, "surprise"),
         (a_description(networks=SHIPPED["networks"] * 2), NetworkOfferedTwice, "“ResNet18” twice"),
         (a_description(networks=[{**SHIPPED["networks"][0], "name": "VGG16"}]), NetworkUnknown, "VGG16"),

@@ -32,7 +32,7 @@ from gpu_worker import prediction
 from gpu_worker.exports import build_export
 from gpu_worker.images import ReadImage, decode_file
 from gpu_worker.jobs import Job, JobStopped
-from gpu_worker.networks import WeightsOfOtherCodes, load_trained_weights, new_classifier, save_weights
+from gpu_worker.networks import WeightsOfOtherCodes, load_trained_weights, new_network, save_weights
 from gpu_worker.prediction import NothingToPredict, predict
 from tests.gpu_worker.workplace import ROOT, Workplace, paint, paint_codes
 
@@ -49,7 +49,7 @@ def a_version(
     place: Workplace, *, label: str = "v1.01", seed: int = 1, side: int = 32, **changes: Any
 ) -> VersionToPredict:
     file = place.folder / "weights"
-    save_weights(new_classifier("ResNet18", 3, seed).state_dict(), file, "ResNet18", CODES)
+    save_weights(new_network("ResNet18", 3, seed).state_dict(), file, "ResNet18", CODES)
     version = VersionToPredict(
         label=label,
         network="ResNet18",

@@ -5,6 +5,7 @@ import io
 import json
 import math
 import pickle
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from domain.learning_rates import learning_rate
 from domain.messages import (
     AnyReport,
     LossesMeasured,
+    LossPart,
     ManifestEntry,
     Resources,
     StageFinished,
@@ -32,14 +34,14 @@ from domain.messages import (
 )
 from domain.model_packages import ResolutionRule
 from domain.training_parameters import Augmentation
-from gpu_worker import checkpoints
+from gpu_worker import checkpoints, loss_curve
 from gpu_worker.devices import GpuIsMissing
 from gpu_worker.jobs import Job, JobStopped
 from gpu_worker.loss_curve import LossIsNotFinite
-from gpu_worker.networks import new_classifier
+from gpu_worker.networks import new_network
 from gpu_worker.preprocessing import ClassWithoutImages, DefectCodeNotInList, NothingToValidate
 from gpu_worker.settings import Precision, TrainingSettings
-from gpu_worker.training import ImagesChangedMeanwhile, SegmentationIsNotTrained, train
+from gpu_worker.training import ImagesChangedMeanwhile, train
 from tests.gpu_worker.workplace import Workplace, an_order, paint, paint_codes
 
 SETTINGS = TrainingSettings(precision=Precision.FLOAT32)
@@ -58,7 +60,9 @@ def opened(file: Path) -> Image.Image:
 
 
 def run(place: Workplace, order: TrainingOrder, settings: TrainingSettings = SETTINGS) -> TrainingSucceeded:
+    """A whole run; the worker removes its workspace when it is over."""
     train(order, Resources(), place.job(), settings)
+    shutil.rmtree(place.job().workspace)
     return place.the(TrainingSucceeded)
 
 
@@ -89,7 +93,7 @@ def test_the_loop_computes_what_a_plain_one_computes(place: Workplace) -> None:
 
     torch.manual_seed(order.seed)
     model = torchvision.models.resnet18(weights=None, num_classes=3)
-    model.load_state_dict(new_classifier("ResNet18", 3, order.seed).state_dict())
+    model.load_state_dict(new_network("ResNet18", 3, order.seed).state_dict())
     mean, deviation = np.array(order.input.mean), np.array(order.input.deviation)
     pixels = [
         (np.asarray(opened(place.images / entry.path).resize((32, 32), Image.Resampling.BILINEAR)) / 255 - mean)
@@ -148,7 +152,7 @@ def test_a_stopped_training_goes_on_bit_for_bit(tmp_path: Path, stop_after: int)
     with pytest.raises(JobStopped):
         train(order, Resources(), job_that_stops_in_the_loop(job, looks), SETTINGS)
     assert not stopped.all(TrainingSucceeded)
-    checkpoint = checkpoints.load(job.workspace)
+    checkpoint = checkpoints.load(job.workspace, LossPart.CLASSIFICATION)
     assert checkpoint is not None
     assert checkpoint.iteration == stop_after
     run(stopped, order)
@@ -203,7 +207,7 @@ def test_a_checkpoint_that_cannot_be_read_means_to_begin_anew(place: Workplace, 
     order = an_order(max_iter=4)
     with pytest.raises(JobStopped):
         train(order, Resources(), job_that_stops_in_the_loop(place.job(), iter([False, True])), SETTINGS)
-    file = place.job().workspace / checkpoints.FILE
+    file = checkpoints.file_of(place.job().workspace, LossPart.CLASSIFICATION)
     content = {"empty": b"", "torn": file.read_bytes()[:5000], "pickle": pickle.dumps(Path("/"), protocol=2)}[spoil]
     file.write_bytes(content)
     run(place, order)
@@ -217,8 +221,8 @@ def test_a_diverging_training_stops_and_names_the_iteration(place: Workplace) ->
     assert 2 <= bad < 30
     reported = [loss for report in place.all(LossesMeasured) for loss in report.losses]
     assert all(map(math.isfinite, reported))
-    assert checkpoints.load(place.job().workspace) is None
-    lines = (place.job().workspace / "losses.jsonl").read_text().splitlines()
+    assert checkpoints.load(place.job().workspace, LossPart.CLASSIFICATION) is None
+    lines = loss_curve.file_of(place.job().workspace, LossPart.CLASSIFICATION).read_text().splitlines()
     assert all(math.isfinite(json.loads(line)["loss"]) for line in lines)
     assert len(lines) <= bad
 
@@ -317,11 +321,6 @@ def test_a_folder_of_an_unlisted_code_is_refused(place: Workplace) -> None:
 def test_one_part_for_each_code_leaves_nothing_to_validate(place: Workplace) -> None:
     with pytest.raises(NothingToValidate):
         run(place, an_order(group_pattern=r"\."))
-
-
-def test_segmentation_is_refused_and_not_silently_left_out(place: Workplace) -> None:
-    with pytest.raises(SegmentationIsNotTrained):
-        run(place, an_order(train_segmentation=True))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")

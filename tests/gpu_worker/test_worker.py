@@ -28,6 +28,8 @@ from domain.messages import (
     JobReleased,
     LoadingOrder,
     LoadModelImage,
+    LogKept,
+    LossPart,
     Message,
     PackageLoaded,
     PredictImages,
@@ -41,13 +43,22 @@ from domain.messages import (
     VersionToPredict,
 )
 from domain.model_packages import NetworkInput
-from domain.training_parameters import Augmentation, PredictionParameters
+from domain.training_parameters import Augmentation, PredictionParameters, SgdParameters
 from gpu_worker import worker as worker_module
 from gpu_worker.packages import build_package, write_shipped_description
 from gpu_worker.settings import Precision, TrainingSettings, WorkerSettings
 from gpu_worker.training import train
 from gpu_worker.worker import run_worker
-from tests.gpu_worker.workplace import JOB_ID, ROOT, FolderOfArtifacts, MountedFolders, Workplace, an_order, paint_codes
+from tests.gpu_worker.workplace import (
+    JOB_ID,
+    ROOT,
+    FolderOfArtifacts,
+    MountedFolders,
+    Workplace,
+    an_order,
+    paint_codes,
+    paint_defects,
+)
 
 SETTINGS = WorkerSettings(
     beat_every_seconds=0.1,
@@ -164,7 +175,7 @@ def test_a_model_is_loaded_trained_published_predicted_and_exported(tmp_path: Pa
     mailbox = MailboxInMemory([LoadModelImage(job_id=JOB_ID, attempt=1, needs=Resources(), order=loading)])
     with RunningWorker(tmp_path, mailbox) as worker:
         package = worker.wait_for(PackageLoaded).package
-        assert [network.name for network in package.networks] == ["ResNet18", "ResNet34", "ResNet50"]
+        assert [network.name for network in package.networks] == ["ResNet18", "ResNet34", "ResNet50", "UNet-ResNet18"]
 
         mailbox.waiting.append(train_message(an_order(data_paths=("train",), max_iter=20)))
         trained = worker.wait_for(TrainingSucceeded)
@@ -227,6 +238,7 @@ def test_terminate_reaches_a_training_within_seconds_even_when_it_hangs(tmp_path
             asked = time.monotonic()
             eventually(partial(is_gone, process))
             assert time.monotonic() - asked < 3
+            assert "training ResNet18 on" in worker.text(worker.wait_for(LogKept, count=run).log)  # T-5
     assert not worker.reports(JobFailed)
 
 
@@ -238,7 +250,7 @@ def test_a_report_of_an_attempt_that_is_over_ends_the_job_without_a_word(tmp_pat
         mailbox.is_over = False
         mailbox.waiting.append(train_message(an_order(data_paths=("gone",)), attempt=2))
         assert worker.wait_for(JobFailed).attempt == 2
-    assert mailbox.refused == 1
+    assert mailbox.refused == 2  # its report, and the log that it offered
     assert len(mailbox.reports) == 1
 
 
@@ -256,7 +268,7 @@ def test_a_job_that_dies_fails_with_a_reason_and_the_worker_goes_on(tmp_path: Pa
     killed, crashed = worker.reports(JobFailed)
     assert "ended the job (signal 9), most often because the memory was not enough" in str(killed.reason)
     assert "ended unexpectedly (-11)" in str(crashed.reason)
-    assert "training on" in worker.text(killed.log)
+    assert "training ResNet18 on" in worker.text(killed.log)
     assert "Segmentation fault" in worker.text(crashed.log)  # where it died
 
 
@@ -279,16 +291,22 @@ def test_what_a_person_can_mend_is_said_and_the_log_holds_the_rest(tmp_path: Pat
     assert "Traceback" not in worker.text(worker.reports(JobFailed)[0].log)
 
 
-def losses_of(place: RunningWorker | Workplace, trained: TrainingSucceeded) -> list[tuple[int, str]]:
+def losses_of(place: RunningWorker | Workplace, trained: TrainingSucceeded) -> list[tuple[str, int, str]]:
     lines = [msgspec.json.decode(line) for line in place.artifacts.path(trained.losses).read_bytes().splitlines()]
-    return [(line["iteration"], float(line["loss"]).hex()) for line in lines]
+    return [(line["part"], line["iteration"], float(line["loss"]).hex()) for line in lines]
 
 
 # T-6
-def test_a_worker_killed_in_the_middle_is_followed_by_the_same_losses_and_weights(tmp_path: Path) -> None:
+@pytest.mark.parametrize("part", LossPart)
+def test_a_worker_killed_in_the_middle_is_followed_by_the_same_losses_and_weights(
+    tmp_path: Path, part: LossPart
+) -> None:
     order = an_order(max_iter=24, augmentations=tuple(Augmentation))
+    if part is LossPart.SEGMENTATION:
+        sgd = SgdParameters(base_lr=0.02, batch_size=4, max_iter=16)
+        order = an_order(max_iter=2, segmentation=sgd, augmentations=tuple(Augmentation))
     for name in ("whole", "killed"):
-        paint_codes(tmp_path / name / "images")
+        paint_defects(tmp_path / name / "images")
     place = Workplace(tmp_path / "whole")
     train(order, Resources(), place.job(), SETTINGS.training)
     whole = place.the(TrainingSucceeded)
@@ -297,7 +315,7 @@ def test_a_worker_killed_in_the_middle_is_followed_by_the_same_losses_and_weight
     script.write_text(WORKER_SCRIPT)
     (tmp_path / "message").write_bytes(msgspec.msgpack.encode(train_message(order)))
     process = subprocess.Popen([sys.executable, script, tmp_path / "killed", tmp_path / "message"])
-    checkpoint = tmp_path / "killed" / "scratch" / "jobs" / str(JOB_ID) / "1" / "last.pt"
+    checkpoint = tmp_path / "killed" / "scratch" / "jobs" / str(JOB_ID) / "1" / f"{part.value}.pt"
     try:
         eventually(lambda: checkpoint.exists() or process.poll() is not None)
         (job,) = children_of(process.pid)
@@ -312,7 +330,7 @@ def test_a_worker_killed_in_the_middle_is_followed_by_the_same_losses_and_weight
         again = worker.wait_for(TrainingSucceeded)
     assert "going on after iteration" in worker.text(again.log)
     assert losses_of(worker, again) == losses_of(place, whole)
-    assert again.weights == whole.weights
+    assert (again.weights, again.segmentation_weights) == (whole.weights, whole.segmentation_weights)
     assert again.evaluation == whole.evaluation
 
 
@@ -340,7 +358,7 @@ def test_a_worker_told_to_stop_writes_a_checkpoint_and_hands_the_job_on(tmp_path
         eventually(lambda: is_training(mailbox))
     assert len(worker.reports(JobReleased)) == 1
     assert not worker.reports(JobFailed)
-    assert (tmp_path / "scratch" / "jobs" / str(JOB_ID) / "1" / "last.pt").is_file()
+    assert (tmp_path / "scratch" / "jobs" / str(JOB_ID) / "1" / "classification.pt").is_file()
     assert not job_processes()
 
 
@@ -349,12 +367,12 @@ def test_a_restart_by_a_person_begins_from_nothing(tmp_path: Path) -> None:
     order = an_order(max_iter=3)
     earlier = tmp_path / "scratch" / "jobs" / str(JOB_ID) / "1"
     earlier.mkdir(parents=True)
-    (earlier / "last.pt").write_bytes(b"of the run before")
+    (earlier / "classification.pt").write_bytes(b"of the run before")
     mailbox = MailboxInMemory([train_message(order, attempt=2, run=2)])
     with RunningWorker(tmp_path, mailbox) as worker:
         trained = worker.wait_for(TrainingSucceeded)
     assert "going on" not in worker.text(trained.log)
-    assert losses_of(worker, trained)[0][0] == 1
+    assert losses_of(worker, trained)[0][1] == 1
     assert not earlier.exists()
 
 

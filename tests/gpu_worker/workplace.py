@@ -13,7 +13,7 @@ from PIL import Image
 
 from domain.artifacts import Artifact
 from domain.data_paths import FolderName
-from domain.messages import AnyReport, JobKind, TrainingOrder
+from domain.messages import AnyReport, JobKind, SegmentationOrder, TrainingOrder
 from domain.model_packages import NetworkInput, ResolutionRule
 from domain.training_parameters import (
     ClassificationModel,
@@ -155,6 +155,24 @@ def paint_codes(folder: Path, count: int = 8, codes: tuple[str, ...] = ("OK", "S
             paint(folder / code / f"{index:03}.png", seed=100 * number + index, level=level)
 
 
+def paint_defects(
+    folder: Path, count: int = 8, codes: tuple[str, ...] = ("OK", "SCRATCH", "SPOT"), *, side: int = 64
+) -> None:
+    """Code folders of grey noise with masks beside: OK shows nothing, the others a square each, the brighter the later the code."""
+    for number, code in enumerate(codes):
+        for index in range(count):
+            random = np.random.default_rng(100 * number + index)
+            pixels = random.normal(90, 12, (side, side, 3))
+            mask = np.zeros((side, side), np.uint8)
+            if code != "OK":
+                left, top = random.integers(4, side // 2 - 4, 2)
+                mask[top : top + side // 2, left : left + side // 2] = 255
+                pixels[mask > 0] += 150 * number / (len(codes) - 1)
+            (folder / code / "masks").mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(folder / code / f"{index:03}.png")
+            Image.fromarray(mask).save(folder / code / "masks" / f"{index:03}.png")
+
+
 def an_order(
     *,
     codes: tuple[str, ...] = ("OK", "SCRATCH", "SPOT"),
@@ -167,9 +185,11 @@ def an_order(
     data_paths: tuple[str, ...] = ("",),
     initial_weights: Artifact | None = None,
     seed: int = 7,
+    segmentation: SgdParameters | None = None,
+    segmentation_weights: Artifact | None = None,
     **preprocessing: Any,
 ) -> TrainingOrder:
-    """A training that takes a few seconds."""
+    """A training that takes a few seconds, of a segmentation, too, where its parameters are given."""
     return TrainingOrder(
         model_name="panel-a",
         model_parameters=ModelParameters(ClassificationModel("ResNet18", class_count or len(codes)), codes),
@@ -177,9 +197,17 @@ def an_order(
         resolution_rule=resolution_rule,
         data_paths=tuple(FolderName(ROOT, path) for path in data_paths),
         training_parameters=TrainingParameters(
-            SgdParameters(base_lr=base_lr, batch_size=batch_size, max_iter=max_iter, weight_decay=0.0005)
+            SgdParameters(base_lr=base_lr, batch_size=batch_size, max_iter=max_iter, weight_decay=0.0005), segmentation
         ),
-        preprocessing=PreprocessingParameters(**preprocessing),
+        segmentation=SegmentationOrder(
+            network="UNet-ResNet18",
+            input=NetworkInput(width=64, height=64),
+            special_code_min_pixels=16,
+            initial_weights=segmentation_weights,
+        )
+        if segmentation
+        else None,
+        preprocessing=PreprocessingParameters(train_segmentation=segmentation is not None, **preprocessing),
         initial_weights=initial_weights,
         seed=seed,
     )

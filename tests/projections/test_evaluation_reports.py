@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from domain.artifacts import Artifact
-from domain.evaluation import SampleState
+from domain.evaluation import SampleState, Segmented
 from domain.prediction_jobs import PredictionDeleted
 from infra.event_store import EventLog, create_tables, open_event_log
 from infra.projector import Projector
@@ -27,13 +27,22 @@ from tests.examples import (
 )
 from tests.projections.rebuild import assert_rebuild_equals_live
 
+SEEN = Segmented((3, 40, 0), marked_pixels=50, common_pixels=30, overlay=b"\x89PNG not really")
+SEGMENTED = msgspec.structs.replace(
+    EVALUATION,
+    samples=tuple(
+        msgspec.structs.replace(one, segmented=SEEN) if number == 7 else one
+        for number, one in enumerate(EVALUATION.samples)
+    ),
+)
+
 
 class OneEvaluation:
-    """Every artifact is the example evaluation."""
+    """Every artifact is the example evaluation; one of its samples was segmented."""
 
     def read(self, artifact: Artifact) -> bytes:
         assert artifact in (TRAINING_COMPLETED.evaluation, PREDICTION_COMPLETED.results[0].evaluation)
-        return msgspec.msgpack.encode(EVALUATION)
+        return msgspec.msgpack.encode(SEGMENTED)
 
 
 @pytest.fixture
@@ -91,6 +100,18 @@ def test_non_compliant_samples_are_apart_and_carry_their_resolution(reports: Eva
     (sample,) = reports.samples(PREDICTION_JOB_ID, "v1.01", state=SampleState.NON_COMPLIANT).items
     assert (sample.width, sample.height, sample.predicted_defect_code, sample.scores) == (640, 480, None, ())
     assert not sample.is_misjudged
+
+
+def test_what_a_segmentation_saw_comes_with_the_sample_and_its_overlay_by_itself(reports: EvaluationReports) -> None:
+    sample = reports.sample(TRAINING_JOB_ID, TRAINING_LABEL, 7)
+    assert sample is not None
+    assert sample.segmented == msgspec.structs.replace(SEEN, overlay=b"")
+    assert sample.has_overlay
+    assert reports.overlay(TRAINING_JOB_ID, TRAINING_LABEL, 7) == SEEN.overlay
+    other = reports.sample(TRAINING_JOB_ID, TRAINING_LABEL, 6)
+    assert other is not None
+    assert (other.segmented, other.has_overlay) == (None, False)
+    assert reports.overlay(TRAINING_JOB_ID, TRAINING_LABEL, 6) is None
 
 
 def test_samples_come_in_pages(reports: EvaluationReports) -> None:

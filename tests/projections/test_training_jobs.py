@@ -6,12 +6,13 @@ import pytest
 
 from domain.data_paths import FolderName
 from domain.facts import Fact
-from domain.messages import LossPart, StageName
+from domain.messages import LossPart, PartLog, StageName
 from domain.sentences import Sentence
 from domain.training_jobs import (
     TrainingDeleted,
     TrainingFailed,
     TrainingInterrupted,
+    TrainingLogKept,
     TrainingLossesMeasured,
     TrainingRestarted,
     TrainingStageFinished,
@@ -182,6 +183,37 @@ def test_the_monitor_finds_everything_after_the_job_ended(project: Project) -> N
 def test_a_failed_job_keeps_its_reason_and_its_log(project: Project) -> None:  # T-7
     job = read_after(project, TRAINING_STARTED, FAILED).training_jobs.get(TRAINING_JOB_ID)
     assert (job.reason, job.log) == (FAILED.reason, FAILED.log)
+
+
+LOG_KEPT = TrainingLogKept(
+    log=artifact("terminated.log"),
+    part_logs=(PartLog(part=LossPart.SEGMENTATION, log=artifact("segmentation.log")),),
+)
+TERMINATED = (TRAINING_STARTED, MEASURED, TrainingTerminated(), LOG_KEPT)
+
+
+def test_a_terminated_job_gets_its_log(project: Project) -> None:  # T-5
+    job = read_after(project, *TERMINATED).training_jobs.get(TRAINING_JOB_ID)
+    assert (job.status, job.log, job.part_logs) == (TrainingStatus.TERMINATED, LOG_KEPT.log, LOG_KEPT.part_logs)
+
+
+def test_starting_again_takes_the_logs_of_the_run_before_away(project: Project) -> None:  # T-2
+    job = read_after(project, *TERMINATED, TrainingRestarted()).training_jobs.get(TRAINING_JOB_ID)
+    assert (job.log, job.part_logs) == (None, ())
+
+
+def test_the_validations_of_a_segmentation_carry_the_iou_of_every_code(project: Project) -> None:  # T-5
+    measured = TrainingValidated(
+        part=LossPart.SEGMENTATION,
+        iteration=40,
+        accuracy=None,
+        recall=None,
+        loss=0.5,
+        iou=0.25,
+        code_ious=(0.5, None, 0.0),
+    )
+    (row,) = read_after(project, TRAINING_STARTED, measured).training_jobs.validations(TRAINING_JOB_ID)
+    assert (row.part, row.iou, row.code_ious, row.accuracy) == (LossPart.SEGMENTATION, 0.25, (0.5, None, 0.0), None)
 
 
 def test_points_measured_again_after_a_resume_count_once(project: Project) -> None:  # T-6

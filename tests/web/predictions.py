@@ -83,8 +83,14 @@ class FakePredictionJobs:
 class FakeEvaluationReports:
     """Reports by job and label, all of them of the same samples."""
 
-    def __init__(self, *keys: tuple[UUID, str], figures: EvaluationFigures = FIGURES) -> None:
-        self.keys, self.figures = keys, figures
+    def __init__(
+        self, *keys: tuple[UUID, str], figures: EvaluationFigures = FIGURES, samples: Sequence[Sample] = JUDGED.samples
+    ) -> None:
+        self.keys, self.figures, self.all = keys, figures, samples
+
+    def overlay(self, job_id: UUID, label: str, number: int) -> bytes | None:
+        seen = self.all[number].segmented if (job_id, label) in self.keys else None
+        return seen.overlay if seen and seen.overlay else None
 
     def get(self, job_id: UUID, label: str) -> EvaluationReport | None:
         if (job_id, label) not in self.keys:
@@ -92,8 +98,8 @@ class FakeEvaluationReports:
         return EvaluationReport(job_id=job_id, label=label, defect_codes=DEFECT_CODES, figures=self.figures)
 
     def sample(self, job_id: UUID, label: str, number: int) -> SampleRow | None:
-        known = (job_id, label) in self.keys and 0 <= number < len(JUDGED.samples)
-        return _row(number, JUDGED.samples[number]) if known else None
+        known = (job_id, label) in self.keys and 0 <= number < len(self.all)
+        return _row(number, self.all[number]) if known else None
 
     def samples(self, job_id: UUID, label: str, *, page: int = 1, size: int = 48, **choice: Any) -> Page[SampleRow]:
         rows = self._chosen(job_id, label, **choice)
@@ -121,7 +127,7 @@ class FakeEvaluationReports:
         state: SampleState = SampleState.JUDGED,
         only_misjudged: bool = False,
     ) -> tuple[SampleRow, ...]:
-        rows = [_row(number, one) for number, one in enumerate(JUDGED.samples) if (job_id, label) in self.keys]
+        rows = [_row(number, one) for number, one in enumerate(self.all) if (job_id, label) in self.keys]
         return tuple(
             row
             for row in rows
@@ -157,6 +163,8 @@ def _row(number: int, one: Sample) -> SampleRow:
         confidence=one.confidence,
         scores=one.scores,
         has_mask=one.has_mask,
+        segmented=one.segmented,
+        has_overlay=bool(one.segmented and one.segmented.overlay),
     )
 
 

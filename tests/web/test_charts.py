@@ -100,3 +100,8 @@ def test_a_chart_without_points_is_empty() -> None:
 def test_the_legend_tells_the_newest_value() -> None:
     chart = line_chart([Series("训练集", ((0.0, 2.0), (1.0, 0.5))), Series("验证集", ())], x_label="", y_label="")
     assert [(line.name, line.style, line.last) for line in chart.lines] == [("训练集", 1, 0.5), ("验证集", 2, None)]
+
+
+def test_a_line_that_lies_at_zero_leaves_no_room_for_less_than_nothing() -> None:
+    chart = line_chart([Series("IoU", ((1.0, 0.0), (2.0, 0.0)))], x_label="", y_label="", from_zero=True)
+    assert [tick.label for tick in chart.y_ticks] == ["0", "0.2", "0.4", "0.6", "0.8", "1"]

@@ -7,11 +7,12 @@ import httpx
 import msgspec
 import pytest
 
-from domain.evaluation import SampleState
+from domain.evaluation import SampleState, Segmented
 from projections.evaluation_reports import TRAINING_LABEL
 from tests.examples import PREDICTION_JOB_ID, TRAINER_LI_ID, TRAINING_JOB_ID, example_id
 from tests.web.predictions import (
     FIGURES,
+    JUDGED,
     FakeEvaluationReports,
     FakePredictionJobs,
     image_address,
@@ -213,6 +214,32 @@ def test_a_mask_is_laid_over_where_there_is_one(trainer: Site) -> None:  # P-5
     assert "置信度" not in text(answer)
 
 
+SEEN = Segmented((60, 1200, 0), marked_pixels=1500, common_pixels=1100, overlay=b"a picture")
+SEGMENTED = [*JUDGED.samples[:7], msgspec.structs.replace(JUDGED.samples[7], segmented=SEEN), *JUDGED.samples[8:]]
+
+
+def test_the_predicted_pixels_are_laid_over_and_told_by_code(trainer: Site) -> None:  # P-5
+    trainer.read.evaluation_reports = FakeEvaluationReports(*KEYS, samples=SEGMENTED)
+    answer = trainer.get(f"{SAMPLES}/7")
+    overlay = f"{SAMPLES}/7/predicted-mask"
+    assert f'<img class="sample-mask predicted" src="{overlay}"' in answer.text
+    assert f'data-mask="{overlay}"' in answer.text
+    assert "1,500 个，其中 1,100 个被预测为该类别" in text(answer)
+    assert rows_of(answer, "scores pixels")[1:] == [["TTFBS", "1,200"], ["TPFIP", "60"]]
+    picture = trainer.get(overlay)
+    assert (picture.headers["Content-Type"], picture.content) == ("image/png", b"a picture")
+    assert "predicted-mask" not in trainer.get(f"{SAMPLES}/6").text
+    assert trainer.get(f"{SAMPLES}/6/predicted-mask").status_code == 404
+
+
+def test_an_image_in_which_nothing_was_found_says_so(trainer: Site) -> None:
+    nothing = msgspec.structs.replace(JUDGED.samples[0], segmented=Segmented((0, 0, 0)))
+    trainer.read.evaluation_reports = FakeEvaluationReports(*KEYS, samples=[nothing])
+    answer = trainer.get(f"{SAMPLES}/0")
+    assert "分割未发现缺陷" in text(answer)
+    assert "sample-mask" not in answer.text
+
+
 def test_one_goes_from_sample_to_sample_of_the_same_choice_and_back(trainer: Site) -> None:
     answer = trainer.get(f"{SAMPLES}/1?true=TPFIP&predicted=TPFIP")
     question = "?true=TPFIP&amp;predicted=TPFIP"
@@ -238,7 +265,7 @@ def test_reports_of_training_jobs_can_be_read_by_everyone(site: Site) -> None:  
     assert "0007.png" in text(answer)
 
 
-@pytest.mark.parametrize("address", [REPORT, f"{SAMPLES}/7"])
+@pytest.mark.parametrize("address", [REPORT, f"{SAMPLES}/7", f"{SAMPLES}/7/predicted-mask"])
 def test_predictions_of_others_are_nobodys_business(site: Site, address: str) -> None:  # P-2, U
     answer = site.get(address)
     assert answer.status_code == 403

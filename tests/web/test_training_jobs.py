@@ -15,7 +15,7 @@ import pytest
 from commands.models import PublishModelVersion
 from commands.training_jobs import DeleteTrainingJob, RestartTraining, TerminateTraining
 from domain.artifacts import Artifact
-from domain.messages import Heartbeat, JobKind, LossPart, StageName
+from domain.messages import Heartbeat, JobKind, LossPart, PartLog, StageName
 from domain.refusals import NotTheOwner
 from domain.sentences import Sentence
 from domain.training_jobs import OnlyTrainingCanBeTerminated, TrainingStatus
@@ -85,6 +85,7 @@ def job(**changes: Any) -> TrainingJobDetail:
         "ordered": TRAINING_ORDER,
         "reason": None,
         "log": None,
+        "part_logs": (),
         "losses": None,
         "weights": None,
         "evaluation": None,
@@ -132,6 +133,7 @@ def stage(name: StageName, **found: Any) -> StageRow:
         "non_compliant_count": 0,
         "damaged_count": 0,
         "left_out_count": 0,
+        "unmasked_count": 0,
         "training_count": 0,
         "validation_count": 0,
         "resolution_rule": None,
@@ -368,10 +370,46 @@ def test_segmentation_has_a_curve_of_its_own(trainer: Site) -> None:  # T-5
 def test_validation_figures_come_as_they_are_measured(trainer: Site) -> None:  # T-5
     read = use(trainer.services, job())
     read.validation_rows = [
-        ValidationRow(part=LossPart.CLASSIFICATION, iteration=iteration, accuracy=accuracy, recall=None, loss=0.5)
+        ValidationRow(
+            part=LossPart.CLASSIFICATION,
+            iteration=iteration,
+            accuracy=accuracy,
+            recall=None,
+            loss=0.5,
+            iou=None,
+            code_ious=(),
+        )
         for iteration, accuracy in ((50, 0.7), (100, 0.85))
     ]
     assert_in_order(text(trainer.get(MONITOR)), "分类验证指标", "100", "85.0 %", "—", "0.5", "50", "70.0 %")
+
+
+def test_a_segmentation_is_validated_by_the_iou_of_every_code(trainer: Site) -> None:  # T-5, R-1
+    read = use(trainer.services, job())
+    read.part_rows.append(PartRow(part=LossPart.SEGMENTATION, iteration=40, max_iter=900, learning_rate=0.01))
+    read.validation_rows = [
+        ValidationRow(
+            part=LossPart.SEGMENTATION,
+            iteration=40,
+            accuracy=None,
+            recall=None,
+            loss=0.5,
+            iou=0.375,
+            code_ious=(0.75, None, 0.0),
+        )
+    ]
+    shown = text(trainer.get(MONITOR))
+    assert_in_order(
+        shown, "分割验证指标", "平均交并比", "TPFIP", "TTFBS", "TTMUD", "40", "37.5 %", "75.0 %", "—", "0.0 %"
+    )
+
+
+def test_images_without_a_mask_are_counted(trainer: Site) -> None:  # W-9
+    read = use(trainer.services, job())
+    read.stage_rows = [stage(StageName.RESOLUTION_SCREENING, image_count=9, unmasked_count=2)]
+    assert "2 张没有掩膜，未用于分割训练" in text(trainer.get(MONITOR))
+    read.stage_rows = [stage(StageName.RESOLUTION_SCREENING, image_count=9)]
+    assert "没有掩膜" not in text(trainer.get(MONITOR))
 
 
 def test_the_monitor_moves_part_by_part_without_reloading(trainer: Site) -> None:  # T-5
@@ -449,6 +487,21 @@ def test_log_losses_images_and_preview_are_downloaded(trainer: Site, tmp_path: P
         assert file_name in answer.headers["Content-Disposition"]
     preview = trainer.get(f"{MONITOR}/preview")
     assert (preview.headers["Content-Type"], preview.headers["Content-Disposition"][:6]) == ("image/png", "inline")
+
+
+def test_each_of_two_networks_has_a_log_of_its_own(trainer: Site, tmp_path: Path) -> None:  # T-5
+    logs = tuple(PartLog(part=part, log=artifact(f"{part.value} log", 4)) for part in LossPart)
+    use(trainer.services, job(**{**COMPLETED, "part_logs": logs}))
+    object.__setattr__(trainer.services, "artifacts", FakeArtifacts(tmp_path))
+    assert_in_order(text(trainer.get(MONITOR)), "下载日志", "分类训练日志", "分割训练日志")
+    for part in LossPart:
+        answer = trainer.get(f"{MONITOR}/log/{part.value}")
+        assert (answer.status_code, answer.content) == (200, b"1234")
+        assert f"panel-a-v1.0-{part.value}.log" in answer.headers["Content-Disposition"]
+    assert trainer.get(f"{MONITOR}/log/nonsense").status_code == 404
+    use(trainer.services, job(**COMPLETED))
+    assert "分割训练日志" not in text(trainer.get(MONITOR))
+    assert trainer.get(f"{MONITOR}/log/segmentation").status_code == 404
 
 
 def test_files_that_a_job_does_not_have_are_not_found(trainer: Site) -> None:
