@@ -32,6 +32,7 @@ from infra.positions import PositionWatcher
 from infra.projector import Projector
 from infra.settings import Settings, session_secret
 from infra.side_tables import create_side_tables
+from infra.uploads import Uploads
 from projections.all import READ_MODELS
 from projections.read_model import Pool, open_pool
 
@@ -46,7 +47,13 @@ def open_core(settings: Settings, *, pool_size: int = 2) -> Iterator[Core]:
         raise ValueError("the settings name no database")
     _register_handlers()
     event_log = open_event_log(settings.database_url, pool_size=pool_size)
-    data_folders, archives = DataFolders(settings.data_roots), Archives(settings.archive_roots)
+    uploads = Uploads(
+        settings.state / "uploads",
+        most_bytes=settings.upload_gib << 30,
+        keep_free_bytes=settings.upload_keep_free_gib << 30,
+        keep_seconds=settings.upload_hours * 3600,
+    )
+    data_folders, archives = DataFolders(settings.data_roots), Archives(settings.archive_roots, uploads)
     ports = Ports(Argon2Passwords(), data_folders, archives, max_attempts=settings.max_attempts)
     try:
         yield Core(
@@ -56,6 +63,7 @@ def open_core(settings: Settings, *, pool_size: int = 2) -> Iterator[Core]:
             Artifacts(settings.state / "artifacts"),
             data_folders,
             archives,
+            uploads,
         )
     finally:
         event_log.close()
@@ -145,6 +153,7 @@ def run_web(settings: Settings) -> None:
             ),
             drafts=Drafts(pool),
             artifacts=core.artifacts,
+            uploads=core.uploads,
             images=Images(core.data_folders, settings.state / "cache"),
             data_folders=core.data_folders,
             heartbeats=Heartbeats(pool, silence_seconds=settings.worker_silence_seconds),

@@ -7,6 +7,7 @@ from infra.archives import Archives
 from infra.artifacts import Artifacts
 from infra.data_folders import DataFolders
 from infra.event_store import EventLog
+from infra.uploads import Uploads
 
 
 @dataclass(frozen=True)
@@ -19,3 +20,4 @@ class Core:
     artifacts: Artifacts
     data_folders: DataFolders
     archives: Archives
+    uploads: Uploads
