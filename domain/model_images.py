@@ -23,6 +23,9 @@ _ARCHIVE = re.compile(
     r"(?P<name>[a-zA-Z0-9._-]+)@(?!\.tar|\.tgz)(?P<version>[a-zA-Z0-9._-]+?)(?P<suffix>\.tar|\.tar\.gz|\.tgz|\.tar\.zst)?"
 )
 
+STORAGE_KEEPS_FILE = N_("The storage does not let the file go: {problem}. It is tried again by itself.")
+"""Why a file of a deleted version is still there."""
+
 
 class ModelImageKind(enum.Enum):
     """通用 or 业务."""

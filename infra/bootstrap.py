@@ -100,6 +100,20 @@ def run_dispatcher(settings: Settings, ready: Callable[[], None]) -> None:
         dispatcher.run(stop)
 
 
+def run_housekeeper(settings: Settings, ready: Callable[[], None]) -> None:
+    """Remove files that nobody needs until SIGTERM."""
+    from infra.housekeeper import Housekeeper  # noqa: PLC0415 - as above
+
+    with ExitStack() as stack:
+        core = stack.enter_context(open_core(settings))
+        pool = stack.enter_context(open_pool(core.dsn))
+        stop = stack.enter_context(_until_told_to_stop())
+        watcher = PositionWatcher(core.dsn)
+        stack.callback(watcher.close)
+        ready()
+        Housekeeper(core, pool, watcher).run(stop)
+
+
 def run_worker(settings: Settings, ready: Callable[[], None]) -> None:
     """Take jobs until SIGTERM."""
     from gpu_worker import worker  # noqa: PLC0415 - torch takes seconds to load, and only workers have it

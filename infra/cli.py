@@ -32,7 +32,7 @@ from infra.settings import Settings, WrongSetting, read_settings, remember_data_
 
 log = logging.getLogger(__name__)
 
-PROGRAMS = ("projector", "dispatcher", "worker", "web")
+PROGRAMS = ("projector", "dispatcher", "housekeeper", "worker", "web")
 """In the order of their start; they stop the other way round."""
 
 DEMO_ROOT = "demo"
@@ -200,6 +200,8 @@ def run_process(settings: Settings, verb: str, ready_fd: int | None) -> int:
                 bootstrap.run_projector(settings, ready)
             case "dispatcher":
                 bootstrap.run_dispatcher(settings, ready)
+            case "housekeeper":
+                bootstrap.run_housekeeper(settings, ready)
             case "worker":
                 bootstrap.run_worker(settings, ready)
             case "web":

@@ -70,9 +70,10 @@ GENERAL = {
 BUSINESS = GENERAL | {"kind": ModelImageKind.BUSINESS, "environment": BINDING}
 LOADING = (MODEL_IMAGE_IMPORTED, LOADING_QUEUED, LOADING_STARTED)
 LOADED = (*LOADING, MODEL_IMAGE_LOADED)
-SECOND = {"archive": FolderName("archives", "resnet18@1.1.tar"), "source": ArchiveSource.UPLOAD}
+SECOND_ARCHIVE = FolderName("archives", "resnet18@1.1.tar")
+SECOND = {"archive": SECOND_ARCHIVE, "source": ArchiveSource.UPLOAD}
 SECOND_QUEUED = ModelImageLoadingQueued(
-    order=LoadingOrder(archive=SECOND["archive"], name="resnet18", archive_version="1.1"), source=ArchiveSource.UPLOAD
+    order=LoadingOrder(archive=SECOND_ARCHIVE, name="resnet18", archive_version="1.1"), source=ArchiveSource.UPLOAD
 )
 DELETED = ModelImageVersionDeleted(number=1, name="resnet18")
 

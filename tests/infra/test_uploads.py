@@ -175,7 +175,7 @@ def test_a_disk_that_becomes_full_is_told_and_given_its_room_back(uploads: Uploa
     upload = uploads.begin(WANG, NAME, 10_000)
     place = uploads.folder / str(upload.upload_id)
     with Path("/dev/full").open("wb", buffering=0) as full:
-        part = Arriving(place, full, upload.upload_id, NAME, 10_000)  # type: ignore[arg-type]
+        part = Arriving(place, full, upload.upload_id, NAME, 10_000)
         with pytest.raises(StorageIsFull, match="became full at 0 %"):
             part.write(b"more")
     assert not place.exists()
