@@ -35,10 +35,6 @@ _DESCRIPTION, _PART = "upload.json", "part"
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
-class UploadIsBusy(Exception):
-    """Another request is writing to this upload; perhaps one whose connection broke and that has not noticed yet."""
-
-
 class _Description(msgspec.Struct, frozen=True):
     """`mark` tells a file from another one of the same name and size: the time of its last change, as the browser says it."""
 
@@ -102,11 +98,11 @@ class Uploads:
         return sorted(own, key=lambda upload: -upload.share)
 
     def open(self, upload_id: UUID, owner: UUID, offset: int) -> "Arriving | None":
-        """Go on writing at `offset`; None where that is not the end of what has arrived.
+        """Go on writing at `offset`. None where that is not the end of what has arrived, and while another request writes,
+        perhaps one whose connection broke and that has not noticed yet.
 
         Raises:
             UploadIsGone
-            UploadIsBusy: another request writes to it.
         """
         upload, described = self._find(upload_id, owner)
         if upload.is_complete:
@@ -120,7 +116,7 @@ class Uploads:
             fcntl.flock(part, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             part.close()
-            raise UploadIsBusy from None
+            return None
         if part.seek(0, os.SEEK_END) != offset:
             part.close()
             return None
