@@ -14,7 +14,12 @@ from litestar.concurrency import sync_to_thread
 from litestar.di import NamedDependency
 from litestar.exceptions import ClientException, HTTPException, InternalServerException
 from litestar.params import FromPath, FromQuery
-from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
+from multipart import (  # type: ignore[import-untyped]  # it has types, but says so nowhere (2.0)
+    MultipartError,
+    MultipartSegment,
+    PushMultipartParser,
+    parse_options_header,
+)
 
 from commands.model_images import CheckArchiveName
 from domain.refusals import Refusal, Refusals

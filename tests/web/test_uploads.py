@@ -255,6 +255,7 @@ def test_a_plain_form_brings_a_version(site: Site, uploads: Uploads) -> None:  #
     asked, added = site.assay.commands
     assert asked.model_image_id == MODEL_IMAGE_ID
     assert isinstance(added, AddModelImageVersion)
+    assert added.upload_id is not None
     assert uploads.find(added.upload_id, QUALITY_LEAD.user_id).file_name == "resnet18@2.tar"
 
 
