@@ -57,6 +57,8 @@ class Housekeeper:
                 if time.monotonic() >= sweep_at:
                     self.sweep_uploads()
                     sweep_at = time.monotonic() + SWEEP_EVERY_SECONDS
+            except psycopg.errors.UndefinedTable:
+                log.info("read_models_are_not_built_yet")
             except (psycopg.Error, PoolTimeout, OperationalError, InterfaceError):
                 log.warning("database_is_away", exc_info=True)
             except Exception:  # the edge of the process: one file must not keep the others from going
