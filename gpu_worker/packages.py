@@ -20,7 +20,7 @@ from domain.model_packages import ModelPackage, NetworkInput, OfferedNetwork, Re
 from domain.refusals import Refusal
 from domain.sentences import N_
 from gpu_worker.jobs import Job
-from gpu_worker.networks import check_package_weights
+from gpu_worker.networks import WeightsUnreadable, check_package_weights
 from gpu_worker.package_archives import PackageArchive, opened_archive
 from gpu_worker.package_descriptions import (
     SHIPPED,
@@ -36,6 +36,10 @@ from gpu_worker.package_descriptions import (
 VERIFYING = N_("Verifying the package")
 DESCRIPTION: Final = "image.yaml"
 MAXIMUM_DESCRIPTION_BYTES: Final = 1 << 20
+MAXIMUM_WEIGHTS_BYTES: Final = 2 << 30
+"""Twenty times the largest network here."""
+MAXIMUM_HEADER_BYTES: Final = 1 << 20
+"""The header of the largest network has 40 KiB."""
 
 
 class DescriptionIsMissing(Refusal):
@@ -121,6 +125,7 @@ def read_package(
                 _unpack(opened, name, file, unpacked)
                 for network in description.networks:
                     if network.weights == name:
+                        _check_header(unpacked)
                         check_package_weights(unpacked, network.name)
                 weights[name] = keep(unpacked)
     return ModelPackage(
@@ -205,6 +210,16 @@ def _unpack(opened: PackageArchive, name: str, file: File, target: Path) -> None
             written.write(chunk)
     if digest.hexdigest() != file.sha256:
         raise FileHasOtherChecksum(file=name)
+
+
+def _check_header(weights: Path) -> None:
+    """Before anything is read into memory: files and headers are no larger than any network's."""
+    with weights.open("rb") as opened:
+        header_bytes = int.from_bytes(opened.read(8), "little")
+    if weights.stat().st_size > MAXIMUM_WEIGHTS_BYTES:
+        raise WeightsUnreadable(file=weights.name, problem=f"more than {MAXIMUM_WEIGHTS_BYTES >> 30} GiB")
+    if header_bytes > MAXIMUM_HEADER_BYTES:
+        raise WeightsUnreadable(file=weights.name, problem=f"its header claims {header_bytes} bytes")
 
 
 def _copy(source: Path, target: Path, on_bytes: Callable[[int], None]) -> None:
