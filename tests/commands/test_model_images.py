@@ -25,6 +25,7 @@ from commands.model_images import (
 from domain.attempts import AttemptIsOver
 from domain.data_paths import FolderName
 from domain.environments import EnvironmentChoiceIsIncomplete
+from domain.exports import ExportQueued
 from domain.facts import SYSTEM
 from domain.model_images import (
     AnotherArchiveIsLoading,
@@ -44,23 +45,31 @@ from domain.model_images import (
     ModelImageLoadingStarted,
     ModelImageVersionDeleted,
 )
+from domain.prediction_jobs import PredictionQueued
 from domain.refusals import NotFound, NotPermitted, Refusal
 from domain.sentences import Sentence
 from domain.uploads import UploadIsGone
 from infra.event_store import create_tables, open_event_log
 from tests.commands.meeting import at_once
+from tests.commands.test_exports import REQUEST as REQUEST_EXPORT
+from tests.commands.test_prediction_jobs import queue as queue_prediction
 from tests.examples import (
     AOI_STATION,
     BINDING,
     CLASSIFICATION_ID,
     CLASSIFICATION_USED,
+    MODEL_ID,
     MODEL_IMAGE_ID,
     PACKAGE,
     PANEL_65,
     PANEL_75,
     PORTS,
+    QUESTION_BANK,
+    QUESTION_BANK_ID,
     TRAINER_LI_ID,
     TRAINER_WANG_ID,
+    TRAINING_COMPLETED,
+    VERSION_PUBLISHED,
     KnownArchives,
     MemoryLog,
     artifact,
@@ -387,3 +396,17 @@ def load(assay: Assay, image_id: UUID, attempt: int) -> None:
     assay.dispatch(
         FinishLoading(actor=SYSTEM, model_image_id=image_id, attempt=attempt, archive=archive, package=PACKAGE)
     )
+
+
+def test_a_published_model_needs_its_package_no_more() -> None:  # M-6, I-5
+    history = plant().add(MODEL_ID, VERSION_PUBLISHED, actor=TRAINER_WANG_ID)
+    history.add(MODEL_IMAGE_ID, ModelImageVersionDeleted(number=1, name="resnet18"))
+    history.add(QUESTION_BANK_ID, QUESTION_BANK)
+    assay, log = assay_after(history)
+    assay.dispatch(REQUEST_EXPORT)
+    assay.dispatch(queue_prediction())
+    exported, predicted = (event.data for event in log.events[-2:])
+    assert isinstance(exported, ExportQueued)
+    assert isinstance(predicted, PredictionQueued)
+    for version in (exported.order.version, *predicted.order.versions):
+        assert version.weights == TRAINING_COMPLETED.weights, "its own, not the package's"

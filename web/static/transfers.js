@@ -2,7 +2,6 @@
 // A file travels to the server in parts as soon as it is chosen; a download is put together here, or goes straight to the disk.
 "use strict";
 
-const PART_BYTES = 32 * 2 ** 20;
 const BLOB_BYTES = 8 * 2 ** 20;
 const PAUSES = [1, 2, 4, 8, 15, 30, 30, 30]; // seconds between attempts, two minutes in all
 const LARGEST_BLOB = 2 ** 30;
@@ -118,7 +117,7 @@ class Upload {
       request.onload = () => understood(new Response(request.status === 204 ? null : request.responseText, { status: request.status })).then(resolve, reject);
       request.onerror = request.ontimeout = () => reject(new Error("the connection broke"));
       request.onabort = () => reject(new Stopped());
-      request.send(this.file.slice(received, received + PART_BYTES));
+      request.send(this.file.slice(received, received + Number(this.block.dataset.part)));
     });
   }
   async stop() {
