@@ -88,7 +88,7 @@ class UploadGrewTooLong(Refusal):
     message = N_("“{file}” has changed during the upload. What had arrived was removed; choose it again.")
 
 
-class FileIsMissing(Refusal):
+class NoFileChosen(Refusal):
     """A form without its file."""
 
     field = "file"

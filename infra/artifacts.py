@@ -7,7 +7,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from domain.artifacts import Artifact
@@ -99,6 +99,8 @@ class Artifacts:
         self._folder.mkdir(parents=True, exist_ok=True)
         lock = os.open(self._folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
         try:
+            with suppress(PermissionError):  # whoever made it lets the other processes' users in
+                os.fchmod(lock, 0o666)
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
         finally:

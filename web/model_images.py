@@ -27,7 +27,7 @@ from domain.messages import Heartbeat
 from domain.model_images import ArchiveSource, LoadStatus, ModelImageKind
 from domain.refusals import NotFound
 from domain.sentences import N_
-from domain.uploads import FileIsMissing, Upload
+from domain.uploads import NoFileChosen, Upload
 from projections.artifact_removals import ArtifactRemoval
 from projections.model_images import ModelImageRow, ModelImageVersionRow
 from projections.read_model import Page as Part
@@ -369,12 +369,12 @@ def _archive_of(form: Form) -> tuple[str, UUID | None]:
     """A typed path, or an upload.
 
     Raises:
-        FileIsMissing
+        NoFileChosen
     """
     if form.text("source") != ArchiveSource.UPLOAD.value:
         return form.text("archive"), None
     if not form.text("upload_id"):
-        raise FileIsMissing
+        raise NoFileChosen
     return "", form.id("upload_id")
 
 

@@ -166,6 +166,23 @@ def test_loading_reports_the_archive_and_what_it_offers(shipped: Path, tmp_path:
     assert report.package.network(NetworkTask.CLASSIFICATION, "ResNet18") is not None
 
 
+@pytest.mark.parametrize("name", ["panel-aoi@7.tar", "panel-aoi@7.tar.zst"])
+def test_loading_tells_how_far_it_is_all_the_way(tmp_path: Path, weights: bytes, name: str) -> None:  # I-2
+    place = Workplace(tmp_path)
+    place.images.mkdir()
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "w").write_bytes(weights)
+    networks = [{**SHIPPED["networks"][0], "weights": "w"}]
+    (tmp_path / "source" / "image.yaml").write_bytes(a_description(networks=networks))
+    build_package(tmp_path / "source", place.images / name)
+    order = LoadingOrder(archive=FolderName(ROOT, name), name="panel-aoi", archive_version="7")
+    load_package(order, place.job(JobKind.LOADING))
+    shares = [progress.share for progress in place.told]
+    assert shares == sorted(shares)
+    assert len(set(shares)) > 40, "about every mebibyte of 43, read and copied"
+    assert (shares[0] < 0.05, shares[-1]) == (True, 0.9)
+
+
 def entry(name: str, kind: bytes = tarfile.REGTYPE, target: str = "") -> Callable[[tarfile.TarFile], None]:
     def add(tar: tarfile.TarFile) -> None:
         member = tarfile.TarInfo(name)
