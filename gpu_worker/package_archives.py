@@ -139,6 +139,13 @@ def opened_archive(archive: Path, scratch: Path, on_bytes: Callable[[int], None]
         plain.unlink(missing_ok=True)
 
 
+def is_compressed(archive: Path) -> bool:
+    """Whether an archive is unpacked before it is read; the content tells, not the name."""
+    with archive.open("rb") as packed:
+        magic = packed.read(len(_ZSTANDARD))
+    return magic.startswith(_GZIP) or magic == _ZSTANDARD
+
+
 class _BoundedReads:
     """tarfile reads a whole extended header at once, as long as it claims to be; none of ours is longer than a name."""
 

@@ -21,7 +21,7 @@ from domain.refusals import Refusal
 from domain.sentences import N_
 from gpu_worker.jobs import Job
 from gpu_worker.networks import WeightsUnreadable, check_package_weights
-from gpu_worker.package_archives import PackageArchive, opened_archive
+from gpu_worker.package_archives import PackageArchive, is_compressed, opened_archive
 from gpu_worker.package_descriptions import (
     SHIPPED,
     Description,
@@ -33,6 +33,7 @@ from gpu_worker.package_descriptions import (
     plain_yaml,
 )
 
+COPYING = N_("Copying the archive")
 VERIFYING = N_("Verifying the package")
 DESCRIPTION: Final = "image.yaml"
 MAXIMUM_DESCRIPTION_BYTES: Final = 1 << 20
@@ -81,25 +82,37 @@ class FileHasOtherChecksum(Refusal):
 
 
 def load_package(order: LoadingOrder, job: Job) -> None:
-    """Verify an archive, copy it and its weights to shared storage, and report what it offers.
+    """Copy an archive, verify the copy, keep it with its weights on shared storage, and report what it offers.
 
     Raises:
         Refusal: with what is wrong with the package.
         JobStopped
     """
-    archive = job.archives.resolve(order.archive)
-    total = archive.stat().st_size
-    read = 0
-
-    def on_bytes(count: int) -> None:
-        nonlocal read
-        read += count
-        job.go_on(min(0.9, read / max(1, 2 * total)), VERIFYING)
-
-    package = read_package(archive, job.workspace, job.artifacts.keep, on_bytes)
-    copy = job.workspace / "archive"
-    _copy(archive, copy, on_bytes)
+    archive, copy = job.archives.resolve(order.archive), job.workspace / "archive"
+    _copy(archive, copy, _Steps(job, COPYING, archive.stat().st_size, begin=0.0, end=0.4).on_bytes)
+    size = copy.stat().st_size * (2 if is_compressed(copy) else 1)  # a compressed one is unpacked, then read
+    package = read_package(
+        copy, job.workspace, job.artifacts.keep, _Steps(job, VERIFYING, size, begin=0.4, end=0.9).on_bytes
+    )
     job.report(PackageLoaded(**job.sender, archive=job.artifacts.keep(copy), package=package))
+
+
+class _Steps:
+    """Tells how far a part of the loading is, from the bytes of about `size` that it has seen."""
+
+    def __init__(self, job: Job, activity: str, size: int, *, begin: float, end: float) -> None:
+        self._job, self._activity, self._size, self._begin, self._end = job, activity, size, begin, end
+        self._seen = 0
+
+    def on_bytes(self, count: int) -> None:
+        """So many more.
+
+        Raises:
+            JobStopped
+        """
+        self._seen += count
+        done = min(1.0, self._seen / max(1, self._size))
+        self._job.go_on(self._begin + (self._end - self._begin) * done, self._activity)
 
 
 def read_package(

@@ -3,10 +3,12 @@
 import gzip
 import hashlib
 import io
+import itertools
 import json
 import pickle
 import tarfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from domain.model_packages import NetworkTask, ResolutionRule
 from domain.refusals import Refusal
 from domain.training_parameters import read_model_parameters, read_prediction_parameters, read_training_parameters
 from gpu_worker import package_archives, packages
+from gpu_worker.jobs import Progress
 from gpu_worker.networks import (
     NetworkUnknown,
     TensorHasOtherShape,
@@ -180,7 +183,27 @@ def test_loading_tells_how_far_it_is_all_the_way(tmp_path: Path, weights: bytes,
     shares = [progress.share for progress in place.told]
     assert shares == sorted(shares)
     assert len(set(shares)) > 40, "about every mebibyte of 43, read and copied"
-    assert (shares[0] < 0.05, shares[-1]) == (True, 0.9)
+    assert (shares[0] < 0.05, 0.85 < shares[-1] <= 0.9) == (True, True)
+    assert [activity for activity, _ in itertools.groupby(progress.activity for progress in place.told)] == [
+        "Copying the archive",
+        "Verifying the package",
+    ]
+
+
+def test_what_is_kept_is_the_copy_that_was_verified(tmp_path: Path, shipped: Path) -> None:
+    place = Workplace(tmp_path)
+    place.images.mkdir()
+    archive = build_package(shipped, place.images / "resnet18@1.0.tar")
+    content = archive.read_bytes()
+    order = LoadingOrder(archive=FolderName(ROOT, archive.name), name="resnet18", archive_version="1.0")
+    job = place.job(JobKind.LOADING)
+
+    def swap(progress: Progress) -> None:
+        if progress.activity == packages.VERIFYING:
+            archive.write_bytes(b"another file by now")
+
+    load_package(order, replace(job, tell=swap))
+    assert place.content(place.the(PackageLoaded).archive) == content
 
 
 def entry(name: str, kind: bytes = tarfile.REGTYPE, target: str = "") -> Callable[[tarfile.TarFile], None]:
