@@ -69,6 +69,21 @@ class Archives(Protocol):
             ArchiveNotFound: there is no file there, or it lies outside the archive roots.
         """
 
+    def uploaded(self, upload_id: UUID, owner: UUID) -> FolderName:
+        """The archive that a person uploaded; it is kept from expiring for a while longer.
+
+        Raises:
+            UploadIsGone: there is no such upload of this owner.
+            UploadIsIncomplete: not all of it has arrived.
+        """
+
+    def check(self, archive: FolderName) -> None:
+        """Whether a known archive is still there.
+
+        Raises:
+            ArchiveNotFound
+        """
+
 
 class Ownership(Protocol):
     """Who owns how much, as far as it is known."""

@@ -14,13 +14,17 @@ from domain.environments import EnvironmentBinding
 from domain.facts import Fact, State, evolves, replace
 from domain.messages import LoadingOrder
 from domain.model_packages import ModelPackage
-from domain.refusals import Refusal
+from domain.names import name_key
+from domain.refusals import NotFound, Refusal
 from domain.sentences import N_, Sentence
 from domain.task_types import TaskKind
 
 _ARCHIVE = re.compile(
     r"(?P<name>[a-zA-Z0-9._-]+)@(?!\.tar|\.tgz)(?P<version>[a-zA-Z0-9._-]+?)(?P<suffix>\.tar|\.tar\.gz|\.tgz|\.tar\.zst)?"
 )
+
+STORAGE_KEEPS_FILE = N_("The storage does not let the file go: {problem}. It is tried again by itself.")
+"""Why a file of a deleted version is still there."""
 
 
 class ModelImageKind(enum.Enum):
@@ -38,6 +42,13 @@ class LoadStatus(enum.Enum):
     FAILED = "failed"
 
 
+class ArchiveSource(enum.Enum):
+    """本地文件上传 or 远程服务器路径: where an archive came from."""
+
+    UPLOAD = "upload"
+    REMOTE_PATH = "remote_path"
+
+
 class TaskTypeUsed(msgspec.Struct, frozen=True):
     """The task type as it was when it was chosen; versions keep their own copy of what they used (M-6)."""
 
@@ -47,18 +58,38 @@ class TaskTypeUsed(msgspec.Struct, frozen=True):
 
 
 class ModelImageVersion(msgspec.Struct, frozen=True, kw_only=True):
-    """A loaded version: v1.0, v2.0, ..."""
+    """A loaded version: v1.0, v2.0, ...
+
+    Once it is deleted, `removed_files` are the checksums of its files that are gone from storage, and `problem` is why another one
+    is not gone yet.
+    """
 
     number: int
     archive_version: str
     archive: Artifact
     package: ModelPackage
     is_deleted: bool = False
+    removed_files: tuple[str, ...] = ()
+    problem: Sentence | None = None
 
     @property
     def label(self) -> str:
         """The version as people read it."""
         return version_label(self.number)
+
+    @property
+    def files(self) -> tuple[Artifact, ...]:
+        """What lies on shared storage for it: the archive and the initial weights."""
+        weights = (network.weights for network in self.package.networks if network.weights)
+        return tuple(dict.fromkeys((self.archive, *weights)))
+
+
+class FailedLoading(msgspec.Struct, frozen=True, kw_only=True):
+    """An archive that could not be loaded. `loading` is the version in the log of the fact that queued it."""
+
+    loading: int
+    order: LoadingOrder
+    source: ArchiveSource
 
 
 class ModelImageImported(Fact):
@@ -76,6 +107,7 @@ class ModelImageLoadingQueued(Fact):
 
     TOPIC: ClassVar[str] = "model_image.loading_queued"
     order: LoadingOrder
+    source: ArchiveSource = ArchiveSource.REMOTE_PATH
 
 
 class ModelImageLoadingStarted(Fact):
@@ -108,6 +140,38 @@ class ModelImageLoadingFailed(Fact):
     reason: Sentence
 
 
+class ModelImageLoadingDismissed(Fact):
+    """An archive that could not be loaded is listed no more; `loading` is the version of the fact that had queued it."""
+
+    TOPIC: ClassVar[str] = "model_image.loading_dismissed"
+    loading: int
+
+
+class ModelImageVersionDeleted(Fact):
+    """Nobody can choose the version any more; its files go in the background. `name` is the model image's."""
+
+    TOPIC: ClassVar[str] = "model_image.version_deleted"
+    number: int
+    name: str
+
+
+class ModelImageFileRemoved(Fact):
+    """A file of a deleted version is gone from shared storage."""
+
+    TOPIC: ClassVar[str] = "model_image.file_removed"
+    number: int
+    checksum: str
+
+
+class ModelImageFileRemovalFailed(Fact):
+    """A file of a deleted version could not be removed; it is tried again. Noted once a reason."""
+
+    TOPIC: ClassVar[str] = "model_image.file_removal_failed"
+    number: int
+    checksum: str
+    reason: Sentence
+
+
 class ArchiveNotFound(Refusal):
     """I-3, the manual's words."""
 
@@ -127,6 +191,30 @@ class ModelImageExists(Refusal):
 
     field = "archive"
     message = N_("This model image already exists; add a version to it instead")
+
+
+class ArchiveHasAnotherName(Refusal):
+    """I-4: a version is a file of the same name."""
+
+    field = "archive"
+    message = N_("This is an archive of “{found}”. A version of “{name}” needs a file that is named {name}@<version>.")
+
+
+class AnotherArchiveIsLoading(Refusal):
+    """I-4: versions are numbered one after the other."""
+
+    field = "archive"
+    message = N_(
+        "“{file}” is just being loaded as a version of “{name}”. Wait until its state is shown as loaded or failed, "
+        "then add yours."
+    )
+
+
+class ModelImageHasNoVersion(Refusal):
+    """I-4: there is nothing to add a version to."""
+
+    field = "archive"
+    message = N_("“{name}” has no loaded version any more. Import the archive as a new model image.")
 
 
 class EnvironmentIsMissing(Refusal):
@@ -152,8 +240,21 @@ class ModelImage(State):
     environment: EnvironmentBinding | None = None
     status: LoadStatus = LoadStatus.LOADING
     order: LoadingOrder | None = None
+    source: ArchiveSource = ArchiveSource.REMOTE_PATH
+    loading: int = 0
     attempt: Attempt = Attempt(number=0)
     versions: tuple[ModelImageVersion, ...] = ()
+    failures: tuple[FailedLoading, ...] = ()
+
+    @property
+    def loaded_versions(self) -> tuple[ModelImageVersion, ...]:
+        """The versions that can be used, the oldest first."""
+        return tuple(version for version in self.versions if not version.is_deleted)
+
+    @property
+    def is_deleted(self) -> bool:
+        """The group goes with its last version (I-5); what is loading or has failed is still shown."""
+        return not self.loaded_versions and not self.failures and self.status is not LoadStatus.LOADING
 
     def loaded_version(self, number: int) -> ModelImageVersion:
         """A loaded version by its whole number.
@@ -161,9 +262,7 @@ class ModelImage(State):
         Raises:
             ModelImageVersionNotLoaded
         """
-        found = next(
-            (version for version in self.versions if version.number == number and not version.is_deleted), None
-        )
+        found = next((version for version in self.loaded_versions if version.number == number), None)
         if found is None:
             raise ModelImageVersionNotLoaded
         return found
@@ -186,6 +285,39 @@ def archive_name(file_name: str) -> tuple[str, str]:
     return parts["name"], parts["version"]
 
 
+def order_of(archive: FolderName) -> LoadingOrder:
+    """What a worker is told of an archive.
+
+    Raises:
+        ArchiveNameIsInvalid
+    """
+    name, archive_version = archive_name(archive.path.rsplit("/", 1)[-1])
+    return LoadingOrder(archive=archive, name=name, archive_version=archive_version)
+
+
+def check_import(image: ModelImage | None) -> None:
+    """Whether an archive of this name can be a first one: no version can be used, and none is on its way (I-3, I-4).
+
+    Raises:
+        ModelImageExists
+    """
+    if image is not None and (image.loaded_versions or image.status is LoadStatus.LOADING):
+        raise ModelImageExists
+
+
+def check_addition(image: ModelImage, name: str) -> None:
+    """Whether an archive of `name` can be the next version (I-4).
+
+    Raises:
+        ModelImageHasNoVersion, ArchiveHasAnotherName, AnotherArchiveIsLoading
+    """
+    if name_key(name) != name_key(image.name):
+        raise ArchiveHasAnotherName(found=name, name=image.name)
+    _check_idle(image)
+    if not image.loaded_versions:
+        raise ModelImageHasNoVersion(name=image.name)
+
+
 def import_image(
     image: ModelImage | None,
     *,
@@ -193,22 +325,102 @@ def import_image(
     task_type: TaskTypeUsed,
     environment: EnvironmentBinding | None,
     archive: FolderName,
+    source: ArchiveSource,
 ) -> list[Fact]:
-    """Import the first archive of a name; also again, where nothing of that name was ever loaded (I-4).
+    """Import the first archive of a name; also again, where no version of that name is left (I-4).
 
     Raises:
         ArchiveNameIsInvalid, ModelImageExists, EnvironmentIsMissing.
     """
-    name, archive_version = archive_name(archive.path.rsplit("/", 1)[-1])
-    if image is not None and (image.versions or image.status is LoadStatus.LOADING):
-        raise ModelImageExists
+    order = order_of(archive)
+    check_import(image)
     if kind is ModelImageKind.BUSINESS and environment is None:
         raise EnvironmentIsMissing
     bound = environment if kind is ModelImageKind.BUSINESS else None
     return [
-        ModelImageImported(name=name, kind=kind, task_type=task_type, environment=bound),
-        ModelImageLoadingQueued(order=LoadingOrder(archive=archive, name=name, archive_version=archive_version)),
+        ModelImageImported(name=order.name, kind=kind, task_type=task_type, environment=bound),
+        ModelImageLoadingQueued(order=order, source=source),
     ]
+
+
+def add_version(image: ModelImage, *, archive: FolderName, source: ArchiveSource) -> list[Fact]:
+    """Load a further archive; task type and environment stay those of the model image (I-4).
+
+    Raises:
+        ArchiveNameIsInvalid, ModelImageHasNoVersion, ArchiveHasAnotherName, AnotherArchiveIsLoading.
+    """
+    order = order_of(archive)
+    check_addition(image, order.name)
+    return [ModelImageLoadingQueued(order=order, source=source)]
+
+
+def retry_loading(image: ModelImage, loading: int) -> list[Fact]:
+    """Load an archive once more that could not be loaded, for example because storage was away.
+
+    Raises:
+        NotFound, AnotherArchiveIsLoading
+    """
+    failure = failed_loading(image, loading)
+    _check_idle(image)
+    return [
+        ModelImageLoadingDismissed(loading=loading),
+        ModelImageLoadingQueued(order=failure.order, source=failure.source),
+    ]
+
+
+def dismiss_loading(image: ModelImage, loading: int) -> list[Fact]:
+    """Take an archive off the list that could not be loaded.
+
+    Raises:
+        NotFound
+    """
+    failed_loading(image, loading)
+    return [ModelImageLoadingDismissed(loading=loading)]
+
+
+def failed_loading(image: ModelImage, loading: int) -> FailedLoading:
+    """What could not be loaded.
+
+    Raises:
+        NotFound: it was retried or dismissed, or it did not fail.
+    """
+    failure = next((failure for failure in image.failures if failure.loading == loading), None)
+    if failure is None:
+        raise NotFound
+    return failure
+
+
+def delete_version(image: ModelImage, number: int) -> list[Fact]:
+    """Delete a version; the model image goes with its last one (I-5). Whether jobs need it is decided beside this (M-6).
+
+    Raises:
+        NotFound: it was never loaded, or is deleted.
+    """
+    if number not in (version.number for version in image.loaded_versions):
+        raise NotFound
+    return [ModelImageVersionDeleted(number=number, name=image.name)]
+
+
+def note_removed(image: ModelImage, number: int, checksum: str) -> list[Fact]:
+    """A file of a deleted version is gone from storage (S-5); noted once.
+
+    Raises:
+        NotFound: no deleted version has such a file.
+    """
+    is_noted = checksum in _deleted_version(image, number, checksum).removed_files
+    return [] if is_noted else [ModelImageFileRemoved(number=number, checksum=checksum)]
+
+
+def note_removal_failed(image: ModelImage, number: int, checksum: str, reason: Sentence) -> list[Fact]:
+    """A file of a deleted version could not be removed (S-5); it is tried again, and a reason is noted once.
+
+    Raises:
+        NotFound: no deleted version has such a file.
+    """
+    version = _deleted_version(image, number, checksum)
+    if checksum in version.removed_files or reason == version.problem:
+        return []
+    return [ModelImageFileRemovalFailed(number=number, checksum=checksum, reason=reason)]
 
 
 def start_loading(image: ModelImage, attempt: int, worker: str) -> list[Fact]:
@@ -222,7 +434,7 @@ def start_loading(image: ModelImage, attempt: int, worker: str) -> list[Fact]:
 
 
 def finish_loading(image: ModelImage, attempt: int, archive: Artifact, package: ModelPackage) -> list[Fact]:
-    """The archive is verified: it takes the next number (I-4).
+    """The archive is verified: it takes the number after the highest ever taken (I-4).
 
     Raises:
         AttemptIsOver
@@ -258,6 +470,18 @@ def _must_be_loading(image: ModelImage, attempt: int) -> None:
     check_owned(image.attempt, attempt, is_running=image.status is LoadStatus.LOADING and bool(image.attempt.worker))
 
 
+def _check_idle(image: ModelImage) -> None:
+    if image.status is LoadStatus.LOADING and image.order is not None:
+        raise AnotherArchiveIsLoading(file=image.order.archive.path.rsplit("/", 1)[-1], name=image.name)
+
+
+def _deleted_version(image: ModelImage, number: int, checksum: str) -> ModelImageVersion:
+    for version in image.versions:
+        if version.is_deleted and version.number == number and checksum in (file.checksum for file in version.files):
+            return version
+    raise NotFound
+
+
 def _loaded(image: ModelImage, fact: ModelImageLoaded) -> ModelImage:
     version = ModelImageVersion(
         number=fact.number,
@@ -268,15 +492,62 @@ def _loaded(image: ModelImage, fact: ModelImageLoaded) -> ModelImage:
     return replace(image, status=LoadStatus.LOADED, versions=(*image.versions, version))
 
 
+def _failed(image: ModelImage, fact: ModelImageLoadingFailed) -> ModelImage:
+    known = image.failures
+    if image.order is not None:
+        known = (*known, FailedLoading(loading=image.loading, order=image.order, source=image.source))
+    return replace(image, status=LoadStatus.FAILED, failures=known)
+
+
 def _queued(image: ModelImage, fact: ModelImageLoadingQueued) -> ModelImage:
-    return replace(image, status=LoadStatus.LOADING, order=fact.order, attempt=image.attempt.restarted())
+    return replace(
+        image,
+        status=LoadStatus.LOADING,
+        order=fact.order,
+        source=fact.source,
+        loading=image.version + 1,
+        attempt=image.attempt.restarted(),
+    )
 
 
 def _imported(image: ModelImage | None, fact: ModelImageImported) -> ModelImage:
-    attempt = image.attempt if image else Attempt(number=0, run=0)
-    return ModelImage(
-        name=fact.name, kind=fact.kind, task_type=fact.task_type, environment=fact.environment, attempt=attempt
+    """Deleted versions stay known, so that their numbers are not used again."""
+    before = image or ModelImage(
+        name=fact.name, kind=fact.kind, task_type=fact.task_type, attempt=Attempt(number=0, run=0)
     )
+    return replace(
+        before,
+        name=fact.name,
+        kind=fact.kind,
+        task_type=fact.task_type,
+        environment=fact.environment,
+        status=LoadStatus.LOADING,
+        order=None,
+        failures=(),
+    )
+
+
+def _dismissed(image: ModelImage, fact: ModelImageLoadingDismissed) -> ModelImage:
+    return replace(image, failures=tuple(failure for failure in image.failures if failure.loading != fact.loading))
+
+
+def _version_deleted(image: ModelImage, fact: ModelImageVersionDeleted) -> ModelImage:
+    changed = _with_version(image, fact.number, is_deleted=True)
+    goes = not changed.loaded_versions and changed.status is not LoadStatus.LOADING
+    return replace(changed, failures=()) if goes else changed
+
+
+def _file_removed(image: ModelImage, fact: ModelImageFileRemoved) -> ModelImage:
+    removed = next(version.removed_files for version in image.versions if version.number == fact.number)
+    return _with_version(image, fact.number, removed_files=(*removed, fact.checksum), problem=None)
+
+
+def _with_version(image: ModelImage, number: int, **changes: object) -> ModelImage:
+    versions = (
+        msgspec.structs.replace(version, **changes) if version.number == number else version
+        for version in image.versions
+    )
+    return replace(image, versions=tuple(versions))
 
 
 EVOLVE = evolves(
@@ -289,6 +560,10 @@ EVOLVE = evolves(
             image, attempt=image.attempt.interrupted(is_fault=fact.is_fault)
         ),
         ModelImageLoaded: _loaded,
-        ModelImageLoadingFailed: lambda image, fact: replace(image, status=LoadStatus.FAILED),
+        ModelImageLoadingFailed: _failed,
+        ModelImageLoadingDismissed: _dismissed,
+        ModelImageVersionDeleted: _version_deleted,
+        ModelImageFileRemoved: _file_removed,
+        ModelImageFileRemovalFailed: lambda image, fact: _with_version(image, fact.number, problem=fact.reason),
     },
 )

@@ -24,6 +24,8 @@ MAXIMUM_UNPACKED_BYTES: Final = 8 << 30
 _MAXIMUM_NAME: Final = 200
 _CHUNK: Final = 1 << 20
 _MAXIMUM_READ: Final = 2 * _CHUNK
+_MAXIMUM_PADDING: Final = 1 << 20
+"""Tars are filled up to whole records of 10 KiB, rarely more."""
 _MAXIMUM_WINDOW_BYTES: Final = 1 << 27
 """What `zstd` itself allows by default; more would let a small file claim much memory."""
 
@@ -88,6 +90,7 @@ class PackageArchive:
         try:
             self._tar = tarfile.open(fileobj=cast("BinaryIO", _BoundedReads(opened)), mode="r:", errorlevel=2)  # noqa: SIM115
             self._entries = _checked_entries(self._tar)
+            _check_end(opened, self._tar)
         except (tarfile.TarError, EOFError, ValueError, OverflowError, RecursionError) as error:
             raise ArchiveIsBroken(problem=str(error) or type(error).__name__) from error
 
@@ -134,6 +137,13 @@ def opened_archive(archive: Path, scratch: Path, on_bytes: Callable[[int], None]
             yield PackageArchive(opened, on_bytes)
     finally:
         plain.unlink(missing_ok=True)
+
+
+def is_compressed(archive: Path) -> bool:
+    """Whether an archive is unpacked before it is read; the content tells, not the name."""
+    with archive.open("rb") as packed:
+        magic = packed.read(len(_ZSTANDARD))
+    return magic.startswith(_GZIP) or magic == _ZSTANDARD
 
 
 class _BoundedReads:
@@ -197,6 +207,20 @@ def _checked_entries(tar: tarfile.TarFile) -> dict[str, tarfile.TarInfo]:
             raise ArchiveUnpacksTooLarge(limit_gib=MAXIMUM_UNPACKED_BYTES >> 30)
         entries[name] = entry
     return entries
+
+
+def _check_end(opened: BinaryIO, tar: tarfile.TarFile) -> None:
+    """A whole tar ends with two empty blocks; an archive that broke off has none, and nothing else may be hidden behind it."""
+    opened.seek(max((_end_of(entry) for entry in tar.getmembers()), default=0))
+    rest = opened.read(_MAXIMUM_PADDING + 1)
+    if len(rest) < 2 * tarfile.BLOCKSIZE:
+        raise tarfile.ReadError("its end is missing")
+    if len(rest) > _MAXIMUM_PADDING or rest.count(0) != len(rest):
+        raise tarfile.ReadError("something stands behind its end")
+
+
+def _end_of(entry: tarfile.TarInfo) -> int:
+    return entry.offset_data + -(-entry.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
 
 
 def _checked_name(entry: tarfile.TarInfo) -> str:

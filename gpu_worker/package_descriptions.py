@@ -188,9 +188,22 @@ def plain_yaml(text: bytes) -> Any:
                 raise DescriptionIsMalformed(problem="aliases (*name) are not allowed")
             if depth > _MAXIMUM_DEPTH:
                 raise DescriptionIsMalformed(problem=f"nested deeper than {_MAXIMUM_DEPTH} levels")
-        return yaml.safe_load(text)
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
     except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
         raise DescriptionIsMalformed(problem=" ".join(str(error).split())) from error
+
+
+class _Loader(yaml.SafeLoader):
+    """The safe loader, but keys stand once: which of two counts would depend on the reader."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise DescriptionIsMalformed(problem=f"“{key.value}” stands twice")
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
 
 
 def check_networks(description: Description) -> None:

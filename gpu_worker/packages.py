@@ -20,8 +20,8 @@ from domain.model_packages import ModelPackage, NetworkInput, OfferedNetwork, Re
 from domain.refusals import Refusal
 from domain.sentences import N_
 from gpu_worker.jobs import Job
-from gpu_worker.networks import check_package_weights
-from gpu_worker.package_archives import PackageArchive, opened_archive
+from gpu_worker.networks import WeightsUnreadable, check_package_weights
+from gpu_worker.package_archives import PackageArchive, is_compressed, opened_archive
 from gpu_worker.package_descriptions import (
     SHIPPED,
     Description,
@@ -33,9 +33,14 @@ from gpu_worker.package_descriptions import (
     plain_yaml,
 )
 
+COPYING = N_("Copying the archive")
 VERIFYING = N_("Verifying the package")
 DESCRIPTION: Final = "image.yaml"
 MAXIMUM_DESCRIPTION_BYTES: Final = 1 << 20
+MAXIMUM_WEIGHTS_BYTES: Final = 2 << 30
+"""Twenty times the largest network here."""
+MAXIMUM_HEADER_BYTES: Final = 1 << 20
+"""The header of the largest network has 40 KiB."""
 
 
 class DescriptionIsMissing(Refusal):
@@ -77,25 +82,37 @@ class FileHasOtherChecksum(Refusal):
 
 
 def load_package(order: LoadingOrder, job: Job) -> None:
-    """Verify an archive, copy it and its weights to shared storage, and report what it offers.
+    """Copy an archive, verify the copy, keep it with its weights on shared storage, and report what it offers.
 
     Raises:
         Refusal: with what is wrong with the package.
         JobStopped
     """
-    archive = job.archives.resolve(order.archive)
-    total = archive.stat().st_size
-    read = 0
-
-    def on_bytes(count: int) -> None:
-        nonlocal read
-        read += count
-        job.go_on(min(0.9, read / max(1, 2 * total)), VERIFYING)
-
-    package = read_package(archive, job.workspace, job.artifacts.keep, on_bytes)
-    copy = job.workspace / "archive"
-    _copy(archive, copy, on_bytes)
+    archive, copy = job.archives.resolve(order.archive), job.workspace / "archive"
+    _copy(archive, copy, _Steps(job, COPYING, archive.stat().st_size, begin=0.0, end=0.4).on_bytes)
+    size = copy.stat().st_size * (2 if is_compressed(copy) else 1)  # a compressed one is unpacked, then read
+    package = read_package(
+        copy, job.workspace, job.artifacts.keep, _Steps(job, VERIFYING, size, begin=0.4, end=0.9).on_bytes
+    )
     job.report(PackageLoaded(**job.sender, archive=job.artifacts.keep(copy), package=package))
+
+
+class _Steps:
+    """Tells how far a part of the loading is, from the bytes of about `size` that it has seen."""
+
+    def __init__(self, job: Job, activity: str, size: int, *, begin: float, end: float) -> None:
+        self._job, self._activity, self._size, self._begin, self._end = job, activity, size, begin, end
+        self._seen = 0
+
+    def on_bytes(self, count: int) -> None:
+        """So many more.
+
+        Raises:
+            JobStopped
+        """
+        self._seen += count
+        done = min(1.0, self._seen / max(1, self._size))
+        self._job.go_on(self._begin + (self._end - self._begin) * done, self._activity)
 
 
 def read_package(
@@ -121,6 +138,7 @@ def read_package(
                 _unpack(opened, name, file, unpacked)
                 for network in description.networks:
                     if network.weights == name:
+                        _check_header(unpacked)
                         check_package_weights(unpacked, network.name)
                 weights[name] = keep(unpacked)
     return ModelPackage(
@@ -205,6 +223,16 @@ def _unpack(opened: PackageArchive, name: str, file: File, target: Path) -> None
             written.write(chunk)
     if digest.hexdigest() != file.sha256:
         raise FileHasOtherChecksum(file=name)
+
+
+def _check_header(weights: Path) -> None:
+    """Before anything is read into memory: files and headers are no larger than any network's."""
+    with weights.open("rb") as opened:
+        header_bytes = int.from_bytes(opened.read(8), "little")
+    if weights.stat().st_size > MAXIMUM_WEIGHTS_BYTES:
+        raise WeightsUnreadable(file=weights.name, problem=f"more than {MAXIMUM_WEIGHTS_BYTES >> 30} GiB")
+    if header_bytes > MAXIMUM_HEADER_BYTES:
+        raise WeightsUnreadable(file=weights.name, problem=f"its header claims {header_bytes} bytes")
 
 
 def _copy(source: Path, target: Path, on_bytes: Callable[[int], None]) -> None:

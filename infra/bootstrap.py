@@ -39,6 +39,7 @@ from infra.projector import Projector
 from infra.scans import ScannedFolders, Scans
 from infra.settings import Settings, session_secret
 from infra.side_tables import create_side_tables
+from infra.uploads import Uploads
 from projections.all import READ_MODELS
 from projections.datasets import Datasets
 from projections.read_model import Pool, open_pool
@@ -61,7 +62,13 @@ def open_core(settings: Settings, *, pool_size: int = 2) -> Iterator[Core]:
         raise ValueError("the settings name no database")
     _register_handlers()
     data_folders = DataFolders(settings.data_roots, closed=[settings.state])
-    archives = Archives(settings.archive_roots)
+    uploads = Uploads(
+        settings.state / "uploads",
+        most_bytes=settings.upload_gib << 30,
+        keep_free_bytes=settings.upload_keep_free_gib << 30,
+        keep_seconds=settings.upload_hours * 3600,
+    )
+    archives = Archives(settings.archive_roots, uploads)
     with (
         closing(open_event_log(settings.database_url, pool_size=pool_size)) as event_log,
         open_pool(settings.database_url, size=pool_size) as pool,
@@ -76,6 +83,7 @@ def open_core(settings: Settings, *, pool_size: int = 2) -> Iterator[Core]:
             data_folders,
             scanned_folders,
             archives,
+            uploads,
         )
 
 
@@ -136,6 +144,20 @@ def run_scanner(settings: Settings, ready: Callable[[], None]) -> None:
         scanner.run(core.dsn, stop)
 
 
+def run_housekeeper(settings: Settings, ready: Callable[[], None]) -> None:
+    """Remove files that nobody needs until SIGTERM."""
+    from infra.housekeeper import Housekeeper  # noqa: PLC0415 - as above
+
+    with ExitStack() as stack:
+        core = stack.enter_context(open_core(settings))
+        pool = stack.enter_context(open_pool(core.dsn))
+        stop = stack.enter_context(_until_told_to_stop())
+        watcher = PositionWatcher(core.dsn)
+        stack.callback(watcher.close)
+        ready()
+        Housekeeper(core, pool, watcher).run(stop)
+
+
 def run_worker(settings: Settings, ready: Callable[[], None]) -> None:
     """Take jobs until SIGTERM."""
     from gpu_worker import worker  # noqa: PLC0415 - torch takes seconds to load, and only workers have it
@@ -190,6 +212,7 @@ def run_web(settings: Settings) -> None:
             ),
             drafts=Drafts(pool),
             artifacts=core.artifacts,
+            uploads=core.uploads,
             images=Images(core.data_folders, settings.thumbnails, settings.indexes),
             data_folders=core.scanned_folders,
             heartbeats=Heartbeats(pool, silence_seconds=settings.worker_silence_seconds),

@@ -32,7 +32,7 @@ from infra.settings import Settings, WrongSetting, read_settings, remember_data_
 
 log = logging.getLogger(__name__)
 
-PROGRAMS = ("projector", "dispatcher", "scanner", "worker", "web")
+PROGRAMS = ("projector", "dispatcher", "scanner", "housekeeper", "worker", "web")
 """In the order of their start; they stop the other way round."""
 
 DEMO_ROOT = "demo"
@@ -64,7 +64,7 @@ def _run(asked: argparse.Namespace, settings: Settings) -> int:
         case "demo":
             return demo(settings, asked.images)
         case "package":
-            return package(settings, asked.folder, asked.target)
+            return package(settings, asked)
         case "supervise":
             return supervise(settings, Lock(asked.lock_fd), asked.ready_fd)
         case _:
@@ -168,20 +168,15 @@ def demo(settings: Settings, images: Path | None) -> int:
     return bootstrap.run_demo(_with_database(settings), root, DEMO_ROOT, sign_in)
 
 
-def package(settings: Settings, folder: Path | None, target: Path | None) -> int:
-    """Build a model image package: the shipped ResNet18 one, or one of a folder with its `image.yaml` and weights."""
-    from domain.refusals import Refusal  # noqa: PLC0415
-    from gpu_worker.package_descriptions import SHIPPED_NAME  # noqa: PLC0415
-    from gpu_worker.packages import build_package, build_shipped_package  # noqa: PLC0415 - needs torch
+def package(settings: Settings, asked: argparse.Namespace) -> int:
+    """Build a model image package, or verify one."""
+    from domain.refusals import Refusal, Refusals  # noqa: PLC0415
+    from infra import package_options  # noqa: PLC0415 - needs torch
 
-    archives = next(iter(settings.archive_roots.values()))
-    wanted = target or archives / f"{SHIPPED_NAME}.tar"
-    if not wanted.parent.is_dir():
-        print(f"There is no folder {wanted.parent}. Make it, or name another target.", file=sys.stderr)
-        return 1
     try:
-        print(build_package(folder, wanted) if folder else build_shipped_package(wanted))
-    except (Refusal, OSError) as error:
+        for line in package_options.run(asked, next(iter(settings.archive_roots.values()))):
+            print(line)
+    except (package_options.WrongOption, Refusal, Refusals, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0
@@ -202,6 +197,8 @@ def run_process(settings: Settings, verb: str, ready_fd: int | None) -> int:
                 bootstrap.run_dispatcher(settings, ready)
             case "scanner":
                 bootstrap.run_scanner(settings, ready)
+            case "housekeeper":
+                bootstrap.run_housekeeper(settings, ready)
             case "worker":
                 bootstrap.run_worker(settings, ready)
             case "web":
@@ -317,15 +314,45 @@ def _parser() -> argparse.ArgumentParser:
     for name in PROGRAMS:
         process = verbs.add_parser(name, help=f"be the {name} (`up` starts it)")
         process.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)
-    build = verbs.add_parser("package", help="build a model image package")
-    build.add_argument(
-        "folder", type=Path, nargs="?", help="with image.yaml and weights; default: the shipped ResNet18 package"
-    )
-    build.add_argument("--target", type=Path, help="<name>@<version>.tar[.gz|.zst]; default: in the first archive root")
+    _add_package_options(verbs.add_parser("package", help="build a model image package, or verify one"))
     hidden = verbs.add_parser("supervise")
     hidden.add_argument("--lock-fd", type=int, required=True)
     hidden.add_argument("--ready-fd", type=int, required=True)
     return parser
+
+
+def _add_package_options(parser: argparse.ArgumentParser) -> None:
+    """What `infra.package_options` makes a package of."""
+    add = parser.add_argument
+    add(
+        "folder",
+        type=Path,
+        nargs="?",
+        help="with image.yaml and weights; default: what the options say, or the shipped package",
+    )
+    add("--target", type=Path, help="<name>@<version>[.tar|.tar.gz|.tgz|.tar.zst]; default: in the first archive root")
+    add("--verify", type=Path, metavar="FILE", help="only verify a package, as loading it would")
+    add(
+        "--network",
+        action="append",
+        metavar="NAME[=WEIGHTS]",
+        help="a network it offers, perhaps with initial weights (safetensors); repeatable",
+    )
+    add("--input", metavar="WIDTHxHEIGHT", help="what images are resized to; default: 128x128")
+    add("--mean", metavar="R,G,B", help="standardisation, of values from 0 to 1; default: ImageNet's")
+    add("--deviation", metavar="R,G,B", help="standardisation; default: ImageNet's")
+    add("--codes", metavar="CODE,...", help="the default code list, special codes last; default: the manual's")
+    add("--classes", type=int, metavar="NUMBER", help="how many of the codes are classes; default: all")
+    add(
+        "--images",
+        action="append",
+        metavar="SIZE",
+        help="image sizes that comply: 224x224 (repeatable), or one range such as 100x100-400x300; default: left to the images",
+    )
+    add("--special-code-min-pixels", type=int, metavar="NUMBER", help="predicted pixels of a special code; default: 1")
+    add("--training-parameters", type=Path, metavar="FILE", help="JSON; default: the manual's")
+    add("--prediction-parameters", type=Path, metavar="FILE", help="JSON; default: the manual's")
+    add("--summary", metavar="TEXT", help="what people read beside the package")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from infra.artifacts import Artifacts
 from infra.data_folders import DataFolders
 from infra.event_store import EventLog
 from infra.scans import ScannedFolders
+from infra.uploads import Uploads
 
 
 @dataclass(frozen=True)
@@ -24,3 +25,4 @@ class Core:
     data_folders: DataFolders
     scanned_folders: ScannedFolders
     archives: Archives
+    uploads: Uploads

@@ -181,7 +181,7 @@ class Demo:
         """Build the shipped package, import it, and wait until it is loaded."""
         image_id = model_image_id(SHIPPED_NAME.split("@", maxsplit=1)[0])
         known = self._core.assay.find(ModelImage, image_id)
-        if known is None or not known.versions:
+        if known is None or not known.loaded_versions:
             archives = next(iter(self._settings.archive_roots.values()))
             build_shipped_package(archives / f"{SHIPPED_NAME}.tar")
             task_type = next(
@@ -196,9 +196,9 @@ class Demo:
                 )
             )
         image = self._until(ModelImage, image_id, lambda state: state.status is not LoadStatus.LOADING)
-        if not image.versions:
+        if not image.loaded_versions:
             raise DemoFailed(f"the package {SHIPPED_NAME} could not be loaded")
-        _say(f"3. Model image {image.name} {image.versions[0].label} loaded")
+        _say(f"3. Model image {image.name} {image.loaded_versions[-1].label} loaded")
         return image
 
     def _training(
@@ -214,7 +214,7 @@ class Demo:
         draft = TrainingDraft(
             model_name=self._free_model_name(f"{label}-model"),
             model_image_id=image.id,
-            model_image_version=image.versions[0].number,
+            model_image_version=image.loaded_versions[-1].number,
             model_parameters=write_json(model_parameters),
             environment=products,
             data_paths=(folder,),

@@ -79,6 +79,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How often a job is given to a worker before it fails. Default: a crash may be bad luck twice, three times it is
     the job."""
 
+    upload_gib: int = 8
+    """How large a file a browser may send. Default: as much as a package may unpack to."""
+
+    upload_keep_free_gib: int = 2
+    """How much of the storage uploads must leave free. Default: room for the database and the checkpoints of a few jobs."""
+
+    upload_hours: int = 24
+    """After how long an upload that nobody goes on with or imports is removed. Default: a connection that broke in the evening
+    can be mended in the morning."""
+
     picture_cache_mib: int = 2048
     """How much disk the small pictures of images may take, in MiB. Default: about 200,000 of them, on a disk that holds as
     many images."""
@@ -140,6 +150,9 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         worker_silence_seconds=_number(environment, "ASSAY_WORKER_SILENCE_SECONDS", 15, least=2, most=3600),
         max_attempts=_number(environment, "ASSAY_MAX_ATTEMPTS", 3, least=1, most=100),
         picture_cache_mib=_number(environment, "ASSAY_PICTURE_CACHE_MIB", 2048, least=1, most=1 << 20),
+        upload_gib=_number(environment, "ASSAY_UPLOAD_GIB", 8, least=1, most=1024),
+        upload_keep_free_gib=_number(environment, "ASSAY_UPLOAD_KEEP_FREE_GIB", 2, least=0, most=65536),
+        upload_hours=_number(environment, "ASSAY_UPLOAD_HOURS", 24, least=1, most=8760),
         kafka_brokers=tuple(filter(None, environment.get("ASSAY_KAFKA_BROKERS", "").replace(" ", "").split(","))),
     )
 

@@ -1,5 +1,6 @@
 """Every read model; web pages find each under its name."""
 
+from projections.artifact_removals import ArtifactRemovals
 from projections.compute_resources import ComputeResources
 from projections.datasets import Datasets
 from projections.environments import Environments
@@ -24,6 +25,7 @@ READ_MODELS: tuple[type[ReadModel], ...] = (
     Datasets,
     TrainingJobs,
     ModelImages,
+    ArtifactRemovals,
     Models,
     Exports,
     PredictionJobs,

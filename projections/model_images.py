@@ -3,22 +3,27 @@
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import PurePosixPath
+from typing import LiteralString
 from uuid import UUID
 
 import msgspec
 
 from domain.artifacts import Artifact
+from domain.data_paths import FolderName
 from domain.environments import EnvironmentBinding
 from domain.facts import Recorded
 from domain.model_images import (
+    ArchiveSource,
     LoadStatus,
     ModelImageImported,
     ModelImageKind,
     ModelImageLoaded,
+    ModelImageLoadingDismissed,
     ModelImageLoadingFailed,
     ModelImageLoadingInterrupted,
     ModelImageLoadingQueued,
     ModelImageLoadingStarted,
+    ModelImageVersionDeleted,
     TaskTypeUsed,
     version_label,
 )
@@ -33,12 +38,15 @@ class ModelImageVersionRow(msgspec.Struct, frozen=True, kw_only=True):
     """One archive that was loaded, is loading or could not be loaded.
 
     `loading` tells the archives of one image apart, growing; `number`, `archive` and `package` are there once it is loaded.
+    `place` is where the archive was taken from, an upload or a path on the server.
     """
 
     loading: int
     status: LoadStatus
     number: int | None
     file_name: str
+    source: ArchiveSource
+    place: FolderName
     archive: Artifact | None
     package: ModelPackage | None
     reason: Sentence | None
@@ -104,8 +112,15 @@ class ModelImageVersionChoice(msgspec.Struct, frozen=True, kw_only=True):
         return version_label(self.number)
 
 
+class UploadUsed(msgspec.Struct, frozen=True):
+    """An upload that was imported: its path among the uploads, and what became of it."""
+
+    path: str
+    status: LoadStatus
+
+
 class ModelImages(ReadModel):
-    """Rows of a name begin anew when it is imported again, which is possible only while nothing of it was ever loaded."""
+    """Rows of a name begin anew when it is imported again, which is possible only while no version of it can be used."""
 
     name = "model_images"
     MODEL_IMAGES = Table(
@@ -133,6 +148,8 @@ class ModelImages(ReadModel):
             "status text NOT NULL",
             "number integer",
             "file_name text NOT NULL",
+            "source text NOT NULL",
+            "place jsonb NOT NULL",
             "archive jsonb",
             "package jsonb",
             "reason jsonb",
@@ -160,20 +177,17 @@ class ModelImages(ReadModel):
                     modified_by=recorded.origin.actor,
                     modified_at=recorded.timestamp,
                 )
-            case ModelImageLoadingQueued(order=order):
-                rows.update(
-                    self.MODEL_IMAGES,
-                    image_id,
-                    loading=recorded.originator_version,
-                    modified_by=recorded.origin.actor,
-                    modified_at=recorded.timestamp,
-                )
+            case ModelImageLoadingQueued(order=order, source=source):
+                rows.update(self.MODEL_IMAGES, image_id, loading=recorded.originator_version)
+                self._note_change(rows, recorded)
                 rows.insert(
                     self.VERSIONS,
                     image_id,
                     recorded.originator_version,
                     status=LoadStatus.LOADING,
                     file_name=PurePosixPath(order.archive.path).name,
+                    source=source,
+                    place=order.archive,
                     worker="",
                     imported_by=recorded.origin.actor,
                     imported_at=recorded.timestamp,
@@ -195,19 +209,45 @@ class ModelImages(ReadModel):
             case ModelImageLoadingFailed(reason=reason):
                 loading = self._loading(rows, image_id)
                 rows.update(self.VERSIONS, image_id, loading, status=LoadStatus.FAILED, reason=reason)
+            case ModelImageLoadingDismissed(loading=loading):
+                rows.delete(self.VERSIONS, image_id, loading)
+                self._note_change(rows, recorded)
+                self._go_with_the_last(rows, image_id, "true")
+            case ModelImageVersionDeleted(number=number):
+                rows.execute(
+                    "DELETE FROM model_image_versions WHERE model_image_id = %s AND number = %s", (image_id, number)
+                )
+                self._note_change(rows, recorded)
+                self._go_with_the_last(rows, image_id, "status <> 'failed'")
 
     def page(
-        self, *, place_ids: Sequence[UUID] = (), search: str = "", number: int = 1, size: int = ROWS_ON_A_PAGE
+        self,
+        *,
+        place_ids: Sequence[UUID] = (),
+        kind: ModelImageKind | None = None,
+        task_type_id: UUID | None = None,
+        search: str = "",
+        number: int = 1,
+        size: int = ROWS_ON_A_PAGE,
     ) -> Page[ModelImageRow]:
         """A page of the list, the newest change first; where places are given, what is bound to one of them or below it."""
         filters = ["true"]
         if place_ids:
             filters.append("place_ids && %(place_ids)s::uuid[]")
+        if kind:
+            filters.append("kind = %(kind)s")
+        if task_type_id:
+            filters.append("task_type->>'task_type_id' = %(task_type_id)s")
         if search:
             filters.append("strpos(lower(name), lower(%(search)s)) > 0")
         return self._page(
             f"SELECT model_image_id FROM model_images WHERE {' AND '.join(filters)}",  # noqa: S608 - our own text
-            {"place_ids": [*place_ids], "search": search},
+            {
+                "place_ids": [*place_ids],
+                "kind": kind.value if kind else "",
+                "task_type_id": str(task_type_id or ""),
+                "search": search,
+            },
             ModelImageRow,
             number=number,
             size=size,
@@ -229,6 +269,27 @@ class ModelImages(ReadModel):
             ModelImageVersionChoice,
         )
 
+    def uploads_used(self) -> Sequence[UploadUsed]:
+        """Every upload that was imported and is still listed, for those who tidy up."""
+        return self._all(
+            "SELECT place->>'path' AS path, status FROM model_image_versions WHERE source = 'upload'", (), UploadUsed
+        )
+
+    def _note_change(self, rows: Rows, recorded: Recorded) -> None:
+        rows.update(
+            self.MODEL_IMAGES,
+            recorded.originator_id,
+            modified_by=recorded.origin.actor,
+            modified_at=recorded.timestamp,
+        )
+
+    def _go_with_the_last(self, rows: Rows, image_id: UUID, keeping: LiteralString) -> None:
+        """Drop the image where no version of it is left that keeps it."""
+        left = f"SELECT 1 FROM model_image_versions WHERE model_image_id = %s AND {keeping} LIMIT 1"  # noqa: S608 - our own
+        if not rows.execute(left, (image_id,)):
+            rows.delete(self.VERSIONS, image_id)
+            rows.delete(self.MODEL_IMAGES, image_id)
+
     def _loading(self, rows: Rows, image_id: UUID) -> int:
         row = rows.row(self.MODEL_IMAGES, image_id)
         return int(row["loading"]) if row else 0
@@ -238,7 +299,7 @@ _SELECT = """
     SELECT model_image_id, name, kind, task_type, environment, coalesce(username, '') AS modified_by, modified_at,
         users.deleted_at IS NOT NULL AS is_modifier_deleted,
         (SELECT coalesce(jsonb_agg(version ORDER BY loading DESC), '[]') FROM (
-            SELECT loading, status, number, file_name, archive, package, reason, worker,
+            SELECT loading, status, number, file_name, source, place, archive, package, reason, worker,
                 coalesce(importer.username, '') AS imported_by, imported_at
             FROM model_image_versions LEFT JOIN users AS importer ON importer.user_id = imported_by
             WHERE model_image_versions.model_image_id = model_images.model_image_id

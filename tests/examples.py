@@ -45,6 +45,7 @@ from domain.training_parameters import (
     SgdParameters,
     TrainingParameters,
 )
+from domain.uploads import UploadIsGone
 from domain.users import SUPER_ADMINISTRATORS_ID, Belongings, SuperAdministratorJoined, UserCreated
 
 S = TypeVar("S", bound=State)
@@ -427,15 +428,28 @@ class KnownFolders:
 
 
 class KnownArchives:
-    """Archives as typed."""
+    """Archives as typed, and uploads by their id and owner."""
 
-    def __init__(self, archives: Mapping[str, FolderName] | None = None) -> None:
-        self._by_typed = dict(archives or {})
+    def __init__(
+        self,
+        archives: Mapping[str, FolderName] | None = None,
+        uploads: Mapping[tuple[UUID, UUID], FolderName] | None = None,
+    ) -> None:
+        self._by_typed, self._by_upload = dict(archives or {}), dict(uploads or {})
 
     def find(self, typed: str) -> FolderName:
         if typed not in self._by_typed:
             raise ArchiveNotFound
         return self._by_typed[typed]
+
+    def uploaded(self, upload_id: UUID, owner: UUID) -> FolderName:
+        if (upload_id, owner) not in self._by_upload:
+            raise UploadIsGone
+        return self._by_upload[upload_id, owner]
+
+    def check(self, archive: FolderName) -> None:
+        if archive not in (*self._by_typed.values(), *self._by_upload.values()):
+            raise ArchiveNotFound
 
 
 class KnownOwnership:

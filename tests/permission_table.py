@@ -168,12 +168,29 @@ TABLE: Mapping[str, tuple[Who, str]] = {
         Who.EVERYONE,
         """
         ImportModelImage
+        AddModelImageVersion
+        CheckArchiveName
+        DeleteModelImageVersion
+        RetryLoading
+        DismissLoading
         GET /model-images
         GET /model-images/live
         GET /model-images/import
         POST /model-images/import
+        POST /model-images/import/file
+        POST /model-images/uploads
+        GET /model-images/uploads/{upload_id}
+        PUT /model-images/uploads/{upload_id}
+        POST /model-images/uploads/{upload_id}/cancel
         GET /model-images/{model_image_id}
         GET /model-images/{model_image_id}/live
+        GET /model-images/{model_image_id}/versions/new
+        POST /model-images/{model_image_id}/versions/new
+        POST /model-images/{model_image_id}/versions/new/file
+        GET /model-images/{model_image_id}/versions/{number}/delete
+        POST /model-images/{model_image_id}/versions/{number}/delete
+        POST /model-images/{model_image_id}/loadings/{loading}/retry
+        POST /model-images/{model_image_id}/loadings/{loading}/dismiss
         GET /model-images/{model_image_id}/versions/{number}/archive
         """,
     ),
@@ -291,6 +308,8 @@ TABLE: Mapping[str, tuple[Who, str]] = {
         FinishLoading
         FailLoading
         InterruptLoading
+        NoteFileRemoved
+        NoteFileRemovalFailed
         StartTraining
         RecordTraining
         InterruptTraining

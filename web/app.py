@@ -13,7 +13,8 @@ How a slice writes its pages; `web/users.py` and `web/templates/users/` are the 
   (`refusal.at` = the field's name). `NotPermitted` is a 403 page, `NotFound` a 404 page, anything else 500 and a request id.
 * Values of a form: `form.text`, `.secret`, `.lines`, `.all`, `.checked`, `.whole`, `.number`, `.choice(name, Enum)`, `.id`, `.ids`.
 * Every unsafe request carries the form token: `{{ forms.token(site) }}` in forms, the header `X-CSRF-Token` from scripts (the
-  token is in `<meta name="csrf-token">`). Uploads are PUT with the raw body and the header, read from `request.stream()`.
+  token is in `<meta name="csrf-token">`). Uploads are PUT with the raw body and the header, read from `request.stream()`; a form
+  with a file says `reads_its_token=True` and is read by `web.uploads.read_form_with_file`.
 * No inline script or style anywhere (the content security policy forbids it).
 """
 
@@ -51,6 +52,7 @@ from web.sign_in import Doorkeeper, MyAccount, SignIn
 from web.task_types import TaskTypes
 from web.training_jobs import TrainingJobs
 from web.training_wizard import TrainingWizard
+from web.uploads import Uploads
 from web.users import Users
 
 PAGES: tuple[ControllerRouterHandler, ...] = (
@@ -68,6 +70,7 @@ PAGES: tuple[ControllerRouterHandler, ...] = (
     Images,
     Scans,
     ModelImages,
+    Uploads,
     Models,
     PredictionJobs,
     NewPredictionJob,

@@ -45,9 +45,9 @@ class Services:
     """Everything a page may reach.
 
     `wait` returns when the read models have reached a position and raises TimeoutError after five seconds. `artifacts` gives the
-    path of a stored file, `images` the files of data paths, `data_folders` looks into folders as they are
-    typed; `drafts` keeps the wizards' unfinished forms. `stopping` says that the server is about to end, so that open streams end
-    first.
+    path of a stored file, `uploads` takes files from browsers, `images` the files of data paths, `data_folders` looks into folders
+    as they are typed; `drafts` keeps the wizards' unfinished forms. `stopping` says that the server is about to end, so that open
+    streams end first.
     """
 
     assay: Assay
@@ -59,6 +59,7 @@ class Services:
     settings: WebSettings
     drafts: Any = None
     artifacts: Any = None
+    uploads: Any = None
     images: Any = None
     data_folders: Any = None
     heartbeats: Any = None

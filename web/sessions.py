@@ -208,14 +208,23 @@ class Gate(ASGIMiddleware):
 
     @staticmethod
     async def _carries_token(request: Request[Any, Any, Any], visit: Visit) -> bool:
-        """By header, or as a field of a plain form. Other bodies are never read here, so that uploads can be streamed."""
+        """By header, or as a field of a plain form. Other bodies are never read here, so that uploads can be streamed; a page that
+        says `reads_its_token` looks for it itself, in the first field of its form (`is_token_of`).
+        """
         if request.headers.get("Sec-Fetch-Site", "same-origin") not in {"same-origin", "none"}:
             return False
+        if request.route_handler.opt.get("reads_its_token"):
+            return True
         token = request.headers.get(CSRF_HEADER, "")
         if not token and request.content_type[0] == "application/x-www-form-urlencoded":
             found = _TOKEN_FIELD.search(await request.body())
             token = found[1].decode() if found else ""
-        return bool(visit.csrf_token) and hmac.compare_digest(token.encode(), visit.csrf_token.encode())
+        return is_token_of(visit, token)
+
+
+def is_token_of(visit: Visit, token: str) -> bool:
+    """Whether a form's token belongs to this visit."""
+    return bool(visit.csrf_token) and hmac.compare_digest(token.encode(), visit.csrf_token.encode())
 
 
 class KnowsUsers(Protocol):

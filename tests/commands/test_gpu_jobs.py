@@ -38,8 +38,12 @@ from domain.facts import _EVOLVE, SYSTEM, Fact, Origin, State
 from domain.messages import ExportOrder, JobKind, LossPart, Resources, StageName
 from domain.model_images import (
     ModelImage,
+    ModelImageFileRemovalFailed,
+    ModelImageFileRemoved,
+    ModelImageLoadingDismissed,
     ModelImageLoadingFailed,
     ModelImageLoadingInterrupted,
+    ModelImageVersionDeleted,
 )
 from domain.permissions import Permission
 from domain.prediction_jobs import (
@@ -337,6 +341,10 @@ def test_the_dispatcher_looks_at_every_fact_that_makes_a_job_wait_run_or_end() -
         TrainingLogKept,
         type(TRAINING_PUBLISHED),
         type(MODEL_IMAGE_IMPORTED),
+        ModelImageLoadingDismissed,
+        ModelImageVersionDeleted,
+        ModelImageFileRemoved,
+        ModelImageFileRemovalFailed,
     }
     for kind in JobKind:
         for fact_type in _EVOLVE[state_type_of(kind)]:

@@ -1,4 +1,4 @@
-"""Importing and loading, through dispatch: I-1 to I-4, U-6, S-5."""
+"""Importing, adding versions, loading and deleting, through dispatch: I-1 to I-5, U-6, S-5."""
 
 from contextlib import closing
 from dataclasses import replace
@@ -8,43 +8,68 @@ import pytest
 
 from commands.assay import Assay
 from commands.model_images import (
+    AddModelImageVersion,
+    CheckArchiveName,
+    DeleteModelImageVersion,
+    DismissLoading,
     FailLoading,
     FinishLoading,
     ImportModelImage,
     InterruptLoading,
+    NoteFileRemovalFailed,
+    NoteFileRemoved,
+    RetryLoading,
     StartLoading,
     model_image_id,
 )
 from domain.attempts import AttemptIsOver
 from domain.data_paths import FolderName
 from domain.environments import EnvironmentChoiceIsIncomplete
+from domain.exports import ExportQueued
 from domain.facts import SYSTEM
 from domain.model_images import (
+    AnotherArchiveIsLoading,
+    ArchiveHasAnotherName,
     ArchiveNameIsInvalid,
     ArchiveNotFound,
+    ArchiveSource,
     ModelImage,
     ModelImageExists,
+    ModelImageFileRemovalFailed,
+    ModelImageFileRemoved,
     ModelImageImported,
     ModelImageKind,
     ModelImageLoaded,
     ModelImageLoadingFailed,
+    ModelImageLoadingQueued,
     ModelImageLoadingStarted,
+    ModelImageVersionDeleted,
 )
+from domain.prediction_jobs import PredictionQueued
 from domain.refusals import NotFound, NotPermitted, Refusal
 from domain.sentences import Sentence
+from domain.uploads import UploadIsGone
 from infra.event_store import create_tables, open_event_log
 from tests.commands.meeting import at_once
+from tests.commands.test_exports import REQUEST as REQUEST_EXPORT
+from tests.commands.test_prediction_jobs import queue as queue_prediction
 from tests.examples import (
     AOI_STATION,
     BINDING,
     CLASSIFICATION_ID,
     CLASSIFICATION_USED,
+    MODEL_ID,
     MODEL_IMAGE_ID,
     PACKAGE,
     PANEL_65,
     PANEL_75,
     PORTS,
+    QUESTION_BANK,
+    QUESTION_BANK_ID,
+    TRAINER_LI_ID,
     TRAINER_WANG_ID,
+    TRAINING_COMPLETED,
+    VERSION_PUBLISHED,
     KnownArchives,
     MemoryLog,
     artifact,
@@ -60,7 +85,11 @@ ARCHIVES = {
     "/archives/resnet18@1.1.tar": FolderName("archives", "resnet18@1.1.tar"),
     "/archives/no-version.tar": FolderName("archives", "no-version.tar"),
 }
-WITH_ARCHIVES = replace(PORTS, archives=KnownArchives(ARCHIVES))
+UPLOAD_ID, SECOND_UPLOAD_ID = example_id("an upload of trainer_wang"), example_id("another one")
+UPLOADED = FolderName(".uploads", f"{UPLOAD_ID}/panel-aoi@8.tar")
+SECOND_UPLOADED = FolderName(".uploads", f"{SECOND_UPLOAD_ID}/resnet18@1.1.tar.zst")
+UPLOADS = {(UPLOAD_ID, TRAINER_WANG_ID): UPLOADED, (SECOND_UPLOAD_ID, TRAINER_WANG_ID): SECOND_UPLOADED}
+WITH_ARCHIVES = replace(PORTS, archives=KnownArchives(ARCHIVES, UPLOADS))
 PANEL_AOI_ID = model_image_id("panel-aoi")
 IMPORT = ImportModelImage(
     actor=TRAINER_WANG_ID, kind=ModelImageKind.GENERAL, task_type_id=CLASSIFICATION_ID, archive=PANEL_AOI
@@ -160,6 +189,134 @@ def test_a_failed_load_takes_no_number(written: tuple[Assay, MemoryLog]) -> None
     assert [event.data for event in log.events if event.originator_id == PANEL_AOI_ID][-1] == loaded
 
 
+def test_an_upload_is_imported_by_whom_it_belongs_to_and_the_log_says_where_it_came_from(  # I-2, E-1
+    written: tuple[Assay, MemoryLog],
+) -> None:
+    assay, log = written
+    before = len(log.events)
+    with pytest.raises(UploadIsGone):
+        assay.dispatch(importing("", actor=TRAINER_LI_ID, upload_id=UPLOAD_ID))
+    assert len(log.events) == before
+    assay.dispatch(importing("", upload_id=UPLOAD_ID))
+    queued = log.events[-1]
+    assert isinstance(queued.data, ModelImageLoadingQueued)
+    assert (queued.data.source, queued.data.order.archive) == (ArchiveSource.UPLOAD, UPLOADED)
+    assert queued.origin.actor == TRAINER_WANG_ID
+
+
+@pytest.mark.parametrize(
+    ("file_name", "into", "refusal"),
+    [
+        ("panel-aoi.tar", None, ArchiveNameIsInvalid),
+        ("resnet18@3.tar", None, ModelImageExists),
+        ("ResNet18@3.tar", None, ModelImageExists),
+        ("panel-aoi@3.tar", MODEL_IMAGE_ID, ArchiveHasAnotherName),
+        ("resnet18.tar", MODEL_IMAGE_ID, ArchiveNameIsInvalid),
+        ("resnet18@3.tar", example_id("nothing"), NotFound),
+    ],
+)
+def test_a_wrong_name_is_refused_before_a_byte_is_uploaded(  # I-3
+    written: tuple[Assay, MemoryLog], file_name: str, into: UUID | None, refusal: type[Refusal]
+) -> None:
+    assay, _ = written
+    with pytest.raises(refusal):
+        assay.dispatch(CheckArchiveName(actor=TRAINER_WANG_ID, file_name=file_name, model_image_id=into))
+
+
+@pytest.mark.parametrize(("file_name", "into"), [("panel-aoi@3.tar", None), ("resnet18@3.tar", MODEL_IMAGE_ID)])
+def test_asking_about_a_name_stores_nothing(
+    written: tuple[Assay, MemoryLog], file_name: str, into: UUID | None
+) -> None:
+    assay, log = written
+    before = len(log.events)
+    assert assay.dispatch(CheckArchiveName(actor=TRAINER_WANG_ID, file_name=file_name, model_image_id=into)) == 0
+    assert len(log.events) == before
+
+
+def test_a_version_is_added_from_either_place_by_anyone(written: tuple[Assay, MemoryLog]) -> None:  # I-4
+    assay, log = written
+    assay.dispatch(
+        AddModelImageVersion(actor=TRAINER_LI_ID, model_image_id=MODEL_IMAGE_ID, archive="/archives/resnet18@1.1.tar")
+    )
+    load(assay, MODEL_IMAGE_ID, 2)
+    assay.dispatch(adding(upload_id=SECOND_UPLOAD_ID))
+    load(assay, MODEL_IMAGE_ID, 3)
+    numbers = [event.data.number for event in log.events if isinstance(event.data, ModelImageLoaded)]
+    assert numbers == [1, 2, 3]
+
+
+def test_a_path_that_holds_no_archive_adds_no_version(written: tuple[Assay, MemoryLog]) -> None:  # I-3, I-4
+    assay, _ = written
+    with pytest.raises(ArchiveNotFound):
+        assay.dispatch(adding("/etc/passwd"))
+    with pytest.raises(NotFound):
+        assay.dispatch(adding("/archives/resnet18@1.1.tar", model_image_id=example_id("nothing")))
+
+
+def test_a_failed_loading_is_retried_or_dismissed(written: tuple[Assay, MemoryLog]) -> None:  # I-4
+    assay, log = written
+    assay.dispatch(adding(upload_id=SECOND_UPLOAD_ID))
+    start(assay, 2, MODEL_IMAGE_ID)
+    assay.dispatch(FailLoading(actor=SYSTEM, model_image_id=MODEL_IMAGE_ID, attempt=2, reason=FAILURE))
+    (failure,) = assay.load(ModelImage, MODEL_IMAGE_ID).failures
+    retry = RetryLoading(actor=TRAINER_LI_ID, model_image_id=MODEL_IMAGE_ID, loading=failure.loading)
+    assay.dispatch(retry)
+    with pytest.raises(NotFound):
+        assay.dispatch(retry)
+    start(assay, 3, MODEL_IMAGE_ID)
+    assay.dispatch(FailLoading(actor=SYSTEM, model_image_id=MODEL_IMAGE_ID, attempt=3, reason=FAILURE))
+    (failure,) = assay.load(ModelImage, MODEL_IMAGE_ID).failures
+    assay.dispatch(DismissLoading(actor=TRAINER_LI_ID, model_image_id=MODEL_IMAGE_ID, loading=failure.loading))
+    assert assay.load(ModelImage, MODEL_IMAGE_ID).failures == ()
+    assert log.events[-1].origin.actor == TRAINER_LI_ID
+
+
+def test_an_archive_that_has_gone_meanwhile_is_not_retried(written: tuple[Assay, MemoryLog]) -> None:  # I-3, I-4
+    _, log = written
+    assay = Assay(log, WITH_ARCHIVES)
+    assay.dispatch(adding(upload_id=SECOND_UPLOAD_ID))
+    start(assay, 2, MODEL_IMAGE_ID)
+    assay.dispatch(FailLoading(actor=SYSTEM, model_image_id=MODEL_IMAGE_ID, attempt=2, reason=FAILURE))
+    (failure,) = assay.load(ModelImage, MODEL_IMAGE_ID).failures
+    without = Assay(log, PORTS)
+    with pytest.raises(ArchiveNotFound):
+        without.dispatch(RetryLoading(actor=TRAINER_LI_ID, model_image_id=MODEL_IMAGE_ID, loading=failure.loading))
+
+
+def test_a_deleted_version_is_gone_and_its_files_follow(written: tuple[Assay, MemoryLog]) -> None:  # I-5, S-5
+    assay, log = written
+    delete = DeleteModelImageVersion(actor=TRAINER_LI_ID, model_image_id=MODEL_IMAGE_ID, number=1)
+    archive = assay.load(ModelImage, MODEL_IMAGE_ID).loaded_version(1).archive
+    assay.dispatch(delete)
+    with pytest.raises(NotFound):
+        assay.dispatch(delete)
+    note = NoteFileRemoved(actor=SYSTEM, model_image_id=MODEL_IMAGE_ID, number=1, checksum=archive.checksum)
+    assay.dispatch(note)
+    assert assay.dispatch(note) == 0
+    noted = [event for event in log.events if event.originator_id == MODEL_IMAGE_ID][-2:]
+    assert [event.data for event in noted] == [
+        ModelImageVersionDeleted(number=1, name="resnet18"),
+        ModelImageFileRemoved(number=1, checksum=archive.checksum),
+    ]
+    assert [event.origin.actor for event in noted] == [TRAINER_LI_ID, SYSTEM]
+    weights = artifact("resnet18.safetensors").checksum
+    assay.dispatch(
+        NoteFileRemovalFailed(actor=SYSTEM, model_image_id=MODEL_IMAGE_ID, number=1, checksum=weights, reason=FAILURE)
+    )
+    assert isinstance(log.events[-1].data, ModelImageFileRemovalFailed)
+    assay.dispatch(importing("/archives/resnet18@1.1.tar"))
+    load(assay, MODEL_IMAGE_ID, 2)
+    assert [one.number for one in assay.load(ModelImage, MODEL_IMAGE_ID).loaded_versions] == [2], "1 was taken"
+
+
+def test_no_person_notes_what_became_of_files(written: tuple[Assay, MemoryLog]) -> None:  # U-6
+    assay, _ = written
+    with pytest.raises(NotPermitted):
+        assay.dispatch(
+            NoteFileRemoved(actor=TRAINER_WANG_ID, model_image_id=MODEL_IMAGE_ID, number=1, checksum="0" * 64)
+        )
+
+
 def test_a_silent_worker_loses_the_archive_to_the_next(written: tuple[Assay, MemoryLog]) -> None:  # S-5
     assay, _ = written
     assay.dispatch(importing())
@@ -195,6 +352,17 @@ def test_of_two_imports_of_a_name_at_once_one_wins(database: str) -> None:  # I-
         assert [type(event.data) for event in log.history(PANEL_AOI_ID)].count(ModelImageImported) == 1
 
 
+def test_of_two_who_add_a_version_at_once_one_is_told_to_wait(database: str) -> None:  # I-4, on real PostgreSQL
+    create_tables(database)
+    with closing(open_event_log(database)) as log:
+        log.append(plant().events)
+        answers = at_once(log, WITH_ARCHIVES, adding("/archives/resnet18@1.1.tar"), adding(upload_id=SECOND_UPLOAD_ID))
+        assert sorted(type(answer).__name__ for answer in answers) == [AnotherArchiveIsLoading.__name__, "int"]
+        assay = Assay(log, WITH_ARCHIVES)
+        load(assay, MODEL_IMAGE_ID, 2)
+        assert [one.number for one in assay.load(ModelImage, MODEL_IMAGE_ID).versions] == [1, 2]
+
+
 def test_of_two_workers_at_once_one_gets_the_archive(database: str) -> None:  # S-5, on real PostgreSQL
     create_tables(database)
     with closing(open_event_log(database)) as log:
@@ -214,5 +382,32 @@ def test_the_id_of_a_model_image_follows_from_its_name() -> None:
     assert model_image_id("resnet18") == model_image_id("ResNet18") == MODEL_IMAGE_ID
 
 
-def start(assay: Assay, attempt: int) -> None:
-    assay.dispatch(StartLoading(actor=SYSTEM, model_image_id=PANEL_AOI_ID, attempt=attempt, worker="gpu-1"))
+def adding(archive: str = "", **changes: object) -> AddModelImageVersion:
+    fields: dict[str, object] = {"actor": TRAINER_WANG_ID, "model_image_id": MODEL_IMAGE_ID, "archive": archive}
+    return AddModelImageVersion(**(fields | changes))  # type: ignore[arg-type]
+
+
+def start(assay: Assay, attempt: int, image_id: UUID = PANEL_AOI_ID) -> None:
+    assay.dispatch(StartLoading(actor=SYSTEM, model_image_id=image_id, attempt=attempt, worker="gpu-1"))
+
+
+def load(assay: Assay, image_id: UUID, attempt: int) -> None:
+    start(assay, attempt, image_id)
+    archive = artifact(f"archive of attempt {attempt}")
+    assay.dispatch(
+        FinishLoading(actor=SYSTEM, model_image_id=image_id, attempt=attempt, archive=archive, package=PACKAGE)
+    )
+
+
+def test_a_published_model_needs_its_package_no_more() -> None:  # M-6, I-5
+    history = plant().add(MODEL_ID, VERSION_PUBLISHED, actor=TRAINER_WANG_ID)
+    history.add(MODEL_IMAGE_ID, ModelImageVersionDeleted(number=1, name="resnet18"))
+    history.add(QUESTION_BANK_ID, QUESTION_BANK)
+    assay, log = assay_after(history)
+    assay.dispatch(REQUEST_EXPORT)
+    assay.dispatch(queue_prediction())
+    facts = [event.data for event in log.events]
+    exported = next(fact for fact in facts if isinstance(fact, ExportQueued))
+    predicted = next(fact for fact in facts if isinstance(fact, PredictionQueued))
+    for version in (exported.order.version, *predicted.order.versions):
+        assert version.weights == TRAINING_COMPLETED.weights, "its own, not the package's"

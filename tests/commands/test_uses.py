@@ -7,6 +7,7 @@ import pytest
 
 from commands.assay import Assay, Command
 from commands.compute_resources import DeleteComputeResource
+from commands.model_images import DeleteModelImageVersion
 from commands.prediction_jobs import (
     DeletePredictionJob,
     InterruptPrediction,
@@ -26,7 +27,6 @@ from commands.training_jobs import (
     StartTraining,
     TerminateTraining,
 )
-from commands.uses import without_uses
 from domain.facts import SYSTEM
 from domain.prediction_jobs import PredictionFailed
 from domain.refusals import Refusal
@@ -60,6 +60,7 @@ from tests.examples import (
 
 DELETE_RESOURCE = DeleteComputeResource(actor=QUALITY_LEAD_ID, compute_resource_id=TWO_CORES_ID)
 DELETE_TASK_TYPE = DeleteTaskType(actor=QUALITY_LEAD_ID, task_type_id=CLASSIFICATION_ID)
+DELETE_IMAGE_VERSION = DeleteModelImageVersion(actor=TRAINER_WANG_ID, model_image_id=MODEL_IMAGE_ID, number=1)
 QUEUE_TRAINING = QueueTrainingJob(
     actor=TRAINER_WANG_ID, job_id=TRAINING_JOB_ID, model_id=MODEL_ID, draft=trainings.DRAFT, seed=7
 )
@@ -94,15 +95,10 @@ def assay_with(*commands: Command) -> Assay:
     return assay
 
 
-def delete_image_version(assay: Assay) -> None:
-    """What the deletion of a model image version will ask."""
-    without_uses(assay, Needed.model_image_version(MODEL_IMAGE_ID, 1))
-
-
 OF_TRAININGS: list[Callable[[Assay], object]] = [
     lambda assay: assay.dispatch(DELETE_RESOURCE),
     lambda assay: assay.dispatch(DELETE_TASK_TYPE),
-    delete_image_version,
+    lambda assay: assay.dispatch(DELETE_IMAGE_VERSION),
 ]
 NEEDING = [
     (QUEUE_TRAINING,),
@@ -150,7 +146,7 @@ def test_a_prediction_needs_its_compute_resource_and_nothing_else(commands: tupl
     assay = assay_with(*commands)
     with pytest.raises(IsInUse, match="“panel-a-check”"):
         assay.dispatch(DELETE_RESOURCE)
-    delete_image_version(assay)
+    assay.dispatch(DELETE_IMAGE_VERSION)
     assay.dispatch(DELETE_TASK_TYPE)
 
 

@@ -36,7 +36,7 @@ def saved(file: Path, codes: tuple[str, ...] = CODES, network: str = "ResNet18")
     return file
 
 
-@pytest.mark.parametrize("network", ["ResNet18", "ResNet50"])  # ResNet34 is made of the blocks of the first
+@pytest.mark.parametrize("network", ["ResNet18", "ResNet34", "ResNet50"])
 def test_a_network_is_weight_for_weight_torchvisions(network: str) -> None:
     ours = new_network(network, 5, seed=1)
     theirs = getattr(torchvision.models, network.lower())(weights=None, num_classes=5)

@@ -3,15 +3,20 @@
 import gzip
 import hashlib
 import io
+import itertools
 import json
+import pickle
 import tarfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 import zstandard
+from safetensors.torch import load, save_file
 
 from domain.artifacts import Artifact
 from domain.data_paths import FolderName
@@ -20,7 +25,17 @@ from domain.model_packages import NetworkTask, ResolutionRule
 from domain.refusals import Refusal
 from domain.training_parameters import read_model_parameters, read_prediction_parameters, read_training_parameters
 from gpu_worker import package_archives, packages
-from gpu_worker.networks import NetworkUnknown, WeightsUnreadable, new_network, save_weights
+from gpu_worker.jobs import Progress
+from gpu_worker.networks import (
+    NetworkUnknown,
+    TensorHasOtherShape,
+    TensorMissing,
+    TensorUnknown,
+    WeightsNotFinite,
+    WeightsUnreadable,
+    new_network,
+    save_weights,
+)
 from gpu_worker.package_archives import (
     ArchiveHasTooManyEntries,
     ArchiveIsBroken,
@@ -51,6 +66,7 @@ from gpu_worker.packages import (
     read_package,
     write_shipped_description,
 )
+from tests.conftest import CHECKOUT
 from tests.gpu_worker.workplace import ROOT, Workplace
 
 
@@ -162,6 +178,43 @@ def test_loading_reports_the_archive_and_what_it_offers(shipped: Path, tmp_path:
     assert report.package.network(NetworkTask.CLASSIFICATION, "ResNet18") is not None
 
 
+@pytest.mark.parametrize("name", ["panel-aoi@7.tar", "panel-aoi@7.tar.zst"])
+def test_loading_tells_how_far_it_is_all_the_way(tmp_path: Path, weights: bytes, name: str) -> None:  # I-2
+    place = Workplace(tmp_path)
+    place.images.mkdir()
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "w").write_bytes(weights)
+    networks = [{**SHIPPED["networks"][0], "weights": "w"}]
+    (tmp_path / "source" / "image.yaml").write_bytes(a_description(networks=networks))
+    build_package(tmp_path / "source", place.images / name)
+    order = LoadingOrder(archive=FolderName(ROOT, name), name="panel-aoi", archive_version="7")
+    load_package(order, place.job(JobKind.LOADING))
+    shares = [progress.share for progress in place.told]
+    assert shares == sorted(shares)
+    assert len(set(shares)) > 40, "about every mebibyte of 43, read and copied"
+    assert (shares[0] < 0.05, 0.85 < shares[-1] <= 0.9) == (True, True)
+    assert [activity for activity, _ in itertools.groupby(progress.activity for progress in place.told)] == [
+        "Copying the archive",
+        "Verifying the package",
+    ]
+
+
+def test_what_is_kept_is_the_copy_that_was_verified(tmp_path: Path, shipped: Path) -> None:
+    place = Workplace(tmp_path)
+    place.images.mkdir()
+    archive = build_package(shipped, place.images / "resnet18@1.0.tar")
+    content = archive.read_bytes()
+    order = LoadingOrder(archive=FolderName(ROOT, archive.name), name="resnet18", archive_version="1.0")
+    job = place.job(JobKind.LOADING)
+
+    def swap(progress: Progress) -> None:
+        if progress.activity == packages.VERIFYING:
+            archive.write_bytes(b"another file by now")
+
+    load_package(order, replace(job, tell=swap))
+    assert place.content(place.the(PackageLoaded).archive) == content
+
+
 def entry(name: str, kind: bytes = tarfile.REGTYPE, target: str = "") -> Callable[[tarfile.TarFile], None]:
     def add(tar: tarfile.TarFile) -> None:
         member = tarfile.TarInfo(name)
@@ -196,6 +249,9 @@ def a_sparse_file(tar: tarfile.TarFile) -> None:
         (entry("C:\\windows"), EntryNameIsWrong, "not a usable file name"),
         (entry("a\nb"), EntryNameIsWrong, r"“a\\nb”"),
         (entry("a" * 201), EntryNameIsWrong, "not a usable file name"),
+        (entry("ＩＭＡＧＥ.yaml"), EntryStandsTwice, "stands twice"),
+        (entry("weights//../..//etc/x"), EntryLeavesThePackage, "points outside"),
+        (entry("w", tarfile.CONTTYPE), EntryIsNoFile, "special file"),
         (entry("extra.txt"), FileIsNotNamed, "“extra.txt”, which image.yaml does not name"),
     ],
 )
@@ -221,6 +277,58 @@ def test_other_files_are_no_packages(tmp_path: Path, content: bytes, refusal: ty
     (tmp_path / "p.tar").write_bytes(content)
     with pytest.raises(refusal):
         read(tmp_path / "p.tar")
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, zstandard.compress], ids=["tar", "gzip", "zstd"])
+def test_an_archive_that_broke_off_anywhere_is_refused(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
+    whole = pack(packed(tmp_path / "whole.tar").read_bytes())
+    broken = tmp_path / "broken"
+    padded = -(-len(a_description()) // 512) * 512
+    last = (
+        512 + padded + 1024 if pack is bytes else len(whole)
+    )  # behind the two blocks of its end a tar is only filled up
+    for length in {*range(0, last, 97), *range(0, last, 512), last - 1}:
+        broken.write_bytes(whole[:length])
+        with pytest.raises((ArchiveIsBroken, ArchiveIsNotATar, DescriptionIsMissing)):
+            read(broken)
+    broken.write_bytes(whole)
+    assert read(broken).networks
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, zstandard.compress], ids=["tar", "gzip", "zstd"])
+def test_nothing_hides_behind_the_end_of_an_archive(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
+    whole = packed(tmp_path / "whole.tar").read_bytes()
+    for content in (pack(whole + b"#!/bin/sh"), pack(whole + bytes(2 << 20)), pack(whole) + b"#!/bin/sh\nrm -rf /"):
+        (tmp_path / "p").write_bytes(content)
+        with pytest.raises(ArchiveIsBroken, match="again"):
+            read(tmp_path / "p")
+
+
+def test_an_archive_inside_an_archive_is_not_opened(tmp_path: Path) -> None:
+    whole = packed(tmp_path / "whole.tar").read_bytes()
+    for content in (gzip.compress(gzip.compress(whole)), zstandard.compress(gzip.compress(whole))):
+        (tmp_path / "p").write_bytes(content)
+        with pytest.raises(ArchiveIsNotATar):
+            read(tmp_path / "p")
+    inner = {"image.yaml": a_description(), "inner.tar": whole}
+    with pytest.raises(FileIsNotNamed, match=r"“inner\.tar”"):
+        read(packed(tmp_path / "p", inner))
+
+
+def test_a_frame_that_wants_a_gigabyte_of_memory_is_refused(tmp_path: Path) -> None:
+    window_of_2_gib = b"\x28\xb5\x2f\xfd" + bytes([0x00, (31 - 10) << 3]) + b"\x01\x00\x00"
+    (tmp_path / "p").write_bytes(window_of_2_gib)
+    with pytest.raises(ArchiveIsBroken):
+        read(tmp_path / "p")
+
+
+def test_folders_count_as_entries(tmp_path: Path) -> None:
+    def many(tar: tarfile.TarFile) -> None:
+        for number in range(1001):
+            entry(f"folder-{number}", tarfile.DIRTYPE)(tar)
+
+    with pytest.raises(ArchiveHasTooManyEntries):
+        read(packed(tmp_path / "p.tar", add=many))
 
 
 @pytest.mark.parametrize("suffix", [".tar", ".tar.gz", ".tar.zst"])
@@ -275,10 +383,28 @@ def aliases_of_aliases() -> bytes:
     return "\n".join(lines).encode()
 
 
+def with_input(**changes: Any) -> bytes:
+    network = {**SHIPPED["networks"][0], "input": {"width": 64, "height": 64, **changes}}
+    return yaml.safe_dump({**deepcopied(SHIPPED), "networks": [network]}, allow_unicode=True).encode()
+
+
 @pytest.mark.parametrize(
     ("description", "refusal", "words"),
     [
         (b"networks: [", DescriptionIsMalformed, "Correct it"),
+        (a_description() + b"format: 1\n", DescriptionIsMalformed, "“format” stands twice"),
+        (b"format: 1\nnetworks: [{task: classification, task: segmentation}]", DescriptionIsMalformed, "“task” stands twice"),
+        (b"format: " + b"9" * 5000, DescriptionIsMalformed, "Correct it"),
+        (b"? [a, b]\n: 1", DescriptionIsMalformed, "Correct it"),
+        (a_description(networks="ResNet18"), DescriptionIsMalformed, "array"),
+        (a_description(summary=1), DescriptionIsMalformed, "str"),
+        (a_description(files={"w": {"size": -1, "sha256": "0" * 64}}), DescriptionIsMalformed, ">= 0"),
+        (a_description(files={"w": {"size": 1, "sha256": "../../etc"}}), DescriptionIsMalformed, "regex"),
+        (with_input(mean=[float("nan"), 0.0, 0.0]), DescriptionIsMalformed, ">= -10"),
+        (with_input(deviation=[0.2, 0.2, float("inf")]), DescriptionIsMalformed, "<= 10"),
+        (with_input(deviation=[0.0, 0.2, 0.2]), DescriptionIsMalformed, "> 0"),
+        (with_input(mean=[0.5]), DescriptionIsMalformed, "length 3"),
+        (with_input(width=1 << 20), DescriptionIsMalformed, "<= 4096"),
         (b"\xff\xfe\x00x", DescriptionIsMalformed, "Correct it"),
         (b"just text", DescriptionIsMalformed, "Expected `object`"),
         (b"a: !!python/object/apply:os.system ['touch /tmp/owned']", DescriptionIsMalformed, "could not determine"),
@@ -335,6 +461,76 @@ def test_weights_of_another_network_do_not_fit(tmp_path: Path, weights: bytes) -
         read(packed(tmp_path / "p.tar", {"image.yaml": a_description(networks=networks, files=named), "w": weights}))
 
 
+def with_weights(file: Path, content: bytes) -> Path:
+    networks = [{**SHIPPED["networks"][0], "weights": "w"}]
+    named = {"w": {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}}
+    return packed(file, {"image.yaml": a_description(networks=networks, files=named), "w": content})
+
+
+def changed(weights: bytes, file: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> bytes:
+    tensors = load(weights)
+    change(tensors)
+    save_file(tensors, file)
+    return file.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "refusal", "words"),
+    [
+        (lambda tensors: tensors.pop("layer4.1.bn2.weight"), TensorMissing, "“layer4.1.bn2.weight” is missing"),
+        (lambda tensors: tensors.update(extra=torch.zeros(1)), TensorUnknown, "it has no “extra”"),
+        (lambda tensors: tensors.update({"conv1.weight": torch.zeros(64, 3, 7, 8)}), TensorHasOtherShape, "64 × 3 × 7 × 8"),
+        (lambda tensors: tensors.update({"bn1.weight": torch.ones(64, dtype=torch.int8)}), TensorHasOtherShape, "int8"),
+        (lambda tensors: tensors["bn1.bias"].fill_(float("nan")), WeightsNotFinite, "“bn1.bias”"),
+        (lambda tensors: tensors["bn1.bias"].fill_(float("inf")), WeightsNotFinite, "“bn1.bias”"),
+    ],
+)  # fmt: skip
+def test_weights_that_do_not_fit_are_refused_by_name(
+    tmp_path: Path, weights: bytes, change: Any, refusal: type[Refusal], words: str
+) -> None:
+    content = changed(weights, tmp_path / "changed", change)
+    with pytest.raises(refusal, match=words):
+        read(with_weights(tmp_path / "p.tar", content))
+
+
+def test_a_pickle_is_not_opened_whatever_it_is_called(tmp_path: Path) -> None:
+    class Owned:
+        def __reduce__(self) -> tuple[object, ...]:
+            return (Path.touch, (tmp_path / "owned",))
+
+    torch.save({"conv1.weight": Owned()}, tmp_path / "weights.pt")
+    for content in (pickle.dumps(Owned()), (tmp_path / "weights.pt").read_bytes()):
+        with pytest.raises(WeightsUnreadable):
+            read(with_weights(tmp_path / "p.tar", content))
+    assert not (tmp_path / "owned").exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\x01",
+        (1 << 62).to_bytes(8, "little") + b"{}",
+        ((1 << 20) + 1).to_bytes(8, "little") + b" " * ((1 << 20) + 1),
+        (2).to_bytes(8, "little") + b"[]",
+        (1000).to_bytes(8, "little") + b"{}",
+        (60).to_bytes(8, "little") + b'{"a":{"dtype":"F32","shape":[99999999999],"data_offsets":[0,4]}}'[:60],
+    ],
+    ids=["empty", "cut", "claims exabytes", "a book", "a list", "behind the end", "no json"],
+)
+def test_a_hostile_header_of_weights_is_refused(tmp_path: Path, content: bytes) -> None:
+    with pytest.raises(WeightsUnreadable, match="Write them again"):
+        read(with_weights(tmp_path / "p.tar", content))
+
+
+def test_weights_larger_than_any_network_are_not_read(
+    tmp_path: Path, weights: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packages, "MAXIMUM_WEIGHTS_BYTES", 1 << 20)
+    with pytest.raises(WeightsUnreadable, match="more than 0 GiB"):
+        read(with_weights(tmp_path / "p.tar", weights))
+
+
 def test_building_leaves_nothing_behind_when_it_is_refused(shipped: Path, tmp_path: Path) -> None:
     (shipped / "w").write_bytes(b"no weights")
     (shipped / "image.yaml").write_bytes(a_description(networks=[{**SHIPPED["networks"][0], "weights": "w"}]))
@@ -349,3 +545,14 @@ def test_building_leaves_nothing_behind_when_it_is_refused(shipped: Path, tmp_pa
 
 def test_the_largest_description_is_a_page_not_a_book() -> None:
     assert len(a_description()) < packages.MAXIMUM_DESCRIPTION_BYTES // 100
+
+
+def test_the_documented_description_is_one(tmp_path: Path, weights: bytes) -> None:
+    page = (CHECKOUT / "gpu_worker" / "PACKAGES.md").read_text(encoding="utf-8")
+    documented = page.split("```yaml\n")[1].split("```")[0]
+    (tmp_path / "source" / "weights").mkdir(parents=True)
+    (tmp_path / "source" / "image.yaml").write_text(documented, encoding="utf-8")
+    (tmp_path / "source" / "weights" / "resnet18.safetensors").write_bytes(weights)
+    package = read(build_package(tmp_path / "source", tmp_path / "panel-aoi@7.tar"))
+    assert package.resolution_rule == ResolutionRule(exact_sizes=((1280, 960),))
+    assert [network.weights is not None for network in package.networks] == [True, False]

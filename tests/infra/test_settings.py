@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from infra.settings import Settings, WrongSetting, read_settings, remember_data_root, session_secret
+from infra.uploads import ROOT as UPLOADS_ROOT
 
 
 def settings_in(state: Path, **variables: str) -> Settings:
@@ -90,3 +91,16 @@ def test_the_session_secret_stays_and_only_its_owner_reads_it(tmp_path: Path) ->
     assert session_secret(settings) == secret
     assert (tmp_path / "session-secret").stat().st_mode & 0o777 == 0o600
     assert [file.name for file in tmp_path.iterdir()] == ["session-secret"]
+
+
+def test_uploads_are_bounded_and_leave_room(tmp_path: Path) -> None:  # I-2
+    settings = settings_in(tmp_path)
+    assert (settings.upload_gib, settings.upload_keep_free_gib, settings.upload_hours) == (8, 2, 24)
+    assert settings_in(tmp_path, ASSAY_UPLOAD_GIB="20", ASSAY_UPLOAD_KEEP_FREE_GIB="0").upload_gib == 20
+    with pytest.raises(WrongSetting, match=r"ASSAY_UPLOAD_HOURS is .* from 1 to 8760"):
+        settings_in(tmp_path, ASSAY_UPLOAD_HOURS="0")
+
+
+def test_no_archive_root_can_be_taken_for_the_uploads(tmp_path: Path) -> None:
+    with pytest.raises(WrongSetting):
+        settings_in(tmp_path, ASSAY_ARCHIVE_ROOTS=f"{UPLOADS_ROOT}=/mnt")

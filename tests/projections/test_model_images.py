@@ -6,16 +6,19 @@ from commands.model_images import model_image_id
 from domain.data_paths import FolderName
 from domain.messages import LoadingOrder
 from domain.model_images import (
+    ArchiveSource,
     LoadStatus,
     ModelImageKind,
     ModelImageLoaded,
+    ModelImageLoadingDismissed,
     ModelImageLoadingFailed,
     ModelImageLoadingInterrupted,
     ModelImageLoadingQueued,
+    ModelImageVersionDeleted,
 )
 from domain.sentences import Sentence
 from domain.users import UserDeleted
-from projections.model_images import ModelImages
+from projections.model_images import ModelImages, UploadUsed
 from projections.users import Users
 from tests.examples import (
     AOI_STATION,
@@ -45,10 +48,26 @@ BUSINESS = replace(MODEL_IMAGE_IMPORTED, name="panel-aoi", kind=ModelImageKind.B
 DAMAGED = ModelImageLoadingFailed(reason=Sentence("“{file}” is damaged.", {"file": "ResNet18.safetensors"}))
 
 
-def queued(file_name: str) -> ModelImageLoadingQueued:
+SECOND = ModelImageLoaded(number=2, archive=artifact("resnet18@1.1.tar", 47_000_000), package=PACKAGE)
+
+
+def queued(file_name: str, source: ArchiveSource = ArchiveSource.REMOTE_PATH) -> ModelImageLoadingQueued:
     name, _, version = file_name.partition("@")
     archive = FolderName("archives", f"2025/{file_name}")
-    return ModelImageLoadingQueued(order=LoadingOrder(archive=archive, name=name, archive_version=version))
+    if source is ArchiveSource.UPLOAD:
+        archive = FolderName(".uploads", f"{example_id(file_name)}/{file_name}")
+    order = LoadingOrder(archive=archive, name=name, archive_version=version)
+    return ModelImageLoadingQueued(order=order, source=source)
+
+
+def deleted(number: int) -> ModelImageVersionDeleted:
+    return ModelImageVersionDeleted(number=number, name="resnet18")
+
+
+def two_versions() -> History:
+    """The plant with v1.0 of trainer_wang and v2.0 of trainer_li."""
+    history = plant().add(MODEL_IMAGE_ID, queued("resnet18@1.1.tar"), actor=TRAINER_LI_ID)
+    return history.add(MODEL_IMAGE_ID, LOADING_STARTED, SECOND)
 
 
 def importing() -> History:
@@ -114,6 +133,97 @@ def test_every_archive_of_an_image_has_a_row_the_newest_first(project: Project) 
     assert (image.newest.number, image.loaded_count, image.version(2).archive) == (2, 2, second)
     assert image.version(3) is None
     read.assert_rebuild_equals_live()
+
+
+def test_a_deleted_version_is_listed_and_offered_nowhere(project: Project) -> None:  # I-5
+    history = two_versions().add(MODEL_IMAGE_ID, deleted(2), actor=TRAINER_WANG_ID)
+    read = project(history, Users, ModelImages)
+    image = read.model_images.get(MODEL_IMAGE_ID)
+    assert [one.label for one in image.versions] == ["v1.0"]
+    assert (image.version(2), image.modified_by) == (None, "trainer_wang")
+    assert [one.label for one in read.model_images.loaded_versions()] == ["v1.0"]
+    read.assert_rebuild_equals_live()
+
+
+def test_the_image_goes_with_its_last_version_and_with_it_what_had_failed(project: Project) -> None:  # I-5
+    history = two_versions().add(MODEL_IMAGE_ID, queued("resnet18@1.2.tar"), LOADING_STARTED, DAMAGED)
+    read = project(history.add(MODEL_IMAGE_ID, deleted(1)), Users, ModelImages)
+    assert read.model_images.page().total == 1
+    read.take_in(history.add(MODEL_IMAGE_ID, deleted(2)))
+    assert (read.model_images.get(MODEL_IMAGE_ID), read.model_images.page().total) == (None, 0)
+    tables = read.assert_rebuild_equals_live()
+    assert [tables[name] for name in ("model_images", "model_image_versions")] == [[], []]
+
+
+def test_what_is_loading_keeps_the_image_when_its_last_version_goes(project: Project) -> None:  # I-5
+    history = plant().add(MODEL_IMAGE_ID, queued("resnet18@1.1.tar"), LOADING_STARTED, deleted(1))
+    read = project(history, Users, ModelImages)
+    assert [one.status for one in read.model_images.get(MODEL_IMAGE_ID).versions] == [LoadStatus.LOADING]
+    read.take_in(history.add(MODEL_IMAGE_ID, SECOND))
+    assert [one.label for one in read.model_images.get(MODEL_IMAGE_ID).versions] == ["v2.0"], "1 is not used again"
+
+
+def test_a_name_imported_anew_goes_on_with_the_next_number(project: Project) -> None:  # I-4
+    history = plant().add(MODEL_IMAGE_ID, deleted(1), MODEL_IMAGE_IMPORTED, queued("resnet18@9.tar"), LOADING_STARTED)
+    read = project(history.add(MODEL_IMAGE_ID, SECOND), Users, ModelImages)
+    assert [one.label for one in read.model_images.get(MODEL_IMAGE_ID).versions] == ["v2.0"]
+    read.assert_rebuild_equals_live()
+
+
+def test_a_failed_loading_that_is_dismissed_or_retried_leaves_the_list(project: Project) -> None:  # I-4
+    history = plant().add(MODEL_IMAGE_ID, queued("resnet18@1.1.tar"), LOADING_STARTED, DAMAGED)
+    read = project(history, Users, ModelImages)
+    (failed, _) = read.model_images.get(MODEL_IMAGE_ID).versions
+    read.take_in(
+        history.add(
+            MODEL_IMAGE_ID,
+            ModelImageLoadingDismissed(loading=failed.loading),
+            queued("resnet18@1.1.tar"),
+            actor=TRAINER_LI_ID,
+        )
+    )
+    image = read.model_images.get(MODEL_IMAGE_ID)
+    assert [(one.status, one.imported_by) for one in image.versions] == [
+        (LoadStatus.LOADING, "trainer_li"),
+        (LoadStatus.LOADED, "trainer_wang"),
+    ]
+    assert image.modified_by == "trainer_li"
+    read.assert_rebuild_equals_live()
+
+
+def test_the_image_goes_with_a_first_archive_that_failed_and_was_dismissed(project: Project) -> None:  # I-4
+    history = importing().add(PANEL_AOI_ID, DAMAGED, ModelImageLoadingDismissed(loading=2))
+    read = project(history, Users, ModelImages)
+    assert read.model_images.get(PANEL_AOI_ID) is None
+    read.assert_rebuild_equals_live()
+
+
+def test_where_an_archive_came_from_is_known(project: Project) -> None:  # I-2, E-1
+    history = plant().add(MODEL_IMAGE_ID, queued("resnet18@1.1.tar", ArchiveSource.UPLOAD), LOADING_STARTED, DAMAGED)
+    history.add(PANEL_AOI_ID, BUSINESS, queued("panel-aoi@7.tar", ArchiveSource.UPLOAD))
+    read = project(history, Users, ModelImages)
+    uploaded, typed = read.model_images.get(MODEL_IMAGE_ID).versions
+    assert (uploaded.source, typed.source) == (ArchiveSource.UPLOAD, ArchiveSource.REMOTE_PATH)
+    assert str(typed.place) == "archives:resnet18@1.0.tar"
+    assert sorted(read.model_images.uploads_used(), key=lambda one: one.status.value) == [
+        UploadUsed(f"{example_id('resnet18@1.1.tar')}/resnet18@1.1.tar", LoadStatus.FAILED),
+        UploadUsed(f"{example_id('panel-aoi@7.tar')}/panel-aoi@7.tar", LoadStatus.LOADING),
+    ]
+
+
+def test_the_list_is_filtered_by_kind_and_task_type(project: Project) -> None:  # I-5
+    read = project(importing(), Users, ModelImages)
+    names = {
+        kind: [image.name for image in read.model_images.page(kind=kind).items] for kind in (None, *ModelImageKind)
+    }
+    assert names == {
+        None: ["panel-aoi", "resnet18"],
+        ModelImageKind.GENERAL: ["resnet18"],
+        ModelImageKind.BUSINESS: ["panel-aoi"],
+    }
+    assert read.model_images.page(task_type_id=CLASSIFICATION_USED.task_type_id).total == 2
+    assert read.model_images.page(task_type_id=example_id("another task type")).total == 0
+    assert read.model_images.page(kind=ModelImageKind.GENERAL, search="panel").total == 0
 
 
 def test_the_newest_change_stands_in_the_first_row(project: Project) -> None:

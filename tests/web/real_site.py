@@ -26,6 +26,7 @@ from infra.projector import Projector
 from infra.scans import ScannedFolders, Scans
 from infra.session_store import SessionStore
 from infra.side_tables import create_side_tables
+from infra.uploads import Uploads
 from projections.all import READ_MODELS
 from projections.read_model import open_pool
 from projections.users import Users
@@ -73,6 +74,7 @@ def open_real_site(database: str, folder: Path) -> Iterator[RealSite]:
             settings=WebSettings(secret=uuid4().hex),
             drafts=Drafts(pool),
             artifacts=Artifacts(folder / "artifacts"),
+            uploads=Uploads(folder / "uploads", most_bytes=1 << 30, keep_free_bytes=0, keep_seconds=3600),
             images=Images(data_folders, folder / "cache", folder / "indexes"),
             data_folders=scanned_folders,
             heartbeats=Heartbeats(pool, silence_seconds=60.0),

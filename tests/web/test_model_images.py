@@ -1,4 +1,4 @@
-"""模型镜像管理 in the manual's words: list, import, details, download."""
+"""模型镜像管理 in the manual's words: list, import, further versions, details, deletion, download."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -8,12 +8,23 @@ from uuid import UUID
 
 import pytest
 
-from commands.model_images import ImportModelImage, model_image_id
+from commands.model_images import (
+    AddModelImageVersion,
+    DeleteModelImageVersion,
+    DismissLoading,
+    ImportModelImage,
+    RetryLoading,
+    model_image_id,
+)
+from domain.data_paths import FolderName
 from domain.environments import EnvironmentChoiceIsIncomplete
 from domain.messages import Heartbeat, JobKind
 from domain.model_images import (
+    STORAGE_KEEPS_FILE,
+    AnotherArchiveIsLoading,
     ArchiveNameIsInvalid,
     ArchiveNotFound,
+    ArchiveSource,
     LoadStatus,
     ModelImageExists,
     ModelImageKind,
@@ -21,8 +32,11 @@ from domain.model_images import (
 from domain.refusals import Refusal
 from domain.sentences import Sentence
 from domain.task_types import TaskKind
+from domain.uploads import Upload
 from infra.artifacts import Artifacts
-from projections.model_images import ModelImageRow, ModelImageVersionRow
+from infra.uploads import Uploads
+from projections.artifact_removals import ArtifactRemoval
+from projections.model_images import ModelImageRow, ModelImageVersionRow, UploadUsed
 from projections.overview import SetupSteps
 from projections.read_model import Page
 from projections.task_types import TaskTypeRow
@@ -42,7 +56,8 @@ from tests.examples import (
 )
 from tests.web.places import PANELS, FakeEnvironments, FakeIndustries
 from tests.web.reading import assert_in_order, stream, words
-from tests.web.site import MODEL_TRAINER, Site
+from tests.web.site import MODEL_TRAINER, QUALITY_LEAD, Site
+from web.services import Services
 
 LONG_AGO = datetime(2025, 3, 3, 8, 0, tzinfo=UTC)
 
@@ -53,6 +68,8 @@ def version(**changes: Any) -> ModelImageVersionRow:
         "status": LoadStatus.LOADED,
         "number": 1,
         "file_name": "resnet18@1.0.tar",
+        "source": ArchiveSource.REMOTE_PATH,
+        "place": FolderName("archives", "2025/resnet18@1.0.tar"),
         "archive": artifact("resnet18@1.0.tar", 46_000_000),
         "package": PACKAGE,
         "reason": None,
@@ -96,13 +113,35 @@ class FakeModelImages:
     def __init__(self, *rows: ModelImageRow) -> None:
         self.rows = rows
         self.asked: list[tuple[tuple[UUID, ...], str, int]] = []
+        self.chosen: list[tuple[ModelImageKind | None, UUID | None]] = []
+        self.used: list[UploadUsed] = []
 
-    def page(self, *, place_ids: Sequence[UUID], search: str, number: int) -> Page[ModelImageRow]:
+    def page(
+        self,
+        *,
+        place_ids: Sequence[UUID],
+        kind: ModelImageKind | None,
+        task_type_id: UUID | None,
+        search: str,
+        number: int,
+    ) -> Page[ModelImageRow]:
         self.asked.append((tuple(place_ids), search, number))
+        self.chosen.append((kind, task_type_id))
         return Page(items=self.rows, total=len(self.rows), number=1, size=20)
+
+    def uploads_used(self) -> list[UploadUsed]:
+        return self.used
 
     def get(self, image_id: UUID) -> ModelImageRow | None:
         return next((row for row in self.rows if row.model_image_id == image_id), None)
+
+
+class FakeRemovals:
+    def __init__(self, *removals: ArtifactRemoval) -> None:
+        self.removals = removals
+
+    def waiting(self) -> tuple[ArtifactRemoval, ...]:
+        return self.removals
 
 
 class FakeTaskTypes:
@@ -126,9 +165,28 @@ def beat(progress: float) -> Heartbeat:
 
 
 @pytest.fixture
-def images(site: Site) -> FakeModelImages:
+def uploads(services: Services, tmp_path: Path) -> Uploads:
+    """Nobody has uploaded anything."""
+    uploads = Uploads(tmp_path / "uploads", most_bytes=1 << 30, keep_free_bytes=0, keep_seconds=3600)
+    object.__setattr__(services, "uploads", uploads)
+    return uploads
+
+
+def an_upload(uploads: Uploads, *, content: bytes = b"an archive", of: UUID = QUALITY_LEAD.user_id) -> Upload:
+    """image@123.tar, arrived as far as `content` goes; it has ten bytes."""
+    upload = uploads.begin(of, "image@123.tar", 10)
+    part = uploads.open(upload.upload_id, of, 0)
+    assert part is not None
+    part.write(content)
+    part.close()
+    return uploads.find(upload.upload_id, of)
+
+
+@pytest.fixture
+def images(site: Site, uploads: Uploads) -> FakeModelImages:
     """resnet18 v1.0 is loaded, panel-aoi is loading; there is an industry with levels."""
     site.read.model_images = FakeModelImages(PANEL_AOI, image())
+    site.read.artifact_removals = FakeRemovals()
     site.read.industries = FakeIndustries(PANELS)
     site.read.environments = FakeEnvironments(gone=[PANEL_65.node_id])
     site.read.task_types = FakeTaskTypes()
@@ -184,6 +242,14 @@ def test_images_that_are_not_loaded_begin_opened(site: Site, images: FakeModelIm
 def test_the_filter_asks_for_the_deepest_place_that_is_chosen(site: Site, images: FakeModelImages) -> None:  # I-5
     site.get(f"/model-images?level_1={FACTORY_1.node_id}&level_2={ARRAY_FAB.node_id}&level_3=&search=aoi&page=2")
     assert images.asked == [((ARRAY_FAB.node_id,), "aoi", 2)]
+
+
+def test_the_list_is_filtered_by_kind_and_task_type(site: Site, images: FakeModelImages) -> None:  # I-5
+    page = site.get(f"/model-images?kind=business&task_type_id={CLASSIFICATION_ID}").text
+    assert '<option value="business" selected>' in page
+    assert f'<option value="{CLASSIFICATION_ID}" selected>' in page
+    site.get(f"/model-images?kind=nonsense&task_type_id={example_id('no task type')}")
+    assert images.chosen == [(ModelImageKind.BUSINESS, CLASSIFICATION_ID), (None, None)]
 
 
 def test_a_filter_that_fits_nothing_offers_to_show_all(site: Site, images: FakeModelImages) -> None:
@@ -306,20 +372,166 @@ def test_without_a_task_type_nothing_is_asked(site: Site, images: FakeModelImage
     assert site.assay.commands == []
 
 
-def test_the_form_offers_nothing_that_does_not_work_yet(site: Site, images: FakeModelImages) -> None:
+def test_an_upload_that_has_arrived_is_imported(site: Site, images: FakeModelImages, uploads: Uploads) -> None:  # I-2
+    upload_id = an_upload(uploads).upload_id
+    answer = site.post(
+        "/model-images/import",
+        kind="general",
+        task_type_id=str(CLASSIFICATION_ID),
+        source="upload",
+        upload_id=str(upload_id),
+        archive="/archives/typed-before@1",
+    )
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/model-images")
+    (command,) = site.assay.commands
+    assert (command.upload_id, command.archive) == (upload_id, "")
+
+
+def test_without_a_file_the_form_asks_for_one(site: Site, images: FakeModelImages) -> None:
+    answer = site.post(
+        "/model-images/import", kind="general", task_type_id=str(CLASSIFICATION_ID), source="upload", upload_id=""
+    )
+    assert answer.status_code == 422
+    assert '<p class="field-error" id="file-error" role="alert">请选择文件。</p>' in answer.text
+    assert site.assay.commands == []
+
+
+def test_a_refused_form_keeps_the_upload(site: Site, images: FakeModelImages, uploads: Uploads) -> None:
+    upload = an_upload(uploads)
+    site.assay.refuse_with(ModelImageExists())
+    answer = site.post(
+        "/model-images/import",
+        kind="general",
+        task_type_id=str(CLASSIFICATION_ID),
+        source="upload",
+        upload_id=str(upload.upload_id),
+    )
+    assert answer.status_code == 422
+    assert f'name="upload_id" value="{upload.upload_id}"' in answer.text
+    assert_in_order(words(answer.text), "image@123.tar", "100 %", "模型镜像已存在，请从新增版本入口追加新版本")
+
+
+def test_the_form_offers_both_ways_and_the_users_own_uploads(
+    site: Site, images: FakeModelImages, uploads: Uploads
+) -> None:  # I-2
+    complete, broken = an_upload(uploads), an_upload(uploads, content=b"half ")
+    queued, others = an_upload(uploads), an_upload(uploads, of=MODEL_TRAINER.user_id)
+    images.used = [UploadUsed(f"{queued.upload_id}/image@123.tar", LoadStatus.LOADING)]
     page = site.get("/model-images/import").text
-    assert "立即导入" in page
-    assert 'type="file"' not in page
+    assert_in_order(words(page), "上传方式", "本地文件上传", "远程服务器路径", "立即导入", "100 %", "50 %")
+    assert f"upload_id={complete.upload_id}" in page
+    assert f"upload_id={broken.upload_id}" not in page, "what is not complete cannot be used"
+    assert f"/uploads/{broken.upload_id}/cancel" in page
+    assert str(queued.upload_id) not in page
+    assert str(others.upload_id) not in page
+    again = site.get(f"/model-images/import?upload_id={complete.upload_id}").text
+    assert f'name="upload_id" value="{complete.upload_id}"' in again
 
 
-def test_a_model_trainer_imports_too(trainer: Site) -> None:  # section U
+def test_a_model_trainer_imports_too(trainer: Site, uploads: Uploads) -> None:  # section U
     trainer.read.industries, trainer.read.environments = FakeIndustries(), FakeEnvironments()
-    trainer.read.task_types = FakeTaskTypes()
+    trainer.read.task_types, trainer.read.model_images = FakeTaskTypes(), FakeModelImages()
     answer = trainer.post(
         "/model-images/import", kind="general", task_type_id=str(CLASSIFICATION_ID), archive="/archives/image@123"
     )
     assert answer.status_code == 303
     assert trainer.assay.commands[0].actor == MODEL_TRAINER.user_id
+
+
+# Further versions, failures, deletion
+
+PANEL_AOI_ADDRESS = f"/model-images/{PANEL_AOI_ID}"
+RESNET18_ADDRESS = f"/model-images/{MODEL_IMAGE_ID}"
+
+
+def test_a_version_is_added_where_one_is_loaded(site: Site, images: FakeModelImages) -> None:  # I-4
+    page = site.get("/model-images").text
+    assert f'href="{RESNET18_ADDRESS}/versions/new"' in page
+    assert f'href="{PANEL_AOI_ADDRESS}/versions/new"' not in page
+    assert "新增版本" in site.get(RESNET18_ADDRESS).text
+
+
+def test_the_form_of_a_version_shows_what_is_inherited_and_asks_for_an_archive(
+    site: Site, images: FakeModelImages
+) -> None:  # I-4
+    page = site.get(f"{RESNET18_ADDRESS}/versions/new").text
+    assert_in_order(
+        words(page), "镜像类型 通用", "任务类型 分类", "最新版本 v1.0", "本地文件上传", "文件名称应为 resnet18@"
+    )
+    assert f'data-into="{MODEL_IMAGE_ID}"' in page
+    assert 'name="task_type_id"' not in page
+
+
+def test_a_version_comes_from_a_path_or_an_upload(site: Site, images: FakeModelImages, uploads: Uploads) -> None:  # I-4
+    upload_id = an_upload(uploads).upload_id
+    for fields in (
+        {"source": "remote_path", "archive": "/archives/resnet18@2"},
+        {"source": "upload", "upload_id": str(upload_id)},
+    ):
+        answer = site.post(f"{RESNET18_ADDRESS}/versions/new", **fields)
+        assert (answer.status_code, answer.headers["Location"]) == (303, "/model-images")
+    typed, uploaded = site.assay.commands
+    assert isinstance(typed, AddModelImageVersion)
+    assert (typed.model_image_id, typed.archive, typed.upload_id) == (MODEL_IMAGE_ID, "/archives/resnet18@2", None)
+    assert (uploaded.archive, uploaded.upload_id) == ("", upload_id)
+
+
+def test_the_second_of_two_who_add_a_version_is_told_what_is_loading(site: Site, images: FakeModelImages) -> None:
+    site.assay.refuse_with(AnotherArchiveIsLoading(file="resnet18@2.tar", name="resnet18"))
+    answer = site.post(f"{RESNET18_ADDRESS}/versions/new", source="remote_path", archive="/archives/resnet18@3")
+    assert answer.status_code == 422
+    assert "“resnet18@2.tar”正在作为“resnet18”的新版本加载" in words(answer.text)
+
+
+def test_a_failed_archive_is_loaded_again_or_removed(site: Site, images: FakeModelImages) -> None:  # I-4
+    images.rows = (image(version(), unfinished(LoadStatus.FAILED, loading=7)),)
+    page = site.get("/model-images").text
+    assert_in_order(words(page), "重新加载", "移除")
+    for act, command_type in (("retry", RetryLoading), ("dismiss", DismissLoading)):
+        assert f'action="{RESNET18_ADDRESS}/loadings/7/{act}"' in page
+        assert site.post(f"{RESNET18_ADDRESS}/loadings/7/{act}").headers["Location"] == "/model-images"
+        command = site.assay.commands[-1]
+        assert isinstance(command, command_type)
+        assert (command.model_image_id, command.loading) == (MODEL_IMAGE_ID, 7)
+
+
+def test_deleting_a_version_asks_first_and_says_what_goes(site: Site, images: FakeModelImages) -> None:  # I-5
+    page = site.get(f"{RESNET18_ADDRESS}/versions/1/delete").text
+    assert_in_order(words(page), "v1.0", "resnet18@1.0.tar", "43.9 MiB", "这是最后一个版本")
+    images.rows = (image(version(), version(number=2, loading=5)),)
+    assert "这是最后一个版本" not in site.get(f"{RESNET18_ADDRESS}/versions/1/delete").text
+    answer = site.post(f"{RESNET18_ADDRESS}/versions/1/delete")
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/model-images")
+    (command,) = site.assay.commands
+    assert isinstance(command, DeleteModelImageVersion)
+    assert (command.model_image_id, command.number) == (MODEL_IMAGE_ID, 1)
+
+
+def test_what_does_not_exist_is_not_deleted(site: Site, images: FakeModelImages) -> None:
+    for address in (f"{RESNET18_ADDRESS}/versions/2/delete", f"{PANEL_AOI_ADDRESS}/versions/1/delete"):
+        assert site.get(address).status_code == 404
+        assert site.post(address).status_code == 404
+    assert site.assay.commands == []
+
+
+def test_files_that_are_still_there_are_told_with_the_reason(site: Site, images: FakeModelImages) -> None:  # S-5
+    fields: dict[str, Any] = {
+        "model_image_id": MODEL_IMAGE_ID,
+        "number": 1,
+        "checksum": "0" * 64,
+        "size": 46_000_000,
+        "name": "resnet18",
+        "is_archive": True,
+        "is_referred": False,
+        "reason": Sentence(STORAGE_KEEPS_FILE, {"problem": "Read-only file system"}),
+        "deleted_by": "trainer_wang",
+        "deleted_at": LONG_AGO,
+    }
+    waits_for_a_job = fields | {"is_referred": True, "reason": None, "is_archive": False}
+    site.read.artifact_removals = FakeRemovals(ArtifactRemoval(**fields), ArtifactRemoval(**waits_for_a_job))
+    shown = words(site.get("/model-images").text)
+    assert_in_order(shown, "已删除版本", "resnet18 v1.0", "镜像文件", "43.9 MiB", "Read-only file system")
+    assert "初始权重" not in shown, "it stays on purpose"
 
 
 # Details and download
@@ -330,6 +542,7 @@ def test_the_details_show_everything_that_the_package_says(site: Site, images: F
     assert answer.status_code == 200
     shown = words(answer.text)
     assert_in_order(shown, "镜像名称 resnet18", "镜像类型 通用", "任务类型 分类", "版本数 1")
+    assert_in_order(shown, "远程服务器路径 archives:2025/resnet18@1.0.tar", "trainer_wang")
     assert_in_order(shown, "大小 43.9 MiB", artifact("resnet18@1.0.tar").checksum, "分辨率规格 未指定")
     assert_in_order(shown, "ResNet18", "分类", "64 × 64", "均值 0.485 · 0.456 · 0.406，标准差 0.229 · 0.224 · 0.225")
     assert_in_order(shown, "缺省参数", "模型参数", '"num_of_classes": 3', "训练参数", '"max_iter": 200', "预测参数")
@@ -366,6 +579,9 @@ def test_the_archive_is_downloaded_under_its_own_name(
     assert (answer.status_code, answer.content) == (200, b"a whole archive")
     assert 'filename="resnet18@1.0.tar"' in answer.headers["Content-Disposition"]
     assert answer.headers["Content-Length"] == "15"
+    rest = site.get(f"/model-images/{MODEL_IMAGE_ID}/versions/1/archive", Range="bytes=8-")
+    assert (rest.status_code, rest.content) == (206, b"archive"), "a download that broke off goes on"
+    assert 'data-download="15"' in site.get("/model-images").text, "a script shows how far it is"
 
 
 def test_a_version_that_was_never_loaded_cannot_be_downloaded(site: Site, images: FakeModelImages) -> None:
@@ -375,5 +591,6 @@ def test_a_version_that_was_never_loaded_cannot_be_downloaded(site: Site, images
 
 
 def test_strangers_see_nothing(stranger: Site) -> None:  # U-1
-    for route in ("", "/import", "/live", f"/{MODEL_IMAGE_ID}", f"/{MODEL_IMAGE_ID}/versions/1/archive"):
+    below = ("", "/versions/1/archive", "/versions/new", "/versions/1/delete")
+    for route in ("", "/import", "/live", f"/uploads/{MODEL_IMAGE_ID}", *(f"/{MODEL_IMAGE_ID}{end}" for end in below)):
         assert stranger.get(f"/model-images{route}").headers["Location"].startswith("/sign-in?next=")

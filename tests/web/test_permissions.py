@@ -42,6 +42,7 @@ PARTS = {
     "job_id": PREDICTION_JOB_ID,
     "label": "v1.01",
     "number": 1,
+    "loading": 1,
     "line": 0,
     "name": "app.css",
 }
@@ -80,11 +81,13 @@ class Visitor:
         else:
             mark = self._site.services.sessions.open(Session(user_id=self._user_id, epoch=0))
             self._site.client.cookies.set("assay_session", self._signer.sign("session", mark))
+        token = self._signer.mark("form", mark)
         return self._site.client.request(
             method,
             address_of(pattern),
-            headers={"Accept": "text/html", "X-CSRF-Token": self._signer.mark("form", mark)},
-            data={"nothing": ""} if method not in SAFE_METHODS else None,
+            headers={"Accept": "text/html", "X-CSRF-Token": token},
+            data={"csrf_token": token} if method not in SAFE_METHODS else None,
+            files={"file": b""} if pattern.endswith("/file") else None,  # such a form brings its token itself
         )
 
 

@@ -180,11 +180,9 @@ def browser() -> Iterator[Browser]:
 class Server(uvicorn.Server):
     """Serves in a thread on a port that is free."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, *pages: type[Controller]) -> None:
         self.services = services
-        app = create_app(
-            services, (Overview, SignIn, MyAccount, Users, Environments, PredictionJobs, EnvironmentChoices, TryOut)
-        )
+        app = create_app(services, (Overview, SignIn, MyAccount, *pages))
         super().__init__(uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=1))
         self.address = ""
         self.is_up = threading.Event()
@@ -204,7 +202,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     (folder / "try_out_pages.html").write_text(PAGES)
     loader = cast(FileSystemLoader, templates("en").loader)
     loader.searchpath.append(str(folder))
-    server = Server(new_services())
+    server = Server(new_services(), Users, Environments, PredictionJobs, EnvironmentChoices, TryOut)
     thread = threading.Thread(target=server.run)
     thread.start()
     server.is_up.wait(10)
