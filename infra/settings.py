@@ -162,7 +162,7 @@ def remember_data_root(settings: Settings, name: str, folder: Path) -> Settings:
     return msgspec.structs.replace(settings, data_roots={**settings.data_roots, name: folder})
 
 
-UNTOLD_PASSWORD = "first-password"
+STILL_TO_BE_TOLD = "first-password"
 
 
 def session_secret(settings: Settings) -> bytes:
@@ -174,20 +174,20 @@ def session_secret(settings: Settings) -> bytes:
 
 def first_password(settings: Settings) -> str:
     """The first administrator's password, made up at the first call and kept where only the owner reads it until it is told."""
-    return _kept(settings.state / UNTOLD_PASSWORD, f"{secrets.token_urlsafe(9)}Aa1".encode()).decode()
+    return _kept(settings.state / STILL_TO_BE_TOLD, f"{secrets.token_urlsafe(9)}Aa1".encode()).decode()
 
 
 def untold_password(settings: Settings) -> str | None:
     """The first administrator's password, where one was made up and nobody was told."""
     try:
-        return (settings.state / UNTOLD_PASSWORD).read_text()
+        return (settings.state / STILL_TO_BE_TOLD).read_text()
     except FileNotFoundError:
         return None
 
 
 def forget_first_password(settings: Settings) -> None:
     """A person was told; from now on only its hash is kept."""
-    (settings.state / UNTOLD_PASSWORD).unlink(missing_ok=True)
+    (settings.state / STILL_TO_BE_TOLD).unlink(missing_ok=True)
 
 
 def _kept(keep: Path, fresh_content: bytes) -> bytes:
