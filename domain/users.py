@@ -14,7 +14,8 @@ from domain.sentences import N_
 
 SUPER_ADMINISTRATORS_ID = uuid5(NAMESPACE_URL, "urn:assay:super-administrators")
 """The one aggregate that remembers who the super administrators are."""
-_EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s.]+(\.[^@\s.]+)+")
+_IN_EMAIL = r"[^@\s.<>()\[\],;:\\\"]"  # what separates or quotes addresses in a header is in none of them
+_EMAIL = re.compile(rf"(?=.{{1,64}}@){_IN_EMAIL}+(\.{_IN_EMAIL}+)*@{_IN_EMAIL}+(\.{_IN_EMAIL}+)+")
 
 
 class Belongings(msgspec.Struct, frozen=True, kw_only=True):
@@ -313,7 +314,7 @@ def check_email(email: str) -> None:
     Raises:
         EmailIsInvalid
     """
-    if email and (len(email) > 254 or not _EMAIL.fullmatch(email)):
+    if email and (len(email) > 254 or not email.isprintable() or not _EMAIL.fullmatch(email)):
         raise EmailIsInvalid(email=email)
 
 

@@ -4,7 +4,6 @@ import asyncio
 import importlib
 import os
 import pkgutil
-import secrets
 import signal
 import threading
 import time
@@ -13,19 +12,19 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from types import FrameType, SimpleNamespace
 from typing import cast
-from uuid import NAMESPACE_URL, uuid4, uuid5
+from uuid import NAMESPACE_URL, uuid5
 
 import commands
 from commands.assay import Assay
 from commands.ports import Ports
 from commands.task_types import CreateTaskType
 from commands.users import CreateUser, ListSuperAdministrators
-from domain.facts import SYSTEM
+from domain.facts import SYSTEM, Recorded
 from domain.names import NameTaken
 from domain.permissions import Role
 from domain.refusals import ChangedMeanwhile
 from domain.task_types import TaskKind
-from domain.users import SUPER_ADMINISTRATORS_ID, SuperAdministrators, UserCreated
+from domain.users import SUPER_ADMINISTRATORS_ID, SuperAdministrators, User, UserCreated
 from infra.archives import Archives
 from infra.artifacts import Artifacts
 from infra.core import Core
@@ -37,7 +36,7 @@ from infra.passwords import Argon2Passwords
 from infra.positions import PositionWatcher
 from infra.projector import Projector
 from infra.scans import ScannedFolders, Scans
-from infra.settings import Settings, session_secret
+from infra.settings import Settings, first_password, forget_first_password, session_secret, untold_password
 from infra.side_tables import create_side_tables
 from infra.uploads import Uploads
 from projections.all import READ_MODELS
@@ -96,10 +95,12 @@ def prepare(settings: Settings) -> list[str]:
     create_tables(settings.database_url)
     create_side_tables(settings.database_url)
     with open_core(settings) as core:
-        if core.log.position() == 0:
-            return _first_start(settings, core)
-        _list_super_administrators(core)
-        return []
+        if core.assay.find(SuperAdministrators, SUPER_ADMINISTRATORS_ID) is None:
+            users = core.log.all_of(UserCreated)
+            if not users:
+                return _first_start(settings, core)
+            _list_super_administrators(core, users)
+        return _still_to_be_told(settings, core)
 
 
 def run_projector(settings: Settings, ready: Callable[[], None]) -> None:
@@ -264,7 +265,8 @@ def _register_handlers() -> None:
 
 
 def _first_start(settings: Settings, core: Core) -> list[str]:
-    password = settings.administrator_password or f"{secrets.token_urlsafe(9)}Aa1"
+    """The administrator comes last, in one step: until then, the next start begins anew and finds what was made."""
+    password = settings.administrator_password or first_password(settings)
     first = CreateUser(
         actor=SYSTEM,
         user_id=FIRST_ADMINISTRATOR_ID,
@@ -273,28 +275,44 @@ def _first_start(settings: Settings, core: Core) -> list[str]:
         role=Role.SUPER_ADMINISTRATOR,
     )
     try:
+        for name, kind in FIRST_TASK_TYPES:
+            task_type_id = uuid5(NAMESPACE_URL, f"urn:assay:first-task-type:{kind.value}")
+            core.assay.dispatch(CreateTaskType(actor=SYSTEM, task_type_id=task_type_id, name=name, kind=kind))
         core.assay.dispatch(first)
     except (NameTaken, ChangedMeanwhile):
         return []  # another machine was first, at the same moment
-    for name, kind in FIRST_TASK_TYPES:
-        core.assay.dispatch(CreateTaskType(actor=SYSTEM, task_type_id=uuid4(), name=name, kind=kind))
     if settings.administrator_password:
         return [f"The super administrator “{settings.administrator}” signs in with the password of the settings."]
+    return _sign_in(settings.administrator, password)
+
+
+def _still_to_be_told(settings: Settings, core: Core) -> list[str]:
+    """The made-up password again, where the first start was killed before a person saw it."""
+    password = untold_password(settings)
+    administrator = core.assay.find(User, FIRST_ADMINISTRATOR_ID)
+    if password is None or administrator is None:
+        return []
+    if core.assay.ports.passwords.verify(administrator.password_hash, password):
+        return _sign_in(administrator.username, password)
+    forget_first_password(settings)
+    return []
+
+
+def _sign_in(administrator: str, password: str) -> list[str]:
     return [
-        f"First start. Sign in as “{settings.administrator}” with the password {password}",
+        f"First start. Sign in as “{administrator}” with the password {password}",
         "It is shown only now: change it in 管理账户信息 (My account).",
     ]
 
 
-def _list_super_administrators(core: Core) -> None:
+def _list_super_administrators(core: Core, users: Sequence[Recorded]) -> None:
     """An installation older than the list of super administrators gets it, once; nobody's role had ever changed before."""
-    if core.assay.find(SuperAdministrators, SUPER_ADMINISTRATORS_ID) is None:
-        user_ids = tuple(
-            recorded.originator_id
-            for recorded in core.log.all_of(UserCreated)
-            if cast("UserCreated", recorded.data).role is Role.SUPER_ADMINISTRATOR
-        )
-        core.assay.dispatch(ListSuperAdministrators(actor=SYSTEM, user_ids=user_ids))
+    user_ids = tuple(
+        recorded.originator_id
+        for recorded in users
+        if cast("UserCreated", recorded.data).role is Role.SUPER_ADMINISTRATOR
+    )
+    core.assay.dispatch(ListSuperAdministrators(actor=SYSTEM, user_ids=user_ids))
 
 
 @contextmanager

@@ -28,7 +28,7 @@ from infra.processes import (
     stop_supervisor,
     take_lock,
 )
-from infra.settings import Settings, WrongSetting, read_settings, remember_data_root
+from infra.settings import Settings, WrongSetting, forget_first_password, read_settings, remember_data_root
 
 log = logging.getLogger(__name__)
 
@@ -214,7 +214,8 @@ def _prepare(settings: Settings) -> list[str]:
 
     told = bootstrap.prepare(_with_database(settings))
     for sentence in told:
-        print(sentence)
+        print(sentence, flush=True)
+    forget_first_password(settings)
     return told
 
 

@@ -175,13 +175,37 @@ def remember_data_root(settings: Settings, name: str, folder: Path) -> Settings:
     return msgspec.structs.replace(settings, data_roots={**settings.data_roots, name: folder})
 
 
+STILL_TO_BE_TOLD = "first-password"
+
+
 def session_secret(settings: Settings) -> bytes:
     """The 32 bytes that sign sessions; made at the first call, kept in the state folder where only the owner reads
     it.
     """
-    keep = settings.state / "session-secret"
+    return _kept(settings.state / "session-secret", secrets.token_bytes(32))
+
+
+def first_password(settings: Settings) -> str:
+    """The first administrator's password, made up at the first call and kept where only the owner reads it until it is told."""
+    return _kept(settings.state / STILL_TO_BE_TOLD, f"{secrets.token_urlsafe(9)}Aa1".encode()).decode()
+
+
+def untold_password(settings: Settings) -> str | None:
+    """The first administrator's password, where one was made up and nobody was told."""
+    try:
+        return (settings.state / STILL_TO_BE_TOLD).read_text()
+    except FileNotFoundError:
+        return None
+
+
+def forget_first_password(settings: Settings) -> None:
+    """A person was told; from now on only its hash is kept."""
+    (settings.state / STILL_TO_BE_TOLD).unlink(missing_ok=True)
+
+
+def _kept(keep: Path, fresh_content: bytes) -> bytes:
     if not keep.exists():
-        fresh = _write_beside(keep, secrets.token_bytes(32))
+        fresh = _write_beside(keep, fresh_content)
         try:
             os.link(fresh, keep)  # unlike a rename this never replaces the secret of a process that was faster
         except FileExistsError:

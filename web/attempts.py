@@ -1,4 +1,7 @@
-"""Failed sign-ins are slowed down, per account and per address (U-1). Each process counts for itself, in bounded memory."""
+"""Guessing passwords is slowed down: at sign-in per account and per address (U-1), of the old password per session (U-5).
+
+Each process counts for itself, in bounded memory.
+"""
 
 import math
 from collections import OrderedDict
@@ -58,6 +61,8 @@ class SignInAttempts:
         self.by_account = Attempts(free=5, longest=60)
         self.by_address = Attempts(free=30, longest=60)
         self.by_known_browser = Attempts(free=5, longest=60)
+        self.by_session = Attempts(free=5, longest=60)
+        """Guesses of the old password from a browser that was left open: no other session of that user has to wait for them."""
 
     def counted(self, account: str, address: str, known_browser: str = "") -> list[tuple[Attempts, str]]:
         """What an attempt is counted by, the narrowest first; `known_browser` is empty where the account never signed in there."""

@@ -14,6 +14,7 @@ from commands.users import ChangeOwnEmail, ChangeOwnPassword
 from domain.names import name_key
 from domain.refusals import Refusal
 from domain.sentences import N_
+from domain.users import OldPasswordIsWrong
 from web.forms import Form
 from web.i18n import LANGUAGES
 from web.pages import Desk, Page
@@ -28,7 +29,7 @@ class SignInRefused(Refusal):
 
 
 class TooManyAttempts(Refusal):
-    """Repeated failures are slowed down, per account and per address."""
+    """Repeated failures are slowed down, per account and per address; guesses of the old password per session."""
 
     message = N_("Too many failed attempts. Wait {seconds} seconds, then try again.")
 
@@ -212,10 +213,17 @@ class MyAccount(Controller):
     ) -> Redirect:
         """Everyone signed in as this user, here and elsewhere, signs in again."""
         old_password, new_password = form.secret("old_password"), form.secret("new_password")
+        guesses, session_id = services.attempts.by_session, desk.visit.session_id
         with desk.refusals_on(OwnPasswordPage(form=form)):
             if new_password != form.secret("repeated_password"):
                 raise PasswordsDiffer
-            desk.ask(ChangeOwnPassword(actor=actor, old_password=old_password, new_password=new_password))
+            if wait := guesses.wait_seconds(session_id):
+                raise TooManyAttempts(seconds=wait)
+            try:
+                desk.ask(ChangeOwnPassword(actor=actor, old_password=old_password, new_password=new_password))
+            except OldPasswordIsWrong:
+                guesses.failed(session_id)
+                raise
         services.sessions.close_all(actor)
         desk.say(N_("Your password is changed. Sign in with the new one."))
         return desk.go("/sign-in")

@@ -98,7 +98,17 @@ def test_an_email_address_is_optional(email: str) -> None:  # U-2
 
 
 @pytest.mark.parametrize(
-    "email", ["wang", "wang@", "@fab.example", "wang@fab", "wa ng@fab.example", "wang@fab..example"]
+    "email",
+    [
+        *("wang", "wang@", "@fab.example", "wang@fab", "wa ng@fab.example", "wang@fab..example"),
+        *(
+            "<wang>@fab.example",
+            "wang,li@fab.example",
+            "wang@fab.example\u202e",
+            "wang\x07@fab.example",
+            "w" * 65 + "@fab.example",
+        ),
+    ],
 )
 def test_what_is_no_email_address_is_refused(email: str) -> None:  # U-2
     when(check_email, email).then_refused(EmailIsInvalid, f"“{email}”", at="email")

@@ -1,12 +1,15 @@
 """The first start: exactly one super administrator, by setting or made up and told once; and starts after it."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import msgspec
 import pytest
 
-from commands.users import ChangeUserRole
-from domain.facts import Recorded
+from commands.assay import Assay, Command
+from commands.users import ChangeUserRole, ResetPassword
+from domain.facts import SYSTEM, Recorded
 from domain.names import NameClaim, NameKind, claim_id
 from domain.permissions import Role
 from domain.task_types import TaskKind, TaskType, TaskTypeCreated
@@ -19,10 +22,12 @@ from domain.users import (
     UserCreated,
     UserEmailChanged,
 )
-from infra.bootstrap import _first_start, open_core, prepare
+from infra.bootstrap import FIRST_ADMINISTRATOR_ID, _first_start, open_core, prepare
+from infra.core import Core
 from infra.event_store import create_tables, open_event_log
 from infra.passwords import Argon2Passwords
-from infra.settings import Settings, read_settings
+from infra.settings import Settings, forget_first_password, read_settings
+from infra.side_tables import create_side_tables
 from tests.examples import (
     QUALITY_LEAD,
     QUALITY_LEAD_ID,
@@ -58,8 +63,57 @@ def test_the_first_start_makes_one_super_administrator_and_tells_the_password_on
     assert user.data.password_hash.startswith("$argon2id$")
     assert is_password_of(user, password)
     assert "only now" in hint
+    forget_first_password(settings)
     assert prepare(settings) == []
     assert len(users_in(settings)) == 1
+
+
+def test_a_password_that_nobody_was_told_is_told_at_the_next_start(settings: Settings) -> None:  # U-1
+    told = prepare(settings)  # and the process is killed before it prints that
+    assert prepare(settings) == told
+    (user,) = users_in(settings)
+    assert is_password_of(user, told[0].rsplit(" ", 1)[1])
+    assert (settings.state / "first-password").stat().st_mode & 0o077 == 0
+
+
+def test_a_password_that_was_changed_meanwhile_is_told_no_more(settings: Settings) -> None:  # U-1
+    prepare(settings)
+    with open_core(settings) as core:
+        core.assay.dispatch(ResetPassword(actor=SYSTEM, user_id=FIRST_ADMINISTRATOR_ID, new_password="Panel2025"))
+    assert prepare(settings) == []
+    assert not (settings.state / "first-password").exists()
+
+
+class KilledError(BaseException):
+    """The process is gone."""
+
+
+@pytest.mark.parametrize("dispatched", [0, 1, 2])
+def test_a_first_start_that_is_killed_half_way_is_finished_by_the_next(
+    settings: Settings, dispatched: int
+) -> None:  # U-1 M-5
+    create_tables(str(settings.database_url))
+    create_side_tables(str(settings.database_url))
+    with open_core(settings) as core, pytest.raises(KilledError):
+        _first_start(settings, cast(Core, SimpleNamespace(assay=DiesAfter(core.assay, dispatched))))
+    sentence, _ = prepare(settings)
+    (user,) = users_in(settings)
+    assert is_password_of(user, sentence.rsplit(" ", 1)[1])
+    with open_core(settings) as core:
+        assert len(core.log.all_of(TaskTypeCreated)) == 2
+
+
+class DiesAfter:
+    """Dispatches some commands, then the process is gone."""
+
+    def __init__(self, assay: Assay, left: int) -> None:
+        self._assay, self._left = assay, left
+
+    def dispatch(self, command: Command) -> int:
+        if self._left == 0:
+            raise KilledError
+        self._left -= 1
+        return self._assay.dispatch(command)
 
 
 def test_the_settings_may_name_the_administrator_and_the_password(settings: Settings) -> None:  # U-1
@@ -126,6 +180,7 @@ def test_an_installation_older_than_the_list_of_super_administrators_gets_it_onc
 
 def test_both_kinds_of_task_types_exist_after_the_first_start_and_only_once(settings: Settings) -> None:  # M-5
     prepare(settings)
+    forget_first_password(settings)
     assert prepare(settings) == []
     with open_core(settings) as core:
         kinds = {}

@@ -32,7 +32,7 @@ def test_lines_that_are_blank_are_left_out() -> None:
     assert Form.of(names="t1\r\n\r\n  t2 \n").lines("names") == ("t1", "t2")
 
 
-@pytest.mark.parametrize("entered", ["", "8.5", "many", "0x10"])
+@pytest.mark.parametrize("entered", ["", "8.5", "many", "0x10", "1_0"])
 def test_a_whole_number_is_asked_for(entered: str) -> None:
     with pytest.raises(WholeNumberExpected) as refused:
         Form.of(cpu_cores=entered).whole("cpu_cores")
@@ -40,7 +40,7 @@ def test_a_whole_number_is_asked_for(entered: str) -> None:
     assert Form.of(cpu_cores=" 8 ").whole("cpu_cores") == 8
 
 
-@pytest.mark.parametrize("entered", ["", "many", "nan", "inf", "-inf"])
+@pytest.mark.parametrize("entered", ["", "many", "nan", "inf", "-inf", "1_0"])
 def test_a_finite_number_is_asked_for(entered: str) -> None:
     with pytest.raises(NumberExpected):
         Form.of(split_ratio=entered).number("split_ratio")

@@ -290,6 +290,20 @@ def test_a_wrong_old_password_is_said_beside_its_field(site: Site) -> None:  # U
     assert "Better2" not in answer.text
 
 
+def test_guesses_of_the_old_password_are_slowed_down_in_their_session_only(site: Site) -> None:  # U-1 U-5
+    fields = {"old_password": "Guess1", "new_password": "Better2", "repeated_password": "Better2"}
+    for _ in range(5):
+        site.assay.refuse_with(OldPasswordIsWrong())
+        assert "旧密码不正确" in site.post("/account/password", **fields).text
+    refused = site.post("/account/password", **fields | {"old_password": "Secret1"})
+    assert refused.status_code == 422
+    assert "失败次数过多，请等待" in refused.text
+    assert site.assay.commands == []
+    site.client.cookies.clear()
+    site.sign_in()
+    assert site.post("/account/password", **fields | {"old_password": "Secret1"}).headers["Location"] == "/sign-in"
+
+
 def test_everyone_changes_the_own_email(trainer: Site) -> None:  # U-5
     assert trainer.post("/account/email", email="wang@fab.example").headers["Location"] == "/account"
     [command] = trainer.assay.commands
