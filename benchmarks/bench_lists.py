@@ -178,7 +178,8 @@ def begun_wizards(browser: httpx.Client, plant: Plant) -> dict[str, str]:
     levels = {f"level_{level}": str(node) for level, node in enumerate(plant.way(2, 3, 4, 5), 1)}
     parameters = re.search(r'name="model_parameters"[^>]*>([^<]+)<', page)
     version = re.search(r'name="model_image_version" value="([^"]+)"', page)
-    assert parameters and version
+    assert parameters
+    assert version
     fields = {"kind": "general", "model_image_version": version[1], "model_parameters": html.unescape(parameters[1])}
     _send(browser, "/training-jobs/new/step-1", do="next", model_name="bench", **fields, **levels)
     version = re.search(r'name="version" value="([^"]+)"', browser.get("/prediction-jobs/new/step-1").text)

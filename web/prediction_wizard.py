@@ -16,7 +16,7 @@ from commands.prediction_jobs import CheckedPrediction, QueuePredictionJob, chec
 from domain.data_paths import Inspection
 from domain.datasets import DatasetPurpose
 from domain.prediction_jobs import PredictionDraft, check_data_step
-from domain.refusals import raise_together
+from domain.refusals import Refusal, Refusals, raise_together
 from domain.sentences import N_
 from projections.compute_resources import ComputeResourceRow
 from projections.models import ModelVersionChoice
@@ -267,9 +267,12 @@ def _with_paths(kept: KeptDraft, found: tuple[Inspection, ...], pressed: Press) 
 
 
 def _check_model(services: Services, actor: UUID, kept: KeptDraft, desk: Desk) -> CheckedPrediction:
-    """Step 1 once more; where it does not hold any more, its page says why."""
-    with desk.refusals_on(_model_step(services, actor, kept)):
+    """Step 1 once more; where it does not hold any more, its page says why. Only then is it made, with every version on it."""
+    try:
         return check_step(services.assay, kept.draft, 1, actor)
+    except (Refusal, Refusals):
+        with desk.refusals_on(_model_step(services, actor, kept)):
+            raise
 
 
 def _model_step(services: Services, actor: UUID, kept: KeptDraft) -> ModelStepPage:
