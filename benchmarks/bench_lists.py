@@ -1,5 +1,6 @@
 """Every list page of a plant of 100,000 datasets, 1,000 users and 10,045 environment nodes, asked for as a browser does."""
 
+import html
 import os
 import re
 import socket
@@ -49,7 +50,7 @@ def lists(bench: Bench) -> Iterator[Row]:
         plant = grown(settings, Size().times(bench.share))
         with serving(settings), httpx.Client(base_url=settings.address, timeout=60) as browser:
             sign_in(browser)
-            pages = list_pages(plant)
+            pages = list_pages(plant) | begun_wizards(browser, plant)
             taken = visits(browser, pages, bench.rounds * ROUNDS_OF_A_ROUND)
             for name in pages:
                 yield Row(
@@ -168,11 +169,31 @@ def serving(settings: Settings) -> Iterator[None]:
 
 def sign_in(browser: httpx.Client) -> None:
     """As a person: the form with its token, then the cookies."""
-    token = re.search(r'name="csrf_token" value="([^"]+)"', browser.get("/sign-in").text)
-    assert token is not None
-    fields = {"csrf_token": token[1], "username": "admin", "password": PASSWORD}
-    answer = browser.post("/sign-in", data=fields)
-    assert answer.status_code == 303, answer.status_code
+    _send(browser, "/sign-in", username="admin", password=PASSWORD)
+
+
+def begun_wizards(browser: httpx.Client, plant: Plant) -> dict[str, str]:
+    """The steps that offer datasets, with some of their paths chosen already; the training wizard keeps a search, too."""
+    page = browser.get("/training-jobs/new/step-1").text
+    levels = {f"level_{level}": str(node) for level, node in enumerate(plant.way(2, 3, 4, 5), 1)}
+    parameters = re.search(r'name="model_parameters"[^>]*>([^<]+)<', page)
+    version = re.search(r'name="model_image_version" value="([^"]+)"', page)
+    assert parameters
+    assert version
+    fields = {"kind": "general", "model_image_version": version[1], "model_parameters": html.unescape(parameters[1])}
+    _send(browser, "/training-jobs/new/step-1", do="next", model_name="bench", **fields, **levels)
+    version = re.search(r'name="version" value="([^"]+)"', browser.get("/prediction-jobs/new/step-1").text)
+    assert version
+    _send(browser, "/prediction-jobs/new/step-1", do="next", name="bench", version=version[1])
+    pages = {
+        "new model, data paths, search for a rare word": "/training-jobs/new/step-2",
+        "new prediction job, data paths": "/prediction-jobs/new/step-2",
+    }
+    for address, search in zip(pages.values(), (RARE, ""), strict=True):
+        offered = re.findall(r'name="import" value="([^"]+)"', browser.get(address).text)
+        assert offered, address
+        _send(browser, address, **{"do": "find", "find": search, "import": offered[:10]})
+    return pages
 
 
 def visits(browser: httpx.Client, pages: Mapping[str, str], rounds: int) -> Mapping[str, Sequence[float]]:
@@ -209,6 +230,13 @@ def against_the_limit(browser: httpx.Client, database: str, rounds: int) -> Row:
         ratio=median_ratio(ours, limit),
         least_ratio=LEAST_OF_THE_LIMIT,
     )
+
+
+def _send(browser: httpx.Client, address: str, **fields: str | Sequence[str]) -> None:
+    token = re.search(r'name="csrf_token" value="([^"]+)"', browser.get(address).text)
+    assert token is not None, address
+    answer = browser.post(address, data={"csrf_token": token[1], **fields})
+    assert answer.status_code == 303, f"{address}: {answer.status_code}"
 
 
 def _milliseconds(browser: httpx.Client, address: str) -> float:

@@ -1,8 +1,8 @@
 """Datasets with their data paths (D-6, D-7)."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import groupby
 from uuid import UUID
 
 import msgspec
@@ -24,6 +24,10 @@ from domain.users import UserCreated
 from projections.read_model import Artifacts, Page, Pool, ReadModel, Row, Rows, Table
 
 PAGE_SIZE = 20
+MOST_CHOICES = 20
+"""Datasets that are offered at once to import paths from; the others are found by a part of their name."""
+MOST_PATHS = 100
+"""Paths of one of them that are offered at once; the next ones come when these are imported."""
 SORTS = {
     "name": "name_key",
     "path_count": "path_count",
@@ -71,11 +75,31 @@ class DatasetDetail(DatasetRow, frozen=True, kw_only=True):
 
 
 class DatasetChoice(msgspec.Struct, frozen=True, kw_only=True):
-    """A dataset whose paths can be imported into a job."""
+    """A dataset with those of its paths that can be imported into a job, or the first of them.
+
+    `path_count` is how many there are in the dataset, imported or not.
+    """
 
     dataset_id: UUID
     name: str
+    path_count: int
     paths: tuple[DataPathRow, ...]
+    has_more: bool = False
+
+
+class DatasetChoices(msgspec.Struct, frozen=True, kw_only=True):
+    """The datasets from which paths can be imported, or the newest changes of them."""
+
+    datasets: tuple[DatasetChoice, ...] = ()
+    has_more: bool = False
+
+
+class PlacedFolder(msgspec.Struct, frozen=True, kw_only=True):
+    """A folder that is a data path of a dataset."""
+
+    dataset_id: UUID
+    path_id: UUID
+    folder: FolderName
 
 
 class ScanningPath(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,6 +172,8 @@ class Datasets(ReadModel):
         indexes=(
             "CREATE INDEX data_paths_scanning ON data_paths (dataset_id) WHERE state = 'scanning'",
             "CREATE INDEX data_paths_in_order ON data_paths (dataset_id, added)",
+            "CREATE INDEX data_paths_by_id ON data_paths (path_id)",
+            "CREATE INDEX data_paths_by_folder ON data_paths USING hash (folder)",
         ),
     )
 
@@ -249,22 +275,59 @@ class Datasets(ReadModel):
             f"{_PATHS} AND path_id = %(path_id)s", {"dataset_id": dataset_id, "path_id": path_id}, DataPathRow
         )
 
-    def choices(self, purpose: DatasetPurpose) -> list[DatasetChoice]:
-        """Every dataset of a purpose that has paths, by name, for importing paths into a job (W-5)."""
+    def choices(
+        self, purpose: DatasetPurpose, *, search: str = "", chosen: Sequence[FolderName] = ()
+    ) -> DatasetChoices:
+        """Datasets of a purpose with paths that are not chosen yet, newest change first, to import from (W-5, P-1).
+
+        `search` is a part of the name, in any case.
+        """
         found = self._all(
-            f"SELECT dataset_id, name, {_PATH_COLUMNS} FROM datasets JOIN data_paths USING (dataset_id)"  # noqa: S608
-            " WHERE purpose = %s ORDER BY lower(name), dataset_id, added",
-            (purpose.value,),
+            _CHOICES,
+            {
+                "purpose": purpose.value,
+                "search": name_key(search),
+                "chosen": _folders_as_json(chosen),
+                "datasets": MOST_CHOICES + 1,
+                "paths": MOST_PATHS + 1,
+            },
             _PathOfDataset,
         )
-        paths: defaultdict[tuple[UUID, str], list[DataPathRow]] = defaultdict(list)
-        for row in found:
-            values = {name: getattr(row, name) for name in DataPathRow.__struct_fields__}
-            paths[row.dataset_id, row.name].append(DataPathRow(**values))
-        return [
-            DatasetChoice(dataset_id=dataset_id, name=name, paths=tuple(rows))
-            for (dataset_id, name), rows in paths.items()
-        ]
+        datasets = []
+        for _, group in groupby(found, key=lambda row: row.dataset_id):
+            rows = tuple(group)
+            paths = msgspec.convert(rows[:MOST_PATHS], tuple[DataPathRow, ...], from_attributes=True)
+            datasets.append(
+                DatasetChoice(
+                    dataset_id=rows[0].dataset_id,
+                    name=rows[0].name,
+                    path_count=rows[0].path_count,
+                    paths=paths,
+                    has_more=len(rows) > MOST_PATHS,
+                )
+            )
+        return DatasetChoices(datasets=tuple(datasets[:MOST_CHOICES]), has_more=len(datasets) > MOST_CHOICES)
+
+    def paths_by_id(self, purpose: DatasetPurpose, path_ids: Sequence[UUID]) -> list[DataPathRow]:
+        """These data paths, in this order; without those that no dataset of the purpose has (any more)."""
+        return self._all(
+            f"SELECT {_PATH_COLUMNS} FROM data_paths JOIN datasets USING (dataset_id)"  # noqa: S608 - our own columns
+            " WHERE purpose = %(purpose)s AND path_id = ANY(%(path_ids)s::uuid[])"
+            " ORDER BY array_position(%(path_ids)s::uuid[], path_id)",
+            {"purpose": purpose.value, "path_ids": list(path_ids)},
+            DataPathRow,
+        )
+
+    def placed(self, purpose: DatasetPurpose, folders: Sequence[FolderName]) -> list[PlacedFolder]:
+        """Where these folders are data paths: in the dataset whose name comes first, where several have one."""
+        return self._all(
+            "SELECT DISTINCT ON (folder) dataset_id, path_id, folder"
+            " FROM data_paths JOIN datasets USING (dataset_id)"
+            " WHERE folder = ANY(ARRAY(SELECT jsonb_array_elements(%(folders)s::jsonb))) AND purpose = %(purpose)s"
+            " ORDER BY folder, name_key, dataset_id",
+            {"purpose": purpose.value, "folders": _folders_as_json(folders)},
+            PlacedFolder,
+        )
 
     def scanning(self, dataset_ids: Sequence[UUID] | None = None) -> list[ScanningPath]:
         """Every data path that waits for the end of a scan; those of some datasets, where `dataset_ids` names them."""
@@ -322,6 +385,7 @@ class Datasets(ReadModel):
 class _PathOfDataset(DataPathRow, frozen=True, kw_only=True):
     dataset_id: UUID
     name: str
+    path_count: int
 
 
 _MOST_LINES = 1 << 20
@@ -333,6 +397,33 @@ _PATH_COLUMNS = (
 _PATHS = f"SELECT {_PATH_COLUMNS} FROM data_paths WHERE dataset_id = %(dataset_id)s"  # noqa: S608 - our own columns
 _COLUMNS = "dataset_id, name, purpose, environment, path_count, image_count, changed_by, changed_at"
 _DATASETS = "datasets USING (dataset_id) JOIN dataset_environments USING (dataset_id)"
+
+_NOT_CHOSEN = "folder NOT IN (SELECT jsonb_array_elements(%(chosen)s::jsonb))"
+# Names are searched in the index of changes, and a dataset is opened only until there are enough that offer a path.
+_CHOICES = f"""
+WITH part AS MATERIALIZED (
+    SELECT found.dataset_id, row_number() OVER () AS place
+    FROM (
+        SELECT dataset_id FROM datasets
+        WHERE purpose = %(purpose)s AND strpos(name_key, %(search)s) > 0
+        ORDER BY changed_at DESC, dataset_id DESC
+    ) AS found
+    CROSS JOIN LATERAL (
+        SELECT FROM data_paths WHERE data_paths.dataset_id = found.dataset_id AND {_NOT_CHOSEN} LIMIT 1
+    ) AS any_path
+    LIMIT %(datasets)s
+)
+SELECT part.dataset_id, name, path_count, {_PATH_COLUMNS.replace("data_paths.", "offered.")}
+FROM part JOIN datasets USING (dataset_id)
+CROSS JOIN LATERAL (
+    SELECT * FROM data_paths WHERE data_paths.dataset_id = part.dataset_id AND {_NOT_CHOSEN} ORDER BY added LIMIT %(paths)s
+) AS offered
+ORDER BY place, added
+"""  # noqa: S608 - our own columns
+
+
+def _folders_as_json(folders: Sequence[FolderName]) -> str:
+    return msgspec.json.encode(folders).decode()
 
 
 def _figures(data_path: DataPath) -> Row:

@@ -7,14 +7,15 @@ a button sends the whole form.
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
 from commands.ports import DataFolders
 from domain.data_paths import DataPathState, FolderName, Inspection
-from domain.datasets import DataPathIsInvalid
+from domain.datasets import DataPathIsInvalid, DatasetPurpose
 from domain.refusals import NotFound, Refusal
-from projections.datasets import DataPathRow, DatasetChoice
+from projections.datasets import DataPathRow, DatasetChoices
 from web.forms import Form
 from web.listing import Listing, read_listing
 from web.pages import Page
@@ -23,6 +24,8 @@ from web.services import Services
 
 TYPED = "typed"
 TICKED = "import"
+SEARCH = "find"
+"""The field for a part of a dataset's name, and the button beside it."""
 BUTTON = "do"
 REMOVE = "remove."
 """Before the folder, in the value of its button."""
@@ -45,10 +48,11 @@ class ChosenPath(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ChosenPaths(msgspec.Struct, frozen=True, kw_only=True):
-    """What `_chosen_paths.html` shows; `datasets` still have the paths that can be imported."""
+    """What `_chosen_paths.html` shows; `offered` are the datasets whose name contains `search`, with paths to import."""
 
     lines: tuple[ChosenPath, ...]
-    datasets: tuple[DatasetChoice, ...]
+    offered: DatasetChoices
+    search: str
 
     @property
     def image_count(self) -> int:
@@ -67,11 +71,15 @@ class ChosenPaths(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Press(msgspec.Struct, frozen=True, kw_only=True):
-    """What a pressed button made of the list. `wrong` are typed lines where nothing was found; they stay in the field."""
+    """What a pressed button made of the list.
+
+    `wrong` are typed lines where nothing was found; they stay in the field, and so does the `search` for datasets.
+    """
 
     button: str
     found: tuple[Inspection, ...]
     wrong: tuple[str, ...]
+    search: str
 
     @property
     def refusals(self) -> list[Refusal]:
@@ -105,21 +113,23 @@ class PathImagesPage(Page, frozen=True):
 
 def chosen_paths(
     found: Sequence[Inspection],
-    datasets: Sequence[DatasetChoice],
+    datasets: Any,
+    purpose: DatasetPurpose,
     *,
+    search: str,
     datasets_address: str,
     images_address: str,
     data_folders: Any,
     locked: Collection[FolderName] = (),
 ) -> ChosenPaths:
-    """The list and what can still be imported. `locked` paths cannot be removed (W-5).
+    """The list and what can still be imported from `datasets`, the read model. `locked` paths cannot be removed (W-5).
 
     Images are shown by the dataset that has the path, else below `images_address`, by line.
     """
+    folders = [one.folder for one in found]
     known = {
-        path.folder: f"{datasets_address}/{dataset.dataset_id}/paths/{path.path_id}"
-        for dataset in reversed(datasets)
-        for path in dataset.paths
+        placed.folder: f"{datasets_address}/{placed.dataset_id}/paths/{placed.path_id}"
+        for placed in datasets.placed(purpose, folders)
     }
     scans = _scans(found, data_folders)
     lines = (
@@ -132,18 +142,15 @@ def chosen_paths(
         )
         for line, one in enumerate(found, 1)
     )
-    chosen = {one.folder for one in found}
-    offered = (
-        msgspec.structs.replace(dataset, paths=tuple(path for path in dataset.paths if path.folder not in chosen))
-        for dataset in datasets
-    )
-    return ChosenPaths(lines=tuple(lines), datasets=tuple(dataset for dataset in offered if dataset.paths))
+    offered: DatasetChoices = datasets.choices(purpose, search=search, chosen=folders)
+    return ChosenPaths(lines=tuple(lines), offered=offered, search=search)
 
 
 def press(
     form: Form,
     found: Sequence[Inspection],
-    datasets: Sequence[DatasetChoice],
+    datasets: Any,
+    purpose: DatasetPurpose,
     data_folders: DataFolders,
     *,
     locked: Collection[FolderName] = (),
@@ -155,11 +162,9 @@ def press(
     button = form.text(BUTTON)
     kept = [one for one in found if one.folder in locked or f"{REMOVE}{one.folder}" != button]
     chosen = {one.folder: one for one in kept}
-    ticked = set(form.all(TICKED))
-    for dataset in datasets:
-        for path in dataset.paths:
-            if str(path.path_id) in ticked:
-                chosen.setdefault(path.folder, msgspec.convert(path, Inspection, from_attributes=True))
+    ticked = [path_id for text in form.all(TICKED) if (path_id := _id_or_none(text))]
+    for path in datasets.paths_by_id(purpose, ticked) if ticked else ():
+        chosen.setdefault(path.folder, msgspec.convert(path, Inspection, from_attributes=True))
     wrong = []
     typed_paths = list(dict.fromkeys(form.lines(TYPED)))
     for typed, seen in zip(typed_paths, data_folders.inspect_paths(typed_paths), strict=True):
@@ -167,7 +172,7 @@ def press(
             wrong.append(typed)
         else:
             chosen.setdefault(seen.folder, seen)
-    return Press(button=button, found=tuple(chosen.values()), wrong=tuple(wrong))
+    return Press(button=button, found=tuple(chosen.values()), wrong=tuple(wrong), search=form.text(SEARCH))
 
 
 def looked_into_again(found: Sequence[Inspection], data_folders: DataFolders) -> tuple[Inspection, ...]:
@@ -229,3 +234,10 @@ def _scans(found: Sequence[Inspection], data_folders: Any) -> Mapping[FolderName
         [one.folder for one in found if one.state is DataPathState.SCANNING]
     )
     return scans
+
+
+def _id_or_none(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

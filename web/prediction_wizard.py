@@ -16,14 +16,23 @@ from commands.prediction_jobs import CheckedPrediction, QueuePredictionJob, chec
 from domain.data_paths import Inspection
 from domain.datasets import DatasetPurpose
 from domain.prediction_jobs import PredictionDraft, check_data_step
-from domain.refusals import raise_together
+from domain.refusals import Refusal, Refusals, raise_together
 from domain.sentences import N_
 from projections.compute_resources import ComputeResourceRow
-from projections.datasets import DatasetChoice
 from projections.models import ModelVersionChoice
 from projections.overview import SetupSteps
 from web.cascade import Cascade, cascade_fields, environment_cascade, standing_nodes
-from web.chosen_paths import ChosenPaths, as_known_now, chosen_paths, form_of, looked_into_again, path_images, press
+from web.chosen_paths import (
+    SEARCH,
+    ChosenPaths,
+    Press,
+    as_known_now,
+    chosen_paths,
+    form_of,
+    looked_into_again,
+    path_images,
+    press,
+)
 from web.forms import Form
 from web.pages import Desk, Page
 from web.services import Services
@@ -37,13 +46,15 @@ QUESTION_BANKS = "/question-bank-datasets"
 class KeptDraft(msgspec.Struct, frozen=True, kw_only=True):
     """The unfinished form. `job_id` is chosen at the start, so that pressing the last button twice makes one job.
 
-    `found` is what was seen in the data paths, `typed` the lines where nothing was; `places` is the environment filter of step 1.
+    `found` is what was seen in the data paths, `typed` the lines where nothing was, `search` the part of a dataset's name;
+    `places` is the environment filter of step 1.
     """
 
     job_id: UUID
     draft: PredictionDraft = PredictionDraft()
     found: tuple[Inspection, ...] = ()
     typed: tuple[str, ...] = ()
+    search: str = ""
     places: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -163,20 +174,22 @@ class NewPredictionJob(Controller):
         services: NamedDependency[Services],
         desk: NamedDependency[Desk],
     ) -> Redirect:
-        """Add or remove paths, or go on to the parameters: the pressed button decides."""
+        """Find datasets, add or remove paths, or go on to the parameters: the pressed button decides."""
         kept = _kept(services, actor)
         checked = _check_model(services, actor, kept, desk)
-        pressed = press(form, kept.found, _datasets(services), services.data_folders)
+        pressed = press(form, kept.found, services.read.datasets, DatasetPurpose.QUESTION_BANK, services.data_folders)
         is_next = pressed.button == "next"
         found = looked_into_again(pressed.found, services.data_folders) if is_next else pressed.found
-        kept = _keep(services, actor, _with_paths(kept, found, pressed.wrong))
+        kept = _keep(services, actor, _with_paths(kept, found, pressed))
         if pressed.button == "back":
             return desk.go(f"{ADDRESS}/step-1")
         with desk.refusals_on(_data_step(services, kept)):
             raise_together(pressed.refusals)
             if is_next:
                 check_data_step(checked.versions, kept.found)
-        return desk.go(f"{ADDRESS}/step-3" if is_next else f"{ADDRESS}/step-2#data-paths")
+        if is_next:
+            return desk.go(f"{ADDRESS}/step-3")
+        return desk.go(f"{ADDRESS}/step-2" if pressed.button == SEARCH else f"{ADDRESS}/step-2#data-paths")
 
     @get("/images/{line:int}", sync_to_thread=True)
     def images(
@@ -248,20 +261,18 @@ def _keep(services: Services, actor: UUID, kept: KeptDraft) -> KeptDraft:
     return kept
 
 
-def _with_paths(kept: KeptDraft, found: tuple[Inspection, ...], typed: tuple[str, ...]) -> KeptDraft:
+def _with_paths(kept: KeptDraft, found: tuple[Inspection, ...], pressed: Press) -> KeptDraft:
     draft = msgspec.structs.replace(kept.draft, data_paths=tuple(one.folder for one in found))
-    return msgspec.structs.replace(kept, found=found, typed=typed, draft=draft)
+    return msgspec.structs.replace(kept, found=found, typed=pressed.wrong, search=pressed.search, draft=draft)
 
 
 def _check_model(services: Services, actor: UUID, kept: KeptDraft, desk: Desk) -> CheckedPrediction:
-    """Step 1 once more; where it does not hold any more, its page says why."""
-    with desk.refusals_on(_model_step(services, actor, kept)):
+    """Step 1 once more; where it does not hold any more, its page says why. Only then is it made, with every version on it."""
+    try:
         return check_step(services.assay, kept.draft, 1, actor)
-
-
-def _datasets(services: Services) -> list[DatasetChoice]:
-    found: list[DatasetChoice] = services.read.datasets.choices(DatasetPurpose.QUESTION_BANK)
-    return found
+    except (Refusal, Refusals):
+        with desk.refusals_on(_model_step(services, actor, kept)):
+            raise
 
 
 def _model_step(services: Services, actor: UUID, kept: KeptDraft) -> ModelStepPage:
@@ -284,7 +295,9 @@ def _model_step(services: Services, actor: UUID, kept: KeptDraft) -> ModelStepPa
 def _data_step(services: Services, kept: KeptDraft) -> DataStepPage:
     chosen = chosen_paths(
         kept.found,
-        _datasets(services),
+        services.read.datasets,
+        DatasetPurpose.QUESTION_BANK,
+        search=kept.search,
         datasets_address=QUESTION_BANKS,
         images_address=f"{ADDRESS}/images",
         data_folders=services.data_folders,

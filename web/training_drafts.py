@@ -27,7 +27,7 @@ class KeptDraft(msgspec.Struct, frozen=True, kw_only=True):
     """Ids and seed are drawn once, so that the last button makes one job however often it is pressed.
 
     `draft` is what could be understood so far. `entered` holds the fields of each visited step as they were sent, by its number;
-    `found` is what was seen in the data paths, `typed` the lines where nothing was.
+    `found` is what was seen in the data paths, `typed` the lines where nothing was, `search` the part of a dataset's name.
     """
 
     job_id: UUID
@@ -37,6 +37,7 @@ class KeptDraft(msgspec.Struct, frozen=True, kw_only=True):
     entered: dict[int, tuple[tuple[str, str], ...]] = {}
     found: tuple[Inspection, ...] = ()
     typed: tuple[str, ...] = ()
+    search: str = ""
 
     def form(self, step: int) -> Form | None:
         """What was entered in a step; None where it was not visited yet."""
@@ -121,7 +122,7 @@ def with_paths(kept: KeptDraft, pressed: Press) -> KeptDraft:
     """Step 2 after a button was pressed."""
     draft = msgspec.structs.replace(kept.draft, data_paths=tuple(found.folder for found in pressed.found))
     kept = kept.with_entered(2, Form())
-    return msgspec.structs.replace(kept, found=pressed.found, typed=pressed.wrong, draft=draft)
+    return msgspec.structs.replace(kept, found=pressed.found, typed=pressed.wrong, search=pressed.search, draft=draft)
 
 
 def with_found(kept: KeptDraft, found: tuple[Inspection, ...]) -> KeptDraft:

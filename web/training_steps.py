@@ -17,7 +17,6 @@ from domain.sentences import N_
 from domain.training_parameters import ModelParameters, SgdParameters, read_training_parameters
 from domain.training_requests import LEAST_IMAGES_PER_CLASS, TrainingDraft, can_train_segmentation
 from projections.compute_resources import ComputeResourceRow
-from projections.datasets import DatasetChoice
 from projections.model_images import ModelImageVersionChoice
 from projections.overview import SetupSteps
 from web.cascade import Cascade, environment_cascade, standing_nodes
@@ -149,7 +148,6 @@ def model_step(read: ReadModels, kept: KeptDraft, form: Form | None = None) -> M
 
 def data_step(services: Services, kept: KeptDraft) -> DataStepPage:
     """Step 2 as it was left."""
-    datasets: list[DatasetChoice] = services.read.datasets.choices(DatasetPurpose.TRAINING)
     data_folders = services.assay.ports.data_folders
     found = as_known_now(kept.found, data_folders)
     checked: CheckedDraft | None = collect([], check_step, services.assay, kept.draft, 1)
@@ -157,7 +155,9 @@ def data_step(services: Services, kept: KeptDraft) -> DataStepPage:
         form=form_of(kept.found, kept.typed),
         chosen=chosen_paths(
             found,
-            datasets,
+            services.read.datasets,
+            DatasetPurpose.TRAINING,
+            search=kept.search,
             datasets_address=TRAINING_DATASETS,
             images_address=f"{ADDRESS}/images",
             data_folders=data_folders,

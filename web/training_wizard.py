@@ -131,13 +131,13 @@ class TrainingWizard(Controller):
         services: NamedDependency[Services],
         desk: NamedDependency[Desk],
     ) -> Redirect:
-        """Import ticked paths, add typed ones, remove one, or go on to the training parameters."""
+        """Find datasets, import ticked paths, add typed ones, remove one, or go on to the training parameters."""
         before = kept_draft(services, actor)
-        datasets = services.read.datasets.choices(DatasetPurpose.TRAINING)
-        pressed = press(form, before.found, datasets, services.assay.ports.data_folders)
+        data_folders = services.assay.ports.data_folders
+        pressed = press(form, before.found, services.read.datasets, DatasetPurpose.TRAINING, data_folders)
         kept = keep(services, actor, with_paths(before, pressed))
         if pressed.button == "next":
-            again = looked_into_again(kept.found, services.assay.ports.data_folders)
+            again = looked_into_again(kept.found, data_folders)
             kept = keep(services, actor, with_found(kept, again))
         button = "next" if pressed.refusals and pressed.button != "back" else pressed.button
         return _moved(desk, services, kept, 2, data_step(services, kept), button, pressed.refusals)

@@ -1,5 +1,7 @@
 """Lists of datasets and their data paths: D-6, D-7, D-8, W-5."""
 
+from uuid import UUID
+
 import msgspec
 import pytest
 
@@ -15,7 +17,7 @@ from domain.datasets import (
 )
 from domain.environments import EnvironmentBinding, EnvironmentNode
 from domain.industries import DEFAULT_INDUSTRY_ID, DefaultIndustryChosen
-from projections.datasets import Datasets
+from projections.datasets import MOST_CHOICES, MOST_PATHS, DatasetChoices, Datasets, PlacedFolder
 from projections.users import Users
 from tests.examples import (
     BINDING,
@@ -26,6 +28,7 @@ from tests.examples import (
     PANEL_75,
     QUESTION_BANK,
     QUESTION_BANK_ID,
+    QUESTION_BANK_PATH_ID,
     TRAINER_LI_ID,
     TRAINER_WANG_ID,
     TRAINING_DATASET,
@@ -216,7 +219,7 @@ def test_a_dataset_may_be_left_without_data_paths(project: Project) -> None:
     datasets = project(history, Users, Datasets).datasets
     [row] = datasets.page(TRAINING).items
     assert (row.path_count, row.image_count) == (0, 0)
-    assert datasets.choices(TRAINING) == []
+    assert datasets.choices(TRAINING) == DatasetChoices()
 
 
 def test_a_new_scan_changes_the_figures_of_its_path_alone(project: Project) -> None:  # D-7
@@ -265,18 +268,88 @@ def test_a_deleted_dataset_is_gone_with_its_paths(project: Project) -> None:  # 
         assert {row["dataset_id"] for row in tables[table]} == {QUESTION_BANK_ID}
 
 
+def offered(choices: DatasetChoices) -> list[tuple[str, list[UUID]]]:
+    return [(choice.name, [path.path_id for path in choice.paths]) for choice in choices.datasets]
+
+
 def test_the_paths_of_every_dataset_of_a_kind_can_be_imported(project: Project) -> None:  # W-5
     history = (
         both_datasets()
         .add(example_id("another"), a_dataset("Another"))
         .add(TRAINING_DATASET_ID, DataPathsAdded(data_paths=(NEXT_LINE,)))
     )
-    choices = project(history, Users, Datasets).datasets.choices(TRAINING)
-    assert [(choice.name, [path.path_id for path in choice.paths]) for choice in choices] == [
-        ("Another", [example_id("Another")]),
+    datasets = project(history, Users, Datasets).datasets
+    choices = datasets.choices(TRAINING)
+    assert offered(choices) == [
         ("panel-a-training", [TRAINING_PATH_ID, NEXT_LINE.path_id]),
+        ("Another", [example_id("Another")]),
     ]
-    assert choices[1].paths[1].folder == NEXT_LINE.inspection.folder
+    assert choices.datasets[0].paths[1].folder == NEXT_LINE.inspection.folder
+    assert [choice.path_count for choice in choices.datasets] == [2, 1]
+    assert offered(datasets.choices(BANK)) == [("panel-a-questions", [QUESTION_BANK_PATH_ID])]
+
+
+def test_datasets_to_import_from_are_found_by_a_part_of_their_name(project: Project) -> None:  # W-5
+    history = both_datasets().add(example_id("another"), a_dataset("Another"))
+    datasets = project(history, Users, Datasets).datasets
+    assert offered(datasets.choices(TRAINING, search="nOTH")) == [("Another", [example_id("Another")])]
+    assert datasets.choices(TRAINING, search="questions") == DatasetChoices()
+
+
+def test_chosen_paths_are_not_offered_again(project: Project) -> None:  # W-5
+    history = both_datasets().add(TRAINING_DATASET_ID, DataPathsAdded(data_paths=(NEXT_LINE,)))
+    datasets = project(history, Users, Datasets).datasets
+    [choice] = datasets.choices(TRAINING, chosen=[inspection().folder]).datasets
+    assert ([path.path_id for path in choice.paths], choice.path_count) == ([NEXT_LINE.path_id], 2)
+    every = [inspection().folder, NEXT_LINE.inspection.folder]
+    assert datasets.choices(TRAINING, chosen=every) == DatasetChoices()
+
+
+def test_a_plant_of_many_datasets_offers_those_that_were_changed_last(project: Project) -> None:  # W-5
+    history = both_datasets()
+    for number in range(MOST_CHOICES):
+        history.add(example_id(f"set-{number}"), a_dataset(f"set-{number}"))
+    datasets = project(history, Users, Datasets).datasets
+    choices = datasets.choices(TRAINING)
+    names = [choice.name for choice in choices.datasets]
+    assert names == [f"set-{number}" for number in reversed(range(MOST_CHOICES))]
+    assert choices.has_more
+    assert not datasets.choices(TRAINING, search="set-").has_more
+    assert [name for name, _ in offered(datasets.choices(TRAINING, search="panel-a"))] == ["panel-a-training"]
+
+
+def test_the_next_paths_of_a_large_dataset_are_offered_once_the_first_ones_are_chosen(project: Project) -> None:  # W-5
+    lines = tuple(
+        DataPath(example_id(f"line-{number}"), inspection(FolderName("data", f"line-{number}")))
+        for number in range(MOST_PATHS)
+    )
+    datasets = project(
+        both_datasets().add(TRAINING_DATASET_ID, DataPathsAdded(data_paths=lines)), Users, Datasets
+    ).datasets
+    [first] = datasets.choices(TRAINING).datasets
+    assert (len(first.paths), first.path_count, first.has_more) == (MOST_PATHS, MOST_PATHS + 1, True)
+    [rest] = datasets.choices(TRAINING, chosen=[path.folder for path in first.paths]).datasets
+    assert ([path.path_id for path in rest.paths], rest.has_more) == ([lines[-1].path_id], False)
+
+
+def test_ticked_paths_are_found_by_their_ids_in_the_order_of_the_ticks(project: Project) -> None:  # W-5, P-1
+    history = both_datasets().add(TRAINING_DATASET_ID, DataPathsAdded(data_paths=(NEXT_LINE,)))
+    datasets = project(history, Users, Datasets).datasets
+    ticked = [NEXT_LINE.path_id, example_id("nowhere"), QUESTION_BANK_PATH_ID, TRAINING_PATH_ID]
+    found = datasets.paths_by_id(TRAINING, ticked)
+    assert [path.path_id for path in found] == [NEXT_LINE.path_id, TRAINING_PATH_ID]
+    assert found[0] == datasets.path(TRAINING_DATASET_ID, NEXT_LINE.path_id)
+    assert [path.path_id for path in datasets.paths_by_id(BANK, ticked)] == [QUESTION_BANK_PATH_ID]
+
+
+def test_a_folder_is_known_by_the_first_dataset_of_the_kind_that_has_it(project: Project) -> None:  # W-5, D-9
+    history = both_datasets().add(example_id("another"), a_dataset("Another"))
+    datasets = project(history, Users, Datasets).datasets
+    folder = inspection().folder
+    in_another = PlacedFolder(dataset_id=example_id("another"), path_id=example_id("Another"), folder=folder)
+    assert datasets.placed(TRAINING, [folder, NEXT_LINE.inspection.folder]) == [in_another]
+    assert datasets.placed(TRAINING, []) == []
+    assert datasets.placed(BANK, [folder]) == []
 
 
 SCANNING_LINE = DataPath(

@@ -7,7 +7,9 @@ from typing import Any
 import msgspec
 
 from domain.data_paths import DataPathState, FolderName, Inspection
+from domain.datasets import DatasetPurpose
 from tests.examples import KnownFolders, inspection
+from tests.web.offered_datasets import OfferedDatasets
 from web.chosen_paths import as_known_now, chosen_paths, looked_into_again, press
 from web.forms import Form
 
@@ -15,6 +17,7 @@ LARGE = FolderName("data", "panel-a/large")
 DONE = inspection(LARGE, images_per_code=4000)
 SCANNING = msgspec.structs.replace(inspection(LARGE, images_per_code=5), state=DataPathState.SCANNING)
 SMALL = inspection()
+NO_DATASETS = OfferedDatasets(DatasetPurpose.TRAINING)
 
 
 class ScannedFolders(KnownFolders):
@@ -30,13 +33,20 @@ class ScannedFolders(KnownFolders):
 
 
 def shown(kept: list[Inspection], folders: ScannedFolders) -> Any:
-    return chosen_paths(kept, [], datasets_address="/d", images_address="/i", data_folders=folders)
+    return chosen_paths(
+        kept,
+        NO_DATASETS,
+        DatasetPurpose.TRAINING,
+        search="",
+        datasets_address="/d",
+        images_address="/i",
+        data_folders=folders,
+    )
 
 
 def test_a_typed_path_that_is_still_scanned_is_taken_in_and_streamed() -> None:  # D-3
-    pressed = press(
-        Form((("typed", "/data/panel-a/large\n/etc"), ("do", "add"))), [SMALL], [], ScannedFolders(SCANNING)
-    )
+    form = Form((("typed", "/data/panel-a/large\n/etc"), ("do", "add")))
+    pressed = press(form, [SMALL], NO_DATASETS, DatasetPurpose.TRAINING, ScannedFolders(SCANNING))
     assert pressed.found == (SMALL, SCANNING)
     assert pressed.wrong == ("/etc",)
     chosen = shown(list(pressed.found), ScannedFolders(SCANNING))

@@ -30,7 +30,6 @@ from domain.sentences import Sentence
 from infra.artifacts import Artifacts
 from infra.images import ListedImage, ListedImages
 from projections.compute_resources import ComputeResourceRow
-from projections.datasets import DataPathRow, DatasetChoice
 from projections.models import ModelVersionChoice
 from projections.overview import SetupSteps
 from tests.examples import (
@@ -62,6 +61,7 @@ from tests.examples import (
     inspection,
     plant,
 )
+from tests.web.offered_datasets import OfferedDatasets, dataset, path_row
 from tests.web.places import PANELS, FakeEnvironments, FakeIndustries
 from tests.web.predictions import QUEUED_AT, FakeHeartbeats, FakePredictionJobs, job
 from tests.web.reading import assert_in_order, stream, words
@@ -135,13 +135,11 @@ class FakeModels:
         return versions if owner == ME else []
 
 
-class FakeDatasets:
-    def choices(self, purpose: DatasetPurpose) -> list[DatasetChoice]:
-        assert purpose is DatasetPurpose.QUESTION_BANK
-        found = inspection(QUESTION_BANK_FOLDER, images_per_code=10)
-        figures = {name: getattr(found, name) for name in found.__struct_fields__}
-        path = DataPathRow(path_id=QUESTION_BANK_PATH_ID, **figures)
-        return [DatasetChoice(dataset_id=QUESTION_BANK_ID, name="panel-a-questions", paths=(path,))]
+QUESTIONS = dataset(
+    QUESTION_BANK_ID,
+    "panel-a-questions",
+    path_row(QUESTION_BANK_PATH_ID, inspection(QUESTION_BANK_FOLDER, images_per_code=10)),
+)
 
 
 class FakeComputeResources:
@@ -189,7 +187,7 @@ def services(services: Services, folders: EmptiableFolders, log: MemoryLog, tmp_
         object.__setattr__(services, name, part)  # the application holds these very services
     services.read.prediction_jobs = FakePredictionJobs()
     services.read.models = FakeModels("v1.01")
-    services.read.datasets = FakeDatasets()
+    services.read.datasets = OfferedDatasets(DatasetPurpose.QUESTION_BANK, QUESTIONS)
     services.read.compute_resources = FakeComputeResources(TWO_CORES_ID, example_id("four cores"))
     services.read.industries = FakeIndustries(PANELS)
     services.read.environments = FakeEnvironments(gone=[PANEL_75.node_id])
@@ -522,6 +520,16 @@ def test_ticked_paths_of_datasets_are_imported_with_their_figures(
     assert f"/question-bank-datasets/{QUESTION_BANK_ID}/paths/{QUESTION_BANK_PATH_ID}" in answer.text
     assert "所有数据集的路径均已选择" in text(answer)
     assert folders.looks == 0
+
+
+def test_datasets_are_searched_and_nothing_entered_is_lost(trainer: Site) -> None:  # P-1
+    through_step_1(trainer)
+    ticked = {"import": str(QUESTION_BANK_PATH_ID)}
+    offered, chosen = text(press(trainer, 2, "find", find="Panel-Z", **ticked)).split("已选数据路径", 1)
+    assert "没有名称包含“Panel-Z”" in offered
+    assert "data:panel-a/question-bank" in chosen
+    answer = press(trainer, 2, f"remove.{QUESTION_BANK_FOLDER}", find="")
+    assert "panel-a-questions" in text(answer).split("已选数据路径")[0]
 
 
 def test_typed_paths_are_checked_line_by_line_and_wrong_ones_stay_to_be_corrected(trainer: Site) -> None:  # W-5

@@ -29,7 +29,6 @@ from domain.training_requests import StartingWeights
 from domain.users import UserCreated
 from infra.images import ListedImage, ListedImages
 from projections.compute_resources import ComputeResourceRow
-from projections.datasets import DataPathRow, DatasetChoice
 from projections.model_images import ModelImageVersionChoice
 from projections.overview import SetupSteps
 from tests.examples import (
@@ -66,6 +65,7 @@ from tests.examples import (
     inspection,
     plant,
 )
+from tests.web.offered_datasets import OfferedDatasets, dataset, path_row
 from tests.web.places import PANELS, FakeEnvironments, FakeIndustries
 from tests.web.reading import assert_in_order, words
 from tests.web.site import MODEL_TRAINER, Site
@@ -163,10 +163,6 @@ VERSIONS = (
 )
 
 
-def path_row(path_id: UUID, found: Inspection) -> DataPathRow:
-    return DataPathRow(path_id=path_id, **{name: getattr(found, name) for name in found.__struct_fields__})
-
-
 def history() -> History:
     """The plant, the signed-in model trainer, and two more model images."""
     loaded = (LOADING_QUEUED, LOADING_STARTED)
@@ -205,6 +201,9 @@ def use(services: Services, log: MemoryLog, folders: dict[str, Inspection]) -> N
     object.__setattr__(services, "assay", Assay(log, ports))
 
 
+PANEL_A = dataset(TRAINING_DATASET_ID, "panel-a-training", path_row(TRAINING_PATH_ID, inspection()))
+
+
 @pytest.fixture
 def log() -> MemoryLog:
     return MemoryLog(history().events)
@@ -217,12 +216,7 @@ def services(services: Services, log: MemoryLog) -> Services:
     services.read.industries, services.read.environments = FakeIndustries(PANELS), FakeEnvironments()
     services.read.model_images = SimpleNamespace(loaded_versions=lambda: VERSIONS)
     services.read.compute_resources = SimpleNamespace(list=lambda: RESOURCES)
-    dataset = DatasetChoice(
-        dataset_id=TRAINING_DATASET_ID, name="panel-a-training", paths=(path_row(TRAINING_PATH_ID, inspection()),)
-    )
-    services.read.datasets = SimpleNamespace(
-        choices=lambda purpose: [dataset] if purpose is DatasetPurpose.TRAINING else []
-    )
+    services.read.datasets = OfferedDatasets(DatasetPurpose.TRAINING, PANEL_A)
     return services
 
 
@@ -527,6 +521,48 @@ def test_ticked_paths_of_a_dataset_are_imported(trainer: Site) -> None:  # W-5
     shown = text(trainer.get(f"{NEW}/step-2"))
     assert_in_order(shown, "data:panel-a/train", "有效", "120", "TPFIP 40", "删除")
     assert_in_order(shown, "各 code 的图片数量", "TPFIP", "40", "分类类别")
+
+
+def test_datasets_are_searched_and_nothing_entered_is_lost(trainer: Site) -> None:  # W-5
+    other = path_row(example_id("other"), inspection(FolderName("data", "other")))
+    trainer.read.datasets = OfferedDatasets(
+        DatasetPurpose.TRAINING, PANEL_A, dataset(example_id("panel-b"), "panel-b", other), has_more=True
+    )
+    through(trainer, 2)
+    page = text(trainer.get(f"{NEW}/step-2"))
+    assert_in_order(page, "panel-a-training", "panel-b")
+    assert "现显示最近修改的 2 个" in page
+    goes_to(send(trainer, 2, do="find", find="PANEL-B", typed="/data/panel-a/masked"), f"{NEW}/step-2")
+    offered, chosen = text(trainer.get(f"{NEW}/step-2")).split("已选数据路径", 1)
+    assert ("panel-b" in offered, "panel-a-training" in offered) == (True, False)
+    assert_in_order(chosen, "data:panel-a/train", "data:panel-a/masked")
+    assert 'name="find" value="PANEL-B"' in trainer.get(f"{NEW}/step-2").text
+    send(trainer, 2, **{"import": str(example_id("other"))}, do="import", find="nothing like it")
+    offered, chosen = text(trainer.get(f"{NEW}/step-2")).split("已选数据路径", 1)
+    assert "没有名称包含“nothing like it”" in offered
+    assert_in_order(chosen, "data:panel-a/train", "data:panel-a/masked", "data:other")
+
+
+def test_enter_in_the_search_searches(trainer: Site) -> None:  # W-5
+    through(trainer, 2)
+    form = trainer.get(f"{NEW}/step-2").text.split(f'action="{NEW}/step-2"')[1]
+    first = re.search(r"<button([^>]*)>", form)  # the one that Enter presses
+    assert first is not None
+    assert 'value="find"' in first[1]
+
+
+def test_the_first_paths_of_a_large_dataset_say_that_there_are_others(trainer: Site) -> None:  # W-5
+    large = msgspec.structs.replace(PANEL_A, path_count=4321)
+    trainer.read.datasets = OfferedDatasets(DatasetPurpose.TRAINING, large, more_paths=True)
+    through(trainer, 2)
+    assert_in_order(text(trainer.get(f"{NEW}/step-2")), "panel-a-training", "4321 条路径", "现显示前 1 条")
+
+
+def test_ticks_that_name_nothing_are_taken_for_none(trainer: Site) -> None:  # W-5
+    through(trainer, 2)
+    goes_to(send(trainer, 2, **{"import": "; DROP"}, do="import"), f"{NEW}/step-2")
+    goes_to(send(trainer, 2, **{"import": str(example_id("gone"))}, do="import"), f"{NEW}/step-2")
+    assert "尚未选择数据路径" in text(trainer.get(f"{NEW}/step-2"))
 
 
 def test_typed_paths_are_checked_one_by_one(trainer: Site) -> None:  # W-5, D-4
