@@ -23,6 +23,7 @@ from domain.users import (
     UserEmailChanged,
 )
 from infra.bootstrap import FIRST_ADMINISTRATOR_ID, _first_start, open_core, prepare
+from infra.cli import _prepare
 from infra.core import Core
 from infra.event_store import create_tables, open_event_log
 from infra.passwords import Argon2Passwords
@@ -82,6 +83,16 @@ def test_a_password_that_was_changed_meanwhile_is_told_no_more(settings: Setting
         core.assay.dispatch(ResetPassword(actor=SYSTEM, user_id=FIRST_ADMINISTRATOR_ID, new_password="Panel2025"))
     assert prepare(settings) == []
     assert not (settings.state / "first-password").exists()
+
+
+def test_a_made_up_password_is_kept_no_longer_than_until_it_was_printed(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:  # U-1
+    (sentence, _) = _prepare(settings)
+    assert sentence in capsys.readouterr().out
+    assert not (settings.state / "first-password").exists()
+    assert _prepare(settings) == []
+    assert capsys.readouterr().out == ""
 
 
 class KilledError(BaseException):
