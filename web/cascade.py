@@ -15,7 +15,7 @@ import msgspec
 from domain.environments import EnvironmentBinding
 from projections.environments import Siblings
 from projections.industries import IndustryRow
-from web.forms import Form
+from web.forms import Form, id_or_none
 from web.services import ReadModels
 
 SHOW_LEVELS = "levels"
@@ -137,7 +137,7 @@ def _levels(
 
 def _opened(read: ReadModels, industry_id: UUID, above: Choice | None, form: Form, level: Level) -> Level:
     sent = form.all(level.field) if level.is_multiple else form.all(level.field)[:1]
-    wanted = {place_id for place_id in map(_id_or_none, sent) if place_id is not None}
+    wanted = {place_id for place_id in map(id_or_none, sent) if place_id is not None}
     search = form.text(level.search_field)
     siblings: Siblings = read.environments.siblings(
         UUID(above.place_id) if above else industry_id, search=search, kept=tuple(wanted), most=MOST_CHOICES
@@ -150,10 +150,3 @@ def _opened(read: ReadModels, industry_id: UUID, above: Choice | None, form: For
         choices=tuple(Choice(str(node.node_id), node.name, node.node_id in wanted) for node in siblings.nodes),
         count=siblings.count,
     )
-
-
-def _id_or_none(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None

@@ -7,7 +7,6 @@ a button sends the whole form.
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
-from uuid import UUID
 
 import msgspec
 
@@ -16,7 +15,7 @@ from domain.data_paths import DataPathState, FolderName, Inspection
 from domain.datasets import DataPathIsInvalid, DatasetPurpose
 from domain.refusals import NotFound, Refusal
 from projections.datasets import DataPathRow, DatasetChoices
-from web.forms import Form
+from web.forms import Form, id_or_none
 from web.listing import Listing, read_listing
 from web.pages import Page
 from web.scans import stream_of
@@ -162,7 +161,7 @@ def press(
     button = form.text(BUTTON)
     kept = [one for one in found if one.folder in locked or f"{REMOVE}{one.folder}" != button]
     chosen = {one.folder: one for one in kept}
-    ticked = [path_id for text in form.all(TICKED) if (path_id := _id_or_none(text))]
+    ticked = [path_id for text in form.all(TICKED) if (path_id := id_or_none(text))]
     for path in datasets.paths_by_id(purpose, ticked) if ticked else ():
         chosen.setdefault(path.folder, msgspec.convert(path, Inspection, from_attributes=True))
     wrong = []
@@ -234,10 +233,3 @@ def _scans(found: Sequence[Inspection], data_folders: Any) -> Mapping[FolderName
         [one.folder for one in found if one.state is DataPathState.SCANNING]
     )
     return scans
-
-
-def _id_or_none(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None

@@ -25,7 +25,7 @@ from projections.industries import IndustryRow
 from projections.read_model import Page as Rows
 from web.access import needs
 from web.form_ids import id_made_by, new_form
-from web.forms import Form
+from web.forms import Form, id_or_none
 from web.listing import Listing, read_listing
 from web.pages import Desk, Page
 from web.services import ReadModels
@@ -387,7 +387,7 @@ class _Shown(msgspec.Struct, frozen=True):
     def of(cls, read: ReadModels, industry: IndustryRow, form: Form, *, is_small: bool) -> "_Shown":
         """What an address asks for; what it names that does not exist is left out."""
         asked, parts = form.all("open"), dict(map(_part_asked, form.all("from")))
-        wanted = [node_id for one in asked if (node_id := _id_or_none(one))]
+        wanted = [node_id for one in asked if (node_id := id_or_none(one))]
         wanted = [*wanted, *(node_id for node_id in parts if node_id)][:MOST_OPEN]
         skipped = {industry.industry_id: 0}
         if is_small and (not asked or "all" in asked):
@@ -570,15 +570,8 @@ def _branch(read: ReadModels, node_id: UUID) -> Branch:
 def _part_asked(text: str) -> tuple[UUID | None, int]:
     """`<node>.<skipped>` of an address."""
     node_id, _, count = text.partition(".")
-    return _id_or_none(node_id), _count(count)
+    return id_or_none(node_id), _count(count)
 
 
 def _count(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 0
-
-
-def _id_or_none(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None

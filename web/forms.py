@@ -179,6 +179,14 @@ class Form(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, told=tuple(Told(one.at, one.sentence) for one in several))
 
 
+def id_or_none(text: str) -> UUID | None:
+    """An id that came with a request; nonsense counts as nothing chosen."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
 async def read_form(request: Request[Any, Any, Any]) -> Form:
     """The fields of the body, or of the address where nothing was sent.
 

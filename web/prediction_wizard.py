@@ -33,7 +33,7 @@ from web.chosen_paths import (
     path_images,
     press,
 )
-from web.forms import Form
+from web.forms import Form, id_or_none
 from web.pages import Desk, Page
 from web.services import Services
 
@@ -147,7 +147,7 @@ class NewPredictionJob(Controller):
             kept,
             places=cascade_fields(form),
             draft=msgspec.structs.replace(
-                kept.draft, name=form.text("name"), model_id=_id_or_none(model_id), versions=(label,) if label else ()
+                kept.draft, name=form.text("name"), model_id=id_or_none(model_id), versions=(label,) if label else ()
             ),
         )
         _keep(services, actor, kept)
@@ -226,14 +226,14 @@ class NewPredictionJob(Controller):
         desk: NamedDependency[Desk],
     ) -> Redirect:
         """Let the job wait for a worker, or go back and keep what was entered here."""
-        queued = _id_or_none(form.text("job_id"))
+        queued = id_or_none(form.text("job_id"))
         if queued is not None and services.read.prediction_jobs.get(queued) is not None:
             return desk.go(LIST)  # the button was pressed twice
         kept = _kept(services, actor)
         draft = msgspec.structs.replace(
             kept.draft,
             prediction_parameters=form.value("prediction_parameters").replace("\r\n", "\n"),
-            compute_resource_id=_id_or_none(form.text("compute_resource")),
+            compute_resource_id=id_or_none(form.text("compute_resource")),
             resolution_screening=form.checked("resolution_screening"),
         )
         kept = _keep(services, actor, msgspec.structs.replace(kept, draft=draft))
@@ -316,10 +316,3 @@ def _parameters_step(services: Services, kept: KeptDraft, model_name: str) -> Pa
     if draft.resolution_screening:
         fields["resolution_screening"] = "on"
     return ParametersStepPage(form=Form.of(**fields), resources=resources, kept=kept, model_name=model_name)
-
-
-def _id_or_none(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None

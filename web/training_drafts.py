@@ -16,7 +16,7 @@ from domain.training_parameters import Augmentation
 from domain.training_requests import StartingWeights, TrainingDraft
 from projections.model_images import ModelImageVersionChoice
 from web.chosen_paths import Press
-from web.forms import Form
+from web.forms import Form, id_or_none
 from web.services import Services
 
 DRAFT = "training"
@@ -176,11 +176,3 @@ def with_preprocessing(kept: KeptDraft, form: Form, refusals: list[Refusal]) -> 
 def filled_in(form: Form, **values: str) -> Form:
     """The form with some fields filled in anew."""
     return Form((*((name, value) for name, value in form.fields if name not in values), *values.items()))
-
-
-def id_or_none(text: str) -> UUID | None:
-    """An id that came with a form; nonsense counts as nothing chosen."""
-    try:
-        return UUID(text)
-    except ValueError:
-        return None

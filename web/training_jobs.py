@@ -35,7 +35,7 @@ from web.cascade import standing_nodes
 from web.charts import LineChart, Series, line_chart
 from web.downloads import Download, stored_file
 from web.evaluation_reports import ReportView, report_view
-from web.forms import Form
+from web.forms import Form, id_or_none
 from web.listing import Listing, read_listing
 from web.live import Live
 from web.pages import Desk, Page
@@ -368,7 +368,7 @@ def _list_page(services: Services, form: Form, actor: UUID) -> TrainingJobsPage:
     wanted = form.text("status")
     found = services.read.training_jobs.page(
         status=TrainingStatus(wanted) if wanted in {status.value for status in TrainingStatus} else None,
-        owner=_id_or_none(form.text("owner")),
+        owner=id_or_none(form.text("owner")),
         search=form.text("search"),
         sort=listing.sort,
         page=listing.page,
@@ -473,10 +473,3 @@ def _file(services: Services, artifact: Artifact | None, name: str, **options: A
     if artifact is None:
         raise NotFound
     return stored_file(services, artifact, name, **options)
-
-
-def _id_or_none(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None

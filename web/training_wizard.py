@@ -20,14 +20,13 @@ from domain.sentences import N_
 from domain.training_jobs import TrainingJob
 from domain.training_parameters import read_training_parameters
 from web.chosen_paths import as_known_now, looked_into_again, path_images, press
-from web.forms import Form
+from web.forms import Form, id_or_none
 from web.pages import Desk, Page, Refused
 from web.services import Services
 from web.training_drafts import (
     DRAFT,
     KeptDraft,
     filled_in,
-    id_or_none,
     keep,
     kept_draft,
     version_of,
