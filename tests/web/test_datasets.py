@@ -439,6 +439,15 @@ def test_without_master_data_the_steps_to_enter_it_are_shown(site: Site) -> None
     assert "data_paths.1" not in answer.text
 
 
+def test_what_was_entered_stays_when_another_default_industry_has_no_environment_yet(site: Site) -> None:  # M-7, M-8
+    site.read.industries = FakeIndustries()
+    site.read.overview.steps = SetupSteps(False, False, True, True)
+    answer = site.post(NEW, name="panel-b", **{"data_paths.1": "/data/panel-a/train"}, do="add")
+    assert 'class="panel setup"' in answer.text
+    assert 'value="panel-b"' in answer.text
+    assert 'value="/data/panel-a/train"' in answer.text
+
+
 # Data paths of a dataset.
 
 
