@@ -27,6 +27,7 @@ from domain.training_parameters import read_model_parameters, read_prediction_pa
 from gpu_worker import package_archives, packages
 from gpu_worker.jobs import Progress
 from gpu_worker.networks import (
+    KNOWN_NETWORKS,
     NetworkUnknown,
     TensorHasOtherShape,
     TensorMissing,
@@ -555,4 +556,14 @@ def test_the_documented_description_is_one(tmp_path: Path, weights: bytes) -> No
     (tmp_path / "source" / "weights" / "resnet18.safetensors").write_bytes(weights)
     package = read(build_package(tmp_path / "source", tmp_path / "panel-aoi@7.tar"))
     assert package.resolution_rule == ResolutionRule(exact_sizes=((1280, 960),))
-    assert [network.weights is not None for network in package.networks] == [True, False]
+    assert [(network.task, network.weights is not None) for network in package.networks] == [
+        (NetworkTask.CLASSIFICATION, True),
+        (NetworkTask.CLASSIFICATION, False),
+        (NetworkTask.SEGMENTATION, False),
+    ]
+    assert read_training_parameters(package.training_parameters).segmentation is not None
+
+
+def test_the_documentation_names_every_network() -> None:
+    page = (CHECKOUT / "gpu_worker" / "PACKAGES.md").read_text(encoding="utf-8")
+    assert [name for names in KNOWN_NETWORKS.values() for name in names if name not in page] == []
