@@ -197,6 +197,12 @@ def test_a_job_whose_compute_resource_was_deleted_is_not_started_again(
         assay.dispatch(restart)
 
 
+def test_a_training_whose_image_version_was_deleted_is_not_started_again() -> None:  # M-6, T-2, I-5
+    assay = assay_with(QUEUE_TRAINING, START, TERMINATE, DELETE_IMAGE_VERSION)
+    with pytest.raises(NeededIsGone, match="Make a new job and choose another one"):
+        assay.dispatch(RESTART)
+
+
 def test_a_job_whose_task_type_was_deleted_keeps_its_copy_and_starts_again() -> None:  # M-5, M-6
     assay = assay_with(QUEUE_TRAINING, START, TERMINATE, DELETE_TASK_TYPE)
     assert assay.dispatch(RESTART) > 0
@@ -209,12 +215,21 @@ def test_a_deleted_compute_resource_is_offered_to_no_new_job() -> None:  # M-6
             assay.dispatch(queue)
 
 
-@pytest.mark.parametrize("queue", [QUEUE_TRAINING, QUEUE_PREDICTION])
-def test_of_a_job_and_a_deletion_at_the_same_moment_one_is_refused(queue: Command) -> None:  # M-6
+@pytest.mark.parametrize(
+    ("queue", "delete", "needed"),
+    [
+        (QUEUE_TRAINING, DELETE_RESOURCE, Needed.compute_resource(TWO_CORES_ID)),
+        (QUEUE_PREDICTION, DELETE_RESOURCE, Needed.compute_resource(TWO_CORES_ID)),
+        (QUEUE_TRAINING, DELETE_IMAGE_VERSION, Needed.model_image_version(MODEL_IMAGE_ID, 1)),
+    ],
+)
+def test_of_a_job_and_a_deletion_at_the_same_moment_one_is_refused(
+    queue: Command, delete: Command, needed: Needed
+) -> None:  # M-6, I-5
     log = MemoryLog(plant().add(MODEL_ID, VERSION_PUBLISHED, actor=TRAINER_WANG_ID).events)
-    answers = at_once(log, PORTS, queue, DELETE_RESOURCE)
+    answers = at_once(log, PORTS, queue, delete)
     assert sum(isinstance(answer, Refusal) for answer in answers) == 1
-    uses = log.load(Uses, Needed.compute_resource(TWO_CORES_ID).uses_id)
+    uses = log.load(Uses, needed.uses_id)
     assert uses is not None
     assert bool(uses.jobs) is not uses.is_ruled_out
 

@@ -33,6 +33,7 @@ from domain.refusals import Refusal
 from domain.sentences import Sentence
 from domain.task_types import TaskKind
 from domain.uploads import Upload
+from domain.uses import IsInUse
 from infra.artifacts import Artifacts
 from infra.uploads import Uploads
 from projections.artifact_removals import ArtifactRemoval
@@ -505,6 +506,14 @@ def test_deleting_a_version_asks_first_and_says_what_goes(site: Site, images: Fa
     (command,) = site.assay.commands
     assert isinstance(command, DeleteModelImageVersion)
     assert (command.model_image_id, command.number) == (MODEL_IMAGE_ID, 1)
+
+
+def test_a_version_that_jobs_need_stays_and_the_page_names_them(site: Site, images: FakeModelImages) -> None:  # M-6, I-5
+    assert "使用过该版本的训练任务无法再次启动" in words(site.get(f"{RESNET18_ADDRESS}/versions/1/delete").text)
+    site.assay.refuse_with(IsInUse(count=2, names="“panel-a”, “panel-b”"))
+    answer = site.post(f"{RESNET18_ADDRESS}/versions/1/delete")
+    assert answer.status_code == 422
+    assert "有 2 个等待中或运行中的任务正在使用：“panel-a”, “panel-b”。" in words(answer.text)
 
 
 def test_what_does_not_exist_is_not_deleted(site: Site, images: FakeModelImages) -> None:
