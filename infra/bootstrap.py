@@ -10,8 +10,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
 from types import FrameType, SimpleNamespace
-from typing import cast
+from typing import TYPE_CHECKING, cast
 from uuid import NAMESPACE_URL, uuid5
 
 import commands
@@ -36,13 +37,16 @@ from infra.passwords import Argon2Passwords
 from infra.positions import PositionWatcher
 from infra.projector import Projector
 from infra.scans import ScannedFolders, Scans
-from infra.settings import Settings, first_password, forget_first_password, session_secret, untold_password
+from infra.settings import Settings, first_password, forget_first_password, seal_key, session_secret, untold_password
 from infra.side_tables import create_side_tables
 from infra.uploads import Uploads
 from projections.all import READ_MODELS
 from projections.datasets import Datasets
 from projections.read_model import Pool, open_pool
 from projections.users import Users
+
+if TYPE_CHECKING:
+    from infra.notary import Verified
 
 WEB_THREADS = 16
 FIRST_ADMINISTRATOR_ID = uuid5(NAMESPACE_URL, "urn:assay:first-administrator")
@@ -157,6 +161,43 @@ def run_housekeeper(settings: Settings, ready: Callable[[], None]) -> None:
         stack.callback(watcher.close)
         ready()
         Housekeeper(core, pool, watcher).run(stop)
+
+
+def run_notary(settings: Settings, ready: Callable[[], None]) -> None:
+    """Chain and seal the log until SIGTERM."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415 - as above
+
+    from infra.notary import Notary  # noqa: PLC0415
+
+    assert settings.database_url is not None
+    with _until_told_to_stop() as stop:
+        notary = Notary(settings.database_url, Ed25519PrivateKey.from_private_bytes(seal_key(settings)), settings.seals)
+        ready()
+        notary.run(stop)
+
+
+def verify_log(settings: Settings, public_key: bytes | None) -> tuple[bytes, "Verified"]:
+    """Compare the log with its chain and its seals; `public_key` is that of this installation where None is given.
+
+    Raises:
+        ValueError: the file of seals, or the key, cannot be read.
+    """
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415 - as above
+
+    from infra.notary import verify  # noqa: PLC0415
+
+    assert settings.database_url is not None
+    if public_key is None:
+        public_key = Ed25519PrivateKey.from_private_bytes(seal_key(settings)).public_key().public_bytes_raw()
+    return public_key, verify(settings.database_url, settings.seals, public_key)
+
+
+def export_log(settings: Settings, target: Path) -> int:
+    """Write the chained log to a file; returns how many events it holds."""
+    from infra.notary import export_to  # noqa: PLC0415 - as above
+
+    assert settings.database_url is not None
+    return export_to(target, settings.database_url)
 
 
 def run_worker(settings: Settings, ready: Callable[[], None]) -> None:

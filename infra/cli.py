@@ -8,7 +8,8 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -32,9 +33,10 @@ from infra.settings import Settings, WrongSetting, forget_first_password, read_s
 
 log = logging.getLogger(__name__)
 
-PROGRAMS = ("projector", "dispatcher", "scanner", "housekeeper", "worker", "web")
+PROGRAMS = ("projector", "dispatcher", "notary", "scanner", "housekeeper", "worker", "web")
 """In the order of their start; they stop the other way round."""
 
+MOST_FINDINGS_SHOWN = 20
 DEMO_ROOT = "demo"
 """The data root of the images that the demo makes or copies; it lies in the state folder."""
 _NOT_RUNNING = 3  # as systemd's status says it
@@ -65,6 +67,10 @@ def _run(asked: argparse.Namespace, settings: Settings) -> int:
             return demo(settings, asked.images)
         case "package":
             return package(settings, asked)
+        case "verify":
+            return verify(settings, asked.key)
+        case "export-log":
+            return export_log(settings, asked.target)
         case "supervise":
             return supervise(settings, Lock(asked.lock_fd), asked.ready_fd)
         case _:
@@ -182,6 +188,42 @@ def package(settings: Settings, asked: argparse.Namespace) -> int:
     return 0
 
 
+def verify(settings: Settings, key: str | None) -> int:
+    """Verify the log against its chain and its seals; 1 where something does not fit."""
+    from infra import bootstrap  # noqa: PLC0415 - as above
+
+    try:
+        with _database_for_a_moment(settings) as settings:
+            public_key, found = bootstrap.verify_log(settings, bytes.fromhex(key) if key else None)
+    except ValueError as error:
+        print(f"The seals cannot be verified: {error}", file=sys.stderr)
+        return 2
+    for finding in found.findings[:MOST_FINDINGS_SHOWN]:
+        print(f"position {finding.position}: {finding.what}")
+    if len(found.findings) > MOST_FINDINGS_SHOWN:
+        print(f"… and {len(found.findings) - MOST_FINDINGS_SHOWN} more")
+    print(f"{found.event_count:,} events, {found.chained_count:,} of them chained, {found.seal_count:,} seals.")
+    print(
+        f"Public key of the seals: {public_key.hex()}{'' if key else ' (of this installation; keep a copy elsewhere)'}"
+    )
+    print("Something does not fit." if found.findings else "Everything fits.")
+    return 1 if found.findings else 0
+
+
+def export_log(settings: Settings, target: Path) -> int:
+    """Write the log as JSON Lines that `infra/chain.py` verifies on any machine."""
+    from infra import bootstrap  # noqa: PLC0415 - as above
+
+    try:
+        with _database_for_a_moment(settings) as settings:
+            count = bootstrap.export_log(settings, target)
+    except OSError as error:
+        print(f"{target} cannot be written: {error.strerror}.", file=sys.stderr)
+        return 1
+    print(f"{count:,} events in {target}; the seals are in {settings.seals}.")
+    return 0
+
+
 def run_process(settings: Settings, verb: str, ready_fd: int | None) -> int:
     """Be one of the processes until it is told to stop."""
     start_logging(verb)
@@ -197,6 +239,8 @@ def run_process(settings: Settings, verb: str, ready_fd: int | None) -> int:
                 bootstrap.run_dispatcher(settings, ready)
             case "scanner":
                 bootstrap.run_scanner(settings, ready)
+            case "notary":
+                bootstrap.run_notary(settings, ready)
             case "housekeeper":
                 bootstrap.run_housekeeper(settings, ready)
             case "worker":
@@ -290,6 +334,17 @@ def _with_database(settings: Settings) -> Settings:
     return msgspec.structs.replace(settings, database_url=ensure_postgres(settings))
 
 
+@contextmanager
+def _database_for_a_moment(settings: Settings) -> Iterator[Settings]:
+    """The settings with their database, which runs no longer than before."""
+    runs = settings.database_url is not None or postgres_runs(settings)
+    try:
+        yield _with_database(settings)
+    finally:
+        if not runs:
+            stop_postgres(settings)
+
+
 def _records(settings: Settings) -> Path:
     return settings.state / "run"
 
@@ -316,6 +371,14 @@ def _parser() -> argparse.ArgumentParser:
         process = verbs.add_parser(name, help=f"be the {name} (`up` starts it)")
         process.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)
     _add_package_options(verbs.add_parser("package", help="build a model image package, or verify one"))
+    proof = verbs.add_parser(
+        "verify", help="verify that nobody changed the log; names the first event that does not fit"
+    )
+    proof.add_argument(
+        "--key", metavar="HEX", help="the public key of the seals, from a copy; default: this installation's"
+    )
+    exported = verbs.add_parser("export-log", help="write the log as JSON Lines, without secrets, for an auditor")
+    exported.add_argument("target", type=Path, metavar="FILE")
     hidden = verbs.add_parser("supervise")
     hidden.add_argument("--lock-fd", type=int, required=True)
     hidden.add_argument("--ready-fd", type=int, required=True)

@@ -102,6 +102,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return self.state / "logs"
 
     @property
+    def seals(self) -> Path:
+        """The file of the seals over the log; it belongs on a storage that the database's administrator cannot write to."""
+        return self.state / "seals" / "seals.jsonl"
+
+    @property
     def thumbnails(self) -> Path:
         """The cache of small pictures."""
         return self.state / "cache" / "thumbnails"
@@ -183,6 +188,11 @@ def session_secret(settings: Settings) -> bytes:
     it.
     """
     return _kept(settings.state / "session-secret", secrets.token_bytes(32))
+
+
+def seal_key(settings: Settings) -> bytes:
+    """The 32 bytes of the Ed25519 key that seals the log; made and kept as the session secret."""
+    return _kept(settings.state / "seal-key", secrets.token_bytes(32))
 
 
 def first_password(settings: Settings) -> str:
