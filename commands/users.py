@@ -78,6 +78,8 @@ class ChangeOwnEmail(Command):
 
 @handles(CreateUser)
 def create_user(command: CreateUser, assay: Assay) -> int:
+    if assay.has_made(User, command.user_id):
+        return 0
     name_id = claim_id(NameKind.USER, command.username)
     name = assay.find(NameClaim, name_id)
     bearer = assay.find(User, name.owner) if name and name.owner else None

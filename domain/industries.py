@@ -69,6 +69,13 @@ class LevelNameRepeated(Refusal):
     message = N_("The level name “{name}” stands twice. Give each level its own name.")
 
 
+class LevelNameMissing(Refusal):
+    """Every level is called something."""
+
+    field = "level_names"
+    message = N_("Level {number} has no name. Enter one.")
+
+
 class DefaultIndustryCannotBeDeleted(Refusal):
     """M-1."""
 
@@ -93,7 +100,7 @@ def create(name: str) -> list[Fact]:
     """A further industry, without levels yet.
 
     Raises:
-        PlainNameIsInvalid
+        PlainNameIsMissing, PlainNameIsInvalid
     """
     check_plain_name(name)
     return [IndustryCreated(name=name)]
@@ -103,7 +110,7 @@ def define_levels(industry: Industry, level_names: Sequence[str]) -> list[Fact]:
     """Name the levels for the first time, or rename those that are saved (M-2).
 
     Raises:
-        LevelCountIsWrong, LevelCountIsFixed, LevelNameRepeated, PlainNameIsInvalid (all that apply, together).
+        LevelCountIsWrong, LevelCountIsFixed, LevelNameMissing, LevelNameRepeated, PlainNameIsInvalid (all that apply, together).
     """
     names = tuple(level_names)
     refusals: list[Refusal] = []
@@ -113,6 +120,9 @@ def define_levels(industry: Industry, level_names: Sequence[str]) -> list[Fact]:
         refusals.append(LevelCountIsWrong(count=len(names)))
     keys = [name_key(name) for name in names]
     for index, name in enumerate(names):
+        if not name:
+            refusals.append(LevelNameMissing(number=index + 1))
+            continue
         collect(refusals, check_plain_name, name, field="level_names")
         if keys[index] in keys[:index]:
             refusals.append(LevelNameRepeated(name=name))

@@ -72,6 +72,13 @@ class PlainNameIsInvalid(Refusal):
     message = N_("“{name}” is not a valid name. Use 1 to 60 Chinese or English letters, digits or underscores.")
 
 
+class PlainNameIsMissing(Refusal):
+    """M-1."""
+
+    field = "name"
+    message = N_("Enter a name: 1 to 60 Chinese or English letters, digits or underscores.")
+
+
 class UsernameIsInvalid(Refusal):
     """U-2."""
 
@@ -127,8 +134,10 @@ def check_plain_name(name: str, *, field: str = "name") -> None:
     """Names of industries, levels, environment nodes and task types (M-1).
 
     Raises:
-        PlainNameIsInvalid
+        PlainNameIsMissing, PlainNameIsInvalid
     """
+    if not name:
+        raise PlainNameIsMissing(at=field)
     if not _PLAIN_NAME.fullmatch(name):
         raise PlainNameIsInvalid(at=field, name=name)
 

@@ -50,7 +50,7 @@ def create(name: str, kind: TaskKind) -> list[Fact]:
     """A further task type.
 
     Raises:
-        PlainNameIsInvalid
+        PlainNameIsMissing, PlainNameIsInvalid
     """
     check_plain_name(name)
     return [TaskTypeCreated(name=name, kind=kind)]
@@ -60,7 +60,7 @@ def rename(task_type: TaskType, name: str) -> list[Fact]:
     """Another name.
 
     Raises:
-        PlainNameIsInvalid
+        PlainNameIsMissing, PlainNameIsInvalid
     """
     check_plain_name(name)
     return [] if name == task_type.name else [TaskTypeRenamed(name=name)]

@@ -20,7 +20,7 @@ from domain.datasets import (
 from domain.environments import EnvironmentBinding
 from domain.facts import SYSTEM, Recorded
 from domain.names import name_key
-from domain.users import UserCreated
+from domain.users import UserCreated, UserDeleted
 from projections.read_model import Artifacts, Page, Pool, ReadModel, Row, Rows, Table
 
 PAGE_SIZE = 20
@@ -49,6 +49,7 @@ class DatasetRow(msgspec.Struct, frozen=True, kw_only=True):
     image_count: int
     changed_by: str
     changed_at: datetime
+    is_changer_deleted: bool = False
 
 
 class DataPathRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,7 +151,7 @@ class Datasets(ReadModel):
     PEOPLE = Table(
         "dataset_people",
         key=("user_id uuid",),
-        columns=("username text NOT NULL",),
+        columns=("username text NOT NULL", "is_deleted boolean NOT NULL DEFAULT false"),
     )
     DATA_PATHS = Table(
         "data_paths",
@@ -187,6 +188,8 @@ class Datasets(ReadModel):
         match fact:
             case UserCreated(username=username):
                 rows.insert(self.PEOPLE, recorded.originator_id, username=username)
+            case UserDeleted():
+                rows.update(self.PEOPLE, recorded.originator_id, is_deleted=True)
             case DatasetCreated(environment=environment):
                 rows.insert(
                     self.DATASETS,
@@ -395,7 +398,11 @@ _PATH_COLUMNS = (
     " damaged_count, has_groups, problem"
 )
 _PATHS = f"SELECT {_PATH_COLUMNS} FROM data_paths WHERE dataset_id = %(dataset_id)s"  # noqa: S608 - our own columns
-_COLUMNS = "dataset_id, name, purpose, environment, path_count, image_count, changed_by, changed_at"
+_COLUMNS = (
+    "dataset_id, name, purpose, environment, path_count, image_count, changed_by, changed_at,"
+    " changed_by IN (SELECT username FROM dataset_people WHERE is_deleted) AS is_changer_deleted"
+)
+"""The name of a deleted user is never taken by another one."""
 _DATASETS = "datasets USING (dataset_id) JOIN dataset_environments USING (dataset_id)"
 
 _NOT_CHOSEN = "folder NOT IN (SELECT jsonb_array_elements(%(chosen)s::jsonb))"

@@ -53,6 +53,7 @@ class ModelImageVersionRow(msgspec.Struct, frozen=True, kw_only=True):
     worker: str
     imported_by: str
     imported_at: datetime
+    is_importer_deleted: bool = False
 
     @property
     def label(self) -> str:
@@ -300,7 +301,8 @@ _SELECT = """
         users.deleted_at IS NOT NULL AS is_modifier_deleted,
         (SELECT coalesce(jsonb_agg(version ORDER BY loading DESC), '[]') FROM (
             SELECT loading, status, number, file_name, source, place, archive, package, reason, worker,
-                coalesce(importer.username, '') AS imported_by, imported_at
+                coalesce(importer.username, '') AS imported_by, imported_at,
+                importer.deleted_at IS NOT NULL AS is_importer_deleted
             FROM model_image_versions LEFT JOIN users AS importer ON importer.user_id = imported_by
             WHERE model_image_versions.model_image_id = model_images.model_image_id
         ) AS version) AS versions

@@ -50,6 +50,7 @@ class ModelVersionRow(msgspec.Struct, frozen=True, kw_only=True):
     weights: Artifact
     figures: EvaluationFigures
     resolution_rule: ResolutionRule
+    is_publisher_deleted: bool = False
 
     @property
     def label(self) -> str:
@@ -238,8 +239,9 @@ _DETAIL = f"""
     SELECT model_id, name, {OWNER_COLUMNS}, task_type, environment,
         coalesce(modifier.username, '') AS modified_by, modified_at, modifier.deleted_at IS NOT NULL AS is_modifier_deleted,
         (SELECT jsonb_agg(one ORDER BY published_at DESC, version DESC) FROM (
-            SELECT model_versions.*, coalesce(publishers.username, '') AS published_by
-            FROM model_versions LEFT JOIN users AS publishers ON publishers.user_id = model_versions.published_by
+            SELECT model_versions.*, coalesce(publisher.username, '') AS published_by,
+                publisher.deleted_at IS NOT NULL AS is_publisher_deleted
+            FROM model_versions LEFT JOIN users AS publisher ON publisher.user_id = model_versions.published_by
             WHERE model_versions.model_id = models.model_id
         ) AS one) AS versions
     FROM models LEFT JOIN users AS modifier ON modifier.user_id = modified_by {OWNERS}

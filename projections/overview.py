@@ -28,7 +28,13 @@ class KeyFigures(msgspec.Struct, frozen=True):
     lowest_accuracy: float | None
     training_job_count: int
     evaluation_job_count: int
-    failed_job_count: int
+    failed_training_job_count: int
+    failed_evaluation_job_count: int
+
+    @property
+    def failed_job_count(self) -> int:
+        """Of either kind."""
+        return self.failed_training_job_count + self.failed_evaluation_job_count
 
 
 class SetupSteps(msgspec.Struct, frozen=True):
@@ -94,7 +100,8 @@ class Overview(ReadModel):
             f" (SELECT min(accuracy) FROM overview_versions WHERE {OWNED_BY}) AS lowest_accuracy,"
             " count(*) FILTER (WHERE is_training) AS training_job_count,"
             " count(*) FILTER (WHERE NOT is_training) AS evaluation_job_count,"
-            " count(*) FILTER (WHERE has_failed) AS failed_job_count"
+            " count(*) FILTER (WHERE has_failed AND is_training) AS failed_training_job_count,"
+            " count(*) FILTER (WHERE has_failed AND NOT is_training) AS failed_evaluation_job_count"
             f" FROM overview_jobs WHERE {OWNED_BY}",
             {"owner": user_id},
             KeyFigures,

@@ -21,6 +21,8 @@ from web.forms import Form
 from web.pages import Desk, Page
 from web.services import ReadModels
 
+ADDRESS = "/compute-resources"
+
 
 class ComputeResourcesPage(Page, frozen=True):
     """All configurations."""
@@ -49,10 +51,18 @@ class DeleteComputeResourcePage(Page, frozen=True):
     resource: ComputeResourceRow
 
 
+class ComputeResourceName(Page, frozen=True):
+    """What notices call a configuration, in the reader's language."""
+
+    TEMPLATE = "compute_resources/_name.html"
+    kind: ComputeResourceKind
+    resources: Resources
+
+
 class ComputeResources(Controller):
     """Super administrators only."""
 
-    path = "/compute-resources"
+    path = ADDRESS
     guards = [needs(Permission.MANAGE_MASTER_DATA)]  # noqa: RUF012 - Litestar's way to guard a controller
 
     @get("/", sync_to_thread=True)
@@ -72,15 +82,15 @@ class ComputeResources(Controller):
         self, form: NamedDependency[Form], actor: NamedDependency[UUID], desk: NamedDependency[Desk]
     ) -> Redirect:
         """Back to the list."""
-        with desk.refusals_on(NewComputeResourcePage(form=form)):
+        with desk.unless_gone(ADDRESS), desk.refusals_on(NewComputeResourcePage(form=form)):
             kind = form.choice("kind", ComputeResourceKind)
             resources = _entered(form, kind)
             resource_id = id_made_by(form, kind, resources)
             desk.ask(
                 CreateComputeResource(actor=actor, compute_resource_id=resource_id, kind=kind, resources=resources)
             )
-        desk.say(N_("The compute resource is created."))
-        return desk.go("/compute-resources")
+        desk.say(N_("Compute resource “{name}” is created."), name=_name(desk, kind, resources))
+        return desk.go(ADDRESS)
 
     @get("/{compute_resource_id:uuid}/change", sync_to_thread=True)
     def other_configuration(
@@ -108,16 +118,20 @@ class ComputeResources(Controller):
         desk: NamedDependency[Desk],
     ) -> Redirect:
         """In force at once, for waiting jobs too."""
-        with desk.refusals_on(ChangeComputeResourcePage(resource=_resource(read, compute_resource_id), form=form)):
-            kind = form.choice("kind", ComputeResourceKind)
-            resources = _entered(form, kind)
-            desk.ask(
-                ChangeComputeResource(
-                    actor=actor, compute_resource_id=compute_resource_id, kind=kind, resources=resources
+        with desk.unless_gone(ADDRESS):
+            page = ChangeComputeResourcePage(resource=_resource(read, compute_resource_id), form=form)
+            with desk.refusals_on(page):
+                kind = form.choice("kind", ComputeResourceKind)
+                resources = _entered(form, kind)
+                desk.ask(
+                    ChangeComputeResource(
+                        actor=actor, compute_resource_id=compute_resource_id, kind=kind, resources=resources
+                    )
                 )
-            )
-        desk.say(N_("The configuration is changed and in force."))
-        return desk.go("/compute-resources")
+        before = _name(desk, page.resource.kind, page.resource.resources)
+        name = _name(desk, kind, resources)
+        desk.say(N_("Compute resource “{before}” is “{name}” now, and in force."), before=before, name=name)
+        return desk.go(ADDRESS)
 
     @get("/{compute_resource_id:uuid}/delete", sync_to_thread=True)
     def ask_to_delete(
@@ -135,10 +149,12 @@ class ComputeResources(Controller):
         desk: NamedDependency[Desk],
     ) -> Redirect:
         """Not while a waiting or running job needs it."""
-        with desk.refusals_on(DeleteComputeResourcePage(resource=_resource(read, compute_resource_id))):
-            desk.ask(DeleteComputeResource(actor=actor, compute_resource_id=compute_resource_id))
-        desk.say(N_("The compute resource is deleted."))
-        return desk.go("/compute-resources")
+        with desk.unless_gone(ADDRESS):
+            resource = _resource(read, compute_resource_id)
+            with desk.refusals_on(DeleteComputeResourcePage(resource=resource)):
+                desk.ask(DeleteComputeResource(actor=actor, compute_resource_id=compute_resource_id))
+        desk.say(N_("Compute resource “{name}” is deleted."), name=_name(desk, resource.kind, resource.resources))
+        return desk.go(ADDRESS)
 
 
 def _resource(read: ReadModels, compute_resource_id: UUID) -> ComputeResourceRow:
@@ -146,6 +162,11 @@ def _resource(read: ReadModels, compute_resource_id: UUID) -> ComputeResourceRow
     if resource is None or resource.is_deleted:
         raise NotFound
     return resource
+
+
+def _name(desk: Desk, kind: ComputeResourceKind, resources: Resources) -> str:
+    page = ComputeResourceName(kind=kind, resources=resources)
+    return desk.part(page.TEMPLATE, page)
 
 
 def _entered(form: Form, kind: ComputeResourceKind) -> Resources:

@@ -1,12 +1,15 @@
 """What a person (or a program) is told when a page cannot be shown. No traces, no internals, always the request id."""
 
 import logging
+from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 import msgspec
 from litestar import Request, Response
+from litestar.concurrency import sync_to_thread
 from litestar.exceptions import HTTPException
+from litestar.response import Stream
 from litestar.types import ExceptionHandlersMap
 
 from domain.refusals import NotFound, NotPermitted, Refusal, Refusals
@@ -17,6 +20,8 @@ from web.sessions import SAFE_METHODS, SignInNeeded, Visit, Visits
 
 _log = logging.getLogger(__name__)
 
+HTML = "text/html; charset=utf-8"
+NOT_KEPT = {"Cache-Control": "no-store"}
 TITLES = {
     400: N_("This request cannot be understood"),
     401: N_("Sign in first"),
@@ -113,15 +118,24 @@ class Errors:
         if wants_json(request):
             refusals = tuple((field, translate(sentence, visit.language)) for field, sentence in told)
             problem = Problem(status, translate(TITLES[known], visit.language), visit.request_id, refusals)
-            return Response(
-                problem, status_code=status, media_type="application/json", headers={"Cache-Control": "no-store"}
-            )
+            return Response(problem, status_code=status, media_type="application/json", headers=NOT_KEPT)
         sentences = tuple(sentence for _, sentence in told)
         page = ErrorPage(status=status, title=TITLES[known], sentences=sentences, way_back=_way_back(request))
-        text = self._renderer.render(page.TEMPLATE, page, visit)
-        return Response(
-            text, status_code=status, media_type="text/html; charset=utf-8", headers={"Cache-Control": "no-store"}
-        )
+        if status < 500 and "visit" not in request.scope["state"]:
+            return Stream(self._for_whoever_asks(request, page), status_code=status, media_type=HTML, headers=NOT_KEPT)
+        return Response(self._text(page, visit), status_code=status, media_type=HTML, headers=NOT_KEPT)
+
+    async def _for_whoever_asks(self, request: Request[Any, Any, Any], page: ErrorPage) -> AsyncIterator[str]:
+        """The page of a request that was never routed, so never came to the gate: who asks is found out now, off the event loop."""
+        try:
+            visit = await sync_to_thread(self._visits.find, request)
+        except Exception:  # noqa: BLE001 - an edge of the process: where the database is away, the page comes without its frame
+            visit = self._visits.stranger(request)
+            _log.exception("visit_not_found", extra={"request_id": visit.request_id, "path": visit.path})
+        yield self._text(page, visit)
+
+    def _text(self, page: ErrorPage, visit: Visit) -> str:
+        return self._renderer.render(page.TEMPLATE, page, visit)
 
     def _visit(self, request: Request[Any, Any, Any]) -> Visit:
         visit = request.scope["state"].get("visit")

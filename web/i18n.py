@@ -6,7 +6,7 @@
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from gettext import NullTranslations
@@ -16,7 +16,9 @@ from typing import Any
 from babel.messages.catalog import Catalog, Message
 from babel.messages.extract import extract
 from babel.messages.pofile import read_po, write_po
+from jinja2 import pass_context
 from jinja2.ext import babel_extract
+from jinja2.runtime import Context
 
 from domain.sentences import N_, Sentence
 
@@ -56,7 +58,7 @@ class Translations(NullTranslations):
         """A sentence with its places filled in."""
         if isinstance(sentence, str):
             return self.gettext(sentence)
-        return self.gettext(sentence.text).format(**sentence.values)
+        return self.gettext(sentence.text).format(**_written(sentence.values))
 
 
 @cache
@@ -105,6 +107,16 @@ def iso_time(moment: datetime) -> str:
 def number(value: float | None, digits: int = 0) -> str:
     """`12,345`; None is “—”."""
     return "—" if value is None else f"{value:,.{digits}f}"
+
+
+def counting(ngettext: Callable[..., str]) -> Callable[..., str]:
+    """Jinja's function for one and many, with counts in sentences written as they are anywhere else."""
+
+    @pass_context
+    def counted(context: Context, one: str, many: str, count: int, /, **values: object) -> str:
+        return ngettext(context, one, many, count, **_written({"num": count, **values}))
+
+    return counted
 
 
 def significant(value: float | None, digits: int = 4) -> str:
@@ -214,6 +226,11 @@ def _sources(root: Path) -> Iterator[Path]:
     for package in PACKAGES:
         yield from sorted((root / package).rglob("*.py"))
     yield from sorted((root / "web" / "templates").rglob("*.html"))
+
+
+def _written(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What fills the places of a sentence; counts are grouped like figures."""
+    return {name: number(value) if isinstance(value, int) else value for name, value in values.items()}
 
 
 def _key(message: Message) -> str:

@@ -20,6 +20,8 @@ from web.forms import Form
 from web.pages import Desk, Page
 from web.services import ReadModels
 
+ADDRESS = "/industries"
+
 
 class IndustriesPage(Page, frozen=True):
     """All industries, each with its levels."""
@@ -67,7 +69,7 @@ class DeleteIndustryPage(Page, frozen=True):
 class Industries(Controller):
     """Super administrators only."""
 
-    path = "/industries"
+    path = ADDRESS
     guards = [needs(Permission.MANAGE_MASTER_DATA)]  # noqa: RUF012 - Litestar's way to guard a controller
 
     @get("/", sync_to_thread=True)
@@ -85,11 +87,11 @@ class Industries(Controller):
         self, form: NamedDependency[Form], actor: NamedDependency[UUID], desk: NamedDependency[Desk]
     ) -> Redirect:
         """Back to the list."""
-        with desk.refusals_on(NewIndustryPage(form=form)):
+        with desk.unless_gone(ADDRESS), desk.refusals_on(NewIndustryPage(form=form)):
             name = form.text("name")
             desk.ask(CreateIndustry(actor=actor, industry_id=id_made_by(form, name), name=name))
         desk.say(N_("Industry “{name}” is created. Add its levels next."), name=name)
-        return desk.go("/industries")
+        return desk.go(ADDRESS)
 
     @get("/{industry_id:uuid}/levels", sync_to_thread=True)
     def levels(
@@ -109,15 +111,16 @@ class Industries(Controller):
         desk: NamedDependency[Desk],
     ) -> Redirect | Response[str]:
         """Save; or show the form again with one level more or less, which works without scripts, too."""
-        page = LevelsPage(industry=_industry(read, industry_id), form=form)
-        if form.text("act") == "add" and page.may_add:
-            return desk.show(LevelsPage(industry=page.industry, form=Form.of(level_names=(*page.level_names, ""))))
-        if form.text("act") == "remove" and page.may_remove:
-            return desk.show(LevelsPage(industry=page.industry, form=Form.of(level_names=page.level_names[:-1])))
-        with desk.refusals_on(page):
-            desk.ask(DefineLevels(actor=actor, industry_id=industry_id, level_names=_entered(page.level_names)))
+        with desk.unless_gone(ADDRESS):
+            page = LevelsPage(industry=_industry(read, industry_id), form=form)
+            if form.text("act") == "add" and page.may_add:
+                return desk.show(LevelsPage(industry=page.industry, form=Form.of(level_names=(*page.level_names, ""))))
+            if form.text("act") == "remove" and page.may_remove:
+                return desk.show(LevelsPage(industry=page.industry, form=Form.of(level_names=page.level_names[:-1])))
+            with desk.refusals_on(page):
+                desk.ask(DefineLevels(actor=actor, industry_id=industry_id, level_names=_entered(page.level_names)))
         desk.say(N_("The levels of “{name}” are saved."), name=page.industry.name)
-        return desk.go("/industries")
+        return desk.go(ADDRESS)
 
     @post("/{industry_id:uuid}/default", sync_to_thread=True)
     def choose_default(
@@ -128,9 +131,11 @@ class Industries(Controller):
         desk: NamedDependency[Desk],
     ) -> Redirect:
         """Environment data and new bindings belong to this industry from now on."""
-        desk.ask(ChooseDefaultIndustry(actor=actor, industry_id=industry_id))
-        desk.say(N_("“{name}” is the default industry now."), name=_industry(read, industry_id).name)
-        return desk.go("/industries")
+        with desk.unless_gone(ADDRESS):
+            industry = _industry(read, industry_id)
+            desk.ask(ChooseDefaultIndustry(actor=actor, industry_id=industry_id))
+        desk.say(N_("“{name}” is the default industry now."), name=industry.name)
+        return desk.go(ADDRESS)
 
     @get("/{industry_id:uuid}/delete", sync_to_thread=True)
     def ask_to_delete(
@@ -148,11 +153,12 @@ class Industries(Controller):
         desk: NamedDependency[Desk],
     ) -> Redirect:
         """What was bound to its environment keeps the names."""
-        page = _delete_page(read, industry_id)
-        with desk.refusals_on(page):
-            desk.ask(DeleteIndustry(actor=actor, industry_id=industry_id))
+        with desk.unless_gone(ADDRESS):
+            page = _delete_page(read, industry_id)
+            with desk.refusals_on(page):
+                desk.ask(DeleteIndustry(actor=actor, industry_id=industry_id))
         desk.say(N_("Industry “{name}” is deleted."), name=page.industry.name)
-        return desk.go("/industries")
+        return desk.go(ADDRESS)
 
 
 def _delete_page(read: ReadModels, industry_id: UUID) -> DeleteIndustryPage:

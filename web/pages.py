@@ -18,7 +18,7 @@ from domain.permissions import Permission, Role, permits
 from domain.refusals import NotFound, NotPermitted, Refusal, Refusals
 from domain.sentences import N_, Sentence, Value
 from web.forms import Form
-from web.i18n import FILTERS, duration, translations
+from web.i18n import FILTERS, counting, duration, translations
 from web.navigation import Section, sections_for
 from web.services import Services
 from web.sessions import Visit, Visits
@@ -101,6 +101,8 @@ def templates(language: str) -> Environment:
     environment.policies["ext.i18n.trimmed"] = True
     catalogue = translations(language)
     environment.install_gettext_translations(catalogue, newstyle=True)  # type: ignore[attr-defined]
+    one_or_many: Any = environment.globals["ngettext"]
+    environment.globals["ngettext"] = counting(one_or_many)
     environment.filters.update(FILTERS, sentence=catalogue.sentence, duration=partial(duration, language=language))
     environment.globals.update(static=static_files().address, language=language)
     return environment
@@ -120,9 +122,9 @@ class Renderer:
 
 
 class Refused(Exception):
-    """A form was refused; `answer` is its page with the sentences."""
+    """Something was not done; `answer` is the page of the form with the sentences, or the way to where it is told."""
 
-    def __init__(self, answer: Response[str]) -> None:
+    def __init__(self, answer: Response[Any]) -> None:
         self.answer = answer
 
 
@@ -197,3 +199,18 @@ class Desk:
         except (Refusal, Refusals) as refusal:
             again = msgspec.structs.replace(page, form=page.form.refused(refusal))
             raise Refused(self.show(again, status=422)) from refusal
+
+    @contextmanager
+    def unless_gone(self, address: str) -> Iterator[None]:
+        """Inside, what was to be changed or removed may be gone: somebody was faster, or a button was pressed twice.
+
+        That is no error, but told at `address`.
+
+        Raises:
+            Refused: it has its answer in `web.errors`.
+        """
+        try:
+            yield
+        except NotFound as gone:
+            self.say(N_("This was deleted or removed already."))
+            raise Refused(self.go(address)) from gone

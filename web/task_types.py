@@ -19,6 +19,8 @@ from web.forms import Form
 from web.pages import Desk, Page
 from web.services import ReadModels
 
+ADDRESS = "/task-types"
+
 
 class TaskTypesPage(Page, frozen=True):
     """All task types."""
@@ -54,7 +56,7 @@ class DeleteTaskTypePage(TaskTypePage, frozen=True):
 class TaskTypes(Controller):
     """Super administrators only."""
 
-    path = "/task-types"
+    path = ADDRESS
     guards = [needs(Permission.MANAGE_MASTER_DATA)]  # noqa: RUF012 - Litestar's way to guard a controller
 
     @get("/", sync_to_thread=True)
@@ -72,11 +74,11 @@ class TaskTypes(Controller):
         self, form: NamedDependency[Form], actor: NamedDependency[UUID], desk: NamedDependency[Desk]
     ) -> Redirect:
         """Back to the list."""
-        with desk.refusals_on(NewTaskTypePage(form=form)):
+        with desk.unless_gone(ADDRESS), desk.refusals_on(NewTaskTypePage(form=form)):
             name, kind = form.text("name"), form.choice("kind", TaskKind)
             desk.ask(CreateTaskType(actor=actor, task_type_id=id_made_by(form, name, kind), name=name, kind=kind))
         desk.say(N_("Task type “{name}” is created."), name=name)
-        return desk.go("/task-types")
+        return desk.go(ADDRESS)
 
     @get("/{task_type_id:uuid}/rename", sync_to_thread=True)
     def other_name(
@@ -96,11 +98,12 @@ class TaskTypes(Controller):
         desk: NamedDependency[Desk],
     ) -> Redirect:
         """For what is made from now on."""
-        page = RenameTaskTypePage(task_type=_task_type(read, task_type_id), form=form)
-        with desk.refusals_on(page):
-            desk.ask(RenameTaskType(actor=actor, task_type_id=task_type_id, name=form.text("name")))
+        with desk.unless_gone(ADDRESS):
+            page = RenameTaskTypePage(task_type=_task_type(read, task_type_id), form=form)
+            with desk.refusals_on(page):
+                desk.ask(RenameTaskType(actor=actor, task_type_id=task_type_id, name=form.text("name")))
         desk.say(N_("Task type “{before}” is called “{name}” now."), before=page.task_type.name, name=form.text("name"))
-        return desk.go("/task-types")
+        return desk.go(ADDRESS)
 
     @get("/{task_type_id:uuid}/delete", sync_to_thread=True)
     def ask_to_delete(
@@ -118,11 +121,12 @@ class TaskTypes(Controller):
         desk: NamedDependency[Desk],
     ) -> Redirect:
         """Not while a waiting or running job needs it (M-6)."""
-        page = DeleteTaskTypePage(task_type=_task_type(read, task_type_id))
-        with desk.refusals_on(page):
-            desk.ask(DeleteTaskType(actor=actor, task_type_id=task_type_id))
+        with desk.unless_gone(ADDRESS):
+            page = DeleteTaskTypePage(task_type=_task_type(read, task_type_id))
+            with desk.refusals_on(page):
+                desk.ask(DeleteTaskType(actor=actor, task_type_id=task_type_id))
         desk.say(N_("Task type “{name}” is deleted."), name=page.task_type.name)
-        return desk.go("/task-types")
+        return desk.go(ADDRESS)
 
 
 def _task_type(read: ReadModels, task_type_id: UUID) -> TaskTypeRow:

@@ -1,7 +1,7 @@
 """用户管理: the list, new users, and what a super administrator changes of a user. Source: U-2 to U-4, U-7; manual, “用户管理”."""
 
 from urllib.parse import urlencode
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from litestar import Controller, Response, get, post
 from litestar.di import NamedDependency
@@ -15,6 +15,7 @@ from domain.sentences import N_
 from domain.users import Belongings, HeirNotFound
 from projections.users import SORTS, UserRow
 from web.access import needs
+from web.form_ids import id_made_by, new_form
 from web.forms import Form
 from web.listing import Listing, read_listing
 from web.pages import ROLE_NAMES, Desk, Page
@@ -129,23 +130,25 @@ class Users(Controller):
     @get("/new", sync_to_thread=True)
     def new(self, desk: NamedDependency[Desk]) -> Response[str]:
         """The form."""
-        return desk.show(NewUserPage(form=Form.of(role=Role.MODEL_TRAINER)))
+        return desk.show(NewUserPage(form=new_form(role=Role.MODEL_TRAINER)))
 
     @post("/new", sync_to_thread=True)
     def create(
         self, form: NamedDependency[Form], actor: NamedDependency[UUID], desk: NamedDependency[Desk]
     ) -> Redirect:
         """Back to the list, the new user in its first row."""
-        with desk.refusals_on(NewUserPage(form=form)):
+        with desk.unless_gone(ADDRESS), desk.refusals_on(NewUserPage(form=form)):
+            username, password, role = form.text("username"), form.secret("password"), form.choice("role", Role)
+            email, remark = form.text("email"), form.text("remark")
             desk.ask(
                 CreateUser(
                     actor=actor,
-                    user_id=uuid4(),
-                    username=form.text("username"),
-                    password=form.secret("password"),
-                    role=form.choice("role", Role),
-                    email=form.text("email"),
-                    remark=form.text("remark"),
+                    user_id=id_made_by(form, username, password, role, email, remark),
+                    username=username,
+                    password=password,
+                    role=role,
+                    email=email,
+                    remark=remark,
                 )
             )
         desk.say(N_("User “{name}” is created."), name=form.text("username"))
@@ -175,9 +178,10 @@ class Users(Controller):
         desk: NamedDependency[Desk],
     ) -> Redirect:
         """修改邮箱."""
-        page = UserEmailPage(form=form, user=_user(read, user_id), is_self=user_id == actor)
-        with desk.refusals_on(page):
-            desk.ask(ChangeUserEmail(actor=actor, user_id=user_id, email=form.text("email")))
+        with desk.unless_gone(ADDRESS):
+            page = UserEmailPage(form=form, user=_user(read, user_id), is_self=user_id == actor)
+            with desk.refusals_on(page):
+                desk.ask(ChangeUserEmail(actor=actor, user_id=user_id, email=form.text("email")))
         desk.say(N_("The e-mail address of “{name}” is saved."), name=page.user.username)
         return desk.go(page.back)
 
@@ -203,9 +207,10 @@ class Users(Controller):
         desk: NamedDependency[Desk],
     ) -> Redirect:
         """重置密码: everyone signed in as this user signs in again, the super administrator's own browser included."""
-        page = ResetPasswordPage(form=form, user=_user(services.read, user_id), is_self=user_id == actor)
-        with desk.refusals_on(page):
-            desk.ask(ResetPassword(actor=actor, user_id=user_id, new_password=form.secret("new_password")))
+        with desk.unless_gone(ADDRESS):
+            page = ResetPasswordPage(form=form, user=_user(services.read, user_id), is_self=user_id == actor)
+            with desk.refusals_on(page):
+                desk.ask(ResetPassword(actor=actor, user_id=user_id, new_password=form.secret("new_password")))
         services.sessions.close_all(user_id)
         if page.is_self:
             desk.say(N_("Your password is changed. Sign in with the new one."))
@@ -237,10 +242,11 @@ class Users(Controller):
         desk: NamedDependency[Desk],
     ) -> Redirect:
         """修改角色; whoever gives up the own role leaves these pages."""
-        page = UserRolePage(form=form, user=_user(read, user_id), is_self=user_id == actor)
-        with desk.refusals_on(page):
-            role = form.choice("role", Role)
-            desk.ask(ChangeUserRole(actor=actor, user_id=user_id, role=role))
+        with desk.unless_gone(ADDRESS):
+            page = UserRolePage(form=form, user=_user(read, user_id), is_self=user_id == actor)
+            with desk.refusals_on(page):
+                role = form.choice("role", Role)
+                desk.ask(ChangeUserRole(actor=actor, user_id=user_id, role=role))
         desk.say(N_("The role of “{name}” is saved."), name=page.user.username)
         return desk.go("/" if page.is_self and role is not Role.SUPER_ADMINISTRATOR else page.back)
 
@@ -266,10 +272,11 @@ class Users(Controller):
         desk: NamedDependency[Desk],
     ) -> Redirect:
         """删除: sessions and unfinished forms go at once, what the user made stays."""
-        page = _delete_page(services.read, user_id, actor, form)
-        with desk.refusals_on(page):
-            heir = _named(services.read, form.text("heir")) if form.text("heir") else None
-            desk.ask(DeleteUser(actor=actor, user_id=user_id, heir=heir))
+        with desk.unless_gone(ADDRESS):
+            page = _delete_page(services.read, user_id, actor, form)
+            with desk.refusals_on(page):
+                heir = _named(services.read, form.text("heir")) if form.text("heir") else None
+                desk.ask(DeleteUser(actor=actor, user_id=user_id, heir=heir))
         services.sessions.close_all(user_id)
         services.drafts.drop_all(user_id)
         desk.say(N_("User “{name}” is deleted."), name=page.user.username)

@@ -8,7 +8,7 @@ from commands.compute_resources import ChangeComputeResource, CreateComputeResou
 from commands.environments import AddNodes, AddNodesToSeveralParents, RemoveNodes
 from commands.industries import ChooseDefaultIndustry, CreateIndustry, DefineLevels, DeleteIndustry
 from commands.task_types import CreateTaskType, DeleteTaskType, RenameTaskType
-from commands.users import ChangeOwnEmail, ChangeOwnPassword, CreateUser
+from commands.users import ChangeOwnEmail, ChangeOwnPassword, CreateUser, DeleteUser
 from domain.compute_resources import (
     ComputeResourceChanged,
     ComputeResourceCreated,
@@ -376,6 +376,22 @@ def test_a_new_user_takes_the_name_and_only_the_hash_is_stored() -> None:  # U-2
         UserCreated(username="trainer_zhao", role=Role.MODEL_TRAINER, password_hash=f"hash of {PASSWORD}"),
     )
     assert claimed[1] == NameClaimed(kind=NameKind.USER, name="trainer_zhao", owner=ZHAO_ID)
+
+
+def test_the_same_wish_twice_creates_one_user() -> None:  # U-2
+    history = plant()
+    assay, log = assay_after(history)
+    assert assay.dispatch(create_user("trainer_zhao")) > 0
+    assert assay.dispatch(create_user("trainer_zhao")) == 0
+    assert len(stored_after(history, log)) == 2
+
+
+def test_a_user_who_was_deleted_is_not_created_again_by_an_old_form() -> None:  # U-3
+    assay, _ = assay_after(plant())
+    assay.dispatch(create_user("trainer_zhao"))
+    assay.dispatch(DeleteUser(actor=QUALITY_LEAD_ID, user_id=ZHAO_ID))
+    with pytest.raises(NotFound):
+        assay.dispatch(create_user("trainer_zhao"))
 
 
 @pytest.mark.parametrize("username", ["trainer_wang", "Trainer_Wang"])

@@ -11,6 +11,7 @@ from domain.industries import (
     IndustryLevelsDefined,
     LevelCountIsFixed,
     LevelCountIsWrong,
+    LevelNameMissing,
     LevelNameRepeated,
     OtherIndustryDeleted,
     choose_default,
@@ -79,7 +80,7 @@ def test_case_and_width_make_no_other_level() -> None:  # M-2
 
 def test_every_wrong_level_name_is_told_at_once() -> None:  # M-2
     given(INDUSTRY).when(define_levels, ("工 厂", "站点", "", "站点")).then_refused_together(
-        (PlainNameIsInvalid, "“工 厂”"), (PlainNameIsInvalid, "“”"), (LevelNameRepeated, "“站点”")
+        (PlainNameIsInvalid, "“工 厂”"), (LevelNameMissing, "Level 3 has no name"), (LevelNameRepeated, "“站点”")
     )
 
 

@@ -9,6 +9,7 @@ from domain.names import (
     NameTaken,
     ObjectNameIsInvalid,
     PlainNameIsInvalid,
+    PlainNameIsMissing,
     UsernameIsInvalid,
     check_object_name,
     check_plain_name,
@@ -42,9 +43,13 @@ def test_a_plain_name_has_chinese_or_english_letters_digits_and_underscores(name
     check_plain_name(name)
 
 
-@pytest.mark.parametrize("name", ["", " ", "显示 面板", "面板-A", "a/b", "面" * 61, "パネル", "a\n", "面板！", "é"])
+@pytest.mark.parametrize("name", [" ", "显示 面板", "面板-A", "a/b", "面" * 61, "パネル", "a\n", "面板！", "é"])
 def test_any_other_plain_name_is_refused_and_named(name: str) -> None:  # M-1
     when(check_plain_name, name).then_refused(PlainNameIsInvalid, f"“{name}” is not a valid name", at="name")
+
+
+def test_no_plain_name_at_all_is_asked_for() -> None:  # M-1
+    when(check_plain_name, "").then_refused(PlainNameIsMissing, "Enter a name", at="name")
 
 
 @pytest.mark.parametrize("name", ["wang5", "王小明训练员", "trainer_wang", "a" * 64])

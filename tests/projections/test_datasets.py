@@ -17,6 +17,7 @@ from domain.datasets import (
 )
 from domain.environments import EnvironmentBinding, EnvironmentNode
 from domain.industries import DEFAULT_INDUSTRY_ID, DefaultIndustryChosen
+from domain.users import UserDeleted
 from projections.datasets import MOST_CHOICES, MOST_PATHS, DatasetChoices, Datasets, PlacedFolder
 from projections.users import Users
 from tests.examples import (
@@ -26,6 +27,7 @@ from tests.examples import (
     INDUSTRY_ID,
     PANEL_65,
     PANEL_75,
+    QUALITY_LEAD_ID,
     QUESTION_BANK,
     QUESTION_BANK_ID,
     QUESTION_BANK_PATH_ID,
@@ -90,6 +92,18 @@ def test_who_changed_a_dataset_last_and_when_is_shown(project: Project) -> None:
     assert (row.changed_by, row.changed_at) == ("trainer_li", history.events[-1].timestamp)
     assert row.changed_at > created_at
     assert (row.path_count, row.image_count) == (2, 240)
+
+
+def test_whoever_changed_a_dataset_last_stays_named_and_is_marked_once_deleted(project: Project) -> None:  # U-3, D-6
+    history = both_datasets()
+    read = project(history, Users, Datasets)
+    [before] = read.datasets.page(BANK).items
+    assert (before.changed_by, before.is_changer_deleted) == ("trainer_li", False)
+    read.take_in(history.add(TRAINER_LI_ID, UserDeleted(heir=QUALITY_LEAD_ID)))
+    [after] = read.datasets.page(BANK).items
+    assert (after.changed_by, after.is_changer_deleted) == ("trainer_li", True)
+    assert not read.datasets.page(TRAINING).items[0].is_changer_deleted
+    read.assert_rebuild_equals_live()
 
 
 def test_what_no_person_changed_has_no_name_beside_it(project: Project) -> None:

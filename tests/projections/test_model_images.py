@@ -278,6 +278,8 @@ def test_whoever_changed_it_last_stays_named_and_is_marked_once_deleted(project:
     read = project(history, Users, ModelImages)
     before = read.model_images.get(MODEL_IMAGE_ID)
     assert (before.modified_by, before.is_modifier_deleted) == ("trainer_wang", False)
+    assert not before.versions[0].is_importer_deleted
     read.take_in(history.add(TRAINER_WANG_ID, UserDeleted(heir=TRAINER_LI_ID)))
     after = read.model_images.get(MODEL_IMAGE_ID)
     assert (after.modified_by, after.is_modifier_deleted) == ("trainer_wang", True)
+    assert (after.versions[0].imported_by, after.versions[0].is_importer_deleted) == ("trainer_wang", True)

@@ -64,14 +64,14 @@ def predicted(accuracy: float | None) -> Fact:
 
 def test_a_new_user_has_nothing_and_no_lowest_accuracy(project: Project) -> None:  # O-1
     read = project(plant(), Users, Overview)
-    assert read.overview.key_figures(TRAINER_WANG_ID) == KeyFigures(0, None, 0, 0, 0)
+    assert read.overview.key_figures(TRAINER_WANG_ID) == KeyFigures(0, None, 0, 0, 0, 0)
 
 
 def test_the_figures_count_what_the_user_owns_and_nothing_else(project: Project) -> None:  # O-1
     history = published().add(PREDICTION_JOB_ID, PREDICTION_QUEUED)
     read = project(history, Users, Overview)
-    assert read.overview.key_figures(TRAINER_WANG_ID) == KeyFigures(1, 0.9, 1, 1, 0)
-    assert read.overview.key_figures(QUALITY_LEAD_ID) == KeyFigures(0, None, 0, 0, 0)
+    assert read.overview.key_figures(TRAINER_WANG_ID) == KeyFigures(1, 0.9, 1, 1, 0, 0)
+    assert read.overview.key_figures(QUALITY_LEAD_ID) == KeyFigures(0, None, 0, 0, 0, 0)
 
 
 def test_the_newest_report_of_a_version_gives_its_accuracy(project: Project) -> None:  # O-1
@@ -96,10 +96,11 @@ def test_a_failed_job_counts_until_it_is_started_again_or_deleted(project: Proje
     history.add(SECOND_JOB_ID, TRAINING_QUEUED, TRAINING_STARTED, failed)
     history.add(PREDICTION_JOB_ID, PREDICTION_QUEUED, PREDICTION_STARTED, PredictionFailed(reason=OUT_OF_MEMORY))
     read = project(history, Users, Overview)
-    assert read.overview.key_figures(TRAINER_WANG_ID) == KeyFigures(0, None, 2, 1, 3)
+    figures = read.overview.key_figures(TRAINER_WANG_ID)
+    assert (figures, figures.failed_job_count) == (KeyFigures(0, None, 2, 1, 2, 1), 3)
     history.add(TRAINING_JOB_ID, TrainingRestarted()).add(SECOND_JOB_ID, TrainingDeleted())
     read.take_in(history.add(PREDICTION_JOB_ID, PredictionDeleted()))
-    assert read.overview.key_figures(TRAINER_WANG_ID) == KeyFigures(0, None, 1, 0, 0)
+    assert read.overview.key_figures(TRAINER_WANG_ID) == KeyFigures(0, None, 1, 0, 0, 0)
 
 
 MASTER_DATA = (Industries, Environments, TaskTypes, ComputeResources, Users, Overview)

@@ -186,6 +186,8 @@ def test_both_names_stay_with_what_was_inherited(project: Project) -> None:  # U
     assert read.training_jobs.get(TRAINING_JOB_ID).owner_name == "trainer_li"
     (model,) = read.models.page(TRAINER_LI_ID).items
     assert (model.modified_by, model.is_modifier_deleted) == ("trainer_wang", True)
+    version = read.models.get(MODEL_ID).newest
+    assert (version.published_by, version.is_publisher_deleted) == ("trainer_wang", True)
 
 
 def test_what_is_not_inherited_names_its_owner_alone(project: Project) -> None:  # U-7
@@ -193,6 +195,7 @@ def test_what_is_not_inherited_names_its_owner_alone(project: Project) -> None: 
     for row in (read.training_jobs.get(TRAINING_JOB_ID), read.models.get(MODEL_ID)):
         assert (row.owner, row.owner_name, row.inherited_from) == (TRAINER_WANG_ID, "trainer_wang", "")
     assert not read.models.page(TRAINER_WANG_ID).items[0].is_modifier_deleted
+    assert not read.models.get(MODEL_ID).newest.is_publisher_deleted
 
 
 def test_jobs_are_found_by_whoever_made_them_and_by_whoever_owns_them(project: Project) -> None:  # T-3, U-7

@@ -128,7 +128,12 @@ class FakeDrafts:
 class FakeOverview:
     def key_figures(self, user_id: UUID) -> KeyFigures:  # noqa: ARG002 - the contract's name
         return KeyFigures(
-            model_count=2, lowest_accuracy=0.975, training_job_count=5, evaluation_job_count=1, failed_job_count=0
+            model_count=2,
+            lowest_accuracy=0.975,
+            training_job_count=1234,
+            evaluation_job_count=1,
+            failed_training_job_count=2,
+            failed_evaluation_job_count=1,
         )
 
     def __init__(self) -> None:

@@ -160,7 +160,8 @@ def test_a_deleted_user_is_out_at_once_and_signs_in_like_nobody(real: RealSite) 
     assert (gone.status_code, nobody.status_code) == (422, 422)
     assert gone.text.replace("trainer_wang", "") == nobody.text.replace("nobody_here", "")
     assert real.services.drafts.load(wang_id, "training") is None
-    assert real.post(address).status_code == 404
+    assert real.post(address).headers["Location"] == "/users"
+    assert "该项此前已被删除或移除。" in real.get("/users").text
 
 
 def test_a_deleted_users_name_stays_taken_and_the_form_says_why(real: RealSite) -> None:  # U-3

@@ -101,6 +101,20 @@ def test_figures_are_grouped_and_rounded() -> None:
     assert significant(0.000123456) == "0.0001235"
 
 
+def test_counts_in_sentences_are_grouped_like_figures() -> None:
+    one_or_many = "{% trans count=users %}{{ count }} user{% pluralize %}{{ count }} users{% endtrans %}"
+    for users, chinese, english in ((1, "共 1 个用户", "1 user"), (12345, "共 12,345 个用户", "12,345 users")):
+        assert templates("zh").from_string(one_or_many).render(users=users) == chinese
+        assert templates("en").from_string(one_or_many).render(users=users) == english
+    assert (
+        templates("en").from_string('{{ ngettext("%(num)s user", "%(num)s users", 1000) }}').render() == "1,000 users"
+    )
+    assert (
+        translate(Sentence("Ticked: {count} of {share}", {"count": 12345, "share": 0.5}), "en")
+        == "Ticked: 12,345 of 0.5"
+    )
+
+
 def test_places_are_found_in_sentences_and_templates() -> None:
     assert places("“{name}” has {count} images, {{not this}}") == {"name", "count"}
     assert places("%(first)s–%(last)s of %(total)s") == {"first", "last", "total"}

@@ -17,7 +17,7 @@ from domain.compute_resources import ComputeResourceKind, QuantityIsWrong
 from domain.industries import DefaultIndustryCannotBeDeleted, LevelCountIsFixed, LevelNameRepeated
 from domain.messages import Resources
 from domain.names import NameTaken
-from domain.refusals import Refusals
+from domain.refusals import NotFound, Refusals
 from domain.task_types import TaskKind
 from domain.uses import IsInUse
 from projections.compute_resources import ComputeResourceRow
@@ -181,7 +181,74 @@ def test_a_model_trainer_can_send_no_management_form(trainer: Site, address: str
 )
 def test_what_does_not_exist_is_not_found(site: Site, address: str) -> None:
     assert site.get(address).status_code == 404
-    assert site.post(address, names="一厂区", level_names="工厂").status_code == 404
+
+
+SECOND_PRESSES = [
+    f"/industries/{example_id('x')}/levels",
+    f"/industries/{example_id('x')}/default",
+    f"/industries/{example_id('x')}/delete",
+    f"/task-types/{example_id('x')}/rename",
+    f"/task-types/{example_id('x')}/delete",
+    f"/compute-resources/{example_id('x')}/change",
+    f"/compute-resources/{example_id('x')}/delete",
+]
+
+
+def assert_told_that_it_is_gone(site: Site, address: str, **fields: str) -> None:
+    answer = site.post(address, **fields)
+    the_list = f"/{address.split('/')[1]}"
+    assert (answer.status_code, answer.headers["Location"]) == (303, the_list)
+    assert "该项此前已被删除或移除。" in site.get(the_list).text
+    assert site.assay.commands == []
+
+
+@pytest.mark.parametrize("address", SECOND_PRESSES)
+def test_what_another_tab_deleted_first_is_told_without_an_error(site: Site, address: str) -> None:  # M-1, M-5, M-6
+    assert_told_that_it_is_gone(site, address, name="亮点", level_names="工厂", kind="general_purpose")
+
+
+@pytest.mark.parametrize(
+    ("address", "fields"),
+    [
+        (f"/industries/{STEEL.industry_id}/levels", {"level_names": "工厂"}),
+        (f"/industries/{STEEL.industry_id}/default", {}),
+        (f"/industries/{STEEL.industry_id}/delete", {}),
+        (f"/task-types/{TASK_TYPE_ID}/rename", {"name": "亮点"}),
+        (f"/task-types/{TASK_TYPE_ID}/delete", {}),
+        (
+            f"/compute-resources/{RESOURCE_ID}/change",
+            {"kind": "general_purpose", "cpu_cores": "2", "memory_gib": "4"},
+        ),
+        (f"/compute-resources/{RESOURCE_ID}/delete", {}),
+        ("/industries/new", {"name": "半导体"}),
+        ("/task-types/new", {"name": "亮点", "kind": "classification"}),
+        ("/compute-resources/new", {"kind": "general_purpose", "cpu_cores": "2", "memory_gib": "4"}),
+    ],
+)
+def test_what_is_deleted_at_the_same_moment_is_told_without_an_error(
+    site: Site, address: str, fields: dict[str, str]
+) -> None:  # M-1, M-5, M-6
+    site.assay.refuse_with(NotFound())
+    assert_told_that_it_is_gone(site, address, **fields)
+
+
+def test_whoever_only_hears_a_row_hears_what_each_act_is_about(site: Site) -> None:  # S-4
+    gpu = "GPU型 · 8 核 · 32 GiB · 1 卡 × 24 GiB"
+    for address, name, acts in (
+        ("/industries", "钢铁", ("添加生产环境层级", "设为默认", "删除")),
+        ("/task-types", "缺陷分割", ("重命名", "删除")),
+        ("/compute-resources", gpu, ("更改配置", "删除")),
+    ):
+        page = site.get(address).text
+        for act in acts:
+            assert f'>{act}<span class="visually-hidden"> {name}</span></' in page, (address, act)
+
+
+@pytest.mark.parametrize("address", ["/industries", "/task-types", "/compute-resources"])
+def test_an_empty_list_opens_the_same_dialog_as_the_button_above(site: Site, address: str) -> None:
+    site.read.industries, site.read.task_types, site.read.compute_resources = FakeIndustries(), FakeList(), FakeList()
+    page = site.get(address).text
+    assert len(re.findall(rf'<a class="button primary" href="{address}/new" data-dialog>', page)) == 2
 
 
 # Industries
@@ -196,7 +263,7 @@ def test_the_list_marks_the_default_and_offers_to_make_the_others_default(site: 
 
 def test_a_row_expands_to_its_levels(site: Site) -> None:  # M-1
     assert re.search(
-        r"<summary>4 级</summary>\s*<ol[^>]*><li>工厂</li><li>厂别</li><li>站点</li><li>产品</li>",
+        r"<summary>4 级<span[^>]*> 显示面板</span></summary>\s*<ol[^>]*><li>工厂</li><li>厂别</li><li>站点</li><li>产品</li>",
         site.get("/industries").text,
     )
 
@@ -438,6 +505,7 @@ def test_a_gpu_resource_has_cards_and_memory(site: Site) -> None:  # M-6
     fields = {"cpu_cores": "8", "memory_gib": "31.5", "gpu_cards": "2", "gpu_memory_gib": "24"}
     answer = site.post("/compute-resources/new", kind="gpu", **fields)
     assert answer.headers["Location"] == "/compute-resources"
+    assert "计算资源配置“GPU型 · 8 核 · 31.5 GiB · 2 卡 × 24 GiB”已创建。" in site.get("/compute-resources").text
     (command,) = site.assay.commands
     assert isinstance(command, CreateComputeResource)
     assert command.kind is ComputeResourceKind.GPU
@@ -464,7 +532,7 @@ def test_every_field_that_is_no_number_is_told_at_once(site: Site) -> None:  # M
 def test_a_quantity_out_of_range_is_told_beside_its_field(site: Site) -> None:  # M-6
     site.assay.refuse_with(QuantityIsWrong(at="cpu_cores", least=1, most=1024))
     answer = site.post("/compute-resources/new", kind="general_purpose", cpu_cores="0", memory_gib="4")
-    assert re.search(r'id="cpu_cores-error"[^>]*>请输入 1 到 1024 之间的数值。', answer.text)
+    assert re.search(r'id="cpu_cores-error"[^>]*>请输入 1 到 1,024 之间的数值。', answer.text)
 
 
 def test_a_compute_resource_is_changed_from_what_it_is(site: Site) -> None:  # M-6
@@ -475,6 +543,10 @@ def test_a_compute_resource_is_changed_from_what_it_is(site: Site) -> None:  # M
     assert entered == {"cpu_cores": "8", "memory_gib": "32", "gpu_cards": "1", "gpu_memory_gib": "24"}
     assert "修改后立即生效，对等待中的任务同样有效" in words(page)
     assert site.post(address, kind="gpu", **(entered | {"gpu_cards": "2"})).headers["Location"] == "/compute-resources"
+    changed = (
+        "计算资源配置“GPU型 · 8 核 · 32 GiB · 1 卡 × 24 GiB”已更改为“GPU型 · 8 核 · 32 GiB · 2 卡 × 24 GiB”，立即生效。"
+    )
+    assert changed in site.get("/compute-resources").text
     site.post(address, kind="general_purpose", **entered)
     gpu, general = site.assay.commands
     assert isinstance(gpu, ChangeComputeResource)

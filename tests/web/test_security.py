@@ -132,6 +132,41 @@ def test_what_is_not_there_is_a_404_page(broken: Site) -> None:
         assert "您访问的内容不存在，或已被删除。" in answer.text
 
 
+@pytest.mark.parametrize("address", ["/nowhere", "/users/nowhere/at/all", "/sign-out"])
+def test_who_is_signed_in_keeps_the_menu_at_an_address_that_does_not_exist(site: Site, address: str) -> None:
+    answer = site.get(address)
+    assert answer.status_code in (404, 405)
+    assert "您访问的内容不存在，或已被删除。" in answer.text
+    assert 'href="/users"' in answer.text
+    assert "quality_lead" in answer.text
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_a_model_trainer_keeps_the_own_menu_there_and_no_other(trainer: Site) -> None:  # U-6
+    page = trainer.get("/nowhere").text
+    assert "trainer_wang" in page
+    assert 'href="/users"' not in page
+
+
+@pytest.mark.parametrize("address", ["/nowhere", "/users/nowhere/at/all", "/sign-out"])
+def test_a_stranger_learns_nothing_at_an_address_that_does_not_exist(stranger: Site, address: str) -> None:  # U-6
+    page = stranger.get(address).text
+    assert "您访问的内容不存在，或已被删除。" in page
+    assert '<aside class="menu">' not in page
+    assert "csrf" not in page
+
+
+def test_an_address_that_does_not_exist_is_told_without_the_database_too(site: Site) -> None:  # S-3
+    def unreachable(_user_id: object) -> None:
+        raise ConnectionError("the database is away")
+
+    site.read.users.account = unreachable
+    answer = site.get("/nowhere")
+    assert answer.status_code == 404
+    assert "您访问的内容不存在，或已被删除。" in answer.text
+    assert "quality_lead" not in answer.text
+
+
 def test_what_is_not_permitted_is_a_403_page(broken: Site) -> None:  # U-6
     broken.sign_in("trainer_wang")
     broken.account = broken.read.users.account(next(iter(broken.read.users.accounts)))

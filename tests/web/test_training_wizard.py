@@ -555,7 +555,7 @@ def test_the_first_paths_of_a_large_dataset_say_that_there_are_others(trainer: S
     large = msgspec.structs.replace(PANEL_A, path_count=4321)
     trainer.read.datasets = OfferedDatasets(DatasetPurpose.TRAINING, large, more_paths=True)
     through(trainer, 2)
-    assert_in_order(text(trainer.get(f"{NEW}/step-2")), "panel-a-training", "4321 条路径", "现显示前 1 条")
+    assert_in_order(text(trainer.get(f"{NEW}/step-2")), "panel-a-training", "4,321 条路径", "现显示前 1 条")
 
 
 def test_ticks_that_name_nothing_are_taken_for_none(trainer: Site) -> None:  # W-5

@@ -1,5 +1,6 @@
 """用户管理: the list and what a super administrator changes of a user. Source: REQUIREMENTS, U-2 to U-4, U-7."""
 
+import re
 from urllib.parse import quote
 from uuid import UUID
 
@@ -32,8 +33,26 @@ def test_each_row_offers_what_can_be_changed(site: Site) -> None:  # U-3, U-4
 
 def test_the_email_address_itself_opens_its_dialog_and_so_does_an_empty_one(site: Site) -> None:  # U-4
     page = site.get("/users").text
-    assert f'<a href="{SELF}/email" data-dialog>lead@fab.example</a>' in page
-    assert f'<a href="{WANG}/email" data-dialog>添加邮箱</a>' in page
+    assert f'<a href="{SELF}/email" data-dialog>lead@fab.example<' in page
+    assert f'<a href="{WANG}/email" data-dialog>添加邮箱<' in page
+
+
+def test_whoever_only_hears_a_row_hears_whom_each_act_is_about(site: Site) -> None:  # S-4
+    page = site.get("/users").text
+    for text in ("添加邮箱", "重置密码", "修改角色", "删除"):
+        assert f'>{text}<span class="visually-hidden"> trainer_wang</span></a>' in page
+
+
+def test_what_is_filtered_is_shown_and_taken_back_one_by_one(site: Site) -> None:
+    assert 'class="chips"' not in site.get("/users").text
+    nobody = msgspec.structs.replace(site.read.users.page(), items=())
+    site.read.users.page = lambda *_, **__: nobody
+    page = site.get("/users?search=wang&role=model_trainer&deleted=yes").text
+    chips = words(page[page.index('<ul class="chips"') : page.index("</ul>", page.index('<ul class="chips"'))])
+    assert_in_order(chips, "用户名", "wang", "用户角色", "模型训练员", "用户状态", "已删除用户")
+    assert 'href="/users?search=wang&amp;role=model_trainer"' in page
+    assert '<option value="">现有用户</option>' in page
+    assert '<option value="yes" selected>已删除用户</option>' in page
 
 
 def test_the_address_says_what_the_list_shows(site: Site) -> None:  # U-4
@@ -52,7 +71,7 @@ def test_a_thousand_users_come_in_pages(site: Site) -> None:
     for number in range(3, 1001):
         site.read.users.accounts[UUID(int=number)] = FakeAccount(UUID(int=number), f"trainer_{number}")
     page = site.get("/users?page=2").text
-    assert "共 1000 个用户" in page
+    assert "共 1,000 个用户" in page
     assert page.count('<th scope="row">') == 20
     assert 'href="/users?page=50"' in page
 
@@ -92,6 +111,16 @@ def test_a_new_user_is_asked_for_and_leads_back_to_the_first_row(site: Site) -> 
     assert (command.username, command.password, command.role) == ("trainer_zhao", " Secret 2", Role.MODEL_TRAINER)
 
 
+def test_a_new_user_that_is_sent_twice_is_asked_for_once(site: Site) -> None:  # U-2
+    found = re.search(r'name="form_id" value="([^"]+)"', site.get("/users/new").text)
+    assert found
+    entered = {"form_id": found[1], "username": "trainer_zhao", "password": "Secret2", "role": "model_trainer"}
+    for sent in (entered, entered, entered | {"password": "Better3"}):
+        assert site.post("/users/new", **sent).headers["Location"] == "/users"
+    once, twice, anew = (command.user_id for command in site.assay.commands)
+    assert once == twice != anew
+
+
 # Each change is a page, too
 
 
@@ -104,7 +133,14 @@ def test_each_dialog_is_a_page_about_one_user(site: Site, action: str, title: st
     assert_in_order(words(page), title, "trainer_wang")
     assert f'action="{WANG}/{action}"' in page
     assert site.get(f"{NOBODY}/{action}").status_code == 404
-    assert site.post(f"{NOBODY}/{action}").status_code == 404
+
+
+@pytest.mark.parametrize("action", ["email", "password", "role", "delete"])
+def test_who_comes_second_is_told_that_the_user_is_gone(site: Site, action: str) -> None:  # U-3, U-4
+    answer = site.post(f"{NOBODY}/{action}", role="model_trainer")
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/users")
+    assert "该项此前已被删除或移除。" in site.get("/users").text
+    assert site.assay.commands == []
 
 
 def test_another_email_address_is_saved(site: Site) -> None:  # U-4
