@@ -120,9 +120,9 @@ class Renderer:
 
 
 class Refused(Exception):
-    """A form was refused; `answer` is its page with the sentences."""
+    """Something was not done; `answer` is the page of the form with the sentences, or the way to where it is told."""
 
-    def __init__(self, answer: Response[str]) -> None:
+    def __init__(self, answer: Response[Any]) -> None:
         self.answer = answer
 
 
@@ -197,3 +197,16 @@ class Desk:
         except (Refusal, Refusals) as refusal:
             again = msgspec.structs.replace(page, form=page.form.refused(refusal))
             raise Refused(self.show(again, status=422)) from refusal
+
+    @contextmanager
+    def unless_gone(self, address: str) -> Iterator[None]:
+        """Inside, what one acts on may be gone: somebody was faster, or a button was pressed twice. `address` then shows a notice.
+
+        Raises:
+            Refused: it has its answer in `web.errors`.
+        """
+        try:
+            yield
+        except NotFound as gone:
+            self.say(N_("This was deleted or removed already."))
+            raise Refused(self.go(address)) from gone
