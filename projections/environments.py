@@ -233,7 +233,7 @@ class Environments(ReadModel):
             FoundNode,
             number=number,
             size=size,
-            order="depth, lower(name), node_id",
+            order="depth, lower(name), number",
         )
 
     def paths(self, node_ids: Sequence[UUID]) -> tuple[NodePath, ...]:

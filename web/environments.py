@@ -366,7 +366,7 @@ class Environments(Controller):
                 names=(branch.name,),
                 concerned=read.environments.concerned((node_id,)),
                 action=f"{ADDRESS}/{node_id}/remove",
-                place=branch.names,
+                place=(industry.name, *branch.names),
             )
         )
 

@@ -366,8 +366,8 @@ def test_removing_asks_first_and_counts_what_goes_and_what_is_bound_to_it(site: 
     bound(here)
     read = words(site.get(f"{TREE}/{ARRAY_FAB.node_id}/remove").text)
     assert "确定删除“阵列厂”及其下属的 4 条生产环境数据吗？" in read
-    assert "一厂区 / 阵列厂" in read
-    assert "1 个数据集 120 张图片 1 个模型" in read
+    assert "显示面板 / 一厂区 / 阵列厂" in read
+    assert "1 个已绑定的数据集 120 张图片 1 个已绑定的模型" in read
     assert "标记为“已删除”" in read
     read = words(site.get(f"{TREE}/{CELL_FAB.node_id}/remove").text)
     assert "确定删除“成盒厂”吗？" in read
@@ -455,7 +455,7 @@ def test_several_are_removed_after_a_confirmation_that_counts(site: Site, here: 
     read = words(asked.text)
     assert "确定移除 2 个产品吗？" in read
     assert "65寸面板、75寸面板" in read
-    assert "1 个数据集 120 张图片 1 个模型" in read
+    assert "1 个已绑定的数据集 120 张图片 1 个已绑定的模型" in read
     fields = re.findall(r'type="hidden" name="(act|node_ids)" value="([^"]*)"', asked.text)
     assert sorted(fields) == sorted([("act", "remove"), *(("node_ids", one) for one in ticked)])
     answer = site.post(address, act="remove", node_ids=ticked)
