@@ -77,6 +77,8 @@ class DeleteDataset(Command):
 
 @handles(CreateDataset)
 def create_dataset(command: CreateDataset, assay: Assay) -> int:
+    if assay.has_made(Dataset, command.dataset_id):
+        return 0
     name_id = claim_id(command.purpose.name_kind, command.name)
     name = assay.find(NameClaim, name_id)
     refusals: list[Refusal] = []

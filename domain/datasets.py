@@ -134,10 +134,15 @@ def create(
 def add_data_paths(dataset: Dataset, data_paths: Sequence[DataPath]) -> list[Fact]:
     """Add many at once (D-7): all or nothing, each wrong line named.
 
+    Nothing happens where exactly these paths were added before: the same wish came twice.
+
     Raises:
         NoDataPath, DataPathIsInvalid, DataPathRepeated, DataPathOverlaps.
     """
     _must_exist(dataset)
+    known = {(path.path_id, path.inspection.folder) for path in dataset.data_paths}
+    if data_paths and known.issuperset((path.path_id, path.inspection.folder) for path in data_paths):
+        return []
     raise_together(_wrong_paths(dataset.data_paths, data_paths))
     return [DataPathsAdded(data_paths=tuple(data_paths))]
 

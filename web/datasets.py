@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 from urllib.parse import urlencode
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import msgspec
 from litestar import Controller, Response, get, post
@@ -32,6 +32,7 @@ from domain.sentences import N_, Sentence
 from projections.datasets import SORTS, DataPathRow, DatasetRow
 from web.cascade import SHOW_LEVELS, Cascade, environment_cascade, standing_nodes
 from web.chosen_paths import ImagesOfCode, images_of_code
+from web.form_ids import id_made_by, new_form
 from web.forms import Form
 from web.listing import ROWS_ON_A_PAGE, Listing, read_listing
 from web.live import Live
@@ -279,7 +280,7 @@ class _Datasets(Controller):
     @get("/new", sync_to_thread=True)
     def new(self, read: NamedDependency[ReadModels], desk: NamedDependency[Desk]) -> Response[str]:
         """The empty form, or what has to be entered first."""
-        return desk.show(self._new_page(read, Form(), (Line(1),)))
+        return desk.show(self._new_page(read, new_form(), (Line(1),)))
 
     @post("/new", sync_to_thread=True)
     def create(
@@ -300,12 +301,12 @@ class _Datasets(Controller):
             desk.ask(
                 CreateDataset(
                     actor=actor,
-                    dataset_id=uuid4(),
+                    dataset_id=id_made_by(form, form.text("name"), page.cascade.place_ids, typed),
                     name=form.text("name"),
                     purpose=self.kind.purpose,
                     environment=page.cascade.place_ids,
                     data_paths=typed,
-                    path_ids=tuple(uuid4() for _ in typed),
+                    path_ids=_path_ids(form, typed),
                 )
             )
         desk.say(N_("Dataset “{name}” is created."), name=form.text("name"))
@@ -328,7 +329,7 @@ class _Datasets(Controller):
     ) -> Response[str]:
         """The empty form."""
         dataset = self._dataset(read, dataset_id)
-        return desk.show(AddDataPathsPage(kind=self.kind, dataset=dataset, lines=(Line(1),)))
+        return desk.show(AddDataPathsPage(form=new_form(), kind=self.kind, dataset=dataset, lines=(Line(1),)))
 
     @post("/{dataset_id:uuid}/add", sync_to_thread=True)
     def add_data_paths(
@@ -350,9 +351,7 @@ class _Datasets(Controller):
         with desk.refusals_on(page):
             typed = _typed(lines)
             desk.ask(
-                AddDataPaths(
-                    actor=actor, dataset_id=dataset_id, data_paths=typed, path_ids=tuple(uuid4() for _ in typed)
-                )
+                AddDataPaths(actor=actor, dataset_id=dataset_id, data_paths=typed, path_ids=_path_ids(form, typed))
             )
         desk.say(N_("Data paths added: {count}."), count=len(typed))
         return desk.go(f"{self.kind.address}/{dataset_id}")
@@ -696,6 +695,11 @@ def _with_lines(form: Form, lines: tuple[Line, ...]) -> Form:
         if not name.startswith((f"{LINE}.", "inspected.")) and name not in {"several", "do"}
     ]
     return Form((*others, *((line.field, line.typed) for line in lines)))
+
+
+def _path_ids(form: Form, typed: tuple[str, ...]) -> tuple[UUID, ...]:
+    """An id for each line, the same when the same form comes again; a line that repeats another gets one of its own."""
+    return tuple(id_made_by(form, path, typed[:line].count(path)) for line, path in enumerate(typed))
 
 
 def _typed(lines: tuple[Line, ...]) -> tuple[str, ...]:

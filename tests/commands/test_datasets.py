@@ -3,12 +3,20 @@
 import pytest
 
 from commands.datasets import AddDataPaths, CreateDataset, DeleteDataset, RemoveDataPaths
-from domain.datasets import DataPathIsInvalid, DataPathsRemoved, DatasetDeleted, DatasetPurpose
+from domain.datasets import (
+    DataPathIsInvalid,
+    DataPathsAdded,
+    DataPathsRemoved,
+    DatasetCreated,
+    DatasetDeleted,
+    DatasetPurpose,
+)
 from domain.environments import EnvironmentChoiceIsIncomplete
-from domain.names import NameKind, NameReleased, ObjectNameIsInvalid
+from domain.names import NameClaimed, NameKind, NameReleased, ObjectNameIsInvalid
 from domain.refusals import NotFound, Refusals
 from tests.commands.meeting import at_once
 from tests.examples import (
+    PANEL_65,
     PORTS,
     QUALITY_LEAD_ID,
     TRAINER_WANG_ID,
@@ -55,6 +63,29 @@ def test_every_mistake_of_a_new_dataset_is_told_at_once() -> None:  # D-1, D-2, 
         (ObjectNameIsInvalid, "name"),
         (DataPathIsInvalid, "data_paths.1"),
     }
+
+
+def test_the_same_wish_twice_makes_one_dataset_and_adds_a_path_once() -> None:  # D-3, D-7
+    history = plant()
+    assay, log = assay_after(history)
+    wish = CreateDataset(
+        actor=TRAINER_WANG_ID,
+        dataset_id=TRAINING_DATASET_ID,
+        name="panel-b",
+        purpose=DatasetPurpose.TRAINING,
+        environment=(PANEL_65.node_id,),
+        data_paths=("/data/panel-a/train",),
+        path_ids=(TRAINING_PATH_ID,),
+    )
+    further = AddDataPaths(
+        actor=TRAINER_WANG_ID,
+        dataset_id=TRAINING_DATASET_ID,
+        data_paths=("/data/panel-a/question-bank",),
+        path_ids=(example_id("bank"),),
+    )
+    for command in (wish, wish, further, further):
+        assay.dispatch(command)
+    assert [type(fact) for fact in stored_after(history, log)] == [DatasetCreated, NameClaimed, DataPathsAdded]
 
 
 def test_removing_a_path_twice_removes_it_once() -> None:  # D-7

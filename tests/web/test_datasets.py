@@ -382,6 +382,20 @@ def test_done_creates_the_dataset_and_shows_it_in_the_list(site: Site) -> None: 
     assert "数据集“panel-b”已创建。" in shown(site.get("/training-datasets"))
 
 
+@pytest.mark.parametrize("address", [NEW, f"/training-datasets/{TRAINING_DATASET_ID}/add"])
+def test_a_form_that_is_sent_twice_makes_the_same(site: Site, address: str) -> None:  # D-3, D-7
+    def made(form: dict[str, Any], path: str) -> tuple[Any, ...]:
+        site.post(address, **form, name="panel-b", **{"data_paths.1": path})
+        command = site.assay.commands[-1]
+        return (*([command.dataset_id] if address == NEW else []), *command.path_ids)
+
+    form = {"form_id": entered(site.get(address))["form_id"]}
+    once = made(form, "/data/panel-a/train")
+    assert made(form, "/data/panel-a/train") == once
+    assert not set(made(form, "/data/panel-a/next-line")) & set(once), "another path was typed"
+    assert not set(made({"form_id": entered(site.get(address))["form_id"]}, "/data/panel-a/train")) & set(once)
+
+
 def test_a_question_bank_dataset_is_created_by_the_same_form(site: Site) -> None:
     answer = site.post(
         "/question-bank-datasets/new", name="panel-b", **ENVIRONMENT, **{"data_paths.1": "/data/panel-a/train"}

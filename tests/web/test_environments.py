@@ -130,6 +130,13 @@ def test_with_one_or_two_levels_the_bulk_buttons_stand_above_the_tree(
         assert own_word not in words(page[page.index("<main") :])
 
 
+def test_a_tree_of_one_level_has_nothing_to_open(site: Site, here: Plant) -> None:  # M-2, M-3
+    here.make_default("矿区")
+    here.add(node("一矿区"), industry_id=MINE_ID)
+    page = words(site.get(TREE).text)
+    assert ("一矿区" in page, "全部展开" in page, "全部收起" in page) == (True, False, False)
+
+
 def test_a_tree_of_ten_levels_goes_down_to_its_last(site: Site, here: Plant) -> None:  # M-2, M-3
     here.make_default(*(f"层级{number}" for number in range(1, 11)))
     parent: EnvironmentNode | None = None
