@@ -616,7 +616,9 @@ _OUTCOMES = {
 
 def _scans(services: Services, paths: Sequence[DataPathRow]) -> Mapping[FolderName, Any]:
     """The scans of those paths that are still scanned."""
-    return services.data_folders.scans_of([path.folder for path in paths if path.state is DataPathState.SCANNING])
+    scanning = [path.folder for path in paths if path.state is DataPathState.SCANNING]
+    scans: Mapping[FolderName, Any] = services.data_folders.scans_of(scanning)
+    return scans
 
 
 def _counting(services: Services, dataset_ids: Sequence[UUID]) -> dict[UUID, int]:

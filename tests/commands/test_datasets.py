@@ -1,5 +1,7 @@
 """Datasets, from the command to the facts in the log."""
 
+from typing import Any
+
 import pytest
 
 from commands.datasets import AddDataPaths, CreateDataset, DeleteDataset, RemoveDataPaths
@@ -108,7 +110,11 @@ def test_of_two_who_delete_a_dataset_at_once_one_is_told_that_it_is_gone() -> No
 def test_nothing_is_added_to_or_taken_from_a_dataset_that_is_gone() -> None:  # D-8
     assay, _ = assay_after(with_dataset())
     assay.dispatch(DELETE)
-    gone = {"actor": TRAINER_WANG_ID, "dataset_id": TRAINING_DATASET_ID, "path_ids": (TRAINING_PATH_ID,)}
+    gone: dict[str, Any] = {
+        "actor": TRAINER_WANG_ID,
+        "dataset_id": TRAINING_DATASET_ID,
+        "path_ids": (TRAINING_PATH_ID,),
+    }
     for command in (RemoveDataPaths(**gone), AddDataPaths(**gone, data_paths=("/data/panel-a/train",))):
         with pytest.raises(NotFound):
             assay.dispatch(command)
