@@ -12,6 +12,7 @@ from domain.datasets import DataPath, Dataset, DatasetPurpose
 from domain.facts import Fact
 from domain.names import NameClaim, claim, claim_id, release
 from domain.permissions import Permission
+from domain.refusals import Refusal, collect, raise_together
 
 
 class CreateDataset(Command):
@@ -76,15 +77,21 @@ class DeleteDataset(Command):
 
 @handles(CreateDataset)
 def create_dataset(command: CreateDataset, assay: Assay) -> int:
+    if assay.has_made(Dataset, command.dataset_id):
+        return 0
     name_id = claim_id(command.purpose.name_kind, command.name)
     name = assay.find(NameClaim, name_id)
-    facts = datasets.create(
+    refusals: list[Refusal] = []
+    facts = collect(
+        refusals,
+        datasets.create,
         name=command.name,
         purpose=command.purpose,
-        environment=bind(assay, command.environment),
+        environment=collect(refusals, bind, assay, command.environment),
         data_paths=_inspected(assay, command.data_paths, command.path_ids),
     )
-    claimed = claim(name, command.purpose.name_kind, command.name, command.dataset_id)
+    claimed = collect(refusals, claim, name, command.purpose.name_kind, command.name, command.dataset_id)
+    raise_together(refusals)
     return assay.save(command, Change(command.dataset_id, None, facts), Change(name_id, name, claimed))
 
 

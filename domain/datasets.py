@@ -134,24 +134,29 @@ def create(
 def add_data_paths(dataset: Dataset, data_paths: Sequence[DataPath]) -> list[Fact]:
     """Add many at once (D-7): all or nothing, each wrong line named.
 
+    Nothing happens where exactly these paths were added before: the same wish came twice.
+
     Raises:
         NoDataPath, DataPathIsInvalid, DataPathRepeated, DataPathOverlaps.
     """
     _must_exist(dataset)
+    known = {(path.path_id, path.inspection.folder) for path in dataset.data_paths}
+    if data_paths and known.issuperset((path.path_id, path.inspection.folder) for path in data_paths):
+        return []
     raise_together(_wrong_paths(dataset.data_paths, data_paths))
     return [DataPathsAdded(data_paths=tuple(data_paths))]
 
 
 def remove_data_paths(dataset: Dataset, path_ids: Sequence[UUID]) -> list[Fact]:
-    """Take data paths out.
+    """Take data paths out. Those that are gone already are gone: somebody was faster, or the wish came twice.
 
     Raises:
-        NotFound: one of them is not (any more) in the dataset.
+        NotFound: the dataset is gone.
     """
     _must_exist(dataset)
-    if not path_ids or not set(path_ids) <= {path.path_id for path in dataset.data_paths}:
-        raise NotFound
-    return [DataPathsRemoved(path_ids=tuple(path_ids))]
+    present = {path.path_id for path in dataset.data_paths}
+    gone = tuple(path_id for path_id in path_ids if path_id in present)
+    return [DataPathsRemoved(path_ids=gone)] if gone else []
 
 
 def reinspect(dataset: Dataset, inspections: Mapping[UUID, Inspection]) -> list[Fact]:

@@ -278,6 +278,11 @@ class Datasets(ReadModel):
             f"{_PATHS} AND path_id = %(path_id)s", {"dataset_id": dataset_id, "path_id": path_id}, DataPathRow
         )
 
+    def chosen_paths(self, dataset_id: UUID, path_ids: Sequence[UUID]) -> tuple[DataPathRow, ...]:
+        """Of these data paths, those that are (still) in the dataset, in the order in which they were added."""
+        statement = f"{_PATHS} AND path_id = ANY(%(path_ids)s::uuid[]) ORDER BY added"
+        return tuple(self._all(statement, {"dataset_id": dataset_id, "path_ids": list(path_ids)}, DataPathRow))
+
     def choices(
         self, purpose: DatasetPurpose, *, search: str = "", chosen: Sequence[FolderName] = ()
     ) -> DatasetChoices:

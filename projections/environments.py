@@ -99,20 +99,6 @@ class Concerned(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.dataset_count or self.model_image_count or self.model_count)
 
 
-class NodeName(msgspec.Struct, frozen=True):
-    """A node alone."""
-
-    node_id: UUID
-    name: str
-
-
-class Siblings(msgspec.Struct, frozen=True):
-    """Children of one node in their order; `count` is how many there are, which may be more than `nodes`."""
-
-    nodes: tuple[NodeName, ...]
-    count: int
-
-
 class Environments(ReadModel):
     """Siblings stand in the order in which they were added: `number` is the version of the tree that added a node, and its line.
 
@@ -199,18 +185,21 @@ class Environments(ReadModel):
             )
         )
 
-    def named_children(self, below: UUID, search: str, *, size: int) -> Page[ChildRow]:
-        """The first children of a node or an industry that have `search` in their name, in their order."""
-        return self._page(
-            "SELECT node_id, below, name, depth,"
+    def named_children(self, below: UUID, search: str = "", *, kept: Sequence[UUID] = (), size: int) -> Page[ChildRow]:
+        """The first children of a node or an industry that have `search` in their name, in their order.
+
+        Those that are named in `kept` are among them in any case, also where they come late or have another name.
+        """
+        found = self._all(
+            "SELECT node_id, below, name, depth, total,"
             " (SELECT count(*) FROM environment_nodes AS lower WHERE lower.below = child.node_id) AS child_count"
-            " FROM environment_nodes AS child WHERE below = %(below)s AND strpos(lower(name), lower(%(search)s)) > 0",
-            {"below": below, "search": search},
-            ChildRow,
-            number=1,
-            size=size,
-            order="number",
+            " FROM (SELECT *, count(*) OVER () AS total FROM environment_nodes WHERE below = %(below)s"
+            " AND (strpos(lower(name), lower(%(search)s)) > 0 OR node_id = ANY(%(kept)s))"
+            " ORDER BY node_id = ANY(%(kept)s) DESC, number LIMIT %(most)s) AS child ORDER BY number",
+            {"below": below, "search": search, "kept": list(kept), "most": size + len(kept)},
+            _CountedChild,
         )
+        return Page(items=tuple(found), total=found[0].total if found else 0, number=1, size=size)
 
     def ways(self, node_ids: Sequence[UUID]) -> tuple[Place, ...]:
         """Every node on the ways down to these nodes, themselves included, with its place among its siblings."""
@@ -244,7 +233,7 @@ class Environments(ReadModel):
             FoundNode,
             number=number,
             size=size,
-            order="depth, lower(name), node_id",
+            order="depth, lower(name), number",
         )
 
     def paths(self, node_ids: Sequence[UUID]) -> tuple[NodePath, ...]:
@@ -305,32 +294,9 @@ class Environments(ReadModel):
         first = self._all("SELECT node_id FROM environment_nodes WHERE below = %s", (industry_id,), UUID)
         return self.concerned(first)
 
-    def siblings(self, below: UUID, *, search: str = "", kept: Sequence[UUID] = (), most: int) -> Siblings:
-        """The children of a node or an industry whose names hold `search`, the first `most` of them.
 
-        Children that are named in `kept` are among them in any case.
-        """
-        found = self._all(
-            "SELECT node_id, name, count FROM ("
-            " SELECT node_id, name, number, count(*) OVER () AS count FROM environment_nodes"
-            " WHERE below = %(below)s"
-            " AND (strpos(lower(name), lower(%(search)s)) > 0 OR node_id = ANY(%(kept)s))"
-            " ORDER BY node_id = ANY(%(kept)s) DESC, number LIMIT %(most)s"
-            ") AS offered ORDER BY number",
-            {
-                "below": below,
-                "search": search,
-                "kept": list(kept),
-                "most": most + len(kept),
-            },
-            _Sibling,
-        )
-        nodes = tuple(NodeName(node.node_id, node.name) for node in found)
-        return Siblings(nodes, found[0].count if found else 0)
-
-
-class _Sibling(NodeName, frozen=True):
-    count: int
+class _CountedChild(ChildRow, frozen=True):
+    total: int
 
 
 _CONCERNED = """

@@ -139,8 +139,11 @@ TABLE: Mapping[str, tuple[Who, str]] = {
         GET /training-datasets/{dataset_id}
         GET /training-datasets/{dataset_id}/add
         POST /training-datasets/{dataset_id}/add
+        GET /training-datasets/{dataset_id}/remove
         POST /training-datasets/{dataset_id}/remove
         GET /training-datasets/{dataset_id}/paths/{path_id}
+        GET /training-datasets/{dataset_id}/paths/{path_id}/delete
+        POST /training-datasets/{dataset_id}/paths/{path_id}/delete
         POST /training-datasets/{dataset_id}/paths/{path_id}/inspect
         POST /training-datasets/{dataset_id}/inspect
         GET /training-datasets/{dataset_id}/delete
@@ -152,8 +155,11 @@ TABLE: Mapping[str, tuple[Who, str]] = {
         GET /question-bank-datasets/{dataset_id}
         GET /question-bank-datasets/{dataset_id}/add
         POST /question-bank-datasets/{dataset_id}/add
+        GET /question-bank-datasets/{dataset_id}/remove
         POST /question-bank-datasets/{dataset_id}/remove
         GET /question-bank-datasets/{dataset_id}/paths/{path_id}
+        GET /question-bank-datasets/{dataset_id}/paths/{path_id}/delete
+        POST /question-bank-datasets/{dataset_id}/paths/{path_id}/delete
         POST /question-bank-datasets/{dataset_id}/paths/{path_id}/inspect
         POST /question-bank-datasets/{dataset_id}/inspect
         GET /question-bank-datasets/{dataset_id}/delete

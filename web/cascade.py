@@ -13,8 +13,9 @@ from uuid import UUID
 import msgspec
 
 from domain.environments import EnvironmentBinding
-from projections.environments import Siblings
+from projections.environments import ChildRow
 from projections.industries import IndustryRow
+from projections.read_model import Page as Rows
 from web.forms import Form, id_or_none
 from web.services import ReadModels
 
@@ -139,14 +140,14 @@ def _opened(read: ReadModels, industry_id: UUID, above: Choice | None, form: For
     sent = form.all(level.field) if level.is_multiple else form.all(level.field)[:1]
     wanted = {place_id for place_id in map(id_or_none, sent) if place_id is not None}
     search = form.text(level.search_field)
-    siblings: Siblings = read.environments.siblings(
-        UUID(above.place_id) if above else industry_id, search=search, kept=tuple(wanted), most=MOST_CHOICES
+    children: Rows[ChildRow] = read.environments.named_children(
+        UUID(above.place_id) if above else industry_id, search, kept=tuple(wanted), size=MOST_CHOICES
     )
     return msgspec.structs.replace(
         level,
         is_open=True,
         above=above.name if above else "",
         search=search,
-        choices=tuple(Choice(str(node.node_id), node.name, node.node_id in wanted) for node in siblings.nodes),
-        count=siblings.count,
+        choices=tuple(Choice(str(node.node_id), node.name, node.node_id in wanted) for node in children.items),
+        count=children.total,
     )

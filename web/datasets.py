@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 from urllib.parse import urlencode
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import msgspec
 from litestar import Controller, Response, get, post
@@ -32,6 +32,7 @@ from domain.sentences import N_, Sentence
 from projections.datasets import SORTS, DataPathRow, DatasetRow
 from web.cascade import SHOW_LEVELS, Cascade, environment_cascade, standing_nodes
 from web.chosen_paths import ImagesOfCode, images_of_code
+from web.form_ids import id_made_by, new_form
 from web.forms import Form
 from web.listing import ROWS_ON_A_PAGE, Listing, read_listing
 from web.live import Live
@@ -182,12 +183,35 @@ class ImagesPage(Page, frozen=True):
     shown: ImagesOfCode
 
 
+class RemoveDataPathsPage(Page, frozen=True):
+    """The question before data paths leave a dataset: the one `of_row` whose 删除 was pressed, or those that were ticked."""
+
+    TEMPLATE = "datasets/remove_data_paths.html"
+    kind: Kind
+    dataset: DatasetRow
+    paths: tuple[DataPathRow, ...]
+    image_count: int
+    of_row: UUID | None = None
+
+    @property
+    def is_counting(self) -> bool:
+        """Whether there may be more images."""
+        return any(path.state is DataPathState.SCANNING for path in self.paths)
+
+    @property
+    def fields(self) -> tuple[tuple[str, UUID], ...]:
+        """What travels hidden: the ticked paths."""
+        return () if self.of_row else tuple(("path_ids", path.path_id) for path in self.paths)
+
+
 class DeleteDatasetPage(Page, frozen=True):
     """The question before a dataset goes."""
 
     TEMPLATE = "datasets/delete.html"
     kind: Kind
     dataset: DatasetRow
+    image_count: int
+    is_counting: bool
 
 
 class _Datasets(Controller):
@@ -256,7 +280,7 @@ class _Datasets(Controller):
     @get("/new", sync_to_thread=True)
     def new(self, read: NamedDependency[ReadModels], desk: NamedDependency[Desk]) -> Response[str]:
         """The empty form, or what has to be entered first."""
-        return desk.show(self._new_page(read, Form(), (Line(1),)))
+        return desk.show(self._new_page(read, new_form(), (Line(1),)))
 
     @post("/new", sync_to_thread=True)
     def create(
@@ -277,12 +301,12 @@ class _Datasets(Controller):
             desk.ask(
                 CreateDataset(
                     actor=actor,
-                    dataset_id=uuid4(),
+                    dataset_id=id_made_by(form, form.text("name"), page.cascade.place_ids, typed),
                     name=form.text("name"),
                     purpose=self.kind.purpose,
                     environment=page.cascade.place_ids,
                     data_paths=typed,
-                    path_ids=tuple(uuid4() for _ in typed),
+                    path_ids=_path_ids(form, typed),
                 )
             )
         desk.say(N_("Dataset “{name}” is created."), name=form.text("name"))
@@ -305,7 +329,7 @@ class _Datasets(Controller):
     ) -> Response[str]:
         """The empty form."""
         dataset = self._dataset(read, dataset_id)
-        return desk.show(AddDataPathsPage(kind=self.kind, dataset=dataset, lines=(Line(1),)))
+        return desk.show(AddDataPathsPage(form=new_form(), kind=self.kind, dataset=dataset, lines=(Line(1),)))
 
     @post("/{dataset_id:uuid}/add", sync_to_thread=True)
     def add_data_paths(
@@ -327,15 +351,24 @@ class _Datasets(Controller):
         with desk.refusals_on(page):
             typed = _typed(lines)
             desk.ask(
-                AddDataPaths(
-                    actor=actor, dataset_id=dataset_id, data_paths=typed, path_ids=tuple(uuid4() for _ in typed)
-                )
+                AddDataPaths(actor=actor, dataset_id=dataset_id, data_paths=typed, path_ids=_path_ids(form, typed))
             )
         desk.say(N_("Data paths added: {count}."), count=len(typed))
         return desk.go(f"{self.kind.address}/{dataset_id}")
 
+    @get("/{dataset_id:uuid}/remove", sync_to_thread=True)
+    def ask_to_remove(
+        self,
+        dataset_id: FromPath[UUID],
+        form: NamedDependency[Form],
+        services: NamedDependency[Services],
+        desk: NamedDependency[Desk],
+    ) -> Response[str]:
+        """移除: what is in the ticked paths."""
+        return self._ask_to_remove(services, desk, dataset_id, self._ticked(services, desk, dataset_id, form))
+
     @post("/{dataset_id:uuid}/remove", sync_to_thread=True)
-    def remove_data_paths(
+    def remove(
         self,
         dataset_id: FromPath[UUID],
         form: NamedDependency[Form],
@@ -343,13 +376,35 @@ class _Datasets(Controller):
         services: NamedDependency[Services],
         desk: NamedDependency[Desk],
     ) -> Redirect:
-        """The one whose button was pressed, else the ticked ones."""
-        with desk.refusals_on(self._data_paths_page(services, dataset_id, form)):
-            path_ids = form.ids("only") or form.ids("path_ids")
-            if not path_ids:
-                raise NothingTicked
-            desk.ask(RemoveDataPaths(actor=actor, dataset_id=dataset_id, path_ids=path_ids))
-        desk.say(N_("Data paths removed: {count}. The folders themselves are untouched."), count=len(path_ids))
+        """The ticked paths, all at once (D-7)."""
+        path_ids = self._ticked(services, desk, dataset_id, form)
+        gone = self._remove(services.read, desk, actor, dataset_id, path_ids)
+        desk.say(N_("Data paths removed: {count}. The folders themselves are untouched."), count=len(gone))
+        return desk.go(f"{self.kind.address}/{dataset_id}")
+
+    @get("/{dataset_id:uuid}/paths/{path_id:uuid}/delete", sync_to_thread=True)
+    def ask_to_delete_path(
+        self,
+        dataset_id: FromPath[UUID],
+        path_id: FromPath[UUID],
+        services: NamedDependency[Services],
+        desk: NamedDependency[Desk],
+    ) -> Response[str]:
+        """删除 of a row: what is in its path."""
+        return self._ask_to_remove(services, desk, dataset_id, (path_id,), of_row=path_id)
+
+    @post("/{dataset_id:uuid}/paths/{path_id:uuid}/delete", sync_to_thread=True)
+    def delete_path(
+        self,
+        dataset_id: FromPath[UUID],
+        path_id: FromPath[UUID],
+        actor: NamedDependency[UUID],
+        read: NamedDependency[ReadModels],
+        desk: NamedDependency[Desk],
+    ) -> Redirect:
+        """The path of one row (D-7)."""
+        (gone,) = self._remove(read, desk, actor, dataset_id, (path_id,))
+        desk.say(N_("Data path “{path}” is deleted. The folder itself is untouched."), path=str(gone.folder))
         return desk.go(f"{self.kind.address}/{dataset_id}")
 
     @post("/{dataset_id:uuid}/inspect", sync_to_thread=True)
@@ -405,11 +460,21 @@ class _Datasets(Controller):
         return desk.show(ImagesPage(kind=self.kind, dataset=dataset, path=path, shown=shown))
 
     @get("/{dataset_id:uuid}/delete", sync_to_thread=True)
-    def confirm_delete(
-        self, dataset_id: FromPath[UUID], read: NamedDependency[ReadModels], desk: NamedDependency[Desk]
+    def ask_to_delete(
+        self, dataset_id: FromPath[UUID], services: NamedDependency[Services], desk: NamedDependency[Desk]
     ) -> Response[str]:
-        """The question."""
-        return desk.show(DeleteDatasetPage(kind=self.kind, dataset=self._dataset(read, dataset_id)))
+        """What goes with the dataset."""
+        with desk.unless_gone(self.kind.address):
+            dataset = self._dataset(services.read, dataset_id)
+        counting = _counting(services, [dataset_id])
+        return desk.show(
+            DeleteDatasetPage(
+                kind=self.kind,
+                dataset=dataset,
+                image_count=dataset.image_count + counting.get(dataset_id, 0),
+                is_counting=bool(counting),
+            )
+        )
 
     @post("/{dataset_id:uuid}/delete", sync_to_thread=True)
     def delete(
@@ -420,8 +485,9 @@ class _Datasets(Controller):
         desk: NamedDependency[Desk],
     ) -> Redirect:
         """Jobs and models keep the paths they used (D-8)."""
-        dataset = self._dataset(read, dataset_id)
-        desk.ask(DeleteDataset(actor=actor, dataset_id=dataset_id))
+        with desk.unless_gone(self.kind.address):
+            dataset = self._dataset(read, dataset_id)
+            desk.ask(DeleteDataset(actor=actor, dataset_id=dataset_id))
         desk.say(N_("Dataset “{name}” is deleted."), name=dataset.name)
         return desk.go(self.kind.address)
 
@@ -447,6 +513,62 @@ class _Datasets(Controller):
             raise NotFound
         return path
 
+    def _ticked(self, services: Services, desk: Desk, dataset_id: UUID, form: Form) -> tuple[UUID, ...]:
+        """The ticked data paths; where none is, the page of the paths says so."""
+        with desk.unless_gone(self.kind.address):
+            page = self._data_paths_page(services, dataset_id, form)
+        with desk.refusals_on(page):
+            path_ids = form.ids("path_ids")
+            if not path_ids:
+                raise NothingTicked
+        return path_ids
+
+    def _present(
+        self, read: ReadModels, desk: Desk, dataset_id: UUID, path_ids: Sequence[UUID]
+    ) -> tuple[DatasetRow, tuple[DataPathRow, ...]]:
+        """A dataset, and of these paths those that it still has; where there is none, that is told."""
+        with desk.unless_gone(self.kind.address):
+            dataset = self._dataset(read, dataset_id)
+        with desk.unless_gone(f"{self.kind.address}/{dataset_id}"):
+            paths: tuple[DataPathRow, ...] = read.datasets.chosen_paths(dataset_id, path_ids)
+            if not paths:
+                raise NotFound
+        return dataset, paths
+
+    def _ask_to_remove(
+        self,
+        services: Services,
+        desk: Desk,
+        dataset_id: UUID,
+        path_ids: Sequence[UUID],
+        of_row: UUID | None = None,
+    ) -> Response[str]:
+        dataset, paths = self._present(services.read, desk, dataset_id, path_ids)
+        scans = _scans(services, paths)
+        return desk.show(
+            RemoveDataPathsPage(
+                kind=self.kind,
+                dataset=dataset,
+                paths=paths,
+                image_count=sum(
+                    scans[path.folder].inspection.image_count if path.folder in scans else path.image_count
+                    for path in paths
+                ),
+                of_row=of_row,
+            )
+        )
+
+    def _remove(
+        self, read: ReadModels, desk: Desk, actor: UUID, dataset_id: UUID, path_ids: Sequence[UUID]
+    ) -> tuple[DataPathRow, ...]:
+        """Take paths out, and say which."""
+        _, paths = self._present(read, desk, dataset_id, path_ids)
+        with desk.unless_gone(self.kind.address):
+            desk.ask(
+                RemoveDataPaths(actor=actor, dataset_id=dataset_id, path_ids=tuple(path.path_id for path in paths))
+            )
+        return paths
+
     def _new_page(self, read: ReadModels, form: Form, lines: tuple[Line, ...]) -> NewDatasetPage:
         cascade = environment_cascade(read, form, several_at_last=True)
         setup = read.overview.setup()
@@ -458,13 +580,12 @@ class _Datasets(Controller):
         dataset = self._dataset(services.read, dataset_id)
         listing = read_listing(f"{self.kind.address}/{dataset_id}", form, rows=PATHS_ON_A_PAGE).of(dataset.path_count)
         paths = services.read.datasets.paths(dataset_id, page=listing.page, size=PATHS_ON_A_PAGE).items
-        scanning = [path.folder for path in paths if path.state is DataPathState.SCANNING]
         return DataPathsPage(
             form=form,
             kind=self.kind,
             dataset=dataset,
             paths=paths,
-            scans=services.data_folders.scans_of(scanning),
+            scans=_scans(services, paths),
             listing=msgspec.structs.replace(listing, fields=()),
             standing=standing_nodes(services.read, [dataset.environment]),
         )
@@ -491,6 +612,13 @@ _OUTCOMES = {
         "“{path}” is being scanned again: {count} images so far. Its figures come by themselves."
     ),
 }
+
+
+def _scans(services: Services, paths: Sequence[DataPathRow]) -> Mapping[FolderName, Any]:
+    """The scans of those paths that are still scanned."""
+    scanning = [path.folder for path in paths if path.state is DataPathState.SCANNING]
+    scans: Mapping[FolderName, Any] = services.data_folders.scans_of(scanning)
+    return scans
 
 
 def _counting(services: Services, dataset_ids: Sequence[UUID]) -> dict[UUID, int]:
@@ -569,6 +697,11 @@ def _with_lines(form: Form, lines: tuple[Line, ...]) -> Form:
         if not name.startswith((f"{LINE}.", "inspected.")) and name not in {"several", "do"}
     ]
     return Form((*others, *((line.field, line.typed) for line in lines)))
+
+
+def _path_ids(form: Form, typed: tuple[str, ...]) -> tuple[UUID, ...]:
+    """An id for each line, the same when the same form comes again; a line that repeats another gets one of its own."""
+    return tuple(id_made_by(form, path, typed[:line].count(path)) for line, path in enumerate(typed))
 
 
 def _typed(lines: tuple[Line, ...]) -> tuple[str, ...]:

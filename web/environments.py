@@ -253,7 +253,8 @@ class Environments(Controller):
         self, node_id: FromPath[UUID], read: NamedDependency[ReadModels], desk: NamedDependency[Desk]
     ) -> Response[str]:
         """The form for the level below a node."""
-        branch = _branch(read, node_id)
+        with desk.unless_gone(ADDRESS):
+            branch = _branch(read, node_id)
         return desk.show(_add_page(_industry(read, branch.industry_id), branch, new_form(names="")))
 
     @post("/{node_id:uuid}/new", sync_to_thread=True)
@@ -278,8 +279,10 @@ class Environments(Controller):
         desk: NamedDependency[Desk],
     ) -> Response[str]:
         """The form for the last level below several nodes."""
+        with desk.unless_gone(ADDRESS):
+            industry, parent = _industry_and_branch(read, below)
         blank = new_form(names="", search=form.text("search"))
-        return desk.show(_several_page(AddToSeveralPage, read, below, blank))
+        return desk.show(_several_page(AddToSeveralPage, read, industry, parent, blank))
 
     @post("/{below:uuid}/add-to-several", sync_to_thread=True)
     def add_to_several(
@@ -291,7 +294,7 @@ class Environments(Controller):
         desk: NamedDependency[Desk],
     ) -> Redirect:
         """All or nothing."""
-        page = _several_page(AddToSeveralPage, read, below, form)
+        page = _several_page(AddToSeveralPage, read, *_industry_and_branch(read, below), form)
         names = tuple(form.value("names").splitlines())
         with desk.refusals_on(page):
             parents = form.ids("node_ids")
@@ -317,8 +320,10 @@ class Environments(Controller):
         desk: NamedDependency[Desk],
     ) -> Response[str]:
         """The form in which last-level nodes are ticked."""
+        with desk.unless_gone(ADDRESS):
+            industry, parent = _industry_and_branch(read, below)
         blank = Form.of(search=form.text("search"))
-        return desk.show(_several_page(RemoveSeveralPage, read, below, blank))
+        return desk.show(_several_page(RemoveSeveralPage, read, industry, parent, blank))
 
     @post("/{below:uuid}/remove-several", sync_to_thread=True)
     def remove_several(
@@ -330,23 +335,29 @@ class Environments(Controller):
         desk: NamedDependency[Desk],
     ) -> Redirect | Response[str]:
         """Ask first, then remove: the second form says that it was asked."""
-        page = _several_page(RemoveSeveralPage, read, below, form)
+        with desk.unless_gone(ADDRESS):
+            industry, parent = _industry_and_branch(read, below)
+        page = _several_page(RemoveSeveralPage, read, industry, parent, form)
         with desk.refusals_on(page):
             node_ids = form.ids("node_ids")
             if not node_ids:
                 raise NothingChosen
-            if form.text("act") != "remove":
-                return desk.show(_confirm_several(read, page, node_ids))
-            desk.ask(RemoveNodes(actor=actor, industry_id=page.industry.industry_id, node_ids=node_ids))
-        desk.say(N_("{level}: {count} removed."), level=page.level.last, count=len(node_ids))
-        return desk.go(_opened_at(page.parent.node_id if page.parent else None))
+        address = _opened_at(parent.node_id if parent else None)
+        with desk.unless_gone(address):
+            question = _confirm_several(read, page, node_ids)
+        if form.text("act") != "remove":
+            return desk.show(question)
+        desk.ask(RemoveNodes(actor=actor, industry_id=industry.industry_id, node_ids=question.node_ids))
+        desk.say(N_("{level}: {count} removed."), level=page.level.last, count=len(question.node_ids))
+        return desk.go(address)
 
     @get("/{node_id:uuid}/remove", sync_to_thread=True)
     def ask_to_remove(
         self, node_id: FromPath[UUID], read: NamedDependency[ReadModels], desk: NamedDependency[Desk]
     ) -> Response[str]:
         """What goes, and what is bound to it."""
-        branch = _branch(read, node_id)
+        with desk.unless_gone(ADDRESS):
+            branch = _branch(read, node_id)
         industry = _industry(read, branch.industry_id)
         return desk.show(
             ConfirmRemovalPage(
@@ -355,7 +366,7 @@ class Environments(Controller):
                 names=(branch.name,),
                 concerned=read.environments.concerned((node_id,)),
                 action=f"{ADDRESS}/{node_id}/remove",
-                place=branch.names,
+                place=(industry.name, *branch.names),
             )
         )
 
@@ -367,13 +378,12 @@ class Environments(Controller):
         actor: NamedDependency[UUID],
         desk: NamedDependency[Desk],
     ) -> Redirect:
-        """It goes with everything below it. Where somebody was faster, or the button was pressed twice, it is gone already."""
-        branch: Branch | None = read.environments.branch(node_id)
-        if branch is None:
-            desk.say(N_("This was removed already."))
-            return desk.go(ADDRESS)
-        desk.ask(RemoveNodes(actor=actor, industry_id=branch.industry_id, node_ids=(node_id,)))
-        desk.say(N_("“{name}” is removed."), name=branch.name)
+        """It goes with everything below it. Nodes of the last level are removed, those above are deleted: the manual's words."""
+        with desk.unless_gone(ADDRESS):
+            branch = _branch(read, node_id)
+            is_last = not level_at(_industry(read, branch.industry_id).level_names, branch.depth).next
+            desk.ask(RemoveNodes(actor=actor, industry_id=branch.industry_id, node_ids=(node_id,)))
+        desk.say(N_("“{name}” is removed.") if is_last else N_("“{name}” is deleted."), name=branch.name)
         return desk.go(_opened_at(branch.parent_id))
 
 
@@ -501,30 +511,39 @@ def _new_ids(form: Form, parent_id: UUID | None, names: tuple[str, ...]) -> tupl
     return tuple(id_made_by(form, parent_id, name.strip(), names[:line].count(name)) for line, name in enumerate(names))
 
 
-def _several_page(kind: type[S], read: ReadModels, below: UUID, form: Form) -> S:
+def _several_page(kind: type[S], read: ReadModels, industry: IndustryRow, parent: Branch | None, form: Form) -> S:
     """The page of a bulk action below a node, or above the tree of an industry.
 
     Raises:
-        NotFound: there is no such node or industry, or its level has no such action.
+        NotFound: its level has no such action.
     """
-    industry, parent = _industry_and_branch(read, below)
+    below = parent.node_id if parent else industry.industry_id
     level = level_at(industry.level_names, parent.depth if parent else -1)
     if not (level.can_add_to_several if kind is AddToSeveralPage else level.can_remove_several):
         raise NotFound
-    children = read.environments.named_children(below, form.text("search"), size=MOST_CHOICES)
+    ticked = tuple(node_id for one in form.all("node_ids") if (node_id := id_or_none(one)))
+    children = read.environments.named_children(below, form.text("search"), kept=ticked, size=MOST_CHOICES)
     return kind(form=form, industry=industry, parent=parent, below=below, level=level, children=children)
 
 
 def _confirm_several(read: ReadModels, page: RemoveSeveralPage, node_ids: tuple[UUID, ...]) -> ConfirmRemovalPage:
+    """The question about those that are still there.
+
+    Raises:
+        NotFound: none is.
+    """
     paths = read.environments.paths(node_ids)
+    if not paths:
+        raise NotFound
+    standing = tuple(path.node_id for path in paths)
     return ConfirmRemovalPage(
         industry=page.industry,
         level=level_at(page.industry.level_names, len(page.industry.level_names) - 1),
         names=tuple(path.names[-1] for path in paths),
-        concerned=read.environments.concerned(node_ids),
+        concerned=read.environments.concerned(standing),
         action=f"{ADDRESS}/{page.below}/remove-several",
         place=page.place,
-        node_ids=node_ids,
+        node_ids=standing,
         form=page.form,
     )
 

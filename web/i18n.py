@@ -33,6 +33,7 @@ SLICES = (
     "uploads", "training_jobs", "prediction_jobs", "evaluation_reports", "audit", "sign_in", "training_wizard", "gpu_worker",
 )  # fmt: skip
 """Slices with a catalogue of their own; everything else is in `base.po`."""
+HTML_OPTIONS = {"trimmed": "true", "silent": "false", "extensions": "jinja2.ext.do"}
 KEYWORDS = {"N_": None, "gettext": None, "_": None, "ngettext": (1, 2)}
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
@@ -169,7 +170,7 @@ def extracted(root: Path = ROOT) -> dict[str, set[str]]:
     found: dict[str, set[str]] = defaultdict(set)
     for path in _sources(root):
         method: Any = babel_extract if path.suffix == ".html" else "python"
-        options: dict[str, Any] = {"trimmed": "true", "silent": "false"} if path.suffix == ".html" else {}
+        options: dict[str, Any] = HTML_OPTIONS if path.suffix == ".html" else {}
         with path.open("rb") as file:
             for _line, text, _comments, _context in extract(method, file, keywords=KEYWORDS, options=options):
                 found["\x00".join(text) if isinstance(text, tuple) else text].add(slice_of(path.relative_to(root)))

@@ -202,9 +202,7 @@ class Desk:
 
     @contextmanager
     def unless_gone(self, address: str) -> Iterator[None]:
-        """Inside, what was to be changed or removed may be gone: somebody was faster, or a button was pressed twice.
-
-        That is no error, but told at `address`.
+        """Inside, what one acts on may be gone: somebody was faster, or a button was pressed twice. `address` then shows a notice.
 
         Raises:
             Refused: it has its answer in `web.errors`.

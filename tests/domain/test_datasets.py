@@ -155,9 +155,11 @@ def test_paths_are_removed_together() -> None:  # D-7
     ).then(DataPathsRemoved(path_ids=(TRAINING_PATH_ID, ADDED_PATH_ID)))
 
 
-def test_a_path_that_is_not_there_cannot_be_removed() -> None:
-    given(TRAINING_DATASET).when(remove_data_paths, [ADDED_PATH_ID]).then_refused(NotFound)
-    given(TRAINING_DATASET).when(remove_data_paths, []).then_refused(NotFound)
+def test_a_path_that_is_gone_already_is_gone() -> None:  # D-7
+    given(TRAINING_DATASET).when(remove_data_paths, [ADDED_PATH_ID]).then()
+    given(TRAINING_DATASET).when(remove_data_paths, [ADDED_PATH_ID, TRAINING_PATH_ID]).then(
+        DataPathsRemoved(path_ids=(TRAINING_PATH_ID,))
+    )
 
 
 def test_a_new_scan_is_noted_only_when_it_found_something_else() -> None:  # D-7

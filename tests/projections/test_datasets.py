@@ -413,6 +413,12 @@ def test_the_paths_of_a_dataset_come_page_by_page(project: Project) -> None:  # 
     assert (page.total, [row.folder.path for row in page.items]) == (6, ["line-3", "line-4"])
     assert datasets.path(TRAINING_DATASET_ID, lines[2].path_id) == datasets.get(TRAINING_DATASET_ID).paths[3]
     assert datasets.path(QUESTION_BANK_ID, lines[2].path_id) is None
+    wanted = [lines[2].path_id, lines[0].path_id, example_id("gone")]
+    assert [path.path_id for path in datasets.chosen_paths(TRAINING_DATASET_ID, wanted)] == [
+        lines[0].path_id,
+        lines[2].path_id,
+    ]
+    assert datasets.chosen_paths(QUESTION_BANK_ID, wanted) == ()
     assert datasets.head(TRAINING_DATASET_ID).path_count == 6
     assert datasets.head(example_id("unknown")) is None
 

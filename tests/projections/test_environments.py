@@ -16,8 +16,9 @@ from domain.environments import (
 from domain.industries import IndustryCreated, IndustryDeleted
 from domain.model_images import ModelImageKind
 from projections.all import READ_MODELS
-from projections.environments import Concerned, Environments, Siblings
+from projections.environments import ChildRow, Concerned, Environments
 from projections.industries import Industries
+from projections.read_model import Page
 from tests.examples import (
     AOI_STATION,
     ARRAY_FAB,
@@ -264,8 +265,8 @@ def test_a_rebuild_gives_the_same_trees(project: Project) -> None:  # E-2
     assert len(read.assert_rebuild_equals_live()["environment_nodes"]) == 7
 
 
-def names(found: Siblings) -> list[str]:
-    return [node.name for node in found.nodes]
+def names(found: Page[ChildRow]) -> list[str]:
+    return [node.name for node in found.items]
 
 
 def test_the_children_of_a_node_come_in_their_order_and_no_others(project: Project) -> None:  # D-2, M-3
@@ -275,10 +276,10 @@ def test_the_children_of_a_node_come_in_their_order_and_no_others(project: Proje
         EnvironmentNodesAdded(industry_id=steel, nodes=(EnvironmentNode(example_id("热轧厂"), "热轧厂"),)),
     )
     environments = project(history, Environments).environments
-    assert names(environments.siblings(INDUSTRY_ID, most=9)) == ["一厂区", "二厂区"]
-    assert names(environments.siblings(FACTORY_1.node_id, most=9)) == ["阵列厂", "成盒厂"]
-    assert names(environments.siblings(FACTORY_2.node_id, most=9)) == []
-    assert names(environments.siblings(steel, most=9)) == ["热轧厂"]
+    assert names(environments.named_children(INDUSTRY_ID, size=9)) == ["一厂区", "二厂区"]
+    assert names(environments.named_children(FACTORY_1.node_id, size=9)) == ["阵列厂", "成盒厂"]
+    assert names(environments.named_children(FACTORY_2.node_id, size=9)) == []
+    assert names(environments.named_children(steel, size=9)) == ["热轧厂"]
 
 
 def test_many_children_are_cut_off_counted_and_found_by_a_part_of_the_name(project: Project) -> None:  # D-2
@@ -288,15 +289,15 @@ def test_many_children_are_cut_off_counted_and_found_by_a_part_of_the_name(proje
     history = plant().add(ENVIRONMENT_ID, EnvironmentNodesAdded(industry_id=INDUSTRY_ID, nodes=tuple(nodes)))
     environments = project(history, Environments).environments
 
-    def below(**asked: Any) -> Siblings:
-        found: Siblings = environments.siblings(AOI_STATION.node_id, **asked)
+    def below(search: str = "", **asked: Any) -> Page[ChildRow]:
+        found: Page[ChildRow] = environments.named_children(AOI_STATION.node_id, search, **asked)
         return found
 
-    assert (names(below(most=3)), below(most=3).count) == (["65寸面板", "75寸面板", "OLED0寸"], 11)
-    assert names(below(most=3, search="oled7")) == ["OLED7寸"]
-    assert (names(below(most=3, search="%")), below(most=3, search="%").count) == ([], 0)
+    assert (names(below(size=3)), below(size=3).total) == (["65寸面板", "75寸面板", "OLED0寸"], 11)
+    assert names(below("oled7", size=3)) == ["OLED7寸"]
+    assert (names(below("%", size=3)), below("%", size=3).total) == ([], 0)
     kept = [nodes[8].node_id, FACTORY_1.node_id]
-    assert names(below(most=1, kept=kept)) == ["65寸面板", "75寸面板", "OLED8寸"], (
+    assert names(below(size=1, kept=kept)) == ["65寸面板", "75寸面板", "OLED8寸"], (
         "kept stays; what is no child does not come"
     )
-    assert names(below(most=1, kept=[nodes[8].node_id], search="oled7")) == ["OLED7寸", "OLED8寸"]
+    assert names(below("oled7", size=1, kept=[nodes[8].node_id])) == ["OLED7寸", "OLED8寸"]

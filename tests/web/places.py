@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from domain.environments import EnvironmentNode
-from projections.environments import NodeName, NodePath, Siblings
+from projections.environments import ChildRow, NodePath
 from projections.industries import IndustryRow
+from projections.read_model import Page
 from tests.examples import INDUSTRY_ID, LEVEL_NAMES, NODES
 
 PANELS = IndustryRow(INDUSTRY_ID, "显示面板", LEVEL_NAMES, is_default=True, created_at=datetime(2026, 3, 1, tzinfo=UTC))
@@ -35,7 +36,7 @@ class FakeEnvironments:
         self.gone = frozenset(gone)
         self.asked: list[UUID] = []
 
-    def siblings(self, below: UUID, *, search: str = "", kept: Sequence[UUID] = (), most: int) -> Siblings:
+    def named_children(self, below: UUID, search: str = "", *, kept: Sequence[UUID] = (), size: int) -> Page[ChildRow]:
         self.asked.append(below)
         children = [
             node
@@ -44,8 +45,9 @@ class FakeEnvironments:
             if (node.parent_id or industry_id) == below
         ]
         found = [node for node in children if search in node.name or node.node_id in kept]
-        offered = sorted(found, key=lambda node: node.node_id not in kept)[: most + len(kept)]
-        return Siblings(tuple(NodeName(one.node_id, one.name) for one in found if one in offered), len(found))
+        offered = sorted(found, key=lambda node: node.node_id not in kept)[: size + len(kept)]
+        rows = (ChildRow(one.node_id, below, one.name, depth=0, child_count=0) for one in found if one in offered)
+        return Page(items=tuple(rows), total=len(found), number=1, size=size)
 
     def paths(self, node_ids: Sequence[UUID]) -> tuple[NodePath, ...]:
         names = {node.node_id: node.name for nodes in self.trees.values() for node in nodes}

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 import httpx
@@ -25,7 +26,7 @@ from domain.data_paths import DataPathProblem, DataPathState, FolderName, Inspec
 from domain.datasets import DataPathIsInvalid, DatasetPurpose
 from domain.environments import EnvironmentChoiceIsIncomplete
 from domain.names import NameTaken, ObjectNameIsInvalid
-from domain.refusals import Refusals
+from domain.refusals import NotFound, Refusals
 from domain.sentences import Sentence
 from infra.images import ListedImage, ListedImages
 from projections.datasets import DataPathRow, DatasetDetail, ScanningPath
@@ -45,6 +46,7 @@ from tests.examples import (
     inspection,
 )
 from tests.web.places import PANELS, FakeEnvironments, FakeIndustries
+from tests.web.reading import words
 from tests.web.site import QUALITY_LEAD, Site
 from web.services import Services
 
@@ -98,6 +100,10 @@ class FakeDatasets:
     def path(self, dataset_id: UUID, path_id: UUID) -> DataPathRow | None:
         dataset = self.get(dataset_id)
         return next((one for one in dataset.paths if one.path_id == path_id), None) if dataset else None
+
+    def chosen_paths(self, dataset_id: UUID, path_ids: Sequence[UUID]) -> tuple[DataPathRow, ...]:
+        dataset = self.get(dataset_id)
+        return tuple(one for one in dataset.paths if one.path_id in path_ids) if dataset else ()
 
     def scanning(self, dataset_ids: list[UUID]) -> list[ScanningPath]:
         return [
@@ -198,6 +204,12 @@ def shown(answer: httpx.Response) -> str:
     return html.unescape(answer.text)
 
 
+def assert_told_that_it_is_gone(site: Site, answer: httpx.Response, address: str) -> None:
+    assert (answer.status_code, answer.headers["Location"]) == (303, address)
+    assert "该项此前已被删除或移除。" in site.get(address).text
+    assert site.assay.commands == []
+
+
 ENVIRONMENT = {f"level_{number}": str(node.node_id) for number, node in enumerate((*BINDING.path, PANEL_65), 1)}
 NEW = "/training-datasets/new"
 
@@ -248,6 +260,19 @@ def test_filter_order_search_and_page_stand_in_the_address(site: Site) -> None: 
     assert f"level_1={BINDING.path[0].node_id}&search=panel&sort=-image_count&page=3" in text
     assert 'aria-sort="descending"' in text
     assert 'name="sort" value="-image_count"' in text, "a new search keeps the order"
+
+
+def test_every_filter_in_force_is_named_and_taken_back_alone(site: Site) -> None:  # D-6
+    chosen = urlencode({**ENVIRONMENT, "search": "panel", "sort": "-image_count"})
+    page = site.get(f"/training-datasets?{chosen}").text
+    chips = dict(re.findall(r'<a class="chip" href="([^"]*)">.*?<b>([^<]*)</b>', page))
+    assert list(chips.values()) == ["一厂区", "阵列厂", "AOI站", "65寸面板", "panel"]
+    left = [html.unescape(address).partition("?")[2] for address in chips]
+    first = f"level_1={ENVIRONMENT['level_1']}"
+    assert left[0] == "search=panel&sort=-image_count", "with a level those below it go"
+    assert left[1] == f"{first}&search=panel&sort=-image_count"
+    assert left[4] == urlencode({**ENVIRONMENT, "sort": "-image_count"})
+    assert 'class="chips"' not in site.get("/training-datasets").text
 
 
 def test_the_deepest_chosen_level_filters(site: Site) -> None:  # D-6
@@ -355,6 +380,20 @@ def test_done_creates_the_dataset_and_shows_it_in_the_list(site: Site) -> None: 
     assert command.data_paths == ("/data/panel-a/train", "/data/panel-a/next-line")
     assert len(set(command.path_ids)) == 2
     assert "数据集“panel-b”已创建。" in shown(site.get("/training-datasets"))
+
+
+@pytest.mark.parametrize("address", [NEW, f"/training-datasets/{TRAINING_DATASET_ID}/add"])
+def test_a_form_that_is_sent_twice_makes_the_same(site: Site, address: str) -> None:  # D-3, D-7
+    def made(form: dict[str, Any], path: str) -> tuple[Any, ...]:
+        site.post(address, **form, name="panel-b", **{"data_paths.1": path})
+        command = site.assay.commands[-1]
+        return (*([command.dataset_id] if address == NEW else []), *command.path_ids)
+
+    form = {"form_id": entered(site.get(address))["form_id"]}
+    once = made(form, "/data/panel-a/train")
+    assert made(form, "/data/panel-a/train") == once
+    assert not set(made(form, "/data/panel-a/next-line")) & set(once), "another path was typed"
+    assert not set(made({"form_id": entered(site.get(address))["form_id"]}, "/data/panel-a/train")) & set(once)
 
 
 def test_a_question_bank_dataset_is_created_by_the_same_form(site: Site) -> None:
@@ -466,7 +505,9 @@ def test_a_path_that_became_invalid_is_marked(site: Site) -> None:
 
 def test_a_dataset_is_found_under_its_own_kind_only(site: Site) -> None:
     assert site.get(f"/question-bank-datasets/{TRAINING_DATASET_ID}").status_code == 404
-    assert site.post(f"/question-bank-datasets/{TRAINING_DATASET_ID}/delete").status_code == 404
+    assert_told_that_it_is_gone(
+        site, site.post(f"/question-bank-datasets/{TRAINING_DATASET_ID}/delete"), "/question-bank-datasets"
+    )
     assert site.get(f"/training-datasets/{QUESTION_BANK_ID}").status_code == 404
     assert site.assay.commands == []
 
@@ -497,30 +538,92 @@ def test_refused_paths_are_told_line_by_line(site: Site) -> None:  # D-7
     assert re.search(rf'id="line-error-2"[^>]*>{WRONG_IN_CHINESE}', answer.text)
 
 
-def test_ticked_paths_are_removed_together(site: Site) -> None:  # D-7
-    ticked = [str(path.path_id) for path in DATASET.paths]
-    site.post(f"/training-datasets/{TRAINING_DATASET_ID}/remove", path_ids=ticked)
-    assert site.assay.commands == [
-        RemoveDataPaths(
-            actor=QUALITY_LEAD.user_id,
-            request=site.assay.commands[0].request,
-            dataset_id=TRAINING_DATASET_ID,
-            path_ids=tuple(path.path_id for path in DATASET.paths),
-        )
-    ]
+PATHS = f"/training-datasets/{TRAINING_DATASET_ID}"
+TICKED = [str(path.path_id) for path in DATASET.paths]
+ROW = f"{PATHS}/paths/{TRAINING_PATH_ID}/delete"
 
 
-def test_the_button_of_a_row_removes_that_row_alone(site: Site) -> None:  # D-7
-    ticked = [str(path.path_id) for path in DATASET.paths]
-    site.post(f"/training-datasets/{TRAINING_DATASET_ID}/remove", path_ids=ticked, only=str(TRAINING_PATH_ID))
-    assert site.assay.commands[0].path_ids == (TRAINING_PATH_ID,)
+def ticked(*path_ids: str) -> str:
+    """What the button below the ticks asks for."""
+    return f"{PATHS}/remove?{urlencode([('path_ids', path_id) for path_id in path_ids])}"
 
 
-def test_without_a_tick_nothing_is_removed(site: Site) -> None:
-    answer = site.post(f"/training-datasets/{TRAINING_DATASET_ID}/remove")
-    assert answer.status_code == 422
-    assert "请勾选要移除的数据路径。" in answer.text
+def removed(site: Site) -> tuple[UUID, ...]:
+    [command] = site.assay.commands
+    assert isinstance(command, RemoveDataPaths)
+    assert (command.actor, command.dataset_id) == (QUALITY_LEAD.user_id, TRAINING_DATASET_ID)
+    return command.path_ids
+
+
+def test_removing_the_ticked_paths_asks_first_and_counts_what_is_in_them(site: Site) -> None:  # D-7
+    page = site.get(ticked(*TICKED))
+    asked = words(page.text)
+    assert "移除数据路径 确定从“panel-a-training”中移除勾选的数据路径吗？ 2 条数据路径 126 张图片" in asked
+    assert "data:panel-a/train、data:panel-a/next-line" in asked
+    assert "文件夹及其中的图片保持不变。" in asked
+    assert re.findall(r'type="hidden" name="path_ids" value="([^"]*)"', page.text) == TICKED
     assert site.assay.commands == []
+    answer = site.post(f"{PATHS}/remove", path_ids=TICKED)
+    assert (answer.status_code, answer.headers["Location"]) == (303, PATHS)
+    assert removed(site) == tuple(path.path_id for path in DATASET.paths)
+    assert "已移除 2 条数据路径" in site.get(PATHS).text
+
+
+def test_the_delete_of_a_row_asks_about_that_row_alone(site: Site) -> None:  # D-7
+    assert f'href="{ROW}"' in site.get(PATHS).text
+    asked = words(site.get(ROW).text)
+    assert "删除数据路径 确定从“panel-a-training”中删除数据路径“data:panel-a/train”吗？ 120 张图片" in asked
+    assert "next-line" not in asked
+    assert site.assay.commands == []
+    assert site.post(ROW).headers["Location"] == PATHS
+    assert removed(site) == (TRAINING_PATH_ID,)
+    assert "数据路径“data:panel-a/train”已删除" in shown(site.get(PATHS))
+
+
+@pytest.mark.parametrize("nothing", [[], ["not an id"]])
+def test_without_a_tick_nothing_is_asked_or_removed(site: Site, nothing: list[str]) -> None:  # D-7
+    told = "请从给出的选项中选择。" if nothing else "请勾选要移除的数据路径。"
+    for answer in (site.get(ticked(*nothing)), site.post(f"{PATHS}/remove", path_ids=nothing)):
+        assert answer.status_code == 422
+        assert words(answer.text).count(told) == 1
+    assert site.assay.commands == []
+
+
+def test_paths_that_are_gone_already_are_told(site: Site) -> None:  # D-7
+    site.read.datasets.datasets = [msgspec.structs.replace(DATASET, paths=DATASET.paths[1:])]
+    assert_told_that_it_is_gone(site, site.get(ROW), PATHS)
+    assert_told_that_it_is_gone(site, site.post(ROW), PATHS)
+    assert_told_that_it_is_gone(site, site.get(ticked(TICKED[0])), PATHS)
+    assert_told_that_it_is_gone(site, site.post(f"{PATHS}/remove", path_ids=TICKED[:1]), PATHS)
+
+
+def test_paths_of_a_dataset_that_is_gone_are_told(site: Site) -> None:  # D-7, D-8
+    site.read.datasets.datasets.clear()
+    assert_told_that_it_is_gone(site, site.get(ROW), "/training-datasets")
+    assert_told_that_it_is_gone(site, site.post(ROW), "/training-datasets")
+    assert_told_that_it_is_gone(site, site.get(ticked(*TICKED)), "/training-datasets")
+    assert_told_that_it_is_gone(site, site.post(f"{PATHS}/remove", path_ids=TICKED), "/training-datasets")
+
+
+def test_what_is_still_there_is_removed(site: Site) -> None:  # D-7
+    site.read.datasets.datasets = [msgspec.structs.replace(DATASET, paths=DATASET.paths[1:])]
+    asked = words(site.get(ticked(*TICKED)).text)
+    assert "1 条数据路径 6 张图片" in asked
+    site.post(f"{PATHS}/remove", path_ids=TICKED)
+    assert removed(site) == (DATASET.paths[1].path_id,)
+    assert "已移除 1 条数据路径" in site.get(PATHS).text
+
+
+def test_every_act_of_a_row_says_which_row_it_is(site: Site) -> None:  # S-4
+    def accessible(page: str) -> list[str]:
+        found = re.findall(r'<div class="acts">(.*?)</div>', page, re.DOTALL)
+        return [
+            words(one) for acts in found for one in re.findall(r"<(?:a|button)\b.*?</(?:a|button)>", acts, re.DOTALL)
+        ]
+
+    assert accessible(site.get("/training-datasets").text) == ["管理数据路径 panel-a-training", "删除 panel-a-training"]
+    for_paths = accessible(site.get(PATHS).text)
+    assert for_paths == [f"{act} {path.folder}" for path in DATASET.paths for act in ("图片", "重新扫描", "删除")]
 
 
 def test_a_new_scan_says_what_was_found(site: Site) -> None:  # D-7
@@ -677,12 +780,33 @@ def test_deleting_asks_first(site: Site) -> None:  # D-8
     address = f"/training-datasets/{TRAINING_DATASET_ID}/delete"
     question = shown(site.get(address))
     assert "确定删除数据集“panel-a-training”？" in question
-    assert "2 条数据路径" in question
-    assert "其中图片：126 张。" in question
+    assert "2 条数据路径 126 张图片 文件夹及其中的图片保持不变。" in words(question)
     assert site.assay.commands == []
     answer = site.post(address)
     assert (answer.status_code, answer.headers["Location"]) == (303, "/training-datasets")
     assert isinstance(site.assay.commands[0], DeleteDataset)
+
+
+def test_a_question_counts_what_a_scan_has_seen_so_far(site: Site, folders: CountingFolders) -> None:  # D-8
+    with_a_large_path(site, folders, scan(SO_FAR))
+    counted = f"{141 + SO_FAR.image_count - SCANNING_LINE.image_count:,}"
+    address = f"/training-datasets/{TRAINING_DATASET_ID}"
+    assert f"3 条数据路径 {counted} 张图片（仍在统计）" in words(site.get(f"{address}/delete").text)
+    asked = words(site.get(f"{address}/paths/{SCANNING_LINE.path_id}/delete").text)
+    assert f"{SO_FAR.image_count:,} 张图片（仍在统计）" in asked
+
+
+def test_a_dataset_that_is_gone_already_is_told(site: Site) -> None:  # D-8
+    site.read.datasets.datasets.clear()
+    address = f"/training-datasets/{TRAINING_DATASET_ID}"
+    assert_told_that_it_is_gone(site, site.get(f"{address}/delete"), "/training-datasets")
+    assert_told_that_it_is_gone(site, site.post(f"{address}/delete"), "/training-datasets")
+
+
+def test_of_two_who_delete_at_the_same_moment_the_second_is_told(site: Site) -> None:  # D-8
+    site.assay.refuse_with(NotFound())
+    answer = site.post(f"/training-datasets/{TRAINING_DATASET_ID}/delete")
+    assert_told_that_it_is_gone(site, answer, "/training-datasets")
 
 
 # Images.

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from uuid import UUID
 
+import httpx
 import pytest
 
 from commands.environments import AddNodes, AddNodesToSeveralParents, RemoveNodes
@@ -129,6 +130,13 @@ def test_with_one_or_two_levels_the_bulk_buttons_stand_above_the_tree(
         assert own_word not in words(page[page.index("<main") :])
 
 
+def test_a_tree_of_one_level_has_nothing_to_open(site: Site, here: Plant) -> None:  # M-2, M-3
+    here.make_default("矿区")
+    here.add(node("一矿区"), industry_id=MINE_ID)
+    page = words(site.get(TREE).text)
+    assert ("一矿区" in page, "全部展开" in page, "全部收起" in page) == (True, False, False)
+
+
 def test_a_tree_of_ten_levels_goes_down_to_its_last(site: Site, here: Plant) -> None:  # M-2, M-3
     here.make_default(*(f"层级{number}" for number in range(1, 11)))
     parent: EnvironmentNode | None = None
@@ -242,6 +250,10 @@ def test_a_search_with_many_matches_comes_in_pages(site: Site, here: Plant) -> N
 # Many at once
 
 
+def main_of(page: str) -> str:
+    return page[page.index("<main") : page.index("</main>")]
+
+
 def form_id(site: Site, address: str) -> str:
     found = re.search(r'name="form_id" value="([^"]+)"', site.get(address).text)
     assert found
@@ -327,7 +339,6 @@ def test_bulk_actions_exist_only_at_their_level(
 ) -> None:  # M-4
     assert site.get(f"{TREE}/{below.node_id}/{action}").status_code == 404
     assert site.get(f"{TREE}/{INDUSTRY_ID}/{action}").status_code == 404
-    assert site.get(f"{TREE}/{example_id('gone')}/{action}").status_code == 404
 
 
 def test_with_two_levels_the_bulk_form_above_the_tree_offers_the_first_level(site: Site, here: Plant) -> None:  # M-4
@@ -362,13 +373,28 @@ def test_removing_asks_first_and_counts_what_goes_and_what_is_bound_to_it(site: 
     bound(here)
     read = words(site.get(f"{TREE}/{ARRAY_FAB.node_id}/remove").text)
     assert "确定删除“阵列厂”及其下属的 4 条生产环境数据吗？" in read
-    assert "一厂区 / 阵列厂" in read
-    assert "涉及已绑定的数据：1 个数据集、120 张图片、1 个模型。" in read
+    assert "显示面板 / 一厂区 / 阵列厂" in read
+    assert "1 个已绑定的数据集 120 张图片 1 个已绑定的模型" in read
     assert "标记为“已删除”" in read
     read = words(site.get(f"{TREE}/{CELL_FAB.node_id}/remove").text)
     assert "确定删除“成盒厂”吗？" in read
     assert "没有数据与其绑定。" in read
     assert site.assay.commands == []
+
+
+def test_what_stands_at_the_last_level_is_removed_and_what_stands_above_is_deleted(
+    site: Site, here: Plant
+) -> None:  # M-4
+    asked = words(main_of(site.get(f"{TREE}/{PANEL_65.node_id}/remove").text))
+    assert asked.startswith("移除产品 确定移除“65寸面板”吗？")
+    assert asked.endswith("移除 取消")
+    site.post(f"{TREE}/{PANEL_65.node_id}/remove")
+    assert "“65寸面板”已移除。" in words(site.get(TREE).text)
+    asked = words(main_of(site.get(f"{TREE}/{CELL_FAB.node_id}/remove").text))
+    assert asked.startswith("删除厂别 确定删除“成盒厂”吗？")
+    assert asked.endswith("删除 取消")
+    site.post(f"{TREE}/{CELL_FAB.node_id}/remove")
+    assert "“成盒厂”已删除。" in words(site.get(TREE).text)
 
 
 def test_a_confirmed_removal_removes_the_node(site: Site, here: Plant) -> None:  # M-3
@@ -379,12 +405,50 @@ def test_a_confirmed_removal_removes_the_node(site: Site, here: Plant) -> None: 
     assert (command.industry_id, command.node_ids) == (INDUSTRY_ID, (ARRAY_FAB.node_id,))
 
 
-def test_what_somebody_else_removed_first_is_told_without_an_error(site: Site, here: Plant) -> None:  # M-3
-    here.happen(ENVIRONMENT_ID, EnvironmentNodesRemoved(industry_id=INDUSTRY_ID, node_ids=(PANEL_65.node_id,)))
-    answer = site.post(f"{TREE}/{PANEL_65.node_id}/remove")
-    assert (answer.status_code, answer.headers["Location"]) == (303, TREE)
-    assert "该数据此前已被删除。" in words(site.get(TREE).text)
+def gone(here: Plant, *nodes: EnvironmentNode) -> None:
+    """Somebody else was faster."""
+    node_ids = tuple(one.node_id for one in nodes)
+    here.happen(ENVIRONMENT_ID, EnvironmentNodesRemoved(industry_id=INDUSTRY_ID, node_ids=node_ids))
+
+
+def assert_told_that_it_is_gone(site: Site, answer: httpx.Response, address: str) -> None:
+    assert (answer.status_code, answer.headers["Location"]) == (303, address)
+    assert "该项此前已被删除或移除。" in words(site.get(TREE).text)
     assert site.assay.commands == []
+
+
+def test_what_somebody_else_removed_first_is_told_without_an_error(site: Site, here: Plant) -> None:  # M-3
+    gone(here, PANEL_65)
+    assert_told_that_it_is_gone(site, site.post(f"{TREE}/{PANEL_65.node_id}/remove"), TREE)
+    assert_told_that_it_is_gone(site, site.get(f"{TREE}/{PANEL_65.node_id}/remove"), TREE)
+
+
+@pytest.mark.parametrize("action", ["new", "add-to-several", "remove-several"])
+def test_a_form_for_a_place_that_is_gone_leads_to_the_tree(site: Site, here: Plant, action: str) -> None:  # M-4
+    gone(here, AOI_STATION, PANEL_65, PANEL_75)
+    assert_told_that_it_is_gone(site, site.get(f"{TREE}/{AOI_STATION.node_id}/{action}"), TREE)
+
+
+def test_a_bulk_removal_that_is_sent_again_is_told_and_removes_nothing(site: Site, here: Plant) -> None:  # M-4
+    address, at = f"{TREE}/{AOI_STATION.node_id}/remove-several", f"{TREE}?open={AOI_STATION.node_id}"
+    ticked = [str(PANEL_65.node_id), str(PANEL_75.node_id)]
+    gone(here, PANEL_65, PANEL_75)
+    for act in ("", "remove"):
+        assert_told_that_it_is_gone(
+            site, site.post(address, act=act, node_ids=ticked), f"{at}#node-{AOI_STATION.node_id}"
+        )
+    gone(here, AOI_STATION)
+    assert_told_that_it_is_gone(site, site.post(address, act="remove", node_ids=ticked), TREE)
+
+
+def test_a_bulk_removal_asks_about_and_counts_what_is_still_there(site: Site, here: Plant) -> None:  # M-4
+    address = f"{TREE}/{AOI_STATION.node_id}/remove-several"
+    ticked = [str(PANEL_65.node_id), str(PANEL_75.node_id)]
+    gone(here, PANEL_65)
+    assert "确定移除 1 个产品吗？" in words(site.post(address, node_ids=ticked).text)
+    site.post(address, act="remove", node_ids=ticked)
+    assert site.assay.commands[0].node_ids == (PANEL_75.node_id,)
+    assert "已移除 1 个产品" in words(site.get(TREE).text)
 
 
 def test_several_are_removed_after_a_confirmation_that_counts(site: Site, here: Plant) -> None:  # M-4
@@ -398,7 +462,7 @@ def test_several_are_removed_after_a_confirmation_that_counts(site: Site, here: 
     read = words(asked.text)
     assert "确定移除 2 个产品吗？" in read
     assert "65寸面板、75寸面板" in read
-    assert "涉及已绑定的数据：1 个数据集、120 张图片、1 个模型。" in read
+    assert "1 个已绑定的数据集 120 张图片 1 个已绑定的模型" in read
     fields = re.findall(r'type="hidden" name="(act|node_ids)" value="([^"]*)"', asked.text)
     assert sorted(fields) == sorted([("act", "remove"), *(("node_ids", one) for one in ticked)])
     answer = site.post(address, act="remove", node_ids=ticked)

@@ -55,20 +55,15 @@ TRY_OUT = """
 {{ forms.act(site, "/try-out/slow", "Slow") }}
 <a href="/try-out/ask" data-dialog>Ask</a>
 <p id="made" data-arrived>just made</p>
-<form>
-  <div class="table-frame"><table>
+<div class="table-frame"><table>
     <caption>Rows</caption>
     <tr>
       <td>{{ tables.tick_all("rows") }}</td>
-      <td>{{ tables.tick("rows", "1", "one") }}</td>
-      <td>{{ tables.tick("rows", "2", "two") }}</td>
-      <td>{% call tables.acts() %}
-        <a href="#main">Look</a>
-        {% call tables.more("panel-a") %}<a href="#first">Rename</a><a href="#second">Delete</a>{% endcall %}
-      {% endcall %}</td>
+      <td>{{ tables.tick("rows", "1", "one", form="ticked") }}</td>
+      <td>{{ tables.tick("rows", "2", "two", form="ticked") }}</td>
     </tr>
-  </table></div>
-  <div class="table-frame" id="wide"><table>
+</table></div>
+<div class="table-frame" id="wide"><table>
     <caption>Wide</caption>
     <thead><tr>
       <th scope="col">Name</th>{% for number in range(20) %}<th scope="col">Column {{ number }}</th>{% endfor %}
@@ -78,9 +73,8 @@ TRY_OUT = """
       <th scope="row">panel-z</th>{% for number in range(20) %}<td class="number">{{ number }}</td>{% endfor %}
       <td>{% call tables.acts() %}<a href="#main">Publish</a>{% endcall %}</td>
     </tr></tbody>
-  </table></div>
-  {% call tables.ticked("rows") %}<button type="button">Remove</button>{% endcall %}
-</form>
+</table></div>
+<form id="ticked" action="/try-out/remove" data-dialog>{% call tables.ticked("rows") %}<button>Remove</button>{% endcall %}</form>
 <a href="{{ static('mark.svg') }}" data-view="all" data-caption="panel-a TPFIP">first</a>
 <a href="{{ static('mark.svg') }}" data-view="all" data-caption="panel-b TTMUD">second</a>
 {% endblock %}
@@ -146,6 +140,11 @@ class TryOut(Controller):
     @get("/ask", sync_to_thread=True)
     def ask(self, desk: NamedDependency[Desk]) -> Response[str]:
         return desk.show(AskPage())
+
+    @get("/remove", sync_to_thread=True)
+    def remove(self, form: NamedDependency[Form], desk: NamedDependency[Desk]) -> Response[str]:
+        rows = form.all("rows")
+        return desk.show(AskPage(form=Form.of(answer=" and ".join(rows))), status=200 if rows else 422)
 
     @get("/pages", sync_to_thread=True)
     def pages(self, form: NamedDependency[Form], desk: NamedDependency[Desk]) -> Response[str]:
@@ -391,25 +390,15 @@ def test_a_dialog_is_sent_once(tab: Tab) -> None:
 
 def test_a_menu_is_gone_through_by_arrows_and_left_by_escape(tab: Tab) -> None:  # S-4
     tab.goto("/try-out")
-    knob = tab.locator("summary", has_text="More panel-a")
+    knob = tab.locator("summary", has_text=QUALITY_LEAD.username)
     knob.press("Enter")
     tab.keyboard.press("ArrowDown")
-    expect(tab.get_by_role("link", name="Rename")).to_be_focused()
+    expect(tab.get_by_role("link", name="My account")).to_be_focused()
     tab.keyboard.press("ArrowUp")
-    expect(tab.get_by_role("link", name="Delete")).to_be_focused()
+    expect(tab.get_by_role("button", name="Sign out")).to_be_focused()
     tab.keyboard.press("Escape")
-    expect(tab.get_by_role("link", name="Rename")).to_be_hidden()
+    expect(tab.get_by_role("link", name="My account")).to_be_hidden()
     expect(knob).to_be_focused()
-
-
-def test_a_menu_in_a_table_is_not_cut_by_its_frame(tab: Tab) -> None:
-    tab.goto("/try-out")
-    tab.locator("summary", has_text="More panel-a").click()
-    entry = tab.get_by_role("link", name="Delete")
-    box = entry.bounding_box()
-    assert box
-    found = tab.evaluate("([x, y]) => document.elementFromPoint(x, y).textContent", [box["x"] + 9, box["y"] + 9])
-    assert found == "Delete"
 
 
 def test_a_table_that_is_too_wide_keeps_the_name_and_the_acts_of_a_row_in_view(tab: Tab) -> None:
@@ -432,6 +421,25 @@ def test_boxes_are_ticked_together_and_counted(tab: Tab) -> None:  # D-7
     tab.get_by_label("two").uncheck()
     expect(counted).to_have_text("Ticked: 1")
     expect(tab.get_by_label("Tick all")).to_have_js_property("indeterminate", value=True)
+
+
+def test_what_is_ticked_is_asked_about_in_a_dialog(tab: Tab) -> None:  # D-7
+    tab.goto("/try-out")
+    tab.get_by_label("Tick all").check()
+    button = tab.get_by_role("button", name="Remove", exact=True)
+    button.click()
+    expect(tab.get_by_role("dialog", name="Ask").get_by_label("Answer")).to_have_value("1 and 2")
+    tab.keyboard.press("Escape")
+    expect(tab.get_by_role("dialog")).to_be_hidden()
+    expect(button).to_be_focused()
+    expect(tab).to_have_url(re.compile("/try-out$"))
+
+
+def test_a_question_without_a_tick_is_told_on_its_own_page(tab: Tab) -> None:  # D-7
+    tab.goto("/try-out")
+    tab.get_by_role("button", name="Remove", exact=True).click()
+    expect(tab).to_have_url(re.compile(r"/try-out/remove\?$"))
+    expect(tab.get_by_role("dialog")).to_be_hidden()
 
 
 def test_a_refused_page_begins_where_something_is_to_be_mended(tab: Tab, services: Services) -> None:
@@ -668,6 +676,29 @@ def test_a_branch_is_fetched_when_it_is_opened_and_the_address_keeps_it(tab: Tab
     expect(tab.locator("details[data-branch][open] > summary:visible")).to_have_count(0)
     tab.reload()
     expect(tab.locator("details[data-branch][open]")).to_have_count(0)
+
+
+@pytest.mark.usefixtures("plant_of_many")
+def test_a_question_that_is_settled_already_is_told_on_the_page_it_leads_to(tab: Tab) -> None:  # M-3
+    tab.goto("/environments")
+    link = tab.get_by_role("link", name="Delete 一厂区")
+    link.evaluate("(link, id) => { link.href = `/environments/${id}/remove`; }", str(example_id("gone")))
+    link.click()
+    expect(tab.get_by_role("status").get_by_text("This was deleted or removed already.")).to_be_visible()
+    expect(tab.get_by_role("dialog")).to_be_hidden()
+
+
+@pytest.mark.usefixtures("plant_of_many")
+def test_a_search_in_a_dialog_stays_in_it(tab: Tab) -> None:  # M-4
+    tab.goto(f"/environments?open={REPAIR_STATION.node_id}")
+    link = tab.get_by_role("link", name="Remove 产品 修补站")
+    link.evaluate("link => { link.href += '?search=面板1'; }")
+    link.click()
+    dialog = tab.get_by_role("dialog", name="Remove 产品")
+    dialog.get_by_label("are offered").fill("面板14")
+    dialog.get_by_role("button", name="Search").click()
+    expect(dialog.locator("input[type=checkbox][name=node_ids]")).to_have_count(11)
+    expect(tab).to_have_url(re.compile("/environments"))
 
 
 @pytest.mark.usefixtures("plant_of_many")

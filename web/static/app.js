@@ -28,7 +28,7 @@ function say(text) {
   tendNotices();
 }
 
-// Menus: arrows go through, Escape closes and gives the focus back, a click elsewhere closes. Those in a table float above its frame.
+// Menus: arrows go through, Escape closes and gives the focus back, a click elsewhere closes.
 const entries = (drop) => [...drop.querySelectorAll(".drop-body a, .drop-body button")];
 document.addEventListener("keydown", (event) => {
   const drop = event.target.closest?.("[data-drop]");
@@ -45,20 +45,10 @@ document.addEventListener("focusout", (event) => {
 function closeMenus(except) {
   for (const drop of document.querySelectorAll("[data-drop][open]")) if (!drop.contains(except)) drop.open = false;
 }
-function placeMenu(drop) {
-  const body = drop.querySelector(".drop-body"), knob = drop.querySelector("summary").getBoundingClientRect();
-  body.style.position = "fixed";
-  const { width, height } = body.getBoundingClientRect();
-  const fitsBelow = knob.bottom + height + 8 < innerHeight;
-  Object.assign(body.style, { left: `${Math.max(8, knob.right - width)}px`, right: "auto", top: `${fitsBelow ? knob.bottom + 4 : knob.top - height - 4}px` });
-}
-const FLOATING = ".table-frame [data-drop][open]";
-document.addEventListener("toggle", (event) => { if (event.target.matches?.(FLOATING)) placeMenu(event.target); }, true);
-// An open menu goes along when its row is scrolled: the last scroll before a click may be told of after it.
-addEventListener("scroll", (event) => { if (!event.target.closest?.(".drop-body")) document.querySelectorAll(FLOATING).forEach(placeMenu); }, true);
 addEventListener("resize", () => closeMenus(null));
 
-// A page as a dialog: the link's page is fetched and its <main> shown; its forms stay in the dialog while they are refused.
+// A page as a dialog: what a link or a form with data-dialog asks for is fetched and its <main> shown; its forms stay in the dialog while they are
+// refused.
 const frame = () => part("[data-dialog-frame]");
 let openedFrom = null;
 
@@ -157,7 +147,20 @@ async function fetchPage(address, options) {
   return [await answer.text(), new URL(answer.url), answer];
 }
 
-document.addEventListener("click", async (event) => {
+// What is asked may be settled already: then the page one is led to takes the place of this one. An incomplete question is told by its own page.
+async function openInDialog(url, opener) {
+  if (opener.ariaBusy) return;
+  opener.ariaBusy = "true";
+  if (!opener.closest("dialog")) openedFrom = opener;
+  try {
+    const [text, address, answer] = await fetchPage(url);
+    if (answer.status === 422) location.assign(address);
+    else if (answer.redirected && address.pathname !== "/sign-in") showPage(text, address);
+    else showInDialog(text, address);
+  } catch { say(words("unreachable").textContent); } finally { opener.ariaBusy = null; }
+}
+
+document.addEventListener("click", (event) => {
   const close = event.target.closest("[data-close], [data-dialog-close]");
   if (close?.closest("[data-toast]")) close.closest("[data-toast]").remove();
   else if (close?.closest("dialog")) {
@@ -167,13 +170,7 @@ document.addEventListener("click", async (event) => {
   const link = event.target.closest("a[data-dialog]");
   if (link && isPlain(event)) {
     event.preventDefault();
-    if (link.ariaBusy) return;
-    link.ariaBusy = "true";
-    if (!link.closest("dialog")) openedFrom = link.closest(".more-acts")?.querySelector("summary") || link;
-    try {
-      const [text, address] = await fetchPage(link.href);
-      showInDialog(text, address);
-    } catch { say(words("unreachable").textContent); } finally { link.ariaBusy = null; }
+    openInDialog(link.href, link);
   }
   closeMenus(event.target.closest(".drop-body a, .drop-body button") ? null : event.target);
 });
@@ -184,6 +181,11 @@ document.addEventListener("submit", async (event) => {
   const form = event.target;
   if (form.dataset.sent) { event.preventDefault(); return; }
   if (form.hasAttribute("data-come-back")) form.elements.next.value = here();
+  if (form.method === "get" && (form.hasAttribute("data-dialog") || form.closest("[data-dialog-frame]"))) {
+    event.preventDefault();
+    openInDialog(`${form.getAttribute("action")}?${new URLSearchParams(new FormData(form))}`, event.submitter ?? form);
+    return;
+  }
   const isInDialog = Boolean(form.closest("[data-dialog-frame]")) && form.method === "post" && form.enctype === "application/x-www-form-urlencoded";
   if (form.hasAttribute("data-once") || isInDialog) {
     form.dataset.sent = "yes";
@@ -218,7 +220,7 @@ function countTicks(scope) {
     all.indeterminate = count > 0 && count < found.length;
   }
   for (const bar of scope.querySelectorAll("[data-ticked]")) {
-    const count = boxes(bar.closest("form") || document, bar.dataset.ticked).filter((box) => box.checked).length;
+    const count = boxes(document, bar.dataset.ticked).filter((box) => box.checked).length;
     bar.querySelector(".ticked-count").hidden = count === 0;
     bar.querySelector(".ticked-count b").textContent = count;
     bar.classList.toggle("rests", count === 0);
