@@ -157,7 +157,9 @@ def test_the_list_shows_the_manuals_columns_and_acts(site: Site, models: FakeMod
     answer = site.get("/models")
     assert answer.status_code == 200
     assert_in_order(words(answer.text), "模型名称", "模型版本", "模型类型", "修改人", "最近修改时间", "操作")
-    assert_in_order(words(answer.text), "panel-a", "v1.02", "分类", "quality_lead", "模型评估报告 题库预测 导出")
+    assert_in_order(
+        words(answer.text), "panel-a", "v1.02", "分类", "quality_lead", "模型评估报告 重新训练 题库预测 导出"
+    )
 
 
 def test_only_own_models_are_asked_for(site: Site, models: FakeModels) -> None:  # section U
@@ -189,7 +191,7 @@ def test_the_version_history_lists_every_version_with_its_figures(site: Site, mo
     site.read.exports = FakeExports(BUILT)
     shown = words(site.get(VERSIONS).text)
     assert_in_order(
-        shown, "v1.02", "resnet18 v1.0", "90.0 %", "91.7 %", "训练评估报告", "—", "模型评估报告 题库预测 导出"
+        shown, "v1.02", "resnet18 v1.0", "90.0 %", "91.7 %", "训练评估报告", "—", "模型评估报告 重新训练 题库预测 导出"
     )
     assert_in_order(shown, "v1.01", "resnet18 v1.0", "90.0 %", "91.7 %", "训练评估报告", "已生成", "导出")
 

@@ -66,6 +66,7 @@ from tests.examples import (
     plant,
 )
 from tests.web.offered_datasets import OfferedDatasets, dataset, path_row
+from tests.web.offered_versions import OfferedImages, OfferedModels
 from tests.web.places import PANELS, FakeEnvironments, FakeIndustries
 from tests.web.reading import assert_in_order, words
 from tests.web.site import MODEL_TRAINER, Site
@@ -214,7 +215,8 @@ def services(services: Services, log: MemoryLog) -> Services:
     use(services, log, FOLDERS)
     object.__setattr__(services, "drafts", FakeDrafts())
     services.read.industries, services.read.environments = FakeIndustries(PANELS), FakeEnvironments()
-    services.read.model_images = SimpleNamespace(loaded_versions=lambda: VERSIONS)
+    services.read.model_images = OfferedImages(*VERSIONS)
+    services.read.models = OfferedModels(MODEL_TRAINER.user_id)
     services.read.compute_resources = SimpleNamespace(list=lambda: RESOURCES)
     services.read.datasets = OfferedDatasets(DatasetPurpose.TRAINING, PANEL_A)
     return services
@@ -476,12 +478,12 @@ def test_without_scripts_the_next_level_is_shown_and_kept(trainer: Site) -> None
 
 
 def test_without_a_loaded_image_the_page_says_what_to_do(trainer: Site) -> None:  # M-7
-    trainer.read.model_images = SimpleNamespace(loaded_versions=tuple)
+    trainer.read.model_images = OfferedImages()
     assert_in_order(text(trainer.get(f"{NEW}/step-1")), "还没有加载成功的模型镜像", "前往模型镜像管理")
 
 
 def test_without_master_data_the_page_shows_the_set_up_steps(trainer: Site) -> None:  # M-7
-    trainer.read.model_images = SimpleNamespace(loaded_versions=tuple)
+    trainer.read.model_images = OfferedImages()
     trainer.read.overview = SimpleNamespace(
         setup=lambda: SetupSteps(
             has_industry=True, has_environment=False, has_task_type=True, has_compute_resource=True
