@@ -32,8 +32,8 @@ from domain.sentences import Sentence
 from projections.read_model import Page, ReadModel, Rows, Table
 
 ROWS_ON_A_PAGE = 20
-MOST_CHOICES = 20
-"""Of versions to choose from, the others are found by a part of their name."""
+MOST_CHOICES = 10
+"""Of versions to choose from, the others are found by a part of their name. What a version is stands beside them on the page."""
 
 
 class ModelImageVersionRow(msgspec.Struct, frozen=True, kw_only=True):

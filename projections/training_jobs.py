@@ -91,7 +91,7 @@ class TrainingJobDetail(TrainingJobRow, frozen=True, kw_only=True):
     environment: EnvironmentBinding
     compute_resource_id: UUID
     ordered: TrainingOrder
-    started_from: VersionUsed | None
+    started_from: VersionUsed | None = None
     reason: Sentence | None
     log: Artifact | None
     part_logs: tuple[PartLog, ...]
