@@ -33,6 +33,8 @@ from domain.training_parameters import (
 )
 
 LEAST_IMAGES_PER_CLASS = 2
+ALWAYS_OFFERED = "ResNet18"
+"""A classifier may be one whatever the package offers (W-3)."""
 
 
 class StartingWeights(enum.Enum):
@@ -246,6 +248,7 @@ def check_model_step(draft: TrainingDraft, version: ModelImageVersion | None) ->
             [network.name for network in version.package.networks_for(task)]
             for task in (NetworkTask.CLASSIFICATION, NetworkTask.SEGMENTATION)
         ]
+        offered[0] = list(dict.fromkeys((*offered[0], ALWAYS_OFFERED)))
         parameters = collect(refusals, read_model_parameters, draft.model_parameters, *offered)
     raise_together(refusals)
     assert parameters is not None
@@ -481,6 +484,9 @@ def _initial_weights(draft: TrainingDraft, network: OfferedNetwork, start: Model
 
 def _network(package: ModelPackage, task: NetworkTask, name: str) -> OfferedNetwork:
     network = package.network(task, name)
+    if network is None and task is NetworkTask.CLASSIFICATION and name == ALWAYS_OFFERED:
+        first = package.networks_for(task)[0]  # the images come as the package wants them for its own
+        network = msgspec.structs.replace(first, name=name, weights=None)
     if network is None:
         raise ValueError(f"{name} was checked to be offered, but is not")
     return network

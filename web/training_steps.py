@@ -227,6 +227,7 @@ def data_step(services: Services, actor: UUID, kept: KeptDraft, course: Course) 
             images_address=f"{course.address}/images",
             data_folders=data_folders,
             locked=course.locked,
+            code_list=checked.model_parameters.code_list if checked else None,
         ),
         counts=counts_of(checked.model_parameters, found) if checked and found else (),
     )

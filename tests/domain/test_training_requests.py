@@ -150,6 +150,28 @@ def test_every_mistake_of_the_first_step_is_told_at_once() -> None:
     when(check_model_step, draft(model_name="1"), None).then_refused_together(ObjectNameIsInvalid, NoModelImageChosen)
 
 
+def test_a_resnet18_can_be_trained_whatever_the_package_offers() -> None:
+    larger = OfferedNetwork(
+        task=NetworkTask.CLASSIFICATION,
+        name="ResNet34",
+        input=NetworkInput(width=96, height=96),
+        weights=artifact("resnet34.safetensors"),
+    )
+    version = msgspec.structs.replace(VERSION, package=msgspec.structs.replace(PACKAGE, networks=(larger,)))
+    parameters = check_model_step(DRAFT, version)
+    order = order_training(
+        DRAFT,
+        package=version.package,
+        model_parameters=parameters,
+        training_parameters=CLASSIFYING,
+        data_paths=(TRAINING_FOLDER,),
+        seed=7,
+    )
+    assert (order.input, order.initial_weights) == (larger.input, None)
+    other = draft(model_parameters=MODEL_PARAMETERS_TEXT.replace("ResNet18", "ResNet50"))
+    when(check_model_step, other, version).then_refused(NetworkNotOffered, "It offers: ResNet34, ResNet18.")
+
+
 # W-5
 def test_paths_whose_images_are_known_to_the_model_are_taken() -> None:
     check_data_step(PARAMETERS, [inspection()])

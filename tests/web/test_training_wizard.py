@@ -622,6 +622,18 @@ def test_a_code_outside_code_list_and_a_class_with_one_image_block_the_step(trai
     assert_in_order(shown, "各 code 的图片数量", "TTMUD", "1", "分类类别，图片不足")
 
 
+def test_a_path_with_a_code_outside_code_list_is_shown_as_invalid_at_once(trainer: Site) -> None:  # W-5
+    two = MODEL_PARAMETERS_TEXT.replace('"TTMUD"', '"TXXXX"')
+    through(trainer, 2, step_1={"model_parameters": two})
+    send(trainer, 2, do="import")
+    chosen = text(trainer.get(f"{NEW}/step-2")).split("已选数据路径", 1)[1]
+    assert_in_order(chosen, "data:panel-a/train", "无效", "不在 code_list 中：TTMUD", "120")
+    send(trainer, 1)
+    chosen = text(trainer.get(f"{NEW}/step-2")).split("已选数据路径", 1)[1]
+    assert_in_order(chosen, "data:panel-a/train", "有效", "120")
+    assert "无效" not in chosen.split("各 code 的图片数量")[0]
+
+
 def test_the_number_opens_the_images_of_the_path(trainer: Site) -> None:  # W-5, D-9
     through(trainer, 2)
     send(trainer, 2, do="import")
