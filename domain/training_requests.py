@@ -11,10 +11,9 @@ import msgspec
 
 from domain.artifacts import Artifact
 from domain.data_paths import ChosenFolders, DataPathState, FolderName, Inspection
-from domain.environments import EnvironmentBinding
 from domain.json_forms import write_json
 from domain.messages import Resources, SegmentationOrder, TrainingOrder
-from domain.model_images import ModelImage, ModelImageKind, ModelImageVersion, TaskTypeUsed
+from domain.model_images import ModelImage, ModelImageVersion, TaskTypeUsed
 from domain.model_packages import ModelPackage, NetworkTask, OfferedNetwork
 from domain.models import Model, ModelVersion
 from domain.names import check_object_name
@@ -90,13 +89,12 @@ class TrainingDraft(msgspec.Struct, frozen=True, kw_only=True):
 class Basis(msgspec.Struct, frozen=True, kw_only=True):
     """What a training builds on: a loaded model image version, or what a published version kept of one (M-6, W-11).
 
-    `environment` is None where it is chosen in step 1. `retrained` is the model that is trained again, None for a new one.
+    `retrained` is the model that is trained again, None for a new one.
     """
 
     model_image: ModelImageUsed
     task_type: TaskTypeUsed
     package: ModelPackage
-    environment: EnvironmentBinding | None = None
     retrained: Model | None = None
 
     @property
@@ -256,12 +254,11 @@ def check_model_step(draft: TrainingDraft, version: ModelImageVersion | None) ->
 
 
 def basis_of_image(image: ModelImage, version: ModelImageVersion) -> Basis:
-    """A new model builds on a model image version that can be used; a business image brings its environment (W-2)."""
+    """A new model builds on a model image version that can be used (W-2)."""
     return Basis(
         model_image=ModelImageUsed(image.id, image.name, version.number),
         task_type=image.task_type,
         package=version.package,
-        environment=image.environment if image.kind is ModelImageKind.BUSINESS else None,
     )
 
 
@@ -279,7 +276,6 @@ def basis_of_version(model: Model, version: ModelVersion, package: ModelPackage)
         package=msgspec.structs.replace(
             package, networks=networks, training_parameters=write_json(kept.order.training_parameters)
         ),
-        environment=kept.environment,
         retrained=model,
     )
 

@@ -158,11 +158,22 @@ class PreprocessingStepPage(Page, frozen=True):
 
     @property
     def starts_from(self) -> str:
-        """The initial weights as the form of step 3 names them; the package may have none."""
-        parameters, weights = self.checked.model_parameters, self.kept.draft.starting_weights
-        network = self.checked.basis.package.network(NetworkTask.CLASSIFICATION, parameters.classification.name)
-        is_without = weights is StartingWeights.PACKAGE and (network is None or network.weights is None)
-        return (StartingWeights.NOTHING if is_without else weights).value
+        """The initial weights of the classifier as the form of step 3 names them; what was chosen may have none."""
+        name = self.checked.model_parameters.classification.name
+        return self._start_of(NetworkTask.CLASSIFICATION, name)
+
+    @property
+    def segmentation_starts_from(self) -> str:
+        """The same of the network for the segmentation."""
+        return self._start_of(NetworkTask.SEGMENTATION, self.segmentation_network)
+
+    def _start_of(self, task: NetworkTask, name: str) -> str:
+        network, start = self.checked.basis.package.network(task, name), self.checked.start
+        if start is not None and start.weights_of(task, name) is not None:
+            return StartingWeights.VERSION.value
+        is_wanted = self.kept.draft.starting_weights is not StartingWeights.NOTHING
+        has_weights = network is not None and network.weights is not None
+        return (StartingWeights.PACKAGE if is_wanted and has_weights else StartingWeights.NOTHING).value
 
     @property
     def keeps_head(self) -> bool:

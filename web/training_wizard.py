@@ -65,7 +65,6 @@ class Walk:
     services: Services
     desk: Desk
 
-    @property
     def kept(self) -> KeptDraft:
         """What was entered so far."""
         return kept_draft(self.services, self.actor, self.course)
@@ -139,7 +138,7 @@ class _Steps(Controller):
     @get("/", sync_to_thread=True)
     def begin(self, walk: NamedDependency[Walk]) -> Response[Any]:
         """Go on or begin anew, where something was begun; the first step otherwise."""
-        kept = walk.kept
+        kept = walk.kept()
         return walk.desk.show(UnfinishedPage(course=walk.course, draft=kept.draft)) if kept.entered else walk.go(1)
 
     @post("/", sync_to_thread=True)
@@ -151,14 +150,14 @@ class _Steps(Controller):
     @get("/continue", sync_to_thread=True)
     def go_on(self, walk: NamedDependency[Walk]) -> Redirect:
         """To the last step that was visited, or to the first one before it that is not right (any more)."""
-        kept = walk.kept
+        kept = walk.kept()
         step = max(kept.entered, default=1)
         return walk.desk.go(walk.not_yet(kept, step) or f"{walk.course.address}/step-{step}")
 
     @get("/step-2", sync_to_thread=True)
     def data_step(self, form: NamedDependency[Form], walk: NamedDependency[Walk]) -> Response[Any]:
         """选择数据路径."""
-        kept = walk.kept
+        kept = walk.kept()
         if address := walk.not_yet(kept, 2):
             return walk.desk.go(address)
         return walk.show(kept, 2, data_step(walk.services, walk.actor, kept, walk.course), form)
@@ -166,7 +165,7 @@ class _Steps(Controller):
     @post("/step-2", sync_to_thread=True)
     def data_step_sent(self, form: NamedDependency[Form], walk: NamedDependency[Walk]) -> Redirect:
         """Find datasets, import ticked paths, add typed ones, remove one, or go on to the training parameters."""
-        before = walk.kept
+        before = walk.kept()
         datasets, data_folders = walk.services.read.datasets, walk.services.assay.ports.data_folders
         pressed = press(form, before.found, datasets, DatasetPurpose.TRAINING, data_folders, locked=walk.course.locked)
         kept = walk.keep(with_paths(before, pressed))
@@ -180,7 +179,7 @@ class _Steps(Controller):
     def images(self, line: FromPath[int], form: NamedDependency[Form], walk: NamedDependency[Walk]) -> Response[str]:
         """The images of a chosen data path that belongs to no dataset (D-9)."""
         course = walk.course
-        found = as_known_now(walk.kept.found, walk.services.assay.ports.data_folders)
+        found = as_known_now(walk.kept().found, walk.services.assay.ports.data_folders)
         above = (course.model.name, course.way_out) if course.model else (N_("Training jobs"), LIST)
         trail = (above, (N_("Retrain") if course.model else N_("New model"), f"{course.address}/step-2"))
         address = f"{course.address}/images/{line}"
@@ -189,7 +188,7 @@ class _Steps(Controller):
     @get("/step-3", sync_to_thread=True)
     def training_step(self, form: NamedDependency[Form], walk: NamedDependency[Walk]) -> Response[Any]:
         """配置训练参数."""
-        kept = walk.kept
+        kept = walk.kept()
         if address := walk.not_yet(kept, 3):
             return walk.desk.go(address)
         return walk.show(kept, 3, training_step(walk.services, walk.actor, kept, walk.course), form)
@@ -197,7 +196,7 @@ class _Steps(Controller):
     @post("/step-3", sync_to_thread=True)
     def training_step_sent(self, form: NamedDependency[Form], walk: NamedDependency[Walk]) -> Redirect:
         """Find versions to start from, take the defaults, draw the curves, or go on to preprocessing."""
-        before = walk.kept
+        before = walk.kept()
         if address := walk.not_yet(before, 3):
             return walk.desk.go(address)
         button, entered = button_of(form, before.form(3), FIND_VERSION), form
@@ -214,7 +213,7 @@ class _Steps(Controller):
     @get("/step-4", sync_to_thread=True)
     def preprocessing_step(self, form: NamedDependency[Form], walk: NamedDependency[Walk]) -> Response[Any]:
         """添加预处理参数."""
-        kept = walk.kept
+        kept = walk.kept()
         if address := walk.not_yet(kept, STEP_COUNT):
             return walk.desk.go(address)
         page = preprocessing_step(walk.services, walk.actor, kept, walk.course)
@@ -226,7 +225,7 @@ class _Steps(Controller):
         job_id = id_or_none(form.text("job_id"))
         if walk.is_made(job_id):
             return walk.desk.go(LIST)
-        kept = walk.kept
+        kept = walk.kept()
         if job_id != kept.job_id:
             return walk.desk.go(walk.course.address)
         if address := walk.not_yet(kept, STEP_COUNT):
@@ -263,13 +262,13 @@ class TrainingWizard(_Steps):
     @get("/step-1", sync_to_thread=True)
     def model_step(self, form: NamedDependency[Form], walk: NamedDependency[Walk]) -> Response[str]:
         """选择模型镜像."""
-        kept = walk.kept
+        kept = walk.kept()
         return walk.show(kept, 1, model_step(walk.services, kept, walk.course), form)
 
     @post("/step-1", sync_to_thread=True)
     def model_step_sent(self, form: NamedDependency[Form], walk: NamedDependency[Walk]) -> Redirect:
         """Find images, take the package's defaults, narrow the business images, or go on to the data paths."""
-        before, read = walk.kept, walk.services.read
+        before, read = walk.kept(), walk.services.read
         button, entered = button_of(form, before.form(1), FIND_GENERAL, FIND_BUSINESS), form
         if button == "defaults" and (version := version_of(form, read)):
             entered = filled_in(form, model_parameters=version.package.model_parameters)
@@ -313,10 +312,10 @@ class Retraining(_Steps):
     @get("/step-1", sync_to_thread=True)
     def model_step(self, form: NamedDependency[Form], walk: NamedDependency[Walk]) -> Response[str]:
         """What stays as it is."""
-        return walk.show(walk.kept, 1, kept_model_step(walk.services, walk.course), form)
+        return walk.show(walk.kept(), 1, kept_model_step(walk.services, walk.course), form)
 
     @post("/step-1", sync_to_thread=True)
     def model_step_sent(self, form: NamedDependency[Form], walk: NamedDependency[Walk]) -> Redirect:
         """On to the data paths."""
-        kept = walk.keep(walk.kept.with_entered(1, form))
+        kept = walk.keep(walk.kept().with_entered(1, form))
         return walk.move(kept, 1, kept_model_step(walk.services, walk.course), "next")

@@ -498,7 +498,6 @@ def test_a_retraining_builds_on_what_the_version_kept_and_never_on_the_packages_
     package = msgspec.structs.replace(PACKAGE, networks=(*PACKAGE.networks, SEGMENTATION_NETWORK))
     basis = basis_of_version(MODEL, FIRST_VERSION, package)
     assert (basis.model_image, basis.task_type) == (VERSION_PUBLISHED.model_image, VERSION_PUBLISHED.task_type)
-    assert basis.environment == VERSION_PUBLISHED.environment
     assert [network.weights for network in basis.package.networks] == [None, None]
     assert not basis.can_train_segmentation, "the kept task type decides"
 

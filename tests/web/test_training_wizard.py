@@ -758,7 +758,9 @@ def test_segmentation_is_offered_where_the_task_type_and_the_package_allow_it(tr
     assert 'name="train_segmentation"' not in trainer.get(f"{NEW}/step-4").text
     send(trainer, 1, model_image_version=SEGMENTING_VALUE)
     send(trainer, 3, training_parameters=SEGMENTING_PACKAGE.training_parameters)
-    assert 'name="train_segmentation"' in trainer.get(f"{NEW}/step-4").text
+    page = trainer.get(f"{NEW}/step-4")
+    assert 'name="train_segmentation"' in page.text
+    assert_in_order(text(page), "初始权重 模型镜像自带的权重", "随后训练 UNet", "初始权重：无：从零开始训练")
 
 
 def test_segmentation_of_a_code_without_masks_is_refused(trainer: Site, log: MemoryLog) -> None:  # W-9
