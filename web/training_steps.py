@@ -168,12 +168,13 @@ class PreprocessingStepPage(Page, frozen=True):
         return self._start_of(NetworkTask.SEGMENTATION, self.segmentation_network)
 
     def _start_of(self, task: NetworkTask, name: str) -> str:
+        weights = StartingWeights.NOTHING
         network, start = self.checked.basis.package.network(task, name), self.checked.start
         if start is not None and start.weights_of(task, name) is not None:
-            return StartingWeights.VERSION.value
-        is_wanted = self.kept.draft.starting_weights is not StartingWeights.NOTHING
-        has_weights = network is not None and network.weights is not None
-        return (StartingWeights.PACKAGE if is_wanted and has_weights else StartingWeights.NOTHING).value
+            weights = StartingWeights.VERSION
+        elif self.kept.draft.starting_weights is not StartingWeights.NOTHING and network and network.weights:
+            weights = StartingWeights.PACKAGE
+        return weights.value
 
     @property
     def keeps_head(self) -> bool:
