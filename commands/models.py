@@ -5,6 +5,7 @@ from uuid import UUID
 
 from commands.assay import Assay, Change, Command, handles
 from domain import models, training_jobs
+from domain.data_paths import FolderName
 from domain.models import Model
 from domain.permissions import Permission
 from domain.training_jobs import TrainingJob
@@ -18,6 +19,14 @@ class PublishModelVersion(Command):
     job_id: UUID
 
 
+class ReleaseDataPath(Command):
+    """Let a model be trained again without a path of its first training that has no images any more (W-5)."""
+
+    PERMISSION: ClassVar = Permission.SUPERVISE
+    model_id: UUID
+    folder: FolderName
+
+
 @handles(PublishModelVersion)
 def publish_model_version(command: PublishModelVersion, assay: Assay) -> int:
     job = assay.load(TrainingJob, command.job_id)
@@ -27,3 +36,10 @@ def publish_model_version(command: PublishModelVersion, assay: Assay) -> int:
         Change(job.id, job, training_jobs.publish(job, models.next_version(model, job))),
         Change(job.model_id, model, models.publish(model, job)),
     )
+
+
+@handles(ReleaseDataPath)
+def release_data_path(command: ReleaseDataPath, assay: Assay) -> int:
+    model = assay.load(Model, command.model_id)
+    (found,) = assay.ports.data_folders.inspect_folders([command.folder])
+    return assay.save(command, Change(model.id, model, models.release_path(model, found)))

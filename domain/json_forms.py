@@ -134,8 +134,8 @@ def read_json(text: str, shape: type[T], *, field: str) -> T:
 
 
 def write_json(content: Any) -> str:
-    """JSON as a person would write it, for the editor."""
-    return json.dumps(msgspec.to_builtins(content), indent=4, ensure_ascii=False)
+    """JSON as a person would write it, for the editor: what is absent is left out."""
+    return json.dumps(_present(msgspec.to_builtins(content)), indent=4, ensure_ascii=False)
 
 
 def line_of(text: str, path: str) -> int:
@@ -147,6 +147,12 @@ def line_of(text: str, path: str) -> int:
             break
         found, value = place
     return text.count("\n", 0, found) + 1
+
+
+def _present(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _present(inner) for name, inner in value.items() if inner is not None}
+    return value
 
 
 def _members(text: str, position: int) -> dict[str | int, tuple[int, int]]:

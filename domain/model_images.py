@@ -267,6 +267,10 @@ class ModelImage(State):
             raise ModelImageVersionNotLoaded
         return found
 
+    def package_of(self, number: int) -> ModelPackage:
+        """What a version brought that was loaded once, whether it is deleted or not: models are trained again with it (W-11)."""
+        return next(version.package for version in self.versions if version.number == number)
+
 
 def version_label(number: int) -> str:
     """v1.0 for 1."""

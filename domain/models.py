@@ -6,15 +6,16 @@ from uuid import UUID
 import msgspec
 
 from domain.artifacts import Artifact
+from domain.data_paths import DataPathState, FolderName, Inspection
 from domain.environments import EnvironmentBinding
 from domain.evaluation import EvaluationFigures
 from domain.facts import Fact, State, evolves, replace
 from domain.messages import SegmentationToPredict, TrainingOrder, VersionToPredict
 from domain.model_images import TaskTypeUsed
-from domain.model_packages import ResolutionRule
+from domain.model_packages import NetworkTask, ResolutionRule
 from domain.refusals import Refusal
 from domain.sentences import N_
-from domain.training_jobs import ModelImageUsed, OnlyCompletedCanBePublished, TrainingJob
+from domain.training_jobs import ModelImageUsed, OnlyCompletedCanBePublished, TrainingJob, VersionUsed
 
 MOST_VERSIONS = 99
 
@@ -36,6 +37,14 @@ class ModelVersionPublished(Fact):
     figures: EvaluationFigures
     resolution_rule: ResolutionRule
     segmentation_weights: Artifact | None = None
+    started_from: VersionUsed | None = None
+
+
+class ModelDataPathReleased(Fact):
+    """A super administrator let the model be trained again without a path of its first training, where no images are left."""
+
+    TOPIC: ClassVar[str] = "model.data_path_released"
+    folder: FolderName
 
 
 class TooManyVersions(Refusal):
@@ -51,6 +60,20 @@ class ModelVersionNotFound(Refusal):
 
     field = "version"
     message = N_("There is no such version of this model. Choose another one.")
+
+
+class DataPathIsNotLocked(Refusal):
+    """W-5: only the paths of the first training are locked, and each of them can be released once."""
+
+    message = N_("“{folder}” is not locked: the model can be trained again without it.")
+
+
+class DataPathHasImages(Refusal):
+    """W-5: what is locked stays locked while it can be used."""
+
+    message = N_(
+        "There are images at “{folder}”, or they are still being counted. Only a path without images is released."
+    )
 
 
 class ModelVersion(msgspec.Struct, frozen=True):
@@ -77,6 +100,13 @@ class ModelVersion(msgspec.Struct, frozen=True):
             segmentation=self._segmentation,
         )
 
+    def weights_of(self, task: NetworkTask, network: str) -> Artifact | None:
+        """Its weights of a network, None where it has none of that network (W-12)."""
+        fact, segmentation = self.published, self._segmentation
+        if task is NetworkTask.CLASSIFICATION:
+            return fact.weights if fact.order.model_parameters.classification.name == network else None
+        return segmentation.weights if segmentation and segmentation.network == network else None
+
     @property
     def _segmentation(self) -> SegmentationToPredict | None:
         order, weights = self.published.order, self.published.segmentation_weights
@@ -92,11 +122,21 @@ class ModelVersion(msgspec.Struct, frozen=True):
 
 
 class Model(State):
-    """What the rules need of a model."""
+    """What the rules need of a model. `released` are paths of its first training that it can be trained again without."""
 
     owner: UUID
     name: str
     versions: tuple[ModelVersion, ...] = ()
+    released: tuple[FolderName, ...] = ()
+
+    @property
+    def locked_paths(self) -> tuple[FolderName, ...]:
+        """The paths of its first training, without which the model cannot be trained again (W-5).
+
+        Nothing but the first training can be published first: until then no other training has the model's name.
+        """
+        first = self.versions[0].published.order.data_paths if self.versions else ()
+        return tuple(folder for folder in first if folder not in self.released)
 
     def published_version(self, label: str) -> ModelVersion:
         """A published version.
@@ -148,8 +188,22 @@ def publish(model: Model | None, job: TrainingJob) -> list[Fact]:
             figures=job.completed.figures,
             resolution_rule=job.completed.resolution_rule,
             segmentation_weights=job.completed.segmentation_weights,
+            started_from=job.started_from,
         )
     ]
+
+
+def release_path(model: Model, found: Inspection) -> list[Fact]:
+    """Let the model be trained again without a path of its first training, as just inspected (W-5).
+
+    Raises:
+        DataPathIsNotLocked, DataPathHasImages.
+    """
+    if found.folder not in model.locked_paths:
+        raise DataPathIsNotLocked(folder=str(found.folder))
+    if found.state is not DataPathState.INVALID:
+        raise DataPathHasImages(folder=str(found.folder))
+    return [ModelDataPathReleased(folder=found.folder)]
 
 
 def _published(model: Model | None, fact: ModelVersionPublished) -> Model:
@@ -157,4 +211,10 @@ def _published(model: Model | None, fact: ModelVersionPublished) -> Model:
     return replace(held, versions=(*held.versions, ModelVersion(fact)))
 
 
-EVOLVE = evolves(Model, {ModelVersionPublished: _published})
+EVOLVE = evolves(
+    Model,
+    {
+        ModelVersionPublished: _published,
+        ModelDataPathReleased: lambda model, fact: replace(model, released=(*model.released, fact.folder)),
+    },
+)

@@ -71,8 +71,20 @@ class ModelImageUsed(msgspec.Struct, frozen=True):
     number: int
 
 
+class VersionUsed(msgspec.Struct, frozen=True):
+    """The published version whose weights a training starts from; kept, whatever becomes of it. `label` is, for example, v1.01."""
+
+    model_id: UUID
+    model_name: str
+    label: str
+
+
 class TrainingQueued(Fact):
-    """Someone asked for a model; the job waits for a worker that has its compute resource."""
+    """Someone asked for a model; the job waits for a worker that has its compute resource.
+
+    `started_from` is there where the training starts from a published version: of its own model when that is trained again (W-11),
+    of any other one of the same owner when the model is new (W-12).
+    """
 
     TOPIC: ClassVar[str] = "training.queued"
     owner: UUID
@@ -83,6 +95,7 @@ class TrainingQueued(Fact):
     environment: EnvironmentBinding
     compute_resource_id: UUID
     order: TrainingOrder
+    started_from: VersionUsed | None = None
 
 
 class TrainingStarted(Fact):
@@ -244,16 +257,24 @@ class TrainingJob(State):
     environment: EnvironmentBinding
     compute_resource_id: UUID
     order: TrainingOrder
+    started_from: VersionUsed | None = None
     status: TrainingStatus = TrainingStatus.WAITING
     attempt: Attempt = Attempt()
     completed: TrainingCompleted | None = None
     is_deleted: bool = False
 
     @property
+    def is_retraining(self) -> bool:
+        """Whether the model is trained again (W-11)."""
+        return self.started_from is not None and self.started_from.model_id == self.model_id
+
+    @property
     def needed(self) -> tuple[Needed, ...]:
-        """What nobody may delete at present because of this job (M-6)."""
+        """What nobody may delete at present because of this job (M-6). A retraining has everything else from the version."""
         if self.is_deleted or self.status not in (TrainingStatus.WAITING, TrainingStatus.TRAINING):
             return ()
+        if self.is_retraining:
+            return (Needed.compute_resource(self.compute_resource_id),)
         return (
             Needed.compute_resource(self.compute_resource_id),
             Needed.model_image_version(self.model_image.model_image_id, self.model_image.number),
@@ -270,6 +291,7 @@ def queue(
     environment: EnvironmentBinding,
     compute_resource_id: UUID,
     order: TrainingOrder,
+    started_from: VersionUsed | None = None,
 ) -> list[Fact]:
     """Let the job wait for a worker; the order was checked step by step before."""
     return [
@@ -282,6 +304,7 @@ def queue(
             environment=environment,
             compute_resource_id=compute_resource_id,
             order=order,
+            started_from=started_from,
         )
     ]
 
@@ -377,6 +400,7 @@ EVOLVE = evolves(
             environment=fact.environment,
             compute_resource_id=fact.compute_resource_id,
             order=fact.order,
+            started_from=fact.started_from,
         ),
         TrainingStarted: lambda job, fact: replace(
             job, status=TrainingStatus.TRAINING, attempt=job.attempt.claimed_by(fact.worker)

@@ -4,19 +4,23 @@ A draft holds what a person entered, exactly as entered; the steps turn it into 
 """
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from uuid import UUID
 
 import msgspec
 
+from domain.artifacts import Artifact
 from domain.data_paths import ChosenFolders, DataPathState, FolderName, Inspection
+from domain.json_forms import write_json
 from domain.messages import Resources, SegmentationOrder, TrainingOrder
-from domain.model_images import ModelImage, ModelImageVersion
-from domain.model_packages import NetworkTask, OfferedNetwork
+from domain.model_images import ModelImage, ModelImageVersion, TaskTypeUsed
+from domain.model_packages import ModelPackage, NetworkTask, OfferedNetwork
+from domain.models import Model, ModelVersion
 from domain.names import check_object_name
 from domain.refusals import Refusal, collect, raise_together
 from domain.sentences import N_
 from domain.task_types import TaskKind
+from domain.training_jobs import ModelImageUsed, VersionUsed
 from domain.training_parameters import (
     Augmentation,
     ModelParameters,
@@ -28,17 +32,30 @@ from domain.training_parameters import (
 )
 
 LEAST_IMAGES_PER_CLASS = 2
+ALWAYS_OFFERED = "ResNet18"
+"""A classifier may be one whatever the package offers (W-3)."""
 
 
 class StartingWeights(enum.Enum):
-    """What a new model starts from (W-12). Starting from a published version comes with retraining."""
+    """What a training starts from (W-12); a retraining always from the version that is trained again (W-11)."""
 
     PACKAGE = "package"
     NOTHING = "nothing"
+    VERSION = "version"
+
+
+class StartingVersion(msgspec.Struct, frozen=True):
+    """A published version, by its model and its label."""
+
+    model_id: UUID
+    label: str
 
 
 class TrainingDraft(msgspec.Struct, frozen=True, kw_only=True):
-    """The wizard's fields as entered. `environment` holds the ids of the chosen last-level nodes."""
+    """The wizard's fields as entered. `environment` holds the ids of the chosen last-level nodes.
+
+    Of a retraining, name, model image version, model parameters and environment are those of `starting_version` (W-11).
+    """
 
     model_name: str = ""
     model_image_id: UUID | None = None
@@ -54,6 +71,8 @@ class TrainingDraft(msgspec.Struct, frozen=True, kw_only=True):
     train_segmentation: bool = False
     group_pattern: str = ""
     starting_weights: StartingWeights = StartingWeights.PACKAGE
+    starting_version: StartingVersion | None = None
+    is_retraining: bool = False
 
     @property
     def preprocessing(self) -> PreprocessingParameters:
@@ -65,6 +84,24 @@ class TrainingDraft(msgspec.Struct, frozen=True, kw_only=True):
             train_segmentation=self.train_segmentation,
             group_pattern=self.group_pattern,
         )
+
+
+class Basis(msgspec.Struct, frozen=True, kw_only=True):
+    """What a training builds on: a loaded model image version, or what a published version kept of one (M-6, W-11).
+
+    `retrained` is the model that is trained again, None for a new one.
+    """
+
+    model_image: ModelImageUsed
+    task_type: TaskTypeUsed
+    package: ModelPackage
+    retrained: Model | None = None
+
+    @property
+    def can_train_segmentation(self) -> bool:
+        """Whether 「开启训练分割」 is offered (W-9)."""
+        has_kind = self.task_type.kind is TaskKind.SEGMENTATION_AND_CLASSIFICATION
+        return has_kind and bool(self.package.networks_for(NetworkTask.SEGMENTATION))
 
 
 class NoModelImageChosen(Refusal):
@@ -112,6 +149,31 @@ class DefectCodeNotListed(Refusal):
     message = N_("The code “{defect_code}” is not in code_list. Add it in step 1, or remove the path.")
 
 
+class DefectCodeUnknownToModel(Refusal):
+    """W-5, W-11: the codes of a model that is trained again stay as they are. The field is `data_paths.<line>`."""
+
+    message = N_(
+        "The code “{defect_code}” is not in code_list, and a model that is trained again keeps its codes. "
+        "Remove the path, or make a new model."
+    )
+
+
+class LockedDataPathIsMissing(Refusal):
+    """W-5: the paths of a model's first training belong to each further one."""
+
+    field = "data_paths"
+    message = N_("“{folder}” was used when the model was new and cannot be left out. Add it again.")
+
+
+class LockedDataPathHasNoImages(Refusal):
+    """W-5. The field is `data_paths.<line>`."""
+
+    message = N_(
+        "There are no images at this path any more. It was used when the model was new and cannot be removed: "
+        "put the images back, or ask a super administrator to release it."
+    )
+
+
 class TooFewImagesOfClass(Refusal):
     """W-5: a class with fewer than two images cannot be split."""
 
@@ -126,6 +188,23 @@ class NoComputeResourceChosen(Refusal):
 
     field = "compute_resource"
     message = N_("Choose a compute resource.")
+
+
+class NoStartingVersionChosen(Refusal):
+    """W-12: a start from a published version needs one."""
+
+    field = "starting_version"
+    message = N_("Choose the version whose weights the training starts from, or other initial weights.")
+
+
+class StartingVersionHasAnotherNetwork(Refusal):
+    """W-12: weights fit the network that they were trained for."""
+
+    field = "starting_version"
+    message = N_(
+        "“{version}” is a {network}, and the model parameters name {wanted}. "
+        "Choose a version of the same network, or other initial weights."
+    )
 
 
 class SegmentationNotPossible(Refusal):
@@ -167,22 +246,79 @@ def check_model_step(draft: TrainingDraft, version: ModelImageVersion | None) ->
             [network.name for network in version.package.networks_for(task)]
             for task in (NetworkTask.CLASSIFICATION, NetworkTask.SEGMENTATION)
         ]
+        offered[0] = list(dict.fromkeys((*offered[0], ALWAYS_OFFERED)))
         parameters = collect(refusals, read_model_parameters, draft.model_parameters, *offered)
     raise_together(refusals)
     assert parameters is not None
     return parameters
 
 
-def check_data_step(parameters: ModelParameters, inspections: Sequence[Inspection]) -> None:
-    """Step 2: the images of the chosen paths, as just inspected, in the order of the draft.
+def basis_of_image(image: ModelImage, version: ModelImageVersion) -> Basis:
+    """A new model builds on a model image version that can be used (W-2)."""
+    return Basis(
+        model_image=ModelImageUsed(image.id, image.name, version.number),
+        task_type=image.task_type,
+        package=version.package,
+    )
+
+
+def basis_of_version(model: Model, version: ModelVersion, package: ModelPackage) -> Basis:
+    """A retraining builds on what the version kept (W-11), whatever became of its model image, task type and places since.
+
+    `package` is what its model image version brought; initial weights of it may be gone and are not used. The training parameters
+    to begin with are those of the version.
+    """
+    kept = version.published
+    networks = tuple(msgspec.structs.replace(network, weights=None) for network in package.networks)
+    return Basis(
+        model_image=kept.model_image,
+        task_type=kept.task_type,
+        package=msgspec.structs.replace(
+            package, networks=networks, training_parameters=write_json(kept.order.training_parameters)
+        ),
+        retrained=model,
+    )
+
+
+def retraining_draft(model: Model, version: ModelVersion, compute_resource_id: UUID | None) -> TrainingDraft:
+    """The wizard as it opens for a retraining: filled with what the job of the version was given (W-11)."""
+    order, image = version.published.order, version.published.model_image
+    preprocessing = order.preprocessing
+    return TrainingDraft(
+        model_name=model.name,
+        model_image_id=image.model_image_id,
+        model_image_version=image.number,
+        model_parameters=write_json(order.model_parameters),
+        data_paths=order.data_paths,
+        compute_resource_id=compute_resource_id,
+        training_parameters=write_json(order.training_parameters),
+        split_ratio=preprocessing.split_ratio,
+        resolution_screening=preprocessing.resolution_screening,
+        augmentations=preprocessing.augmentations,
+        train_segmentation=preprocessing.train_segmentation,
+        group_pattern=preprocessing.group_pattern,
+        starting_weights=StartingWeights.VERSION,
+        starting_version=StartingVersion(model.id, version.label),
+        is_retraining=True,
+    )
+
+
+def check_data_step(
+    parameters: ModelParameters, inspections: Sequence[Inspection], retrained: Model | None = None
+) -> None:
+    """Step 2: the images of the chosen paths, as just inspected, in the order of the draft. `retrained` is trained again, if any.
 
     Raises:
         NoDataPathChosen, DataPathHasNoImages, DataPathStillScanning, DataPathsShareImages, DefectCodeNotListed,
-        TooFewImagesOfClass.
+        DefectCodeUnknownToModel, LockedDataPathIsMissing, LockedDataPathHasNoImages, TooFewImagesOfClass.
     """
-    refusals = unusable_paths(inspections)
+    locked = retrained.locked_paths if retrained else ()
+    unknown = DefectCodeUnknownToModel if retrained else DefectCodeNotListed
+    chosen = {inspection.folder for inspection in inspections}
+    refusals = unusable_paths(inspections, locked)
+    refusals += [LockedDataPathIsMissing(folder=str(folder)) for folder in locked if folder not in chosen]
     refusals += [
-        DefectCodeNotListed(at=f"data_paths.{line}", defect_code=count.defect_code)
+        unknown(at=f"data_paths.{line}", defect_code=count.defect_code)
         for line, inspection in enumerate(inspections, 1)
         for count in inspection.defect_codes
         if count.defect_code not in parameters.code_list
@@ -197,15 +333,16 @@ def check_data_step(parameters: ModelParameters, inspections: Sequence[Inspectio
     raise_together(refusals)
 
 
-def unusable_paths(inspections: Sequence[Inspection]) -> list[Refusal]:
-    """What keeps data paths from being trained on or predicted, each beside its line (W-5, D-3)."""
+def unusable_paths(inspections: Sequence[Inspection], locked: Collection[FolderName] = ()) -> list[Refusal]:
+    """What keeps data paths from being trained on or predicted, each beside its line (W-5, D-3); `locked` ones are not removed."""
     refusals: list[Refusal] = [] if inspections else [NoDataPathChosen()]
     before = ChosenFolders()
     for line, inspection in enumerate(inspections, 1):
         if inspection.state is DataPathState.SCANNING:
             refusals.append(DataPathStillScanning(at=f"data_paths.{line}"))
         elif inspection.state is DataPathState.INVALID or inspection.image_count == 0:
-            refusals.append(DataPathHasNoImages(at=f"data_paths.{line}"))
+            empty = LockedDataPathHasNoImages if inspection.folder in locked else DataPathHasNoImages
+            refusals.append(empty(at=f"data_paths.{line}"))
         if other := before.overlapping(inspection.folder):
             refusals.append(DataPathsShareImages(at=f"data_paths.{line}", other=str(other)))
         before.add(inspection.folder)
@@ -236,9 +373,23 @@ def check_training_step(draft: TrainingDraft, resources: Resources | None) -> Tr
     return parameters
 
 
-def check_preprocessing_step(
-    draft: TrainingDraft, image: ModelImage, version: ModelImageVersion, training: TrainingParameters
-) -> None:
+def check_start(draft: TrainingDraft, parameters: ModelParameters, start: ModelVersion | None) -> None:
+    """Step 3, where the training starts from a published version, `start`: it has the same network (W-12).
+
+    Raises:
+        NoStartingVersionChosen, StartingVersionHasAnotherNetwork.
+    """
+    if draft.starting_weights is not StartingWeights.VERSION:
+        return
+    if start is None:
+        raise NoStartingVersionChosen
+    network, wanted = start.published.order.model_parameters.classification.name, parameters.classification.name
+    if network != wanted:
+        version = f"{start.published.model_name} {start.label}"
+        raise StartingVersionHasAnotherNetwork(version=version, network=network, wanted=wanted)
+
+
+def check_preprocessing_step(draft: TrainingDraft, basis: Basis, training: TrainingParameters) -> None:
     """Step 4: split, screening, augmentation, segmentation.
 
     Raises:
@@ -246,7 +397,7 @@ def check_preprocessing_step(
     """
     refusals: list[Refusal] = []
     collect(refusals, check_preprocessing, draft.preprocessing)
-    if draft.train_segmentation and not can_train_segmentation(image, version):
+    if draft.train_segmentation and not basis.can_train_segmentation:
         refusals.append(SegmentationNotPossible())
     elif draft.train_segmentation and training.segmentation is None:
         refusals.append(SegmentationParametersMissing())
@@ -267,57 +418,71 @@ def check_masks(parameters: ModelParameters, inspections: Sequence[Inspection]) 
     raise_together([DefectCodeHasNoMasks(defect_code=code) for code, count in masks.items() if not count])
 
 
-def can_train_segmentation(image: ModelImage, version: ModelImageVersion) -> bool:
-    """Whether 「开启训练分割」 is offered (W-9)."""
-    has_kind = image.task_type.kind is TaskKind.SEGMENTATION_AND_CLASSIFICATION
-    return has_kind and bool(version.package.networks_for(NetworkTask.SEGMENTATION))
-
-
 def order_training(
     draft: TrainingDraft,
     *,
-    version: ModelImageVersion,
+    package: ModelPackage,
     model_parameters: ModelParameters,
     training_parameters: TrainingParameters,
     data_paths: Sequence[FolderName],
     seed: int,
+    start: ModelVersion | None = None,
 ) -> TrainingOrder:
-    """The order for the worker, from steps that were checked."""
-    network = _network(version, NetworkTask.CLASSIFICATION, model_parameters.classification.name)
-    starts_from_package = draft.starting_weights is StartingWeights.PACKAGE
+    """The order for the worker, from steps that were checked; `start` is the version whose weights it starts from, if any."""
+    network = _network(package, NetworkTask.CLASSIFICATION, model_parameters.classification.name)
     return TrainingOrder(
         model_name=draft.model_name,
         model_parameters=model_parameters,
         input=network.input,
-        segmentation=_segmentation(version, model_parameters, starts_from_package)
-        if draft.train_segmentation
-        else None,
-        resolution_rule=version.package.resolution_rule,
+        segmentation=_segmentation(draft, package, model_parameters, start) if draft.train_segmentation else None,
+        resolution_rule=package.resolution_rule,
         data_paths=tuple(data_paths),
         training_parameters=training_parameters,
         preprocessing=draft.preprocessing,
-        initial_weights=network.weights if starts_from_package else None,
+        initial_weights=_initial_weights(draft, network, start),
         seed=seed,
     )
 
 
-def _segmentation(
-    version: ModelImageVersion, parameters: ModelParameters, starts_from_package: bool
-) -> SegmentationOrder:
+def version_used(draft: TrainingDraft, start: ModelVersion | None) -> VersionUsed | None:
+    """What the job records of the version that it starts from (W-12)."""
+    if start is None or draft.starting_version is None:
+        return None
+    return VersionUsed(draft.starting_version.model_id, start.published.model_name, start.label)
+
+
+def segmentation_network(package: ModelPackage, parameters: ModelParameters) -> OfferedNetwork:
     """The network that the parameters name; where they name none, the first that the package offers."""
-    offered = version.package.networks_for(NetworkTask.SEGMENTATION)
+    offered = package.networks_for(NetworkTask.SEGMENTATION)
     name = parameters.segmentation.name if parameters.segmentation else offered[0].name
-    network = _network(version, NetworkTask.SEGMENTATION, name)
+    return _network(package, NetworkTask.SEGMENTATION, name)
+
+
+def _segmentation(
+    draft: TrainingDraft, package: ModelPackage, parameters: ModelParameters, start: ModelVersion | None
+) -> SegmentationOrder:
+    network = segmentation_network(package, parameters)
     return SegmentationOrder(
         network=network.name,
         input=network.input,
-        special_code_min_pixels=version.package.special_code_min_pixels,
-        initial_weights=network.weights if starts_from_package else None,
+        special_code_min_pixels=package.special_code_min_pixels,
+        initial_weights=_initial_weights(draft, network, start),
     )
 
 
-def _network(version: ModelImageVersion, task: NetworkTask, name: str) -> OfferedNetwork:
-    network = version.package.network(task, name)
+def _initial_weights(draft: TrainingDraft, network: OfferedNetwork, start: ModelVersion | None) -> Artifact | None:
+    """A version that has no weights of this network, because it did not segment, leaves it to the package's, if there are any."""
+    if draft.starting_weights is StartingWeights.NOTHING:
+        return None
+    of_start = start.weights_of(network.task, network.name) if start else None
+    return of_start or network.weights
+
+
+def _network(package: ModelPackage, task: NetworkTask, name: str) -> OfferedNetwork:
+    network = package.network(task, name)
+    if network is None and task is NetworkTask.CLASSIFICATION and name == ALWAYS_OFFERED:
+        first = package.networks_for(task)[0]  # the images come as the package wants them for its own
+        network = msgspec.structs.replace(first, name=name, weights=None)
     if network is None:
         raise ValueError(f"{name} was checked to be offered, but is not")
     return network

@@ -1,5 +1,6 @@
 """The networks this platform can train and their weights as safetensors."""
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -10,9 +11,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from domain.artifacts import Artifact
 from domain.model_packages import NetworkTask
 from domain.refusals import Refusal
 from domain.sentences import N_
+from gpu_worker.ports import Artifacts
 from gpu_worker.resnets import resnet18, resnet34, resnet50
 from gpu_worker.unets import unet_resnet18
 
@@ -92,6 +95,41 @@ class WeightsNotFinite(Refusal):
     message = N_("The weights hold values that are not numbers, in “{tensor}”. Take the weights of a sound training.")
 
 
+class InitialWeightsAreGone(Refusal):
+    """What a version or package kept was lost with its storage (W-12)."""
+
+    message = N_(
+        "The weights to start from (SHA-256 {checksum}) are not on the shared storage. "
+        "Restore them from a backup and start again, or make a new training with other initial weights."
+    )
+
+
+class InitialWeightsAreDamaged(Refusal):
+    """Other content than was stored: nothing that is trained from it could be explained (W-12)."""
+
+    message = N_(
+        "The weights to start from (SHA-256 {checksum}) were damaged on the shared storage. "
+        "Restore them from a backup and start again, or make a new training with other initial weights."
+    )
+
+
+class Taken(NamedTuple):
+    """What a network took of earlier weights; `codes_of_head` are those of their head, none where the weights do not say."""
+
+    tensor_count: int
+    head: tuple[str, ...]
+    codes_of_head: tuple[str, ...]
+    keeps_head: bool
+
+    def __str__(self) -> str:
+        """For the log."""
+        head, codes = " and ".join(self.head), ", ".join(self.codes_of_head) or "codes that are not known"
+        kept = (
+            f"{head} with them: the codes are the same" if self.keeps_head else f"{head} made anew: trained for {codes}"
+        )
+        return f"{self.tensor_count} tensors taken, {kept}"
+
+
 class _Origin(msgspec.Struct, frozen=True):
     """What weights that we wrote say of themselves; those of others say nothing."""
 
@@ -129,8 +167,24 @@ def network_of(weights: Mapping[str, Tensor], network: str, code_count: int) -> 
     return model
 
 
-def load_initial_weights(model: nn.Module, file: Path, network: str, defect_codes: Sequence[str]) -> bool:
-    """Start from earlier weights; the head is kept only when it was made for the same codes (W-12). Returns whether it was.
+def initial_weights_file(artifact: Artifact, artifacts: Artifacts) -> Path:
+    """Where weights to start from lie, once their content has proved to be what was stored.
+
+    Raises:
+        InitialWeightsAreGone, InitialWeightsAreDamaged.
+    """
+    try:
+        file = artifacts.path(artifact)
+    except FileNotFoundError:
+        raise InitialWeightsAreGone(checksum=artifact.checksum) from None
+    with file.open("rb") as content:
+        if hashlib.file_digest(content, "sha256").hexdigest() != artifact.checksum:
+            raise InitialWeightsAreDamaged(checksum=artifact.checksum)
+    return file
+
+
+def load_initial_weights(model: nn.Module, file: Path, network: str, defect_codes: Sequence[str]) -> Taken:
+    """Start from earlier weights; the head is kept only when it was made for the same codes (W-12).
 
     Raises:
         WeightsUnreadable, WeightsDoNotFit, WeightsNotFinite
@@ -145,7 +199,7 @@ def load_initial_weights(model: nn.Module, file: Path, network: str, defect_code
         tensors.update({name: wanted[name] for name in head})
     _check_fit(tensors, wanted, network)
     model.load_state_dict(tensors)
-    return keeps_head
+    return Taken(len(tensors) - (0 if keeps_head else len(head)), head, codes_of_head, keeps_head)
 
 
 def load_trained_weights(file: Path, network: str, defect_codes: Sequence[str]) -> tuple[nn.Module, tuple[str, ...]]:

@@ -35,7 +35,7 @@ from gpu_worker.devices import (
 from gpu_worker.jobs import Job, JobStopped, Progress, kept_part_logs
 from gpu_worker.loss_curve import LossCurve, file_of, not_finite
 from gpu_worker.metrics import Judged, evaluate, evaluation_of
-from gpu_worker.networks import load_initial_weights, network_of, new_network, save_weights
+from gpu_worker.networks import initial_weights_file, load_initial_weights, network_of, new_network, save_weights
 from gpu_worker.parts import Part, parts_of
 from gpu_worker.preprocessing import PREPARED_SHARE, Prepared, keep_bytes, prepare
 from gpu_worker.segmentation import SEGMENTATION_BATCH, Segmenter
@@ -237,9 +237,9 @@ def _new_checkpoint(
     precision = settings.precision or fastest_precision(new_network(network, code_count, seed), part.input, device)
     model = new_network(network, code_count, seed)
     if part.initial_weights is not None:
-        weights = job.artifacts.path(part.initial_weights)
-        kept = load_initial_weights(model, weights, network, part.defect_codes)
-        job.log.info("starting from given weights, head %s", "kept" if kept else "made anew")
+        weights = initial_weights_file(part.initial_weights, job.artifacts)
+        taken = load_initial_weights(model, weights, network, part.defect_codes)
+        job.log.info("starting from the weights %s: %s", part.initial_weights.checksum, taken)
     return Checkpoint(
         identity=identity,
         iteration=0,

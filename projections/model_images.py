@@ -32,6 +32,8 @@ from domain.sentences import Sentence
 from projections.read_model import Page, ReadModel, Rows, Table
 
 ROWS_ON_A_PAGE = 20
+MOST_CHOICES = 10
+"""Of versions to choose from, the others are found by a part of their name. What a version is stands beside them on the page."""
 
 
 class ModelImageVersionRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,6 +113,13 @@ class ModelImageVersionChoice(msgspec.Struct, frozen=True, kw_only=True):
     def label(self) -> str:
         """For example v1.0."""
         return version_label(self.number)
+
+
+class ModelImageVersionChoices(msgspec.Struct, frozen=True, kw_only=True):
+    """Versions to choose one of, and whether there are others."""
+
+    versions: tuple[ModelImageVersionChoice, ...] = ()
+    has_more: bool = False
 
 
 class UploadUsed(msgspec.Struct, frozen=True):
@@ -260,14 +269,51 @@ class ModelImages(ReadModel):
         """One model image."""
         return self._one(f"{_SELECT} WHERE model_image_id = %s", (model_image_id,), ModelImageRow)
 
-    def loaded_versions(self) -> Sequence[ModelImageVersionChoice]:
-        """Every version that can be used, by name, the newest of a name first."""
-        return self._all(
-            "SELECT model_image_id, name, kind, task_type, environment, number, archive, package, imported_at"
-            " FROM model_images JOIN model_image_versions USING (model_image_id)"
-            " WHERE status = 'loaded' ORDER BY lower(name), number DESC",
-            (),
+    def version_choices(
+        self,
+        kind: ModelImageKind,
+        *,
+        search: str = "",
+        place_ids: Sequence[UUID] = (),
+        chosen: tuple[UUID | None, int] = (None, 0),
+    ) -> ModelImageVersionChoices:
+        """The versions of a kind that can be used and were imported last, to choose one of (W-2).
+
+        `search` is a part of the name; where places are given, the image is bound to one of them or below it. The one that is
+        `chosen` already stands first, whatever is searched for.
+        """
+        filters = ["true"]
+        if place_ids:
+            filters.append("place_ids && %(place_ids)s::uuid[]")
+        if search:
+            filters.append("strpos(lower(name), lower(%(search)s)) > 0")
+        is_chosen = "(model_image_id = %(model_image_id)s AND number = %(number)s) IS TRUE"
+        found = self._all(
+            f"{_CHOICE} AND kind = %(kind)s AND ({' AND '.join(filters)} OR {is_chosen})"
+            f" ORDER BY {is_chosen} DESC, imported_at DESC, model_image_id, number DESC LIMIT %(most)s",
+            {
+                "kind": kind.value,
+                "search": search,
+                "place_ids": list(place_ids),
+                "model_image_id": chosen[0],
+                "number": chosen[1],
+                "most": MOST_CHOICES + 1,
+            },
             ModelImageVersionChoice,
+        )
+        return ModelImageVersionChoices(versions=tuple(found[:MOST_CHOICES]), has_more=len(found) > MOST_CHOICES)
+
+    def version_choice(self, model_image_id: UUID, number: int) -> ModelImageVersionChoice | None:
+        """One version, where it can be used."""
+        return self._one(
+            f"{_CHOICE} AND model_image_id = %s AND number = %s", (model_image_id, number), ModelImageVersionChoice
+        )
+
+    def has_versions(self) -> bool:
+        """Whether any version can be used."""
+        return (
+            self._one("SELECT EXISTS (SELECT FROM model_image_versions WHERE status = 'loaded') AS found", (), bool)
+            or False
         )
 
     def uploads_used(self) -> Sequence[UploadUsed]:
@@ -296,6 +342,10 @@ class ModelImages(ReadModel):
         return int(row["loading"]) if row else 0
 
 
+_CHOICE = (
+    "SELECT model_image_id, name, kind, task_type, environment, number, archive, package, imported_at"
+    " FROM model_images JOIN model_image_versions USING (model_image_id) WHERE status = 'loaded'"
+)
 _SELECT = """
     SELECT model_image_id, name, kind, task_type, environment, coalesce(username, '') AS modified_by, modified_at,
         users.deleted_at IS NOT NULL AS is_modifier_deleted,

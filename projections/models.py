@@ -1,6 +1,6 @@
 """Models and their published versions. Source: REQUIREMENTS, section V."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 from uuid import UUID
@@ -8,18 +8,21 @@ from uuid import UUID
 import msgspec
 
 from domain.artifacts import Artifact
+from domain.data_paths import FolderName
 from domain.environments import EnvironmentBinding
 from domain.evaluation import EvaluationFigures
 from domain.facts import Recorded
 from domain.messages import TrainingOrder
 from domain.model_images import TaskTypeUsed, version_label
 from domain.model_packages import ResolutionRule
-from domain.models import ModelVersionPublished
-from domain.training_jobs import ModelImageUsed
+from domain.models import ModelDataPathReleased, ModelVersionPublished
+from domain.training_jobs import ModelImageUsed, VersionUsed
 from projections.read_model import Page, ReadModel, Rows, Table
 from projections.users import OWNED_BY, OWNER_COLUMNS, OWNERS
 
 ROWS_ON_A_PAGE = 20
+MOST_CHOICES = 20
+"""Of versions to choose from, the others are found by the name of their model."""
 
 
 class ModelRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +54,7 @@ class ModelVersionRow(msgspec.Struct, frozen=True, kw_only=True):
     figures: EvaluationFigures
     resolution_rule: ResolutionRule
     is_publisher_deleted: bool = False
+    started_from: VersionUsed | None = None
 
     @property
     def label(self) -> str:
@@ -99,7 +103,7 @@ class ModelDetail(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelVersionChoice(msgspec.Struct, frozen=True, kw_only=True):
-    """A published version, for those who choose one."""
+    """A published version, for those who choose one. `defect_codes` are the classes of its classifier."""
 
     model_id: UUID
     model_name: str
@@ -107,9 +111,45 @@ class ModelVersionChoice(msgspec.Struct, frozen=True, kw_only=True):
     task_type: TaskTypeUsed
     environment: EnvironmentBinding
     model_image: ModelImageUsed
+    network: str
+    defect_codes: tuple[str, ...]
     accuracy: float | None
     recall: float | None
     published_at: datetime
+
+
+class ModelVersionChoices(msgspec.Struct, frozen=True, kw_only=True):
+    """Versions to choose one of, and whether there are others."""
+
+    versions: tuple[ModelVersionChoice, ...] = ()
+    has_more: bool = False
+
+
+class LockedModelRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A model with how many paths its first training had, and how many of them are released (W-5)."""
+
+    model_id: UUID
+    name: str
+    owner: UUID
+    owner_name: str
+    path_count: int
+    released_count: int
+    inherited_from: str = ""
+
+
+class LockedPath(msgspec.Struct, frozen=True, kw_only=True):
+    """A path of a model's first training; `released_at` is None while the model cannot be trained again without it."""
+
+    root: str
+    path: str
+    released_by: str
+    released_at: datetime | None
+    is_releaser_deleted: bool = False
+
+    @property
+    def folder(self) -> FolderName:
+        """The path by its name."""
+        return FolderName(self.root, self.path)
 
 
 class Models(ReadModel):
@@ -145,13 +185,23 @@ class Models(ReadModel):
             "weights jsonb NOT NULL",
             "figures jsonb NOT NULL",
             "resolution_rule jsonb NOT NULL",
+            "started_from jsonb",
+            "place_ids uuid[] NOT NULL",
         ),
+    )
+    LOCKED_PATHS = Table(
+        "locked_paths",
+        key=("model_id uuid", "root text", "path text"),
+        columns=("line int NOT NULL", "released_by uuid", "released_at timestamptz"),
     )
 
     def project(self, rows: Rows, recorded: Recorded) -> None:
-        """The newest version describes the model."""
+        """The newest version describes the model, the first one says which paths are locked."""
         match recorded.data:
             case ModelVersionPublished() as fact:
+                if rows.row(self.MODELS, recorded.originator_id) is None:
+                    for line, folder in enumerate(fact.order.data_paths, 1):
+                        rows.insert(self.LOCKED_PATHS, recorded.originator_id, folder.root, folder.path, line=line)
                 rows.insert(
                     self.MODELS,
                     recorded.originator_id,
@@ -178,6 +228,17 @@ class Models(ReadModel):
                     weights=fact.weights,
                     figures=fact.figures,
                     resolution_rule=fact.resolution_rule,
+                    started_from=fact.started_from,
+                    place_ids=fact.environment.place_ids,
+                )
+            case ModelDataPathReleased(folder=folder):
+                rows.update(
+                    self.LOCKED_PATHS,
+                    recorded.originator_id,
+                    folder.root,
+                    folder.path,
+                    released_by=recorded.origin.actor,
+                    released_at=recorded.timestamp,
                 )
 
     def page(
@@ -206,16 +267,69 @@ class Models(ReadModel):
         """One model with its versions."""
         return self._one(_DETAIL, (model_id,), ModelDetail)
 
-    def choices(self, owner: UUID) -> list[ModelVersionChoice]:
-        """Every version of somebody's models, by name, the newest of a model first."""
-        return self._all(
+    def choices(
+        self,
+        owner: UUID,
+        *,
+        search: str = "",
+        place_ids: Sequence[UUID] = (),
+        network: str = "",
+        chosen: tuple[UUID | None, str] = (None, ""),
+    ) -> ModelVersionChoices:
+        """The versions of somebody's models that were published last, to choose one of (P-1, W-12).
+
+        `search` is a part of the model's name, `network` that of the classifier; where places are given, the model works in one of
+        them or below it. The one that is `chosen` already stands first, whatever is searched for.
+        """
+        filters = ["true"]
+        if place_ids:
+            filters.append("place_ids && %(place_ids)s::uuid[]")
+        if network:
+            filters.append(f"{_NETWORK} = %(network)s")
+        if search:
+            filters.append("strpos(lower(name), lower(%(search)s)) > 0")
+        is_chosen = "(model_id = %(model_id)s AND model_versions.version = %(label)s) IS TRUE"
+        found = self._all(
             "SELECT model_id, name AS model_name, model_versions.version AS label, model_versions.task_type,"  # noqa: S608
-            " model_versions.environment, model_image, (figures->>'accuracy')::float AS accuracy,"
-            " (figures->>'recall')::float AS recall, published_at"
-            f" FROM models JOIN model_versions USING (model_id) WHERE {OWNED_BY}"
-            " ORDER BY lower(name), published_at DESC, model_versions.version DESC",
-            {"owner": owner},
+            f" model_versions.environment, model_image, {_NETWORK} AS network, {_CLASSES} AS defect_codes,"
+            " (figures->>'accuracy')::float AS accuracy, (figures->>'recall')::float AS recall, published_at"
+            " FROM models JOIN model_versions USING (model_id)"
+            f" WHERE {OWNED_BY} AND ({' AND '.join(filters)} OR {is_chosen})"
+            f" ORDER BY {is_chosen} DESC, published_at DESC, model_id, model_versions.version DESC LIMIT %(most)s",
+            {
+                "owner": owner,
+                "search": search,
+                "place_ids": list(place_ids),
+                "network": network,
+                "model_id": chosen[0],
+                "label": chosen[1],
+                "most": MOST_CHOICES + 1,
+            },
             ModelVersionChoice,
+        )
+        return ModelVersionChoices(versions=tuple(found[:MOST_CHOICES]), has_more=len(found) > MOST_CHOICES)
+
+    def locked_page(self, *, search: str = "", number: int = 1, size: int = ROWS_ON_A_PAGE) -> Page[LockedModelRow]:
+        """Everyone's models by name, for those who release paths of a first training (W-5)."""
+        searched = "WHERE strpos(lower(name), lower(%(search)s)) > 0" if search else ""
+        return self._page(
+            f"SELECT model_id FROM models {searched}",  # noqa: S608 - our own text
+            {"search": search},
+            LockedModelRow,
+            number=number,
+            size=size,
+            order="lower(name), model_id",
+            shown=_LOCKED,
+        )
+
+    def locked_paths(self, model_id: UUID) -> list[LockedPath]:
+        """The paths of a model's first training, in the order in which they were chosen."""
+        return self._all(
+            "SELECT root, path, coalesce(username, '') AS released_by, released_at,"
+            " deleted_at IS NOT NULL AS is_releaser_deleted"
+            " FROM locked_paths LEFT JOIN users ON user_id = released_by WHERE model_id = %s ORDER BY line",
+            (model_id,),
+            LockedPath,
         )
 
 
@@ -229,6 +343,18 @@ SORTS: Mapping[str, str] = MappingProxyType(
     }
 )
 """What a list can be sorted by, and how SQL says it."""
+_NETWORK = "training_order->'model_parameters'->'classification'->>'name'"
+_CLASSES = """
+    (SELECT array_agg(code ORDER BY place)
+     FROM jsonb_array_elements_text(training_order->'model_parameters'->'code_list') WITH ORDINALITY AS listed (code, place)
+     WHERE place <= (training_order->'model_parameters'->'classification'->>'num_of_classes')::int)
+"""
+_LOCKED = f"""
+    SELECT model_id, name, {OWNER_COLUMNS},
+        (SELECT count(*) FROM locked_paths WHERE locked_paths.model_id = models.model_id) AS path_count,
+        (SELECT count(released_at) FROM locked_paths WHERE locked_paths.model_id = models.model_id) AS released_count
+    FROM part JOIN models USING (model_id) {OWNERS}
+"""  # noqa: S608 - our own text
 _SHOWN = """
     SELECT model_id, name, version, task_type, accuracy, coalesce(modifier.username, '') AS modified_by, modified_at,
         modifier.deleted_at IS NOT NULL AS is_modifier_deleted,

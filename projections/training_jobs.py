@@ -31,6 +31,7 @@ from domain.training_jobs import (
     TrainingStatus,
     TrainingTerminated,
     TrainingValidated,
+    VersionUsed,
 )
 from projections.read_model import Page, ReadModel, Rows, Table
 from projections.users import OWNED_BY, OWNER_COLUMNS, OWNERS
@@ -90,6 +91,7 @@ class TrainingJobDetail(TrainingJobRow, frozen=True, kw_only=True):
     environment: EnvironmentBinding
     compute_resource_id: UUID
     ordered: TrainingOrder
+    started_from: VersionUsed | None = None
     reason: Sentence | None
     log: Artifact | None
     part_logs: tuple[PartLog, ...]
@@ -171,6 +173,7 @@ class TrainingJobs(ReadModel):
             "environment jsonb NOT NULL",
             "compute_resource_id uuid NOT NULL",
             "ordered jsonb NOT NULL",
+            "started_from jsonb",
             "status text NOT NULL",
             "version text NOT NULL DEFAULT ''",
             "worker text NOT NULL DEFAULT ''",
@@ -296,6 +299,7 @@ class TrainingJobs(ReadModel):
             environment=fact.environment,
             compute_resource_id=fact.compute_resource_id,
             ordered=fact.order,
+            started_from=fact.started_from,
             status="waiting",
             queued_at=at,
         )

@@ -117,6 +117,16 @@ TABLE: Mapping[str, tuple[Who, str]] = {
         POST /compute-resources/{compute_resource_id}/delete
         """,
     ),
+    "models: withdrawal of locked paths": (
+        Who.SUPER_ADMINISTRATOR,
+        """
+        ReleaseDataPath
+        GET /locked-paths
+        GET /locked-paths/{model_id}
+        GET /locked-paths/{model_id}/release
+        POST /locked-paths/{model_id}/release
+        """,
+    ),
     "master data: may choose values in forms": (
         Who.EVERYONE,
         """
@@ -216,6 +226,7 @@ TABLE: Mapping[str, tuple[Who, str]] = {
         Who.OWNER,
         """
         RequestExport
+        RetrainModel
         GET /models/{model_id}
         GET /models/{model_id}/versions
         GET /models/{model_id}/versions/live
@@ -225,6 +236,18 @@ TABLE: Mapping[str, tuple[Who, str]] = {
         POST /models/{model_id}/versions/{label}/export
         GET /models/{model_id}/versions/{label}/export/live
         GET /models/{model_id}/versions/{label}/export/package
+        GET /models/{model_id}/versions/{label}/retrain
+        POST /models/{model_id}/versions/{label}/retrain
+        GET /models/{model_id}/versions/{label}/retrain/continue
+        GET /models/{model_id}/versions/{label}/retrain/step-1
+        POST /models/{model_id}/versions/{label}/retrain/step-1
+        GET /models/{model_id}/versions/{label}/retrain/step-2
+        POST /models/{model_id}/versions/{label}/retrain/step-2
+        GET /models/{model_id}/versions/{label}/retrain/images/{line}
+        GET /models/{model_id}/versions/{label}/retrain/step-3
+        POST /models/{model_id}/versions/{label}/retrain/step-3
+        GET /models/{model_id}/versions/{label}/retrain/step-4
+        POST /models/{model_id}/versions/{label}/retrain/step-4
         """,
     ),
     "predictions and comparisons: the own list, new ones": (

@@ -39,6 +39,7 @@ from web.forms import Form, read_form
 from web.images import Images
 from web.industries import Industries
 from web.live import Live
+from web.locked_paths import LockedPaths
 from web.model_images import ModelImages
 from web.models import Models
 from web.overview import Overview
@@ -51,7 +52,7 @@ from web.sessions import Cookies, Gate, Signer, Visits, request_id_of
 from web.sign_in import Doorkeeper, MyAccount, SignIn
 from web.task_types import TaskTypes
 from web.training_jobs import TrainingJobs
-from web.training_wizard import TrainingWizard
+from web.training_wizard import Retraining, TrainingWizard
 from web.uploads import Uploads
 from web.users import Users
 
@@ -72,10 +73,12 @@ PAGES: tuple[ControllerRouterHandler, ...] = (
     ModelImages,
     Uploads,
     Models,
+    LockedPaths,
     PredictionJobs,
     NewPredictionJob,
     EvaluationReports,
     TrainingWizard,
+    Retraining,
     TrainingJobs,
 )
 

@@ -32,13 +32,17 @@ IMAGES_ON_A_PAGE = 60
 
 
 class ChosenPath(msgspec.Struct, frozen=True, kw_only=True):
-    """A line of the list, counted from 1; `images_address` is where its images are shown, `scan` how far its scan has come."""
+    """A line of the list, counted from 1; `images_address` is where its images are shown, `scan` how far its scan has come.
+
+    `unlisted_codes` are those of its codes that the model does not know: such a path is invalid, too (W-5).
+    """
 
     line: int
     found: Inspection
     images_address: str
     is_locked: bool = False
     scan: Any = None
+    unlisted_codes: tuple[str, ...] = ()
 
     @property
     def field(self) -> str:
@@ -120,8 +124,11 @@ def chosen_paths(
     images_address: str,
     data_folders: Any,
     locked: Collection[FolderName] = (),
+    code_list: Collection[str] | None = None,
 ) -> ChosenPaths:
     """The list and what can still be imported from `datasets`, the read model. `locked` paths cannot be removed (W-5).
+
+    `code_list` are the codes that the model knows, None where that is not asked here.
 
     Images are shown by the dataset that has the path, else below `images_address`, by line.
     """
@@ -138,6 +145,11 @@ def chosen_paths(
             images_address=known.get(one.folder, f"{images_address}/{line}"),
             is_locked=one.folder in locked,
             scan=scans.get(one.folder),
+            unlisted_codes=tuple(
+                count.defect_code
+                for count in one.defect_codes
+                if code_list is not None and count.defect_code not in code_list
+            ),
         )
         for line, one in enumerate(found, 1)
     )

@@ -179,6 +179,18 @@ class Form(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, told=tuple(Told(one.at, one.sentence) for one in several))
 
 
+def button_of(form: Form, before: Form | None, *searches: str) -> str:
+    """The pressed button, `do`, of a step of a wizard.
+
+    The Enter key presses “enter”: from a field it goes on, from one of the `searches` it searches. Without scripts the two differ
+    only in this: what is searched for is not what it was `before`.
+    """
+    if form.text("do") != "enter":
+        return form.text("do")
+    is_search = any(form.text(name) != (before or Form()).text(name) for name in searches)
+    return "find" if is_search else "next"
+
+
 def id_or_none(text: str) -> UUID | None:
     """An id that came with a request; nonsense counts as nothing chosen."""
     try:

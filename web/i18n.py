@@ -30,6 +30,7 @@ LOCALE = HERE / "locale"
 PACKAGES = ("domain", "commands", "projections", "web", "gpu_worker", "infra")
 SLICES = (
     "overview", "users", "industries", "environments", "task_types", "compute_resources", "datasets", "model_images", "models",
+    "locked_paths",
     "uploads", "training_jobs", "prediction_jobs", "evaluation_reports", "audit", "sign_in", "training_wizard", "gpu_worker",
 )  # fmt: skip
 """Slices with a catalogue of their own; everything else is in `base.po`."""

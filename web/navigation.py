@@ -49,7 +49,13 @@ MENU = (
     ),
     Section("", "model_images", (Entry(N_("Model images"), "/model-images"),)),
     Section(
-        N_("Model library"), "models", (Entry(N_("My models"), "/models"), Entry(N_("Training jobs"), "/training-jobs"))
+        N_("Model library"),
+        "models",
+        (
+            Entry(N_("My models"), "/models"),
+            Entry(N_("Training jobs"), "/training-jobs"),
+            Entry(N_("Locked data paths"), "/locked-paths", Permission.SUPERVISE),
+        ),
     ),
     Section(
         N_("Online evaluation"),

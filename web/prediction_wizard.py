@@ -19,7 +19,7 @@ from domain.prediction_jobs import PredictionDraft, check_data_step
 from domain.refusals import Refusal, Refusals, raise_together
 from domain.sentences import N_
 from projections.compute_resources import ComputeResourceRow
-from projections.models import ModelVersionChoice
+from projections.models import ModelVersionChoices
 from projections.overview import SetupSteps
 from web.cascade import Cascade, cascade_fields, environment_cascade, standing_nodes
 from web.chosen_paths import (
@@ -33,7 +33,7 @@ from web.chosen_paths import (
     path_images,
     press,
 )
-from web.forms import Form, id_or_none
+from web.forms import Form, button_of, id_or_none
 from web.pages import Desk, Page
 from web.services import Services
 
@@ -41,13 +41,15 @@ LIST = "/prediction-jobs"
 ADDRESS = f"{LIST}/new"
 DRAFT = "prediction"
 QUESTION_BANKS = "/question-bank-datasets"
+FIND_VERSION = "find_version"
+"""The field for a part of a model's name."""
 
 
 class KeptDraft(msgspec.Struct, frozen=True, kw_only=True):
     """The unfinished form. `job_id` is chosen at the start, so that pressing the last button twice makes one job.
 
     `found` is what was seen in the data paths, `typed` the lines where nothing was, `search` the part of a dataset's name;
-    `places` is the environment filter of step 1.
+    `places` is the environment filter of step 1, `model_search` the part of a model's name there.
     """
 
     job_id: UUID
@@ -56,6 +58,7 @@ class KeptDraft(msgspec.Struct, frozen=True, kw_only=True):
     typed: tuple[str, ...] = ()
     search: str = ""
     places: tuple[tuple[str, str], ...] = ()
+    model_search: str = ""
 
     @property
     def chosen_version(self) -> str:
@@ -64,15 +67,15 @@ class KeptDraft(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelStepPage(Page, frozen=True):
-    """Step 1: task name and one version; `versions` fit the filter, `version_count` counts all of them.
+    """Step 1: task name and one version of those that fit what was searched for, if anything was (`is_narrowed`).
 
     `standing` are the nodes of their bindings that still exist; `setup` is there while something is missing (M-7).
     """
 
     TEMPLATE = "prediction_jobs/step_1.html"
     cascade: Cascade
-    versions: tuple[ModelVersionChoice, ...]
-    version_count: int
+    choices: ModelVersionChoices
+    is_narrowed: bool
     standing: frozenset[UUID]
     setup: SetupSteps | None
 
@@ -142,16 +145,18 @@ class NewPredictionJob(Controller):
     ) -> Redirect:
         """Narrow the versions down, or go on to the images: the pressed button decides."""
         kept = _kept(services, actor)
+        button = button_of(form, Form.of(**{FIND_VERSION: kept.model_search}), FIND_VERSION)
         model_id, _, label = form.text("version").partition("/")
         kept = msgspec.structs.replace(
             kept,
             places=cascade_fields(form),
+            model_search=form.text(FIND_VERSION),
             draft=msgspec.structs.replace(
                 kept.draft, name=form.text("name"), model_id=id_or_none(model_id), versions=(label,) if label else ()
             ),
         )
         _keep(services, actor, kept)
-        if form.text("do") == "filter":
+        if button != "next":
             return desk.go(f"{ADDRESS}/step-1")
         with desk.refusals_on(_model_step(services, actor, kept)):
             check_step(services.assay, kept.draft, 1, actor)
@@ -276,18 +281,28 @@ def _check_model(services: Services, actor: UUID, kept: KeptDraft, desk: Desk) -
 
 
 def _model_step(services: Services, actor: UUID, kept: KeptDraft) -> ModelStepPage:
-    form = Form((("name", kept.draft.name), ("version", kept.chosen_version), *kept.places))
+    form = Form(
+        (
+            ("name", kept.draft.name),
+            ("version", kept.chosen_version),
+            (FIND_VERSION, kept.model_search),
+            *kept.places,
+        )
+    )
     cascade = environment_cascade(services.read, form, several_at_last=False)
-    places = set(cascade.place_ids)
-    every: list[ModelVersionChoice] = services.read.models.choices(actor)
-    fitting = tuple(one for one in every if not places or not places.isdisjoint(one.environment.place_ids))
+    choices: ModelVersionChoices = services.read.models.choices(
+        actor,
+        search=kept.model_search,
+        place_ids=cascade.place_ids,
+        chosen=(kept.draft.model_id, next(iter(kept.draft.versions), "")),
+    )
     setup: SetupSteps = services.read.overview.setup()
     return ModelStepPage(
         form=form,
         cascade=cascade,
-        versions=fitting,
-        version_count=len(every),
-        standing=standing_nodes(services.read, (version.environment for version in fitting)),
+        choices=choices,
+        is_narrowed=bool(cascade.place_ids or kept.model_search),
+        standing=standing_nodes(services.read, (version.environment for version in choices.versions)),
         setup=None if setup.is_done else setup,
     )
 

@@ -1,4 +1,4 @@
-"""What the four steps of a new model show. Source: section W; manual, “新建模型”. `web/training_wizard.py` moves between them."""
+"""What the four steps of a training show. Source: section W; manual, “新建模型”. `web/training_wizard.py` moves between them."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -8,6 +8,7 @@ import msgspec
 from commands.training_jobs import STEP_COUNT, CheckedDraft, check_step
 from domain.data_paths import Inspection
 from domain.datasets import DatasetPurpose
+from domain.json_forms import write_json
 from domain.learning_rates import learning_rate
 from domain.messages import LossPart
 from domain.model_images import ModelImageKind
@@ -15,22 +16,31 @@ from domain.model_packages import NetworkTask
 from domain.refusals import Refusal, Refusals, collect
 from domain.sentences import N_
 from domain.training_parameters import ModelParameters, SgdParameters, read_training_parameters
-from domain.training_requests import LEAST_IMAGES_PER_CLASS, TrainingDraft, can_train_segmentation
+from domain.training_requests import LEAST_IMAGES_PER_CLASS, StartingWeights, TrainingDraft, segmentation_network
 from projections.compute_resources import ComputeResourceRow
-from projections.model_images import ModelImageVersionChoice
+from projections.model_images import ModelImageVersionChoices
+from projections.models import ModelVersionChoices
 from projections.overview import SetupSteps
 from web.cascade import Cascade, environment_cascade, standing_nodes
 from web.charts import LineChart, Series, line_chart
 from web.chosen_paths import ChosenPaths, as_known_now, chosen_paths, form_of
-from web.forms import Form
+from web.forms import Form, id_or_none
 from web.pages import Page
-from web.services import ReadModels, Services
-from web.training_drafts import KeptDraft, first_model_form, preprocessing_form
+from web.services import Services
+from web.training_drafts import (
+    Course,
+    KeptDraft,
+    filled_in,
+    first_model_form,
+    named_image_version,
+    preprocessing_form,
+)
 
-ADDRESS = "/training-jobs/new"
 TRAINING_DATASETS = "/training-datasets"
 FILTER = "filter_"
 """Before the names of the fields that only narrow the list of business images."""
+FIND_GENERAL, FIND_BUSINESS, FIND_VERSION = "find_general", "find_business", "find_version"
+"""The fields for a part of a name, each beside its list."""
 CURVE_POINTS = 160
 FIRST_ITERATIONS = 12
 """Drawn one by one: with exp and a small gamma the rate falls within a few iterations."""
@@ -40,23 +50,39 @@ class UnfinishedPage(Page, frozen=True):
     """A model was begun before: go on with it, or begin anew."""
 
     TEMPLATE = "training_wizard/unfinished.html"
+    course: Course
     draft: TrainingDraft
 
 
 class ModelStepPage(Page, frozen=True):
-    """Step 1. `business` are the business images of the filter's place, `standing` the nodes of their bindings that still exist.
+    """Step 1 of a new model. `business` are images of the filter's place, `standing` the nodes of their bindings that still exist.
 
     `setup` is there while something is missing (M-7).
     """
 
     TEMPLATE = "training_wizard/step_1.html"
-    general: tuple[ModelImageVersionChoice, ...]
-    business: tuple[ModelImageVersionChoice, ...]
+    course: Course
+    general: ModelImageVersionChoices
+    business: ModelImageVersionChoices
     standing: frozenset[UUID]
     has_versions: bool
     cascade: Cascade
     filter: Cascade
     setup: SetupSteps | None = None
+
+
+class KeptModelStepPage(Page, frozen=True):
+    """Step 1 of a retraining: what stays as it is (W-11). `standing` are the bound nodes that still exist."""
+
+    TEMPLATE = "training_wizard/step_1_kept.html"
+    course: Course
+    standing: frozenset[UUID]
+
+    @property
+    def model_parameters(self) -> str:
+        """As in the editor of a new model."""
+        assert self.course.version is not None
+        return write_json(self.course.version.training_order.model_parameters)
 
 
 class CodeCount(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +104,7 @@ class DataStepPage(Page, frozen=True):
     """Step 2; `counts` are over all chosen paths."""
 
     TEMPLATE = "training_wizard/step_2.html"
+    course: Course
     chosen: ChosenPaths
     counts: tuple[CodeCount, ...]
 
@@ -90,14 +117,20 @@ class Curve(msgspec.Struct, frozen=True):
 
 
 class TrainingStepPage(Page, frozen=True):
-    """Step 3; without curves where the parameters are wrong. `network` is the chosen one."""
+    """Step 3; without curves where the parameters are wrong. `network` is the chosen one, `defect_codes` are its classes.
+
+    `has_weights` says whether the package brings weights of it, `versions` are those from which a new model can start (W-12).
+    """
 
     TEMPLATE = "training_wizard/step_3.html"
+    course: Course
     resources: tuple[ComputeResourceRow, ...]
     curves: tuple[Curve, ...]
     can_train_segmentation: bool
     network: str
+    defect_codes: tuple[str, ...]
     has_weights: bool
+    versions: ModelVersionChoices
 
 
 class CurvesPage(Page, frozen=True):
@@ -108,116 +141,167 @@ class CurvesPage(Page, frozen=True):
 
 
 class PreprocessingStepPage(Page, frozen=True):
-    """Step 4, with everything that was chosen before; `places` are where the model is to work."""
+    """Step 4, with everything that was chosen before; `standing` are the nodes of the environment that still exist."""
 
     TEMPLATE = "training_wizard/step_4.html"
+    course: Course
     kept: KeptDraft
     checked: CheckedDraft
     resource: ComputeResourceRow | None
-    places: tuple[str, ...]
+    standing: frozenset[UUID]
     counts: tuple[CodeCount, ...]
-    can_train_segmentation: bool
 
     @property
     def segmentation_network(self) -> str:
-        """What 「开启训练分割」 would train; "" where the package offers nothing."""
-        named = self.checked.model_parameters.segmentation
-        offered = self.checked.version.package.networks_for(NetworkTask.SEGMENTATION)
-        return named.name if named else next((network.name for network in offered), "")
+        """What 「开启训练分割」 would train; only where it is offered."""
+        return segmentation_network(self.checked.basis.package, self.checked.model_parameters).name
+
+    @property
+    def starts_from(self) -> str:
+        """The initial weights of the classifier as the form of step 3 names them; what was chosen may have none."""
+        name = self.checked.model_parameters.classification.name
+        return self._start_of(NetworkTask.CLASSIFICATION, name)
+
+    @property
+    def segmentation_starts_from(self) -> str:
+        """The same of the network for the segmentation."""
+        return self._start_of(NetworkTask.SEGMENTATION, self.segmentation_network)
+
+    def _start_of(self, task: NetworkTask, name: str) -> str:
+        weights = StartingWeights.NOTHING
+        network, start = self.checked.basis.package.network(task, name), self.checked.start
+        if start is not None and start.weights_of(task, name) is not None:
+            weights = StartingWeights.VERSION
+        elif self.kept.draft.starting_weights is not StartingWeights.NOTHING and network and network.weights:
+            weights = StartingWeights.PACKAGE
+        return weights.value
+
+    @property
+    def keeps_head(self) -> bool:
+        """Whether the version that it starts from tells the same codes apart (W-12)."""
+        start = self.checked.start
+        codes = start.published.order.model_parameters.classifier_codes if start else ()
+        return codes == self.checked.model_parameters.classifier_codes
 
 
-def model_step(read: ReadModels, kept: KeptDraft, form: Form | None = None) -> ModelStepPage:
+def model_step(services: Services, kept: KeptDraft, course: Course, form: Form | None = None) -> ModelStepPage:
     """Step 1 as it was left."""
-    versions = read.model_images.loaded_versions()
-    form = form or kept.form(1) or first_model_form(versions)
+    read = services.read
+    form = form or kept.form(1)
+    searched = (form or Form()).text(FIND_GENERAL)
+    general = read.model_images.version_choices(
+        ModelImageKind.GENERAL, search=searched, chosen=named_image_version(form or Form())
+    )
+    form = form or first_model_form(general)
     cascade = environment_cascade(read, form, several_at_last=True)
     narrowing = environment_cascade(read, form, several_at_last=False, prefix=FILTER)
-    business = tuple(version for version in versions if _is_business_of(version, narrowing.place_ids))
+    business = read.model_images.version_choices(
+        ModelImageKind.BUSINESS,
+        search=form.text(FIND_BUSINESS),
+        place_ids=narrowing.place_ids,
+        chosen=named_image_version(form),
+    )
     setup = read.overview.setup()
     return ModelStepPage(
         form=form,
-        general=tuple(version for version in versions if version.kind is ModelImageKind.GENERAL),
+        course=course,
+        general=general,
         business=business,
-        standing=standing_nodes(read, (version.environment for version in business if version.environment)),
-        has_versions=bool(versions),
+        standing=standing_nodes(read, (version.environment for version in business.versions if version.environment)),
+        has_versions=bool(general.versions or business.versions) or read.model_images.has_versions(),
         cascade=cascade,
         filter=narrowing,
         setup=None if setup.is_done else setup,
     )
 
 
-def data_step(services: Services, kept: KeptDraft) -> DataStepPage:
+def kept_model_step(services: Services, course: Course) -> KeptModelStepPage:
+    """Step 1 of a retraining: nothing can be chosen."""
+    assert course.version is not None
+    standing = standing_nodes(services.read, [course.version.environment])
+    return KeptModelStepPage(form=Form.of(version=course.version.label), course=course, standing=standing)
+
+
+def data_step(services: Services, actor: UUID, kept: KeptDraft, course: Course) -> DataStepPage:
     """Step 2 as it was left."""
     data_folders = services.assay.ports.data_folders
     found = as_known_now(kept.found, data_folders)
-    checked: CheckedDraft | None = collect([], check_step, services.assay, kept.draft, 1)
+    checked: CheckedDraft | None = collect([], check_step, services.assay, kept.draft, 1, actor)
     return DataStepPage(
         form=form_of(kept.found, kept.typed),
+        course=course,
         chosen=chosen_paths(
             found,
             services.read.datasets,
             DatasetPurpose.TRAINING,
             search=kept.search,
             datasets_address=TRAINING_DATASETS,
-            images_address=f"{ADDRESS}/images",
+            images_address=f"{course.address}/images",
             data_folders=data_folders,
+            locked=course.locked,
+            code_list=checked.model_parameters.code_list if checked else None,
         ),
         counts=counts_of(checked.model_parameters, found) if checked and found else (),
     )
 
 
-def training_step(services: Services, kept: KeptDraft, form: Form | None = None) -> TrainingStepPage:
-    """Step 3 as it was left; the package's defaults where it was not visited yet.
+def training_step(
+    services: Services, actor: UUID, kept: KeptDraft, course: Course, form: Form | None = None
+) -> TrainingStepPage:
+    """Step 3 as it was left; the package's defaults where it was not visited yet, those of the version in a retraining.
 
     Raises:
         Refusal, Refusals: step 1 is not right.
     """
-    checked = check_step(services.assay, kept.draft, 1)
+    checked = check_step(services.assay, kept.draft, 1, actor)
+    package, name = checked.basis.package, checked.model_parameters.classification.name
+    network = package.network(NetworkTask.CLASSIFICATION, name)
+    has_weights = network is not None and network.weights is not None
     resources = tuple(services.read.compute_resources.list())
     form = form or kept.form(3)
     if form is None:
+        only_one = resources[0].compute_resource_id if len(resources) == 1 else ""
         form = Form.of(
-            compute_resource=resources[0].compute_resource_id if len(resources) == 1 else "",
-            training_parameters=kept.draft.training_parameters or checked.version.package.training_parameters,
+            compute_resource=kept.draft.compute_resource_id or only_one,
+            training_parameters=kept.draft.training_parameters or package.training_parameters,
             starting_weights=kept.draft.starting_weights,
         )
     elif not form.checked("compute_resource"):
         form = Form((*form.fields, ("compute_resource", "")), form.told)  # a place for what is said about it
-    name = checked.model_parameters.classification.name
-    network = checked.version.package.network(NetworkTask.CLASSIFICATION, name)
-    with_segmentation = can_train_segmentation(checked.image, checked.version)
+    if not has_weights and form.text("starting_weights") == StartingWeights.PACKAGE.value:
+        form = Form(filled_in(form, starting_weights=StartingWeights.NOTHING.value).fields, form.told)
+    with_segmentation = checked.basis.can_train_segmentation
     return TrainingStepPage(
         form=form,
+        course=course,
         resources=resources,
         curves=collect([], rate_curves, form.value("training_parameters"), with_segmentation=with_segmentation) or (),
         can_train_segmentation=with_segmentation,
         network=name,
-        has_weights=network is not None and network.weights is not None,
+        defect_codes=checked.model_parameters.classifier_codes,
+        has_weights=has_weights,
+        versions=ModelVersionChoices() if course.version else _versions(services, actor, form, name),
     )
 
 
-def preprocessing_step(services: Services, kept: KeptDraft, form: Form | None = None) -> PreprocessingStepPage:
+def preprocessing_step(
+    services: Services, actor: UUID, kept: KeptDraft, course: Course, form: Form | None = None
+) -> PreprocessingStepPage:
     """Step 4 as it was left.
 
     Raises:
         Refusal, Refusals: a step before is not right.
     """
-    checked = check_step(services.assay, kept.draft, STEP_COUNT - 1)
-    bound = checked.image.environment
-    places = (
-        tuple(" / ".join([*(node.name for node in bound.path), last.name]) for last in bound.products)
-        if bound
-        else tuple(" / ".join(path.names) for path in services.read.environments.paths(kept.draft.environment))
-    )
+    checked = check_step(services.assay, kept.draft, STEP_COUNT - 1, actor)
     resources = {resource.compute_resource_id: resource for resource in services.read.compute_resources.list()}
     return PreprocessingStepPage(
         form=form or kept.form(4) or preprocessing_form(kept.draft),
+        course=course,
         kept=kept,
         checked=checked,
         resource=resources.get(kept.draft.compute_resource_id),
-        places=places,
+        standing=standing_nodes(services.read, [checked.environment]),
         counts=counts_of(checked.model_parameters, kept.found),
-        can_train_segmentation=can_train_segmentation(checked.image, checked.version),
     )
 
 
@@ -262,11 +346,13 @@ def counts_of(parameters: ModelParameters, inspections: Sequence[Inspection]) ->
     )
 
 
-def _is_business_of(version: ModelImageVersionChoice, place_ids: Sequence[UUID]) -> bool:
-    """Whether a business image is bound to one of these places or below it; to any place, where none is named."""
-    if version.kind is not ModelImageKind.BUSINESS or version.environment is None:
-        return False
-    return not place_ids or not set(place_ids).isdisjoint(version.environment.place_ids)
+def _versions(services: Services, actor: UUID, form: Form, network: str) -> ModelVersionChoices:
+    """What a new model can start from (W-12)."""
+    model, _, label = form.text("starting_version").partition("/")
+    found: ModelVersionChoices = services.read.models.choices(
+        actor, search=form.text(FIND_VERSION), network=network, chosen=(id_or_none(model), label)
+    )
+    return found
 
 
 def _rate_chart(sgd: SgdParameters) -> LineChart:

@@ -22,7 +22,7 @@ from commands.training_jobs import QueueTrainingJob, StartTraining
 from commands.users import ChangeOwnEmail
 from domain.artifacts import Artifact
 from domain.compute_resources import ComputeResourceKind
-from domain.data_paths import Inspection
+from domain.data_paths import FolderName, Inspection
 from domain.datasets import DatasetPurpose
 from domain.environments import EnvironmentNode, EnvironmentNodesAdded, NodeNameTaken
 from domain.exports import Export
@@ -75,6 +75,7 @@ VALUES: dict[Any, Any] = {
     UUID: example_id("something that does not exist"),
     UUID | None: None,
     str: "panel-a",
+    FolderName: FolderName("data", "panel-a/train"),
     int: 1,
     bool: True,
     Role: Role.MODEL_TRAINER,
@@ -169,10 +170,10 @@ OWNED_BY_FIELD: dict[str, set[type[State]]] = {
 
 
 def test_a_command_about_something_owned_names_it() -> None:  # U-6
-    """Whatever names a job or a model is about something owned, unless it makes that job or model."""
+    """Whatever names a job or a model is about something owned, unless it makes that, or is not for owners at all."""
     for command_type in set(COMMANDS) - MAKING_NEW_ONES:
         named = set(command_type.__struct_fields__) & set(OWNED_BY_FIELD)
-        if not named or permission_table.COMMANDS[command_type.__name__] is Who.NO_PERSON:
+        if not named or permission_table.COMMANDS[command_type.__name__] in (Who.NO_PERSON, Who.SUPER_ADMINISTRATOR):
             continue
         assert command_type.OWNED is not None, command_type
         owned_type, field = command_type.OWNED

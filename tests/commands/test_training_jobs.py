@@ -119,7 +119,7 @@ def new_facts(log: MemoryLog, history: History) -> list[Fact]:
 
 def refusals_of(assay: Assay, wanted: TrainingDraft, step: int) -> list[Refusal]:
     try:
-        check_step(assay, wanted, step)
+        check_step(assay, wanted, step, TRAINER_WANG_ID)
     except Refusal as refusal:
         return [refusal]
     except Refusals as several:
@@ -185,7 +185,7 @@ def test_a_taken_name_is_told_in_the_first_step_already() -> None:  # W-2
 @pytest.mark.parametrize("step", range(1, STEP_COUNT + 1))
 def test_a_sound_draft_passes_every_step(step: int) -> None:
     assay, _ = assay_after(plant())
-    checked = check_step(assay, DRAFT, step, seed=7)
+    checked = check_step(assay, DRAFT, step, TRAINER_WANG_ID, seed=7)
     assert (checked.order == TRAINING_QUEUED.order) is (step == STEP_COUNT)
 
 
@@ -261,7 +261,7 @@ def test_the_compute_resource_must_exist() -> None:  # W-6
 
 def test_the_seed_and_the_starting_weights_are_recorded() -> None:  # W-12
     assay, _ = assay_after(plant())
-    checked = check_step(assay, draft(starting_weights=StartingWeights.NOTHING), STEP_COUNT, seed=99)
+    checked = check_step(assay, draft(starting_weights=StartingWeights.NOTHING), STEP_COUNT, TRAINER_WANG_ID, seed=99)
     assert checked.order is not None
     assert (checked.order.seed, checked.order.initial_weights) == (99, None)
 

@@ -1,22 +1,36 @@
-"""V-1: publishing and version numbers."""
+"""V-1: publishing and version numbers; W-5: the paths of the first training."""
 
+import pytest
 from msgspec.structs import replace
 
+from domain.data_paths import DataPathProblem, DataPathState, FolderName, Inspection
 from domain.facts import Fact
 from domain.messages import SegmentationOrder, SegmentationToPredict
-from domain.model_packages import NetworkInput
-from domain.models import Model, ModelVersionNotFound, TooManyVersions, next_version, publish
-from domain.training_jobs import ModelImageUsed, OnlyCompletedCanBePublished
+from domain.model_packages import NetworkInput, NetworkTask
+from domain.models import (
+    DataPathHasImages,
+    DataPathIsNotLocked,
+    Model,
+    ModelDataPathReleased,
+    ModelVersionNotFound,
+    TooManyVersions,
+    next_version,
+    publish,
+    release_path,
+)
+from domain.training_jobs import ModelImageUsed, OnlyCompletedCanBePublished, VersionUsed
 from tests.examples import (
     DEFECT_CODES,
     MODEL_ID,
     MODEL_IMAGE_ID,
     TRAINING_COMPLETED,
+    TRAINING_FOLDER,
     TRAINING_JOB_ID,
     TRAINING_QUEUED,
     TRAINING_STARTED,
     VERSION_PUBLISHED,
     artifact,
+    inspection,
 )
 from tests.given_when_then import given, state_of, when
 
@@ -92,3 +106,63 @@ def test_a_version_carries_what_a_worker_needs_to_predict_with_it() -> None:
 def test_a_version_that_was_never_published_cannot_be_used() -> None:
     model: Model = state_of(VERSION_PUBLISHED)
     when(model.published_version, "v1.02").then_refused(ModelVersionNotFound, at="version")
+
+
+# W-11, W-12
+def test_a_version_keeps_what_its_training_started_from() -> None:
+    started_from = VersionUsed(MODEL_ID, "panel-a", "v1.01")
+    job = state_of(
+        replace(TRAINING_QUEUED, started_from=started_from),
+        TRAINING_STARTED,
+        TRAINING_COMPLETED,
+        aggregate_id=TRAINING_JOB_ID,
+    )
+    given(VERSION_PUBLISHED).when(publish, job).then(
+        replace(VERSION_PUBLISHED, version="v1.02", started_from=started_from)
+    )
+
+
+def test_a_version_gives_weights_for_its_own_networks_only() -> None:  # W-12
+    order = replace(
+        TRAINING_QUEUED.order, segmentation=SegmentationOrder(network="UNet", input=NetworkInput(width=256, height=256))
+    )
+    fact = replace(VERSION_PUBLISHED, order=order, segmentation_weights=artifact("unet.safetensors"))
+    (version,) = state_of(fact).versions
+    assert version.weights_of(NetworkTask.CLASSIFICATION, "ResNet18") == VERSION_PUBLISHED.weights
+    assert version.weights_of(NetworkTask.CLASSIFICATION, "ResNet34") is None
+    assert version.weights_of(NetworkTask.SEGMENTATION, "UNet") == artifact("unet.safetensors")
+    assert version.weights_of(NetworkTask.SEGMENTATION, "ResNet18") is None
+    (classifying,) = state_of(VERSION_PUBLISHED).versions
+    assert classifying.weights_of(NetworkTask.SEGMENTATION, "UNet") is None
+
+
+# W-5
+MORE_PATHS = replace(TRAINING_QUEUED.order, data_paths=(TRAINING_FOLDER, FolderName("data", "panel-a/more")))
+SECOND = replace(VERSION_PUBLISHED, version="v1.02", order=MORE_PATHS)
+GONE = Inspection(folder=TRAINING_FOLDER, state=DataPathState.INVALID, problem=DataPathProblem.GONE)
+RELEASED = ModelDataPathReleased(folder=TRAINING_FOLDER)
+
+
+def test_the_paths_of_the_first_training_are_locked_and_no_others() -> None:
+    model: Model = state_of(VERSION_PUBLISHED, SECOND)
+    assert model.locked_paths == (TRAINING_FOLDER,)
+
+
+def test_a_locked_path_that_is_gone_can_be_released_once() -> None:
+    given(VERSION_PUBLISHED).when(release_path, GONE).then(RELEASED)
+    released = given(VERSION_PUBLISHED, RELEASED, SECOND)
+    assert isinstance(released.state, Model)
+    assert released.state.locked_paths == ()
+    released.when(release_path, GONE).then_refused(DataPathIsNotLocked, "data:panel-a/train")
+
+
+def test_only_locked_paths_are_released() -> None:
+    other = replace(GONE, folder=FolderName("data", "panel-a/more"))
+    given(VERSION_PUBLISHED, SECOND).when(release_path, other).then_refused(DataPathIsNotLocked, "panel-a/more")
+
+
+@pytest.mark.parametrize("state", [DataPathState.VALID, DataPathState.SCANNING])
+def test_a_path_that_can_be_used_stays_locked(state: DataPathState) -> None:
+    given(VERSION_PUBLISHED).when(release_path, replace(inspection(), state=state)).then_refused(
+        DataPathHasImages, "Only a path without images is released"
+    )

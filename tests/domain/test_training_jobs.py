@@ -1,6 +1,7 @@
 from collections.abc import Callable
 
 import pytest
+from msgspec.structs import replace
 
 from domain.attempts import AttemptIsOver
 from domain.facts import Fact
@@ -26,6 +27,7 @@ from domain.training_jobs import (
     TrainingStarted,
     TrainingStatus,
     TrainingTerminated,
+    VersionUsed,
     WaitingJobCannotBeTerminated,
     delete,
     interrupt,
@@ -36,6 +38,7 @@ from domain.training_jobs import (
     start,
     terminate,
 )
+from domain.uses import Needed
 from tests.examples import (
     BINDING,
     CLASSIFICATION_USED,
@@ -48,6 +51,7 @@ from tests.examples import (
     TRAINING_STARTED,
     TWO_CORES_ID,
     artifact,
+    example_id,
 )
 from tests.given_when_then import given, state_of, when
 
@@ -235,3 +239,19 @@ def test_starting_again_forgets_the_faults_of_the_run_before() -> None:
     failed_once = (QUEUED, STARTED, TrainingInterrupted(), TrainingStarted(worker="gpu-2", attempt=2), FAILED)
     again = (*failed_once, TrainingRestarted(), TrainingStarted(worker="gpu-1", attempt=3))
     given(*again).when(interrupt, 3, 2).then(TrainingInterrupted())
+
+
+# W-11, M-6
+def test_a_retraining_needs_nothing_but_its_compute_resource() -> None:
+    again = replace(QUEUED, started_from=VersionUsed(MODEL_ID, "panel-a", "v1.01"))
+    assert state_of(again).needed == (Needed.compute_resource(TWO_CORES_ID),)
+    assert state_of(again, STARTED).needed == (Needed.compute_resource(TWO_CORES_ID),)
+    assert state_of(again, STARTED, FAILED).needed == ()
+
+
+def test_a_new_model_that_starts_from_another_ones_version_needs_its_model_image() -> None:  # W-12, M-6
+    new = replace(QUEUED, started_from=VersionUsed(example_id("another model"), "panel-b", "v1.01"))
+    job: TrainingJob = state_of(new)
+    assert not job.is_retraining
+    assert job.needed == state_of(QUEUED).needed
+    assert Needed.model_image_version(QUEUED.model_image.model_image_id, 1) in job.needed

@@ -6,9 +6,10 @@ import pytest
 from domain.compute_resources import ComputeResource
 from domain.data_paths import DataPathState, DefectCodeCount, FolderName, Inspection
 from domain.json_forms import FieldIsMissing, JsonIsMalformed
-from domain.messages import Resources, SegmentationOrder
+from domain.messages import Resources, SegmentationOrder, TrainingOrder
 from domain.model_images import ModelImage, ModelImageVersion
 from domain.model_packages import ModelPackage, NetworkInput, NetworkTask, OfferedNetwork, ResolutionRule
+from domain.models import Model, ModelDataPathReleased, ModelVersion
 from domain.names import ObjectNameIsInvalid
 from domain.refusals import Refusal
 from domain.task_types import TaskKind
@@ -18,6 +19,7 @@ from domain.training_parameters import (
     GroupPatternIsWrong,
     ModelParameters,
     NetworkNotOffered,
+    PreprocessingParameters,
     SgdParameters,
     SplitRatioIsWrong,
     TrainingParameters,
@@ -28,26 +30,36 @@ from domain.training_requests import (
     DataPathStillScanning,
     DefectCodeHasNoMasks,
     DefectCodeNotListed,
+    DefectCodeUnknownToModel,
+    LockedDataPathHasNoImages,
+    LockedDataPathIsMissing,
     NoComputeResourceChosen,
     NoDataPathChosen,
     NoModelImageChosen,
+    NoStartingVersionChosen,
     SegmentationNotPossible,
     SegmentationParametersMissing,
+    StartingVersion,
+    StartingVersionHasAnotherNetwork,
     StartingWeights,
     TooFewImagesOfClass,
     TrainingDraft,
-    can_train_segmentation,
+    basis_of_image,
+    basis_of_version,
     check_data_step,
     check_masks,
     check_model_step,
     check_preprocessing_step,
+    check_start,
     check_training_step,
     images_per_code,
     order_training,
+    retraining_draft,
 )
 from tests.examples import (
     DEFECT_CODES,
     LOADING_QUEUED,
+    MODEL_ID,
     MODEL_IMAGE_ID,
     MODEL_IMAGE_IMPORTED,
     MODEL_IMAGE_LOADED,
@@ -60,6 +72,7 @@ from tests.examples import (
     TRAINING_PARAMETERS_TEXT,
     TWO_CORES,
     TWO_CORES_ID,
+    VERSION_PUBLISHED,
     artifact,
     inspection,
 )
@@ -81,6 +94,8 @@ SEGMENTING_IMAGE = msgspec.structs.replace(
     ),
     versions=(SEGMENTING_VERSION,),
 )
+BASIS = basis_of_image(IMAGE, VERSION)
+SEGMENTING_BASIS = basis_of_image(SEGMENTING_IMAGE, SEGMENTING_VERSION)
 DRAFT = TrainingDraft(
     model_name="panel-a",
     model_image_id=MODEL_IMAGE_ID,
@@ -133,6 +148,28 @@ def test_every_mistake_of_the_first_step_is_told_at_once() -> None:
         ObjectNameIsInvalid, JsonIsMalformed
     )
     when(check_model_step, draft(model_name="1"), None).then_refused_together(ObjectNameIsInvalid, NoModelImageChosen)
+
+
+def test_a_resnet18_can_be_trained_whatever_the_package_offers() -> None:
+    larger = OfferedNetwork(
+        task=NetworkTask.CLASSIFICATION,
+        name="ResNet34",
+        input=NetworkInput(width=96, height=96),
+        weights=artifact("resnet34.safetensors"),
+    )
+    version = msgspec.structs.replace(VERSION, package=msgspec.structs.replace(PACKAGE, networks=(larger,)))
+    parameters = check_model_step(DRAFT, version)
+    order = order_training(
+        DRAFT,
+        package=version.package,
+        model_parameters=parameters,
+        training_parameters=CLASSIFYING,
+        data_paths=(TRAINING_FOLDER,),
+        seed=7,
+    )
+    assert (order.input, order.initial_weights) == (larger.input, None)
+    other = draft(model_parameters=MODEL_PARAMETERS_TEXT.replace("ResNet18", "ResNet50"))
+    when(check_model_step, other, version).then_refused(NetworkNotOffered, "It offers: ResNet34, ResNet18.")
 
 
 # W-5
@@ -219,29 +256,29 @@ def test_the_third_step_needs_a_compute_resource_and_sound_parameters() -> None:
     ("changes", "refusal"), [({"split_ratio": 1.0}, SplitRatioIsWrong), ({"group_pattern": "("}, GroupPatternIsWrong)]
 )
 def test_the_fourth_step_checks_split_and_groups(changes: dict[str, object], refusal: type[Refusal]) -> None:
-    when(check_preprocessing_step, draft(**changes), IMAGE, VERSION, CLASSIFYING).then_refused(refusal)
+    when(check_preprocessing_step, draft(**changes), BASIS, CLASSIFYING).then_refused(refusal)
 
 
 # W-9
 def test_segmentation_is_offered_with_the_kind_and_a_network_for_it() -> None:
-    assert can_train_segmentation(SEGMENTING_IMAGE, SEGMENTING_VERSION)
-    assert not can_train_segmentation(IMAGE, SEGMENTING_VERSION)
-    assert not can_train_segmentation(SEGMENTING_IMAGE, VERSION)
+    assert SEGMENTING_BASIS.can_train_segmentation
+    assert not basis_of_image(IMAGE, SEGMENTING_VERSION).can_train_segmentation
+    assert not basis_of_image(SEGMENTING_IMAGE, VERSION).can_train_segmentation
 
 
 def test_segmentation_that_is_not_offered_is_refused() -> None:
     wanted = draft(train_segmentation=True)
-    when(check_preprocessing_step, wanted, IMAGE, VERSION, SEGMENTING).then_refused(
+    when(check_preprocessing_step, wanted, BASIS, SEGMENTING).then_refused(
         SegmentationNotPossible, at="train_segmentation"
     )
 
 
 def test_segmentation_needs_its_parameters() -> None:
     wanted = draft(train_segmentation=True)
-    when(check_preprocessing_step, wanted, SEGMENTING_IMAGE, SEGMENTING_VERSION, CLASSIFYING).then_refused(
+    when(check_preprocessing_step, wanted, SEGMENTING_BASIS, CLASSIFYING).then_refused(
         SegmentationParametersMissing, "Add it in step 3", at="train_segmentation"
     )
-    check_preprocessing_step(wanted, SEGMENTING_IMAGE, SEGMENTING_VERSION, SEGMENTING)
+    check_preprocessing_step(wanted, SEGMENTING_BASIS, SEGMENTING)
 
 
 def test_segmentation_needs_a_mask_for_every_code_that_has_images() -> None:
@@ -261,13 +298,13 @@ def test_segmentation_needs_a_mask_for_every_code_that_has_images() -> None:
 
 
 def test_without_segmentation_its_parameters_have_no_effect() -> None:
-    check_preprocessing_step(DRAFT, SEGMENTING_IMAGE, SEGMENTING_VERSION, CLASSIFYING)
+    check_preprocessing_step(DRAFT, SEGMENTING_BASIS, CLASSIFYING)
 
 
 def test_the_order_holds_everything_that_decides_the_run() -> None:
     order = order_training(
         DRAFT,
-        version=VERSION,
+        package=VERSION.package,
         model_parameters=PARAMETERS,
         training_parameters=CLASSIFYING,
         data_paths=DRAFT.data_paths,
@@ -286,7 +323,7 @@ def test_the_order_carries_the_choices_of_the_fourth_step() -> None:
     )
     order = order_training(
         chosen,
-        version=SEGMENTING_VERSION,
+        package=SEGMENTING_VERSION.package,
         model_parameters=PARAMETERS,
         training_parameters=SEGMENTING,
         data_paths=chosen.data_paths,
@@ -313,7 +350,7 @@ def test_the_parameters_may_name_one_of_several_segmentation_networks() -> None:
     orders = [
         order_training(
             draft(train_segmentation=trains, starting_weights=weights),
-            version=version,
+            package=version.package,
             model_parameters=parameters,
             training_parameters=SEGMENTING,
             data_paths=(TRAINING_FOLDER,),
@@ -343,7 +380,7 @@ def test_the_parameters_may_name_one_of_several_segmentation_networks() -> None:
 def test_a_model_starts_from_the_packages_weights_or_from_nothing(choice: StartingWeights, weights: object) -> None:
     order = order_training(
         draft(starting_weights=choice),
-        version=VERSION,
+        package=VERSION.package,
         model_parameters=PARAMETERS,
         training_parameters=CLASSIFYING,
         data_paths=(TRAINING_FOLDER,),
@@ -361,10 +398,133 @@ def test_the_packages_resolution_rule_travels_with_the_order() -> None:
     )
     order = order_training(
         DRAFT,
-        version=msgspec.structs.replace(VERSION, package=package),
+        package=package,
         model_parameters=PARAMETERS,
         training_parameters=CLASSIFYING,
         data_paths=DRAFT.data_paths,
         seed=7,
     )
     assert order.resolution_rule == rule
+
+
+# W-12
+FIRST_VERSION = ModelVersion(VERSION_PUBLISHED)
+FROM_VERSION = StartingVersion(MODEL_ID, "v1.01")
+SEGMENTING_ORDER = msgspec.structs.replace(
+    TRAINING_ORDER, segmentation=SegmentationOrder(network="UNet", input=SEGMENTATION_NETWORK.input)
+)
+SEGMENTING_FIRST = ModelVersion(
+    msgspec.structs.replace(
+        VERSION_PUBLISHED, order=SEGMENTING_ORDER, segmentation_weights=artifact("panel-a unet.safetensors")
+    )
+)
+
+
+def started(start: ModelVersion | None, package: ModelPackage = SEGMENTING_VERSION.package) -> TrainingOrder:
+    return order_training(
+        draft(starting_weights=StartingWeights.VERSION, starting_version=FROM_VERSION, train_segmentation=True),
+        package=package,
+        model_parameters=PARAMETERS,
+        training_parameters=SEGMENTING,
+        data_paths=(TRAINING_FOLDER,),
+        seed=7,
+        start=start,
+    )
+
+
+def test_both_networks_start_from_the_weights_of_a_version() -> None:
+    order = started(SEGMENTING_FIRST)
+    assert order.initial_weights == VERSION_PUBLISHED.weights
+    assert order.segmentation is not None
+    assert order.segmentation.initial_weights == artifact("panel-a unet.safetensors")
+
+
+def test_where_the_version_did_not_segment_the_packages_weights_are_left() -> None:
+    assert (found := started(FIRST_VERSION).segmentation) is not None
+    assert found.initial_weights is None
+    weighted = msgspec.structs.replace(SEGMENTATION_NETWORK, weights=artifact("unet.safetensors"))
+    package = msgspec.structs.replace(PACKAGE, networks=(*PACKAGE.networks, weighted))
+    assert (found := started(FIRST_VERSION, package).segmentation) is not None
+    assert found.initial_weights == artifact("unet.safetensors")
+    assert (found := started(SEGMENTING_FIRST, package).segmentation) is not None
+    assert found.initial_weights == artifact("panel-a unet.safetensors")
+
+
+def test_a_start_from_a_version_needs_one_of_the_same_network() -> None:
+    wanted = draft(starting_weights=StartingWeights.VERSION, starting_version=FROM_VERSION)
+    check_start(wanted, PARAMETERS, FIRST_VERSION)
+    when(check_start, wanted, PARAMETERS, None).then_refused(NoStartingVersionChosen, at="starting_version")
+    larger = ModelParameters(ClassificationModel("ResNet34", 3), DEFECT_CODES)
+    when(check_start, wanted, larger, FIRST_VERSION).then_refused(
+        StartingVersionHasAnotherNetwork, "“panel-a v1.01” is a ResNet18, and the model parameters name ResNet34."
+    )
+    check_start(draft(), larger, None)
+
+
+def test_other_codes_do_not_keep_a_model_from_starting_from_a_version() -> None:
+    wanted = draft(starting_weights=StartingWeights.VERSION, starting_version=FROM_VERSION)
+    check_start(wanted, ModelParameters(ClassificationModel("ResNet18", 2), ("TXXXX", "TYYYY")), FIRST_VERSION)
+
+
+# W-11
+MODEL: Model = state_of(VERSION_PUBLISHED, aggregate_id=MODEL_ID)
+
+
+def test_a_retraining_opens_with_what_the_versions_job_was_given() -> None:
+    given_to_job = PreprocessingParameters(
+        split_ratio=0.7,
+        resolution_screening=False,
+        augmentations=(Augmentation.SCALING,),
+        group_pattern=r"^(\d+)",
+    )
+    version = ModelVersion(
+        msgspec.structs.replace(
+            VERSION_PUBLISHED, order=msgspec.structs.replace(TRAINING_ORDER, preprocessing=given_to_job)
+        )
+    )
+    opened = retraining_draft(MODEL, version, TWO_CORES_ID)
+    assert (opened.model_name, opened.data_paths, opened.compute_resource_id) == (
+        "panel-a",
+        (TRAINING_FOLDER,),
+        TWO_CORES_ID,
+    )
+    assert opened.preprocessing == given_to_job
+    assert check_training_step(opened, RESOURCE.resources) == TRAINING_ORDER.training_parameters
+    assert "null" not in opened.training_parameters
+    assert (opened.starting_weights, opened.starting_version) == (StartingWeights.VERSION, FROM_VERSION)
+
+
+def test_a_retraining_builds_on_what_the_version_kept_and_never_on_the_packages_weights() -> None:
+    package = msgspec.structs.replace(PACKAGE, networks=(*PACKAGE.networks, SEGMENTATION_NETWORK))
+    basis = basis_of_version(MODEL, FIRST_VERSION, package)
+    assert (basis.model_image, basis.task_type) == (VERSION_PUBLISHED.model_image, VERSION_PUBLISHED.task_type)
+    assert [network.weights for network in basis.package.networks] == [None, None]
+    assert not basis.can_train_segmentation, "the kept task type decides"
+
+
+# W-5
+def test_the_paths_of_the_first_training_cannot_be_left_out() -> None:
+    other = msgspec.structs.replace(inspection(), folder=FolderName("data", "panel-a/more"))
+    when(check_data_step, PARAMETERS, [other], MODEL).then_refused(
+        LockedDataPathIsMissing, "“data:panel-a/train” was used when the model was new", at="data_paths"
+    )
+    check_data_step(PARAMETERS, [inspection(), other], MODEL)
+    check_data_step(PARAMETERS, [other])
+
+
+def test_a_locked_path_without_images_needs_a_super_administrator() -> None:
+    gone = Inspection(folder=TRAINING_FOLDER, state=DataPathState.INVALID)
+    other = msgspec.structs.replace(inspection(), folder=FolderName("data", "panel-a/more"))
+    when(check_data_step, PARAMETERS, [other, gone], MODEL).then_refused(
+        LockedDataPathHasNoImages, "ask a super administrator to release it", at="data_paths.2"
+    )
+    released: Model = state_of(VERSION_PUBLISHED, ModelDataPathReleased(folder=TRAINING_FOLDER))
+    check_data_step(PARAMETERS, [other], released)
+    when(check_data_step, PARAMETERS, [other, gone], released).then_refused(DataPathHasNoImages, at="data_paths.2")
+
+
+def test_a_retraining_cannot_learn_new_codes() -> None:  # W-11
+    other = folder("other", TXXXX=4)
+    when(check_data_step, PARAMETERS, [inspection(), other], MODEL).then_refused(
+        DefectCodeUnknownToModel, "Remove the path, or make a new model.", at="data_paths.2"
+    )

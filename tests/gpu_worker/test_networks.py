@@ -87,7 +87,7 @@ def test_a_start_from_earlier_weights_keeps_the_head_only_for_the_same_codes(tmp
     for codes, keeps in ((CODES, True), (("OK", "SPOT", "MURA"), False), (("OK", "SPOT"), False)):
         model = new_network("ResNet18", len(codes), seed=2)
         fresh = model.state_dict()["fc.weight"].clone()
-        assert load_initial_weights(model, saved(tmp_path / "w"), "ResNet18", codes) is keeps
+        assert load_initial_weights(model, saved(tmp_path / "w"), "ResNet18", codes).keeps_head is keeps
         state = model.state_dict()
         assert torch.equal(state["layer4.1.conv2.weight"], earlier["layer4.1.conv2.weight"])
         assert torch.equal(state["fc.weight"], earlier["fc.weight"] if keeps else fresh)

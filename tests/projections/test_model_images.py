@@ -1,5 +1,7 @@
 """The list and details of model images on real PostgreSQL."""
 
+from typing import Any
+
 from msgspec.structs import replace
 
 from commands.model_images import model_image_id
@@ -33,6 +35,7 @@ from tests.examples import (
     MODEL_IMAGE_IMPORTED,
     MODEL_IMAGE_LOADED,
     PACKAGE,
+    PANEL_65,
     PANEL_75,
     TRAINER_LI_ID,
     TRAINER_WANG_ID,
@@ -41,7 +44,7 @@ from tests.examples import (
     example_id,
     plant,
 )
-from tests.projections.read_side import Project
+from tests.projections.read_side import Project, ReadSide
 
 PANEL_AOI_ID = model_image_id("panel-aoi")
 BUSINESS = replace(MODEL_IMAGE_IMPORTED, name="panel-aoi", kind=ModelImageKind.BUSINESS, environment=BINDING)
@@ -141,7 +144,7 @@ def test_a_deleted_version_is_listed_and_offered_nowhere(project: Project) -> No
     image = read.model_images.get(MODEL_IMAGE_ID)
     assert [one.label for one in image.versions] == ["v1.0"]
     assert (image.version(2), image.modified_by) == (None, "trainer_wang")
-    assert [one.label for one in read.model_images.loaded_versions()] == ["v1.0"]
+    assert [one.label for one in offered(read)] == ["v1.0"]
     read.assert_rebuild_equals_live()
 
 
@@ -255,13 +258,63 @@ def test_the_list_comes_in_pages(project: Project) -> None:
     assert ([image.name for image in second.items], second.total) == (["resnet18"], 2)
 
 
-def test_only_loaded_versions_can_be_chosen_the_newest_of_a_name_first(project: Project) -> None:
+def offered(read: ReadSide, kind: ModelImageKind = ModelImageKind.GENERAL, **narrowed: Any) -> Any:
+    return read.model_images.version_choices(kind, **narrowed).versions
+
+
+def test_only_loaded_versions_can_be_chosen_the_last_import_first(project: Project) -> None:  # W-2
     history = importing()
     history.add(MODEL_IMAGE_ID, LOADING_QUEUED, LOADING_STARTED, replace(MODEL_IMAGE_LOADED, number=2))
     history.add(MODEL_IMAGE_ID, LOADING_QUEUED, LOADING_STARTED, DAMAGED)
-    choices = project(history, Users, ModelImages).model_images.loaded_versions()
-    assert [(one.name, one.label) for one in choices] == [("resnet18", "v2.0"), ("resnet18", "v1.0")]
-    assert choices[0].package == PACKAGE
+    read = project(history, Users, ModelImages)
+    assert [(one.name, one.label) for one in offered(read)] == [("resnet18", "v2.0"), ("resnet18", "v1.0")]
+    assert offered(read)[0].package == PACKAGE
+    assert offered(read, ModelImageKind.BUSINESS) == ()
+    assert read.model_images.version_choice(MODEL_IMAGE_ID, 2).label == "v2.0"
+    assert read.model_images.version_choice(MODEL_IMAGE_ID, 3) is None
+    assert read.model_images.has_versions()
+
+
+def test_without_a_loaded_version_there_is_nothing_to_choose(project: Project) -> None:
+    history = plant()
+    read = project(history.add(MODEL_IMAGE_ID, deleted(1)), Users, ModelImages)
+    assert (read.model_images.has_versions(), offered(read)) == (False, ())
+
+
+def many_images() -> History:
+    """resnet18 of the plant, then 24 others, image-00 to image-23."""
+    history = plant()
+    for number in range(24):
+        imported = replace(MODEL_IMAGE_IMPORTED, name=f"image-{number:02}")
+        history.add(example_id(imported.name), imported, LOADING_QUEUED, LOADING_STARTED, MODEL_IMAGE_LOADED)
+    return history
+
+
+def test_the_versions_imported_last_are_offered_and_the_others_found_by_name(project: Project) -> None:  # W-2
+    read = project(many_images(), Users, ModelImages)
+    choices = read.model_images.version_choices(ModelImageKind.GENERAL)
+    assert [one.name for one in choices.versions] == [f"image-{number:02}" for number in range(23, 13, -1)]
+    assert choices.has_more
+    found = read.model_images.version_choices(ModelImageKind.GENERAL, search="IMAGE-0")
+    assert [one.name for one in found.versions] == [f"image-{number:02}" for number in range(9, -1, -1)]
+    assert not found.has_more
+    assert offered(read, search="_") == (), "signs are taken as they are"
+
+
+def test_what_is_chosen_already_stays_whatever_is_searched_for(project: Project) -> None:  # W-1, W-2
+    read = project(many_images(), Users, ModelImages)
+    chosen = (MODEL_IMAGE_ID, 1)
+    assert [one.name for one in offered(read, chosen=chosen)][:2] == ["resnet18", "image-23"]
+    assert [one.name for one in offered(read, chosen=chosen, search="image-07")] == ["resnet18", "image-07"]
+    assert [one.name for one in offered(read, chosen=(MODEL_IMAGE_ID, 9), search="image-07")] == ["image-07"]
+
+
+def test_business_images_are_narrowed_by_place(project: Project) -> None:  # W-2
+    history = plant().add(PANEL_AOI_ID, BUSINESS, LOADING_QUEUED, LOADING_STARTED, MODEL_IMAGE_LOADED)
+    read = project(history, Users, ModelImages)
+    for place, names in ((FACTORY_1, ["panel-aoi"]), (PANEL_65, ["panel-aoi"]), (FACTORY_2, [])):
+        found = offered(read, ModelImageKind.BUSINESS, place_ids=[place.node_id])
+        assert [one.name for one in found] == names, place.name
 
 
 def test_an_image_that_was_never_imported_is_not_there(project: Project) -> None:

@@ -1,16 +1,25 @@
 """The list and details of models on real PostgreSQL."""
 
+from typing import Any
+
 from msgspec.structs import replace
 
-from projections.models import SORTS, Models
+from domain.data_paths import FolderName
+from domain.models import ModelDataPathReleased
+from domain.training_jobs import VersionUsed
+from projections.models import SORTS, Models, ModelVersionChoices
 from projections.users import Users
 from tests.examples import (
     BINDING,
+    DEFECT_CODES,
+    FACTORY_1,
+    FACTORY_2,
     FIGURES,
     MODEL_ID,
     QUALITY_LEAD_ID,
     TRAINER_LI_ID,
     TRAINER_WANG_ID,
+    TRAINING_FOLDER,
     TRAINING_JOB_ID,
     TRAINING_ORDER,
     VERSION_PUBLISHED,
@@ -50,7 +59,7 @@ def test_everyone_sees_their_own_models_only(project: Project) -> None:  # secti
     read = project(published(), Users, Models)
     assert read.models.page(TRAINER_LI_ID).total == 0
     assert read.models.page(QUALITY_LEAD_ID).total == 0
-    assert read.models.choices(TRAINER_LI_ID) == []
+    assert read.models.choices(TRAINER_LI_ID) == ModelVersionChoices()
 
 
 def test_the_list_stands_in_the_asked_order(project: Project) -> None:
@@ -100,13 +109,79 @@ def test_a_model_keeps_everything_that_made_each_version(project: Project) -> No
     assert model.version("v1.03") is None
 
 
-def test_every_version_can_be_chosen_the_newest_of_a_model_first(project: Project) -> None:
+def test_every_version_can_be_chosen_the_last_published_first(project: Project) -> None:  # P-1
     choices = project(published(), Users, Models).models.choices(TRAINER_WANG_ID)
-    assert [(one.model_name, one.label, one.accuracy) for one in choices] == [
+    assert [(one.model_name, one.label, one.accuracy) for one in choices.versions] == [
         ("glass-edge", "v1.01", FIGURES.accuracy),
         ("panel-a", "v1.02", None),
         ("panel-a", "v1.01", FIGURES.accuracy),
     ]
+    assert {(one.network, one.defect_codes) for one in choices.versions} == {("ResNet18", DEFECT_CODES)}
+
+
+def test_special_codes_are_no_classes_of_a_version(project: Project) -> None:  # W-4, W-12
+    parameters = replace(TRAINING_ORDER.model_parameters, code_list=(*DEFECT_CODES, "TSFAS"))
+    special = replace(VERSION_PUBLISHED, order=replace(TRAINING_ORDER, model_parameters=parameters))
+    (choice,) = project(plant().add(MODEL_ID, special), Users, Models).models.choices(TRAINER_WANG_ID).versions
+    assert choice.defect_codes == DEFECT_CODES
+
+
+def test_versions_are_narrowed_by_name_place_and_network(project: Project) -> None:  # P-1, W-12
+    read = project(published(), Users, Models)
+
+    def labels(**narrowed: Any) -> list[tuple[str, str]]:
+        found = read.models.choices(TRAINER_WANG_ID, **narrowed).versions
+        return [(one.model_name, one.label) for one in found]
+
+    assert labels(search="EDGE") == [("glass-edge", "v1.01")]
+    assert labels(search="_") == []
+    assert len(labels(place_ids=[FACTORY_1.node_id])) == 3
+    assert labels(place_ids=[FACTORY_2.node_id]) == []
+    assert len(labels(network="ResNet18")) == 3
+    assert labels(network="ResNet34") == []
+    assert labels(network="ResNet34", chosen=(MODEL_ID, "v1.01")) == [("panel-a", "v1.01")]
+    assert labels(search="edge", chosen=(MODEL_ID, "v1.01")) == [("panel-a", "v1.01"), ("glass-edge", "v1.01")]
+
+
+def test_of_many_versions_the_last_published_are_offered(project: Project) -> None:  # P-1
+    history = plant()
+    for number in range(1, 23):
+        history.add(MODEL_ID, replace(VERSION_PUBLISHED, version=f"v1.{number:02}"))
+    choices = project(history, Users, Models).models.choices(TRAINER_WANG_ID)
+    assert [one.label for one in choices.versions] == [f"v1.{number:02}" for number in range(22, 2, -1)]
+    assert choices.has_more
+
+
+def test_somebody_elses_version_is_never_offered_not_even_as_the_chosen_one(project: Project) -> None:  # U
+    read = project(published(), Users, Models)
+    assert read.models.choices(TRAINER_LI_ID, chosen=(MODEL_ID, "v1.01")) == ModelVersionChoices()
+
+
+def test_a_version_tells_which_one_its_training_started_from(project: Project) -> None:  # W-12
+    started_from = VersionUsed(MODEL_ID, "panel-a", "v1.01")
+    history = plant().add(MODEL_ID, VERSION_PUBLISHED, replace(SECOND, started_from=started_from))
+    model = project(history, Users, Models).models.get(MODEL_ID)
+    assert (model.version("v1.01").started_from, model.version("v1.02").started_from) == (None, started_from)
+
+
+MORE_FOLDER = FolderName("data", "panel-a/more")
+
+
+def test_the_paths_of_the_first_training_are_locked_until_they_are_released(project: Project) -> None:  # W-5
+    first = replace(VERSION_PUBLISHED, order=replace(TRAINING_ORDER, data_paths=(TRAINING_FOLDER, MORE_FOLDER)))
+    third = FolderName("data", "panel-a/third")
+    later = replace(SECOND, order=replace(TRAINING_ORDER, data_paths=(TRAINING_FOLDER, MORE_FOLDER, third)))
+    history = plant().add(MODEL_ID, first, later, actor=TRAINER_WANG_ID)
+    history.add(MODEL_ID, ModelDataPathReleased(folder=MORE_FOLDER), actor=QUALITY_LEAD_ID)
+    read = project(history, Users, Models)
+    kept, released = read.models.locked_paths(MODEL_ID)
+    assert (kept.folder, kept.released_at) == (TRAINING_FOLDER, None)
+    assert (released.folder, released.released_by) == (MORE_FOLDER, "quality_lead")
+    assert released.released_at is not None
+    (row,) = read.models.locked_page().items
+    assert (row.name, row.owner_name, row.path_count, row.released_count) == ("panel-a", "trainer_wang", 2, 1)
+    assert (read.models.locked_page(search="PANEL").total, read.models.locked_page(search="edge").total) == (1, 0)
+    read.assert_rebuild_equals_live()
 
 
 def test_a_model_of_which_nothing_was_published_is_not_there(project: Project) -> None:

@@ -20,12 +20,14 @@ from domain.training_jobs import (
     TrainingStatus,
     TrainingTerminated,
     TrainingValidated,
+    VersionUsed,
 )
 from domain.training_parameters import PreprocessingParameters, SgdParameters, TrainingParameters
 from projections.training_jobs import Creator, LossPoint, TrainingJobs
 from projections.users import Users
 from tests.examples import (
     APPLIED_RULE,
+    MODEL_ID,
     TRAINER_LI_ID,
     TRAINER_WANG_ID,
     TRAINING_COMPLETED,
@@ -305,3 +307,11 @@ def test_a_rebuild_gives_the_same_jobs(project: Project) -> None:  # E-2
     )
     tables = project(history, Users, TrainingJobs).assert_rebuild_equals_live()
     assert [len(tables[name]) for name in ("training_jobs", "training_stages", "training_losses")] == [2, 1, 2]
+
+
+def test_a_job_tells_which_version_it_started_from(project: Project) -> None:  # W-11, W-12
+    started_from = VersionUsed(MODEL_ID, "panel-a", "v1.01")
+    again = msgspec.structs.replace(TRAINING_QUEUED, started_from=started_from)
+    history = plant().add(TRAINING_JOB_ID, TRAINING_QUEUED).add(example_id("again"), again)
+    read = project(history, Users, TrainingJobs).training_jobs
+    assert (read.get(TRAINING_JOB_ID).started_from, read.get(example_id("again")).started_from) == (None, started_from)

@@ -166,7 +166,7 @@ def test_an_heir_owns_what_the_deleted_user_owned(project: Project) -> None:  # 
     (model,) = read.models.page(TRAINER_LI_ID).items
     (prediction,) = read.prediction_jobs.page(TRAINER_LI_ID, PredictionKind.QUESTION_BANK).items
     assert (model.model_id, prediction.job_id) == (MODEL_ID, PREDICTION_JOB_ID)
-    assert [choice.model_id for choice in read.models.choices(TRAINER_LI_ID)] == [MODEL_ID]
+    assert [choice.model_id for choice in read.models.choices(TRAINER_LI_ID).versions] == [MODEL_ID]
     figures = read.overview.key_figures(TRAINER_LI_ID)
     assert (figures.model_count, figures.training_job_count, figures.evaluation_job_count) == (1, 1, 1)
     for nobody in (TRAINER_WANG_ID, QUALITY_LEAD_ID):

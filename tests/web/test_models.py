@@ -14,6 +14,7 @@ from domain.exports import ExportStatus, export_id
 from domain.messages import Heartbeat, JobKind
 from domain.models import ModelVersionNotFound
 from domain.sentences import Sentence
+from domain.training_jobs import VersionUsed
 from domain.training_parameters import Augmentation
 from infra.artifacts import Artifacts
 from projections.exports import ExportRow
@@ -157,7 +158,9 @@ def test_the_list_shows_the_manuals_columns_and_acts(site: Site, models: FakeMod
     answer = site.get("/models")
     assert answer.status_code == 200
     assert_in_order(words(answer.text), "模型名称", "模型版本", "模型类型", "修改人", "最近修改时间", "操作")
-    assert_in_order(words(answer.text), "panel-a", "v1.02", "分类", "quality_lead", "模型评估报告 题库预测 导出")
+    assert_in_order(
+        words(answer.text), "panel-a", "v1.02", "分类", "quality_lead", "模型评估报告 重新训练 题库预测 导出"
+    )
 
 
 def test_only_own_models_are_asked_for(site: Site, models: FakeModels) -> None:  # section U
@@ -189,15 +192,26 @@ def test_the_version_history_lists_every_version_with_its_figures(site: Site, mo
     site.read.exports = FakeExports(BUILT)
     shown = words(site.get(VERSIONS).text)
     assert_in_order(
-        shown, "v1.02", "resnet18 v1.0", "90.0 %", "91.7 %", "训练评估报告", "—", "模型评估报告 题库预测 导出"
+        shown, "v1.02", "90.0 %", "91.7 %", "训练评估报告 resnet18 v1.0", "—", "模型评估报告 重新训练 题库预测 导出"
     )
-    assert_in_order(shown, "v1.01", "resnet18 v1.0", "90.0 %", "91.7 %", "训练评估报告", "已生成", "导出")
+    assert_in_order(shown, "v1.01", "90.0 %", "91.7 %", "训练评估报告 resnet18 v1.0", "已生成", "导出")
+
+
+def test_a_version_says_which_one_its_training_started_from(site: Site, models: FakeModels) -> None:  # W-12, V-2
+    started = version("v1.02", started_from=VersionUsed(MODEL_ID, "panel-a", "v1.01"))
+    models.models = (replace(PANEL_A, versions=(started, version("v1.01"))),)
+    assert_in_order(words(site.get(VERSIONS).text), "v1.02", "初始权重：panel-a v1.01", "v1.01")
+    page = site.get(f"{VERSIONS}/v1.02")
+    assert f'<a href="{VERSIONS}/v1.01">panel-a v1.01</a>' in page.text
+    other = replace(started, started_from=VersionUsed(example_id("glass"), "glass-edge", "v3.07"))
+    models.models = (replace(PANEL_A, versions=(other,)),)
+    assert_in_order(words(site.get(f"{VERSIONS}/v1.02").text), "初始权重来源 glass-edge v3.07", "切分比例")
 
 
 def test_undefined_figures_are_shown_as_a_dash(site: Site, models: FakeModels) -> None:
     without = version(figures=replace(FIGURES, accuracy=None, recall=None))
     models.models = (replace(PANEL_A, versions=(without,)),)
-    assert_in_order(words(site.get(VERSIONS).text), "resnet18 v1.0 — — 训练评估报告")
+    assert_in_order(words(site.get(VERSIONS).text), "quality_lead — — 训练评估报告")
 
 
 def test_every_version_leads_to_its_job_its_report_and_a_prediction(site: Site, models: FakeModels) -> None:  # V-2
@@ -205,6 +219,7 @@ def test_every_version_leads_to_its_job_its_report_and_a_prediction(site: Site, 
     assert f'href="/training-jobs/{TRAINING_JOB_ID}/report"' in page
     for label in ("v1.01", "v1.02"):
         assert f'href="/prediction-jobs/new?model={MODEL_ID}&amp;version={label}"' in page
+        assert f'href="{VERSIONS}/{label}/retrain"' in page
         assert f'action="{VERSIONS}/{label}/export"' in page
         assert f'href="{VERSIONS}/{label}/report"' in page
 

@@ -35,6 +35,7 @@ from projections.overview import SetupSteps
 from tests.examples import (
     BINDING,
     CLASSIFICATION_USED,
+    DEFECT_CODES,
     FACTORY_2,
     LEVEL_NAMES,
     MODEL_ID,
@@ -62,6 +63,7 @@ from tests.examples import (
     plant,
 )
 from tests.web.offered_datasets import OfferedDatasets, dataset, path_row
+from tests.web.offered_versions import OfferedModels
 from tests.web.places import PANELS, FakeEnvironments, FakeIndustries
 from tests.web.predictions import QUEUED_AT, FakeHeartbeats, FakePredictionJobs, job
 from tests.web.reading import assert_in_order, stream, words
@@ -113,26 +115,20 @@ class MemoryDrafts:
         self.kept.pop((user_id, kind), None)
 
 
-class FakeModels:
-    def __init__(self, *labels: str) -> None:
-        self.labels = labels
-
-    def choices(self, owner: UUID) -> list[ModelVersionChoice]:
-        versions = [
-            ModelVersionChoice(
-                model_id=MODEL_ID,
-                model_name="panel-a",
-                label=label,
-                task_type=CLASSIFICATION_USED,
-                environment=BINDING,
-                model_image=TRAINING_QUEUED.model_image,
-                accuracy=0.9,
-                recall=0.9,
-                published_at=QUEUED_AT,
-            )
-            for label in self.labels
-        ]
-        return versions if owner == ME else []
+def version(label: str, name: str = "panel-a", model_id: UUID = MODEL_ID) -> ModelVersionChoice:
+    return ModelVersionChoice(
+        model_id=model_id,
+        model_name=name,
+        label=label,
+        task_type=CLASSIFICATION_USED,
+        environment=BINDING,
+        model_image=TRAINING_QUEUED.model_image,
+        network="ResNet18",
+        defect_codes=DEFECT_CODES,
+        accuracy=0.9,
+        recall=0.9,
+        published_at=QUEUED_AT,
+    )
 
 
 QUESTIONS = dataset(
@@ -186,7 +182,7 @@ def services(services: Services, folders: EmptiableFolders, log: MemoryLog, tmp_
     for name, part in parts.items():
         object.__setattr__(services, name, part)  # the application holds these very services
     services.read.prediction_jobs = FakePredictionJobs()
-    services.read.models = FakeModels("v1.01")
+    services.read.models = OfferedModels(ME, version("v1.01"))
     services.read.datasets = OfferedDatasets(DatasetPurpose.QUESTION_BANK, QUESTIONS)
     services.read.compute_resources = FakeComputeResources(TWO_CORES_ID, example_id("four cores"))
     services.read.industries = FakeIndustries(PANELS)
@@ -475,12 +471,12 @@ def test_versions_are_narrowed_down_by_the_environment(trainer: Site) -> None:  
     assert 'name="version"' in press(trainer, 1, "filter", name="panel-a-check", **chosen).text
     answer = press(trainer, 1, "filter", **{**dict.fromkeys(chosen, ""), "level_1": str(FACTORY_2.node_id)})
     assert 'name="version"' not in answer.text
-    assert "该生产环境下没有您的模型版本" in text(answer)
+    assert "没有符合条件的版本" in text(answer)
     assert 'value="panel-a-check"' in answer.text
 
 
 def test_without_a_published_model_the_first_step_says_what_to_do(trainer: Site) -> None:
-    trainer.read.models = FakeModels()
+    trainer.read.models = OfferedModels(ME)
     assert_in_order(text(trainer.get(f"{NEW}/step-1")), "您还没有已发布的模型", "请先训练并发布模型")
 
 
@@ -493,7 +489,7 @@ def test_a_version_is_chosen_already_where_one_comes_from_it(trainer: Site) -> N
 
 def test_a_version_of_someone_else_is_not_judged(site: Site) -> None:  # U
     site.get(f"{NEW}?model={MODEL_ID}&version=v1.01")
-    site.read.models = FakeModels()
+    site.read.models = OfferedModels(ME)
     assert site.post(f"{NEW}/step-1", do="next", name="mine-now", version=f"{MODEL_ID}/v1.01").status_code == 403
     assert site.get(f"{NEW}/step-2").status_code == 403
 

@@ -18,7 +18,7 @@ from domain.artifacts import Artifact
 from domain.messages import Heartbeat, JobKind, LossPart, PartLog, StageName
 from domain.refusals import NotTheOwner
 from domain.sentences import Sentence
-from domain.training_jobs import OnlyTrainingCanBeTerminated, TrainingStatus
+from domain.training_jobs import OnlyTrainingCanBeTerminated, TrainingStatus, VersionUsed
 from domain.training_parameters import Augmentation, PreprocessingParameters
 from domain.uses import NeededIsGone
 from projections.compute_resources import ComputeResourceRow
@@ -332,6 +332,14 @@ def test_what_was_deleted_since_is_marked_in_the_monitor(trainer: Site) -> None:
     gone = msgspec.structs.replace(resource, is_deleted=True)
     trainer.read.compute_resources = SimpleNamespace(get=lambda _resource_id: gone)
     assert "2 核 · 4 GiB （已删除）" in text(trainer.get(MONITOR))
+
+
+def test_the_monitor_says_what_the_training_started_from(trainer: Site) -> None:  # W-12
+    assert "初始权重 模型镜像自带的权重" in text(trainer.get(MONITOR))
+    use(trainer.services, job(started_from=VersionUsed(MODEL_ID, "panel-b", "v1.03")))
+    assert "初始权重 panel-b v1.03 的权重" in text(trainer.get(MONITOR))
+    use(trainer.services, job(ordered=msgspec.structs.replace(TRAINING_ORDER, initial_weights=None)))
+    assert "初始权重 无：从零开始训练" in text(trainer.get(MONITOR))
 
 
 def test_a_job_whose_compute_resource_was_deleted_says_so_when_it_is_started_again(trainer: Site) -> None:  # M-6

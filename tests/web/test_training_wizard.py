@@ -23,25 +23,28 @@ from domain.model_images import ModelImageImported, ModelImageKind, TaskTypeUsed
 from domain.model_packages import ModelPackage, NetworkInput, NetworkTask, OfferedNetwork
 from domain.names import NameClaimed, NameKind, claim_id
 from domain.task_types import TaskKind
-from domain.training_jobs import TrainingQueued
+from domain.training_jobs import TrainingQueued, VersionUsed
 from domain.training_parameters import Augmentation
 from domain.training_requests import StartingWeights
 from domain.users import UserCreated
 from infra.images import ListedImage, ListedImages
 from projections.compute_resources import ComputeResourceRow
 from projections.model_images import ModelImageVersionChoice
+from projections.models import ModelVersionChoice
 from projections.overview import SetupSteps
 from tests.examples import (
     AOI_STATION,
     ARRAY_FAB,
     BINDING,
     DATA_FOLDERS,
+    DEFECT_CODES,
     ENVIRONMENT_ID,
     FACTORY_1,
     FACTORY_2,
     INDUSTRY_ID,
     LOADING_QUEUED,
     LOADING_STARTED,
+    MODEL_ID,
     MODEL_IMAGE_ID,
     MODEL_IMAGE_LOADED,
     MODEL_PARAMETERS_TEXT,
@@ -58,6 +61,7 @@ from tests.examples import (
     TRAINING_PATH_ID,
     TWO_CORES,
     TWO_CORES_ID,
+    VERSION_PUBLISHED,
     History,
     KnownFolders,
     MemoryLog,
@@ -66,6 +70,7 @@ from tests.examples import (
     plant,
 )
 from tests.web.offered_datasets import OfferedDatasets, dataset, path_row
+from tests.web.offered_versions import OfferedImages, OfferedModels
 from tests.web.places import PANELS, FakeEnvironments, FakeIndustries
 from tests.web.reading import assert_in_order, words
 from tests.web.site import MODEL_TRAINER, Site
@@ -214,7 +219,8 @@ def services(services: Services, log: MemoryLog) -> Services:
     use(services, log, FOLDERS)
     object.__setattr__(services, "drafts", FakeDrafts())
     services.read.industries, services.read.environments = FakeIndustries(PANELS), FakeEnvironments()
-    services.read.model_images = SimpleNamespace(loaded_versions=lambda: VERSIONS)
+    services.read.model_images = OfferedImages(*VERSIONS)
+    services.read.models = OfferedModels(MODEL_TRAINER.user_id)
     services.read.compute_resources = SimpleNamespace(list=lambda: RESOURCES)
     services.read.datasets = OfferedDatasets(DatasetPurpose.TRAINING, PANEL_A)
     return services
@@ -476,12 +482,12 @@ def test_without_scripts_the_next_level_is_shown_and_kept(trainer: Site) -> None
 
 
 def test_without_a_loaded_image_the_page_says_what_to_do(trainer: Site) -> None:  # M-7
-    trainer.read.model_images = SimpleNamespace(loaded_versions=tuple)
+    trainer.read.model_images = OfferedImages()
     assert_in_order(text(trainer.get(f"{NEW}/step-1")), "还没有加载成功的模型镜像", "前往模型镜像管理")
 
 
 def test_without_master_data_the_page_shows_the_set_up_steps(trainer: Site) -> None:  # M-7
-    trainer.read.model_images = SimpleNamespace(loaded_versions=tuple)
+    trainer.read.model_images = OfferedImages()
     trainer.read.overview = SimpleNamespace(
         setup=lambda: SetupSteps(
             has_industry=True, has_environment=False, has_task_type=True, has_compute_resource=True
@@ -616,6 +622,18 @@ def test_a_code_outside_code_list_and_a_class_with_one_image_block_the_step(trai
     assert_in_order(shown, "各 code 的图片数量", "TTMUD", "1", "分类类别，图片不足")
 
 
+def test_a_path_with_a_code_outside_code_list_is_shown_as_invalid_at_once(trainer: Site) -> None:  # W-5
+    two = MODEL_PARAMETERS_TEXT.replace('"TTMUD"', '"TXXXX"')
+    through(trainer, 2, step_1={"model_parameters": two})
+    send(trainer, 2, do="import")
+    chosen = text(trainer.get(f"{NEW}/step-2")).split("已选数据路径", 1)[1]
+    assert_in_order(chosen, "data:panel-a/train", "无效", "不在 code_list 中：TTMUD", "120")
+    send(trainer, 1)
+    chosen = text(trainer.get(f"{NEW}/step-2")).split("已选数据路径", 1)[1]
+    assert_in_order(chosen, "data:panel-a/train", "有效", "120")
+    assert "无效" not in chosen.split("各 code 的图片数量")[0]
+
+
 def test_the_number_opens_the_images_of_the_path(trainer: Site) -> None:  # W-5, D-9
     through(trainer, 2)
     send(trainer, 2, do="import")
@@ -740,7 +758,9 @@ def test_segmentation_is_offered_where_the_task_type_and_the_package_allow_it(tr
     assert 'name="train_segmentation"' not in trainer.get(f"{NEW}/step-4").text
     send(trainer, 1, model_image_version=SEGMENTING_VALUE)
     send(trainer, 3, training_parameters=SEGMENTING_PACKAGE.training_parameters)
-    assert 'name="train_segmentation"' in trainer.get(f"{NEW}/step-4").text
+    page = trainer.get(f"{NEW}/step-4")
+    assert 'name="train_segmentation"' in page.text
+    assert_in_order(text(page), "初始权重 模型镜像自带的权重", "随后训练 UNet", "初始权重：无：从零开始训练")
 
 
 def test_segmentation_of_a_code_without_masks_is_refused(trainer: Site, log: MemoryLog) -> None:  # W-9
@@ -764,3 +784,144 @@ def test_the_job_says_in_the_list_that_it_waits(trainer: Site, log: MemoryLog) -
     goes_to(answer, "/training-jobs")
     assert any("notices" in cookie for cookie in answer.headers.get_list("set-cookie"))
     assert queued(log)
+
+
+# W-12: what a new model starts from
+
+FROM_PANEL_B = f"{MODEL_ID}/v1.01"
+
+
+def panel_b(label: str = "v1.01", **changes: Any) -> ModelVersionChoice:
+    fields: dict[str, Any] = {
+        "model_id": MODEL_ID,
+        "model_name": "panel-b",
+        "label": label,
+        "task_type": MODEL_TASK_TYPE,
+        "environment": BINDING,
+        "model_image": VERSION_PUBLISHED.model_image,
+        "network": "ResNet18",
+        "defect_codes": DEFECT_CODES,
+        "accuracy": 0.9,
+        "recall": 0.9,
+        "published_at": datetime(2026, 3, 1, tzinfo=UTC),
+    }
+    return ModelVersionChoice(**(fields | changes))
+
+
+@pytest.fixture
+def with_panel_b(trainer: Site, log: MemoryLog) -> Site:
+    """The signed-in model trainer has published panel-b v1.01 of three codes."""
+    published = msgspec.structs.replace(VERSION_PUBLISHED, owner=MODEL_TRAINER.user_id, model_name="panel-b")
+    log.events = [*history().add(MODEL_ID, published).events]
+    trainer.read.models = OfferedModels(MODEL_TRAINER.user_id, panel_b())
+    return trainer
+
+
+def test_a_new_model_starts_from_a_published_version(with_panel_b: Site, log: MemoryLog) -> None:  # W-12
+    through(with_panel_b, 3)
+    shown = text(with_panel_b.get(f"{NEW}/step-3"))
+    assert_in_order(
+        shown, "初始权重", "模型镜像自带的权重", "已发布版本的权重", "从零开始训练", "panel-b v1.01 · ResNet18"
+    )
+    assert "code 及其顺序相同：保留最后一层" in shown
+    goes_to(send(with_panel_b, 3, starting_weights="version", starting_version=FROM_PANEL_B), f"{NEW}/step-4")
+    assert_in_order(text(with_panel_b.get(f"{NEW}/step-4")), "初始权重 panel-b v1.01 · 保留最后一层")
+    send(with_panel_b, 4)
+    (job,) = queued(log)
+    assert job.started_from == VersionUsed(MODEL_ID, "panel-b", "v1.01")
+    assert job.order.initial_weights == VERSION_PUBLISHED.weights
+    assert job.model_id != MODEL_ID
+
+
+def test_with_other_codes_the_last_layer_is_said_to_be_made_anew(with_panel_b: Site) -> None:  # W-12
+    two = MODEL_PARAMETERS_TEXT.replace('"num_of_classes": 3', '"num_of_classes": 2')
+    through(with_panel_b, 3, step_1={"model_parameters": two})
+    assert "code 不同（TPFIP、TTFBS、TTMUD）：重新生成最后一层" in text(with_panel_b.get(f"{NEW}/step-3"))
+    send(with_panel_b, 3, starting_weights="version", starting_version=FROM_PANEL_B)
+    assert "panel-b v1.01 · code 不同，重新生成最后一层" in text(with_panel_b.get(f"{NEW}/step-4"))
+
+
+def test_a_start_from_a_version_needs_one_to_be_chosen(with_panel_b: Site) -> None:  # W-12
+    through(with_panel_b, 3)
+    answer = send(with_panel_b, 3, starting_weights="version", starting_version="")
+    assert "请选择作为初始权重的模型版本" in text(answer, 422)
+    assert is_ticked(answer.text, "starting_weights", "version")
+
+
+def test_versions_to_start_from_are_searched_and_the_chosen_one_stays(with_panel_b: Site) -> None:  # W-12, W-1
+    other = panel_b(model_id=example_id("glass"), model_name="glass-edge")
+    with_panel_b.read.models = OfferedModels(MODEL_TRAINER.user_id, panel_b(), other, has_more=True)
+    through(with_panel_b, 3)
+    assert "现显示最新的 2 个" in text(with_panel_b.get(f"{NEW}/step-3"))
+    chosen = {"starting_weights": "version", "starting_version": FROM_PANEL_B}
+    goes_to(send(with_panel_b, 3, do="find", find_version="EDGE", **chosen), f"{NEW}/step-3")
+    page = with_panel_b.get(f"{NEW}/step-3")
+    assert_in_order(text(page), "panel-b v1.01", "glass-edge v1.01")
+    assert is_ticked(page.text, "starting_version", FROM_PANEL_B)
+    send(with_panel_b, 3, do="find", find_version="nothing like it", starting_weights="version")
+    assert "没有该名称且神经网络为 ResNet18 的模型版本" in text(with_panel_b.get(f"{NEW}/step-3"))
+
+
+def test_without_a_version_of_the_network_the_page_says_so(trainer: Site) -> None:  # W-12
+    through(trainer, 3)
+    assert "您还没有神经网络为 ResNet18 的已发布版本" in text(trainer.get(f"{NEW}/step-3"))
+
+
+def test_somebody_elses_version_is_refused_whatever_the_form_says(
+    with_panel_b: Site, log: MemoryLog
+) -> None:  # W-12, U
+    theirs = msgspec.structs.replace(VERSION_PUBLISHED, owner=example_id("someone else"))
+    log.events = [*history().add(MODEL_ID, theirs).events]
+    through(with_panel_b, 3)
+    assert send(with_panel_b, 3, starting_weights="version", starting_version=FROM_PANEL_B).status_code == 403
+    assert queued(log) == []
+
+
+def test_where_the_image_has_no_weights_nothing_is_what_is_ticked(trainer: Site, log: MemoryLog) -> None:  # W-12
+    network = msgspec.structs.replace(PACKAGE.networks[0], weights=None)
+    bare = msgspec.structs.replace(PACKAGE, networks=(network,))
+    log.events = [
+        *history().add(MODEL_IMAGE_ID, msgspec.structs.replace(MODEL_IMAGE_LOADED, number=2, package=bare)).events
+    ]
+    second = msgspec.structs.replace(version(MODEL_IMAGE_ID, "resnet18", package=bare), number=2)
+    trainer.read.model_images = OfferedImages(*VERSIONS, second)
+    through(trainer, 3, step_1={"model_image_version": f"{MODEL_IMAGE_ID}/2"})
+    page = trainer.get(f"{NEW}/step-3")
+    assert is_ticked(page.text, "starting_weights", "nothing")
+    assert 'value="package"' not in page.text
+    assert "该模型镜像不含 ResNet18 的权重" in text(page)
+    goes_to(send(trainer, 3, starting_weights="nothing"), f"{NEW}/step-4")
+    assert "初始权重 无：从零开始训练" in text(trainer.get(f"{NEW}/step-4"))
+
+
+# W-2: of many versions a part is offered
+
+
+def test_model_images_are_searched_and_nothing_entered_is_lost(trainer: Site) -> None:  # W-2, W-1
+    trainer.read.model_images = OfferedImages(*VERSIONS, has_more=True)
+    assert "现显示最新的 2 个" in text(trainer.get(f"{NEW}/step-1"))
+    goes_to(send(trainer, 1, do="find", find_general="UNET"), f"{NEW}/step-1")
+    page = trainer.get(f"{NEW}/step-1")
+    assert (VALUE in page.text, SEGMENTING_VALUE in page.text) == (True, True), "the chosen one stays"
+    assert is_ticked(page.text, "model_image_version", VALUE)
+    assert value_of(page.text, "model_name") == "panel-a"
+    assert 'name="find_general" value="UNET"' in page.text
+    send(trainer, 1, do="find", find_general="nothing like it", model_image_version="")
+    assert "没有该名称的通用类型镜像" in text(trainer.get(f"{NEW}/step-1"))
+    send(trainer, 1, do="find", find_business="nothing like it", kind="business")
+    assert "该生产环境下没有该名称的业务类型镜像" in text(trainer.get(f"{NEW}/step-1"))
+
+
+def test_enter_searches_in_a_search_and_goes_on_elsewhere(trainer: Site) -> None:  # S-4, W-2
+    goes_to(send(trainer, 1, do="enter", find_general="unet"), f"{NEW}/step-1")
+    goes_to(send(trainer, 1, do="enter", find_general="unet"), f"{NEW}/step-2")
+    goes_to(send(trainer, 2), f"{NEW}/step-3")
+    goes_to(send(trainer, 3, do="enter", find_version="panel"), f"{NEW}/step-3")
+    goes_to(send(trainer, 3, do="enter", find_version="panel"), f"{NEW}/step-4")
+
+
+@pytest.mark.parametrize(
+    "named", ["x/1", f"{MODEL_IMAGE_ID}/x", f"{MODEL_IMAGE_ID}", f"{MODEL_IMAGE_ID}/99999999999999999999"]
+)
+def test_a_version_that_is_nonsense_counts_as_none(trainer: Site, named: str) -> None:  # W-2
+    assert "请选择模型镜像版本" in text(send(trainer, 1, model_image_version=named), 422)
