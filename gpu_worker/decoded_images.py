@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +45,18 @@ class DecodedImages:
     def part(self, indices: Sequence[int]) -> "DecodedImages":
         """Some of the images, in that order."""
         return DecodedImages(self._files, [self._rows[index] for index in indices])
+
+    def place(self) -> tuple[list[str], list[tuple[int, int]]]:
+        """Where the files of `decoded_folder` and the like lie, and the rows: what another process needs for `at`."""
+        files = [file.filename for file in self._files if isinstance(file, np.memmap)]
+        assert len(files) == len(self._files), "only files can be opened elsewhere"
+        return [str(file) for file in files], list(self._rows)
+
+    @classmethod
+    def at(cls, place: tuple[Sequence[str], Sequence[tuple[int, int]]]) -> Self:
+        """The images at a `place`."""
+        files, rows = place
+        return cls([np.load(file, mmap_mode="r") for file in files], rows)
 
     @property
     def nbytes(self) -> int:

@@ -21,7 +21,7 @@ class Sgd:
         self.settings = settings
         self.parameters = dict(model.named_parameters())
         self.is_on_gpu = any(parameter.is_cuda for parameter in self.parameters.values())
-        """There, few kernels over all tensors are soonest done; on a CPU each tensor by itself is, because it stays in the cache."""
+        """There, few kernels over all tensors are done soonest; on a CPU each tensor by itself is: it stays in the cache."""
         self.momenta = {
             name: momenta[name].to(parameter.device) if momenta else torch.zeros_like(parameter)
             for name, parameter in self.parameters.items()
