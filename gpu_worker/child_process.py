@@ -8,12 +8,16 @@ import os
 import threading
 import time
 from pathlib import Path
+from typing import Final
 
 import torch
 
 from domain.sentences import Sentence
 from gpu_worker.jobs import LOG_FORMAT
 from gpu_worker.reasons import OUT_OF_MEMORY, reason_of
+
+_OUT_OF_MEMORY: Final = ("allocate memory", "bad_alloc", "out of memory", "can't start new thread")
+"""What libraries say of it in errors of no special kind."""
 
 
 def log_into(file: Path) -> logging.Logger:
@@ -29,14 +33,19 @@ def log_into(file: Path) -> logging.Logger:
     return logging.getLogger("job")
 
 
-def end_with_parent() -> None:
-    """A parent that was killed must not leave a process behind that writes into a checkpoint which is no longer its own."""
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+def end_with_parent(parent: int) -> None:
+    """A parent that was killed must not leave a process behind that writes into a checkpoint which is no longer its own.
+
+    `parent` is the parent's own word: asked here, the system may name whoever took over from one that is gone already.
+    """
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 
 def reason_in_child(error: Exception) -> Sentence:
     """What to tell of an error that nobody foresaw, torch's own included."""
-    is_out_of_memory = isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)
+    is_out_of_memory = isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
+        words in str(error) for words in _OUT_OF_MEMORY
+    )
     return Sentence(OUT_OF_MEMORY) if is_out_of_memory else reason_of(error)
 
 

@@ -3,6 +3,7 @@
 It is started before there is a job, loads its libraries and waits, so that jobs begin at once.
 """
 
+import os
 import signal
 import sys
 import threading
@@ -136,7 +137,7 @@ def main(descriptor: int) -> None:
     is_stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: is_stopping.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    end_with_parent()
+    end_with_parent(os.getppid())
     channel = Channel[FromJob, ToJob](Connection(descriptor), ToJob)
     channel.send(Ready(available_resources()))
     try:

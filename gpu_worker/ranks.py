@@ -132,10 +132,9 @@ class _RankProcess:
         ours, theirs = socket.socketpair()
         with ours, theirs:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "gpu_worker.rank_process", str(theirs.fileno())],
+                [sys.executable, "-m", "gpu_worker.rank_process", str(theirs.fileno()), str(os.getpid())],
                 pass_fds=(theirs.fileno(),),
                 env={**os.environ, **_network_of_this_machine(), **_gpu_of(rank)},
-                process_group=0,
             )
             self.channel = Channel[ToRank, FromRank](Connection(ours.detach()), FromRank)
         self.ended: Ended | None = None
