@@ -86,7 +86,9 @@ def _step_seconds(model: nn.Module, network_input: NetworkInput, precision: Prec
     images = torch.zeros(4, 3, network_input.height, network_input.width).contiguous(memory_format=torch.channels_last)
     seconds = []
     for _ in range(3):
-        started = time.process_time()  # what else the machine does must not choose, nor change what a second run chooses
+        started = (
+            time.process_time()
+        )  # what else the machine does must not choose, nor change what a second run chooses
         with torch.autocast("cpu", torch.bfloat16, enabled=precision is Precision.BFLOAT16):
             loss = model(images).float().logsumexp(1).mean()
         torch.autograd.grad(loss, list(model.parameters()))

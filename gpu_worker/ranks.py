@@ -34,6 +34,8 @@ T = TypeVar("T")
 _POLL_SECONDS: Final = 0.2
 _LAST_WORDS_SECONDS: Final = 3.0
 """When one rank fails the others notice, too; who failed first may be heard last."""
+_EXIT_SECONDS: Final = 60.0
+"""A process that fell silent is about to end; how it does tells why, and a busy machine takes its time."""
 
 
 class RankWork(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -142,7 +144,7 @@ class _RankProcess:
     def last_words(self) -> Ended:
         """Of a rank that ended without any, how its process did."""
         try:
-            code = self.process.wait(_LAST_WORDS_SECONDS)
+            code = self.process.wait(_EXIT_SECONDS)
         except subprocess.TimeoutExpired:
             code = -signal.SIGKILL
         return Ended(reason_of_exit(code))

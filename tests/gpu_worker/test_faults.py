@@ -3,7 +3,6 @@
 The disks are real ones, small and mounted for the test; the kills are SIGKILL.
 """
 
-import resource
 import shutil
 import signal
 import subprocess
@@ -17,7 +16,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from domain.messages import AnyReport, JobFailed, LossPart, Resources, StageFinished, TrainingSucceeded
+from domain.messages import AnyReport, LossPart, Resources, StageFinished, TrainingSucceeded
 from domain.training_parameters import Augmentation
 from gpu_worker import checkpoints
 from gpu_worker.child_process import reason_in_child
@@ -28,7 +27,6 @@ from gpu_worker.preprocessing import DECODING
 from gpu_worker.reasons import DISK_IS_FULL, OUT_OF_MEMORY, STORAGE_FAILS, UNEXPECTED
 from gpu_worker.settings import Precision, TrainingSettings
 from gpu_worker.training import train
-from tests.gpu_worker.test_worker import MailboxInMemory, RunningWorker, eventually, job_processes, train_message
 from tests.gpu_worker.workplace import Workplace, an_order, paint_codes
 
 SETTINGS = TrainingSettings(precision=Precision.FLOAT32, checkpoint_every_iterations=2)
@@ -191,19 +189,29 @@ def test_decoded_images_are_needed_no_more(place: Workplace) -> None:
     assert place.the(TrainingSucceeded).figures.sample_count
 
 
-def test_too_little_memory_is_said_to_be_too_little_memory(tmp_path: Path) -> None:
-    paint_codes(tmp_path / "images")
-    mailbox = MailboxInMemory([])
-    with RunningWorker(tmp_path, mailbox) as worker:
-        eventually(lambda: mailbox.looks)
-        (process,) = job_processes()
-        address_space = int(Path(f"/proc/{process}/statm").read_text().split()[0]) * resource.getpagesize()
-        most = address_space + (600 << 20)
-        resource.prlimit(process, resource.RLIMIT_AS, (most, most))
-        mailbox.waiting.append(train_message(an_order(batch_size=8192, input_side=64)))
-        failed = worker.wait_for(JobFailed)
-        assert failed.reason.text == OUT_OF_MEMORY
-        assert worker.text(failed.log)
+def test_too_little_memory_is_said_to_be_too_little_memory(place: Workplace) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SHORT_OF_MEMORY, place.folder], check=True, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == OUT_OF_MEMORY
+    assert "can't allocate memory: you tried to allocate" in place.job().log_file.read_text()
+
+
+SHORT_OF_MEMORY = """
+import resource, sys
+from pathlib import Path
+import torch
+from gpu_worker.job_process import run_job
+from tests.gpu_worker.test_faults import SETTINGS
+from tests.gpu_worker.test_worker import train_message
+from tests.gpu_worker.workplace import Workplace, an_order
+torch.set_num_threads(1)
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+most = used + (600 << 20)
+resource.setrlimit(resource.RLIMIT_AS, (most, most))
+order = an_order(batch_size=8192, input_side=64, data_paths=("train",))
+print(run_job(train_message(order), Workplace(Path(sys.argv[1])).job(), SETTINGS).reason.text)
+"""
 
 
 def test_a_loss_that_is_not_finite_stops_before_its_step(place: Workplace) -> None:

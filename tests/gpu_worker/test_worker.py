@@ -76,10 +76,8 @@ class MailboxInMemory:
     goes_on: bool = True
     is_over: bool = False
     refused: int = 0
-    looks: int = 0
 
     def take(self, offered: Resources) -> Message | None:
-        self.looks += 1
         assert offered.cpu_cores >= 1
         if not self.waiting:
             time.sleep(0.02)
