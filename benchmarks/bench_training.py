@@ -203,11 +203,12 @@ def training_from_files(bench: Bench) -> Iterator[Row]:
     plain: list[Speeds] = []
     with tempfile.TemporaryDirectory() as name, _threads():
         folder = Path(name)
-        _write_images(folder / "training", TRAINING_IMAGES)
+        count = max(1, round(bench.share * TRAINING_IMAGES / BATCH)) * BATCH
+        _write_images(folder / "training", count)
         _write_images(folder / "validation", VALIDATION_IMAGES)
         for number in range(min(bench.rounds, MOST_LONG_ROUNDS) + 1):
-            ours.append(_our_speeds(folder, number))
-            plain.append(_plain_speeds(folder))
+            ours.append(_our_speeds(folder, number, count))
+            plain.append(_plain_speeds(folder, count))
     for kind, unit, least in (
         ("whole", "images/s", 1.0),
         ("later", "images/s", wanted_ratio()),
@@ -277,13 +278,15 @@ def training_against_synthetic(bench: Bench) -> Iterator[Row]:
         _write_images(folder / "validation", VALIDATION_IMAGES)
         numbers = itertools.count()
         ours, synthetic = in_turns(
-            bench.rounds, lambda: _our_speeds(folder, next(numbers), 100).later, OurStep(is_augmented=False)
+            bench.rounds,
+            lambda: _our_speeds(folder, next(numbers), TRAINING_IMAGES, epochs=100).later,
+            OurStep(is_augmented=False),
         )
     yield _row("training on a GPU, from the 2nd epoch on", ours, synthetic, "synthetic tensors on it", 0.9)
 
 
-def _our_speeds(folder: Path, number: int, epochs: int = EPOCHS) -> Speeds:
-    per_epoch = TRAINING_IMAGES // BATCH
+def _our_speeds(folder: Path, number: int, image_count: int, epochs: int = EPOCHS) -> Speeds:
+    per_epoch = image_count // BATCH
     order = msgspec.structs.replace(
         an_order(
             codes=CODES,
@@ -291,7 +294,7 @@ def _our_speeds(folder: Path, number: int, epochs: int = EPOCHS) -> Speeds:
             max_iter=epochs * per_epoch,
             base_lr=0.01,
             data_paths=("training", "validation"),
-            split_ratio=TRAINING_IMAGES / (TRAINING_IMAGES + VALIDATION_IMAGES),
+            split_ratio=image_count / (image_count + VALIDATION_IMAGES),
             augmentations=AUGMENTATIONS,
         ),
         input=INPUT,
@@ -300,10 +303,10 @@ def _our_speeds(folder: Path, number: int, epochs: int = EPOCHS) -> Speeds:
     train(order, Resources(), watched.watched(), TrainingSettings())
     after_first, last = watched.moments[per_epoch - 1], watched.moments[epochs * per_epoch - 1]
     gathering = _gathering_seconds(order, replace(watched.job, report=lambda _: None), (epochs - 1) * per_epoch)
-    return _speeds(watched.began, after_first, last, epochs, gathering)
+    return _speeds(watched.began, after_first, last, (epochs - 1) * image_count, epochs * image_count, gathering)
 
 
-def _plain_speeds(folder: Path) -> Speeds:
+def _plain_speeds(folder: Path, image_count: int) -> Speeds:
     began = _now()
     training = PlainTraining(
         folder / "training", folder / "validation", INPUT, batch_size=BATCH, workers=THREADS, rate=lambda _: 0.01
@@ -312,13 +315,15 @@ def _plain_speeds(folder: Path) -> Speeds:
     for _ in training.epochs(EPOCHS):
         moments.append(_now())
         waited.append(training.waited_seconds)
-    return _speeds(began, moments[0], moments[-1], EPOCHS, waited[-1] - waited[0])
+    later = (EPOCHS - 1) * image_count
+    return _speeds(began, moments[0], moments[-1], later, EPOCHS * image_count, waited[-1] - waited[0])
 
 
-def _speeds(began: Moment, after_first: Moment, last: Moment, epochs: int, waiting_seconds: float) -> Speeds:
-    later = (epochs - 1) * TRAINING_IMAGES
+def _speeds(
+    began: Moment, after_first: Moment, last: Moment, later: int, everything: int, waiting_seconds: float
+) -> Speeds:
     return Speeds(
-        whole=epochs * TRAINING_IMAGES / (last.clock - began.clock),
+        whole=everything / (last.clock - began.clock),
         later=later / (last.clock - after_first.clock),
         later_by_cpu=later / (last.cpu - after_first.cpu),
         waiting=waiting_seconds / (last.clock - after_first.clock),
