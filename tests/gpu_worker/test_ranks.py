@@ -4,6 +4,8 @@ import os
 import re
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,6 +26,7 @@ from gpu_worker.ranks import RankFailed, load_prepared, save_prepared
 from gpu_worker.settings import Precision, TrainingSettings
 from gpu_worker.team import RankLost, Team, team_size
 from gpu_worker.training import train
+from tests.gpu_worker.test_worker import eventually
 from tests.gpu_worker.workplace import Workplace, an_order, paint_codes, paint_defects
 
 ALONE = TrainingSettings(precision=Precision.FLOAT32)
@@ -48,9 +51,9 @@ def log_of(place: Workplace) -> str:
     return place.content(place.the(TrainingSucceeded).log).decode()
 
 
-def ranks() -> list[int]:
-    """The ranks that this process started, the first rank first."""
-    tasks = Path("/proc/self/task").iterdir()
+def ranks(head: int | str = "self") -> list[int]:
+    """The ranks that a process started, the first rank first."""
+    tasks = Path(f"/proc/{head}/task").iterdir()
     children = sorted(int(child) for task in tasks for child in (task / "children").read_text().split())
     return [child for child in children if b"gpu_worker.rank_process" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
@@ -147,6 +150,30 @@ def test_a_rank_that_hangs_is_waited_for_and_then_given_up(place: Workplace) -> 
         train(an_order(max_iter=LONG), Resources(), job, settings)
     assert failed.value.sentence.text == RankLost.message
     assert not ranks()
+
+
+def test_ranks_end_with_the_process_that_started_them(place: Workplace) -> None:
+    process = subprocess.Popen([sys.executable, "-c", HEAD, place.folder])
+    try:
+        eventually(lambda: len(ranks(process.pid)) == 2 or process.poll() is not None)
+        left = ranks(process.pid)
+        assert len(left) == 2
+    finally:
+        process.kill()
+        process.wait()
+    eventually(lambda: not any(Path(f"/proc/{rank}").exists() for rank in left))
+
+
+HEAD = """
+import sys
+from pathlib import Path
+from domain.messages import Resources
+from gpu_worker.training import train
+from tests.gpu_worker.test_ranks import LONG, TWO
+from tests.gpu_worker.test_worker import eventually
+from tests.gpu_worker.workplace import Workplace, an_order
+train(an_order(max_iter=LONG), Resources(), Workplace(Path(sys.argv[1])).job(cpu_cores=2), TWO)
+"""
 
 
 def test_a_diverging_training_says_so_in_ranks_too(place: Workplace) -> None:
