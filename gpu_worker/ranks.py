@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Final, Self, TypeAlias, TypeVar
@@ -96,7 +97,7 @@ def train_in_ranks(
     store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     with _Ranks(count) as ranks:
         for rank, process in enumerate(ranks.processes):
-            process.channel.send(
+            process.send(
                 RankWork(
                     rank=rank,
                     count=count,
@@ -141,13 +142,17 @@ class _RankProcess:
             self.channel = Channel[ToRank, FromRank](Connection(ours.detach()), FromRank)
         self.ended: Ended | None = None
 
-    def last_words(self) -> Ended:
-        """Of a rank that ended without any, how its process did."""
+    def send(self, frame: ToRank) -> None:
+        """To a rank that has ended nothing can be said; that it has is heard soon."""
+        with suppress(OSError):
+            self.channel.send(frame)
+
+    def last_words(self, count: int) -> Ended:
+        """Of one of so many ranks that ended without any, how its process did."""
         try:
-            code = self.process.wait(_EXIT_SECONDS)
+            return Ended(reason_of_exit(self.process.wait(_EXIT_SECONDS)))
         except subprocess.TimeoutExpired:
-            code = -signal.SIGKILL
-        return Ended(reason_of_exit(code))
+            return Ended(RankLost(count=count).sentence)
 
 
 class _Ranks:
@@ -179,8 +184,8 @@ class _Ranks:
                 self.processes[0].process.send_signal(signal.SIGTERM)
             self._serve(job)
             ends = [one.ended for one in self.processes if one.ended is not None]
-            if any(ended.is_stopped for ended in ends):
-                raise JobStopped
+            if is_told and self.processes[0].ended is not None:
+                raise JobStopped  # also one that was told before it could listen: there is a checkpoint in any case
             if any(ended.reason is not None for ended in ends):
                 raise RankFailed(self._first_reason(job))
 
@@ -191,14 +196,14 @@ class _Ranks:
             try:
                 frame = one.channel.receive()
             except (EOFError, OSError):
-                one.ended = one.last_words()
+                one.ended = one.last_words(len(self.processes))
                 continue
             match frame:
                 case Tell(progress=progress):
                     job.tell(progress)
                 case Deliver(report=report):
                     job.report(report)
-                    one.channel.send(Answer())
+                    one.send(Answer())
                 case Ended():
                     one.ended = frame
 
