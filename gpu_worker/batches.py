@@ -10,10 +10,11 @@ from torch import Tensor
 
 from domain.messages import TrainingOrder
 from domain.model_packages import NetworkInput
-from gpu_worker.augmentation import augment, augment_labels, draw
+from gpu_worker.augmentation import Draw, augment, augment_labels, draw
 from gpu_worker.decoded_images import DecodedImages
 from gpu_worker.metrics import standardized
 from gpu_worker.randomness import stream
+from gpu_worker.team import ALONE, Team
 
 _RESIDENT_SHARE: Final = 0.3
 """Decoded images that take less of a GPU's free memory are kept there."""
@@ -94,8 +95,10 @@ class Batches:
         network_input: NetworkInput,
         masks: DecodedImages | None = None,
         purpose: str = "",
+        team: Team = ALONE,
     ) -> None:
         """`labels` are indices of codes, one per image; `masks`, where there are any, say which pixels show the code."""
+        self.team = team
         self.order, self.device, self.images, self.masks = order, device, images, masks
         self.network_input, self.purpose = network_input, purpose
         self.labels = torch.tensor(labels)
@@ -106,13 +109,15 @@ class Batches:
 
     def batch(self, iteration: int) -> tuple[Tensor, Tensor]:
         """(B, C, H, W) images of one iteration, with the (B,) indices of their codes; where there are masks, with (B, H, W) what
-        each pixel shows: 0 for no defect, else 1 + the index of its code.
+        each pixel shows: 0 for no defect, else 1 + the index of its code. Of a team each rank gets its own images of the batch.
         """
-        indices = self.batch_order.indices(iteration)
+        indices = self.batch_order.indices(iteration)[self.team.mine]
         labels_B = self.labels[indices].to(self.device, non_blocking=True)
         chosen = self.order.preprocessing.augmentations
-        drawn = draw(len(indices), chosen, stream(self.order.seed, f"{self.purpose}augmentation", iteration))
-        drawn = drawn.to(self.device)
+        of_batch = draw(
+            self.batch_order.batch_size, chosen, stream(self.order.seed, f"{self.purpose}augmentation", iteration)
+        )
+        drawn = Draw(*(drawn_B[self.team.mine] for drawn_B in of_batch)).to(self.device)
         images_BCHW = standardized(augment(self._pixels(indices).float().div_(255), drawn, chosen), self.network_input)
         if self.masks is None:
             return images_BCHW, labels_B

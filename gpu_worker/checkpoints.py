@@ -56,11 +56,14 @@ def save(checkpoint: Checkpoint, workspace: Path, part: LossPart) -> None:
     content["best"] = None if checkpoint.best is None else msgspec.structs.asdict(checkpoint.best)
     file = file_of(workspace, part)
     writing = file.with_name(f"{file.name}.writing")
-    with writing.open("wb") as opened:
-        torch.save({"format": FORMAT, **content}, opened)
-        opened.flush()
-        os.fsync(opened.fileno())
-    writing.replace(file)
+    try:
+        with writing.open("wb") as opened:
+            torch.save({"format": FORMAT, **content}, opened)
+            opened.flush()
+            os.fsync(opened.fileno())
+        writing.replace(file)
+    finally:
+        writing.unlink(missing_ok=True)  # half a file on a full disk would be in the way of those who free space
     directory = os.open(workspace, os.O_RDONLY)
     try:
         os.fsync(directory)

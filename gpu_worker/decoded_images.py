@@ -7,16 +7,18 @@ and a retraining decodes only the folders that are new. Shape letters: N = image
 import hashlib
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
 from gpu_worker.image_masks import MASK_VERSION, mask_of, mask_pixels_of
-from gpu_worker.images import RESIZE_VERSION, ImageIsDamaged, Pixels, ReadImage, decode_file, pixels_of
+from gpu_worker.images import RESIZE_VERSION, ImageIsDamaged, ImageIsGone, Pixels, ReadImage, decode_file, pixels_of
 
 _PIXELS = "pixels.npy"
 _DAMAGED = "damaged.json"
@@ -44,6 +46,18 @@ class DecodedImages:
     def part(self, indices: Sequence[int]) -> "DecodedImages":
         """Some of the images, in that order."""
         return DecodedImages(self._files, [self._rows[index] for index in indices])
+
+    def place(self) -> tuple[list[str], list[tuple[int, int]]]:
+        """Where the files of `decoded_folder` and the like lie, and the rows: what another process needs for `at`."""
+        files = [file.filename for file in self._files if isinstance(file, np.memmap)]
+        assert len(files) == len(self._files), "only files can be opened elsewhere"
+        return [str(file) for file in files], list(self._rows)
+
+    @classmethod
+    def at(cls, place: tuple[Sequence[str], Sequence[tuple[int, int]]]) -> Self:
+        """The images at a `place`."""
+        files, rows = place
+        return cls([np.load(file, mmap_mode="r") for file in files], rows)
 
     @property
     def nbytes(self) -> int:
@@ -127,7 +141,7 @@ def _kept(
 ) -> tuple[Pixels, Mapping[str, str]]:
     folder = decoded / hashlib.sha256(" ".join([size, *keys]).encode()).hexdigest()
     if not folder.is_dir():
-        _build(keys, shape, read, folder, thread_count, on_image)
+        folder = _build(keys, shape, read, folder, thread_count, on_image)
     os.utime(folder)
     damaged = json.loads((folder / _DAMAGED).read_text())
     return np.load(folder / _PIXELS, mmap_mode="r"), damaged
@@ -140,16 +154,22 @@ def _build(
     folder: Path,
     thread_count: int,
     on_image: Callable[[], None],
-) -> None:
+) -> Path:
+    """Returns where it is: at `folder`, or beside it where files were gone, because their content may come back."""
     building = folder.with_name(f"{folder.name}.{os.getpid()}.building")
     building.mkdir(parents=True, exist_ok=True)
     try:
         rows = np.lib.format.open_memmap(building / _PIXELS, mode="w+", dtype=np.uint8, shape=(len(keys), *shape))
+        _reserve(building / _PIXELS)
         damaged = {}
+        gone = []
 
         def decode(index: int) -> str:
             try:
                 rows[index] = read(index)
+            except ImageIsGone as error:
+                gone.append(index)
+                return str(error)
             except ImageIsDamaged as error:
                 return str(error)
             return ""
@@ -165,6 +185,8 @@ def _build(
                 raise
         rows.flush()
         (building / _DAMAGED).write_text(json.dumps(damaged))
+        if gone:
+            folder = folder.with_name(f"{folder.name}.{secrets.token_hex(4)}")
         try:
             building.rename(folder)
         except OSError:
@@ -173,3 +195,10 @@ def _build(
             # Another worker was faster; both built the same.
     finally:
         shutil.rmtree(building, ignore_errors=True)
+    return folder
+
+
+def _reserve(file: Path) -> None:
+    """A full disk is an error here; found out later, by a page of the mapped file that cannot be written, it would be a crash."""
+    with file.open("r+b") as opened:
+        os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)

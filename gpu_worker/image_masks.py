@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from domain.image_files import MAXIMUM_BYTES
-from gpu_worker.images import ImageIsDamaged, Pixels, ReadImage
+from gpu_worker.images import ImageIsDamaged, ImageIsGone, Pixels, ReadImage
 from gpu_worker.masks import Area, area_of_mask, area_of_polygons
 
 MASK_VERSION: Final = 1
@@ -40,7 +40,7 @@ def mask_of(image: ReadImage) -> Area:
         raise ImageIsDamaged("no mask")
     content = _content(image.found.mask)
     if hashlib.sha256(content).hexdigest() != image.mask_checksum:
-        raise ImageIsDamaged("the mask changed while it was being used")
+        raise ImageIsGone("the mask changed while it was being used")
     area_HW = area_of_polygons(content) if image.found.mask.suffix == ".json" else area_of_mask(content)
     height, width = area_HW.shape
     if (width, height) != (image.width, image.height):
@@ -60,4 +60,4 @@ def _content(file: Path) -> bytes:
             raise ImageIsDamaged(f"larger than {MAXIMUM_BYTES} bytes")
         return file.read_bytes()
     except OSError as error:
-        raise ImageIsDamaged(str(error)) from error
+        raise ImageIsGone(str(error)) from error

@@ -107,6 +107,10 @@ class ImageIsDamaged(Exception):
     """The content cannot be decoded safely; the text says why, for the log."""
 
 
+class ImageIsGone(ImageIsDamaged):
+    """The file is no longer the one that was read, or cannot be reached; nothing is known of the content that was there."""
+
+
 def find_images(data_path: FolderName, folders: Folders) -> list[FoundImage]:
     """All images of a data path, in the order of their names: directly inside, or in its code folders.
 
@@ -148,14 +152,15 @@ def decode_file(image: ReadImage) -> Image.Image:
     """The pixels of a file that was read before, as RGB, upright.
 
     Raises:
-        ImageIsDamaged: also when the file is no longer the one that was read.
+        ImageIsDamaged
+        ImageIsGone
     """
     try:
         content = _content(image.found.path)
     except OSError as error:
-        raise ImageIsDamaged(str(error)) from error
+        raise ImageIsGone(str(error)) from error
     if hashlib.sha256(content).hexdigest() != image.checksum:
-        raise ImageIsDamaged("the file changed while it was being used")
+        raise ImageIsGone("the file changed while it was being used")
     return decode(content)
 
 

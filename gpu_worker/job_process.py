@@ -3,8 +3,6 @@
 It is started before there is a job, loads its libraries and waits, so that jobs begin at once.
 """
 
-import faulthandler
-import logging
 import os
 import signal
 import sys
@@ -14,8 +12,6 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Final
-
-import torch
 
 from domain.artifacts import Artifact
 from domain.data_paths import FolderName
@@ -30,12 +26,12 @@ from domain.messages import (
 from domain.refusals import Refusal
 from domain.sentences import N_, Sentence
 from gpu_worker.channel import Answer, Channel, Deliver, Ended, FromJob, Keep, Locate, Ready, Resolve, Tell, ToJob, Work
+from gpu_worker.child_process import end_with_parent, log_into, reason_in_child
 from gpu_worker.devices import available_resources
 from gpu_worker.exports import build_export
-from gpu_worker.jobs import LOG_FILE, LOG_FORMAT, Job, JobStopped, Progress, kind_of
+from gpu_worker.jobs import LOG_FILE, Job, JobStopped, Progress, kind_of
 from gpu_worker.packages import load_package
 from gpu_worker.prediction import predict
-from gpu_worker.reasons import OUT_OF_MEMORY, reason_of
 from gpu_worker.settings import TrainingSettings
 from gpu_worker.training import train
 
@@ -131,7 +127,7 @@ def run_job(message: Message, job: Job, settings: TrainingSettings) -> Ended:
         return Ended(refusal.sentence)
     except Exception as error:  # the edge of the process: everything becomes a reason
         job.log.exception("failed")
-        return Ended(_reason(error))
+        return Ended(reason_in_child(error))
     job.log.info("done")
     return Ended()
 
@@ -141,7 +137,7 @@ def main(descriptor: int) -> None:
     is_stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: is_stopping.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    end_with_parent(os.getppid())
     channel = Channel[FromJob, ToJob](Connection(descriptor), ToJob)
     channel.send(Ready(available_resources()))
     try:
@@ -165,7 +161,7 @@ def main(descriptor: int) -> None:
         report=worker.report,
         tell=worker.tell,
         is_stopping=is_stopping.is_set,
-        log=_log(workspace / LOG_FILE),
+        log=log_into(workspace / LOG_FILE),
         log_file=workspace / LOG_FILE,
     )
     job.log.info("attempt %s on %s", job.attempt, job.worker)
@@ -182,31 +178,6 @@ def _do(message: Message, job: Job, settings: TrainingSettings) -> None:
             load_package(order, job)
         case BuildExport(order=order):
             build_export(order, job)
-
-
-def _reason(error: Exception) -> Sentence:
-    is_out_of_memory = isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)
-    return Sentence(OUT_OF_MEMORY) if is_out_of_memory else reason_of(error)
-
-
-def _log(file: Path) -> logging.Logger:
-    """The job's log takes everything: our lines, warnings of libraries, last words of a crash."""
-    handler = logging.FileHandler(file, encoding="utf-8")
-    handler.setFormatter(LOG_FORMAT)
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
-    logging.captureWarnings(capture=True)
-    with file.open("ab") as opened:
-        os.dup2(opened.fileno(), 1)
-        os.dup2(opened.fileno(), 2)
-    faulthandler.enable()
-    return logging.getLogger("job")
-
-
-def _end_with(parent: int) -> None:
-    """A worker that was killed must not leave a job behind that writes into a checkpoint which is no longer its own."""
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)
 
 
 if __name__ == "__main__":

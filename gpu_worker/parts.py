@@ -17,6 +17,7 @@ from gpu_worker.batches import Batches
 from gpu_worker.metrics import ValidationFigures, evaluate, validation_figures
 from gpu_worker.preprocessing import Prepared, SegmentationImages
 from gpu_worker.segmentation import segmentation_figures, segmentation_loss
+from gpu_worker.team import ALONE, Team
 
 
 class Part(Protocol):
@@ -32,8 +33,8 @@ class Part(Protocol):
     cost: float
     """How long an iteration takes, compared with one of another part: only the expected end depends on it."""
 
-    def batches(self, device: torch.device) -> Batches:
-        """What it learns from."""
+    def batches(self, device: torch.device, team: Team = ALONE) -> Batches:
+        """What it learns from; of a team, what this rank does."""
 
     def loss(self, logits: Tensor, truth: Tensor) -> Tensor:
         """How far what it says is from what the batch shows."""
@@ -56,7 +57,7 @@ class ClassificationPart:
         self.validation_count = len(prepared.of_classes(validation=True))
         self.cost = float(self.sgd.batch_size * self.input.width * self.input.height)
 
-    def batches(self, device: torch.device) -> Batches:
+    def batches(self, device: torch.device, team: Team = ALONE) -> Batches:
         """As `Part.batches`."""
         chosen = self.prepared.of_classes(validation=False)
         return Batches(
@@ -66,6 +67,7 @@ class ClassificationPart:
             device,
             batch_size=self.sgd.batch_size,
             network_input=self.input,
+            team=team,
         )
 
     def loss(self, logits_BK: Tensor, labels_B: Tensor) -> Tensor:
@@ -99,7 +101,7 @@ class SegmentationPart:
         self.validation_count = len(prepared.with_masks(validation=True))
         self.cost = 2.0 * sgd.batch_size * self.input.width * self.input.height
 
-    def batches(self, device: torch.device) -> Batches:
+    def batches(self, device: torch.device, team: Team = ALONE) -> Batches:
         """As `Part.batches`."""
         chosen = self.prepared.with_masks(validation=False)
         return Batches(
@@ -111,6 +113,7 @@ class SegmentationPart:
             network_input=self.input,
             masks=self.images.masks.part(chosen),
             purpose="segmentation ",
+            team=team,
         )
 
     def loss(self, logits_BKHW: Tensor, labels_BHW: Tensor) -> Tensor:

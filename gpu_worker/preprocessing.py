@@ -214,7 +214,11 @@ def prepare(order: TrainingOrder, job: Job) -> Prepared:
 
 
 def screen(order: TrainingOrder, job: Job) -> Screening:
-    """Find, read, screen and decode the images of all data paths."""
+    """Find, read, screen and decode the images of all data paths.
+
+    Raises:
+        FolderNotFound, GroupsFileIsWrong, DefectCodeNotInList, ClassWithoutImages, CodeWithoutMasks
+    """
     parameters, segmentation = order.model_parameters, order.segmentation
     known = set(parameters.classifier_codes if segmentation is None else parameters.code_list)
     found = find_all(order.data_paths, job)
@@ -245,6 +249,8 @@ def screen(order: TrainingOrder, job: Job) -> Screening:
         for image in compliant
         if image.found.folder in damage
     ]
+    if damaged:
+        _check_still_there(order.data_paths, job)
     for out in damaged:
         job.log.warning("%s is damaged and left out: %s", out.found.folder, out.damage)
     for out in non_compliant:
@@ -383,6 +389,16 @@ class _Decoding:
             damage.update({image.found.folder: damaged[key(image)] for image in members if key(image) in damaged})
         self.share = start + self.step
         return DecodedImages(files, rows), damage
+
+
+def _check_still_there(data_paths: Sequence[FolderName], job: Job) -> None:
+    """Images that cannot be read may be damaged, or their folder went meanwhile: that is another thing to mend.
+
+    Raises:
+        FolderNotFound
+    """
+    for data_path in data_paths:
+        job.folders.resolve(data_path)
 
 
 def _check_classes(classes: Sequence[str], screening: Screening) -> None:

@@ -19,12 +19,19 @@ CRASHED = N_("The job's process ended unexpectedly ({code}). Download the log an
 
 
 def reason_of(error: Exception) -> Sentence:
-    """What to tell of an error that nobody foresaw."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return Sentence(DISK_IS_FULL)
-    if isinstance(error, OSError):
-        return Sentence(STORAGE_FAILS, {"problem": str(error)[:300]})
+    """What to tell of an error that nobody foresaw, or of the one that it hides: libraries wrap what the disk said."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, OSError):
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+    if isinstance(cause, OSError):
+        return _reason_of_storage(cause)
     return Sentence(UNEXPECTED, {"error": f"{type(error).__name__}: {error}"[:300]})
+
+
+def _reason_of_storage(error: OSError) -> Sentence:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Sentence(DISK_IS_FULL)
+    return Sentence(STORAGE_FAILS, {"problem": str(error)[:300]})
 
 
 def reason_of_exit(code: int) -> Sentence:

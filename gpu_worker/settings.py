@@ -13,11 +13,17 @@ class Precision(enum.Enum):
 
 
 class TrainingSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """How a worker trains, as opposed to what. None lets the first attempt choose the fastest precision."""
+    """How a worker trains, as opposed to what. None lets the first attempt choose the fastest precision.
+
+    `cpu_ranks`: processes that share a training where there is no GPU; one, because threads share memory and need no network.
+    `rank_patience_seconds`: how long ranks wait for one that validates, or is gone; a large validation on a slow disk fits in.
+    """
 
     checkpoint_every_seconds: float = 60.0
     checkpoint_every_iterations: int = 0
     precision: Precision | None = None
+    cpu_ranks: int = 1
+    rank_patience_seconds: float = 1800.0
 
 
 class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -38,9 +38,11 @@ from gpu_worker.metrics import Judged, evaluate, evaluation_of
 from gpu_worker.networks import initial_weights_file, load_initial_weights, network_of, new_network, save_weights
 from gpu_worker.parts import Part, parts_of
 from gpu_worker.preprocessing import PREPARED_SHARE, Prepared, keep_bytes, prepare
+from gpu_worker.ranks import train_in_ranks
 from gpu_worker.segmentation import SEGMENTATION_BATCH, Segmenter
 from gpu_worker.settings import Precision, TrainingSettings
 from gpu_worker.sgd import Sgd
+from gpu_worker.team import ALONE, Team, team_size
 
 TRAINING = N_("Training")
 TRAINING_SEGMENTATION = N_("Training the segmentation")
@@ -80,7 +82,7 @@ def train(order: TrainingOrder, needs: Resources, job: Job, settings: TrainingSe
     started = time.monotonic()
     prepared = prepare(order, job)
     parts = parts_of(order, prepared)
-    clock = _Clock(settings, parts)
+    clock = Clock(settings, parts)
     trained: list[tuple[Part, Weights]] = []
     start: Checkpoint | None = None
     described = []
@@ -89,7 +91,12 @@ def train(order: TrainingOrder, needs: Resources, job: Job, settings: TrainingSe
             start = _first_or_last_checkpoint(part, order, prepared, device, job, settings, start)
             described.append(describe(device, Precision(start.precision), start.thread_count))
             job.log.info("training %s on %s", part.network, described[-1])
-            best = train_loop(part, start, device, job, clock)
+            count = team_size(needs.gpu_cards, settings.cpu_ranks, part.sgd.batch_size, device)
+            if count == 1 or start.iteration == part.sgd.max_iter:
+                best = train_loop(part, start, device, job, clock)
+            else:
+                best = train_in_ranks(part, start, order, prepared, job, settings, count)
+            assert best is not None, "the last iteration is always validated"
             job.log.info("the weights of iteration %s are the best", best.iteration)
         trained.append((part, best.weights))
     assert start is not None
@@ -117,16 +124,21 @@ def train(order: TrainingOrder, needs: Resources, job: Job, settings: TrainingSe
     )
 
 
-def train_loop(part: Part, start: Checkpoint, device: torch.device, job: Job, clock: "_Clock") -> Best:
-    """From a checkpoint to the end. Returns the best weights.
+def train_loop(
+    part: Part, start: Checkpoint, device: torch.device, job: Job, clock: "Clock", team: Team = ALONE
+) -> Best | None:
+    """From a checkpoint to the end. Returns the best weights, in a team to its first rank only.
+
+    A loss that is not finite ends it: on a CPU before the step, on a GPU, which works ahead, before anything of the steps since is
+    reported or saved.
 
     Raises:
-        LossIsNotFinite, JobStopped
+        LossIsNotFinite, JobStopped, RankLost, RanksDisagree
     """
     sgd = part.sgd
-    model = _model(part, start.model, device).train()
+    model = team.ready(_model(part, start.model, device)).train()
     optimizer = Sgd(model, sgd, start.momenta)
-    batches = part.batches(device)
+    batches = part.batches(device, team)
     validations = _validation_iterations(sgd, part.validation_count)
     best = start.best
     clock.begin(part, start.iteration)
@@ -136,10 +148,15 @@ def train_loop(part: Part, start: Checkpoint, device: torch.device, job: Job, cl
             rate = _rate(sgd, iteration)
             with torch.autocast(device.type, torch.bfloat16, enabled=start.precision == Precision.BFLOAT16.value):
                 loss = part.loss(model(images_BCHW), truth)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step(rate)
-            curve.add(loss, rate)
+            loss = team.learn(model, loss)
             done = iteration + 1
+            if device.type == "cpu" and not loss.isfinite():
+                curve.publish()
+                raise not_finite(part.part, done, rate)
+            optimizer.step(rate)
+            if not team.is_first:
+                continue
+            curve.add(loss, rate)
             if done in validations:
                 curve.publish()
                 best = _validate(part, model, device, done, best, job)
@@ -153,11 +170,11 @@ def train_loop(part: Part, start: Checkpoint, device: torch.device, job: Job, cl
                 checkpoints.save(checkpoint, job.workspace, part.part)
             if is_stopping:
                 raise JobStopped
-    assert best is not None, "the last iteration is always validated"
+    job.log.info("the parameters have the checksum %s", team.agree(model))
     return best
 
 
-class _Clock:
+class Clock:
     """When to save, and how long everything will still take."""
 
     def __init__(self, settings: TrainingSettings, parts: Sequence[Part]) -> None:
@@ -216,11 +233,16 @@ def _first_or_last_checkpoint(
         job.log.info("going on after iteration %s", checkpoint.iteration)
         if checkpoint.software != software():
             job.log.warning("the attempt before ran on %s, this one runs on %s", checkpoint.software, software())
-        torch.set_rng_state(checkpoint.random_state)
-        if device.type == "cuda" and checkpoint.random_states_of_gpus:
-            torch.cuda.set_rng_state_all(checkpoint.random_states_of_gpus)
-    torch.set_num_threads(checkpoint.thread_count)
+    go_on_as(checkpoint, device, checkpoint.thread_count)
     return checkpoint
+
+
+def go_on_as(checkpoint: Checkpoint, device: torch.device, thread_count: int) -> None:
+    """Make torch what it was when the checkpoint was made."""
+    torch.set_num_threads(thread_count)
+    torch.set_rng_state(checkpoint.random_state)
+    if device.type == "cuda" and checkpoint.random_states_of_gpus:
+        torch.cuda.set_rng_state(checkpoint.random_states_of_gpus[0], device)
 
 
 def _new_checkpoint(
@@ -264,7 +286,7 @@ def _checkpoint(
         model=model.state_dict(),
         momenta=optimizer.momenta,
         random_state=torch.get_rng_state(),
-        random_states_of_gpus=torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        random_states_of_gpus=[torch.cuda.get_rng_state()] if torch.cuda.is_available() else [],
         best=best,
         curve_bytes=curve.kept_bytes(),
     )

@@ -1,0 +1,124 @@
+"""Several processes that train one network together, a GPU each: every one learns from its share of each batch, then all make the
+same step.
+
+Which images form a batch, and how each is augmented, does not depend on how many share the work. What does: the order of additions,
+and what batch normalisation sees. On GPUs its statistics are those of the whole batch; on a CPU (where torch cannot) those of each
+share, and the running ones that are kept are the first rank's. Shape letters: B = batch.
+"""
+
+import hashlib
+from datetime import timedelta
+from typing import Final
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.distributed import TCPStore  # type: ignore[attr-defined]
+
+from domain.refusals import Refusal
+from domain.sentences import N_
+
+_DIGEST_BYTES: Final = 32
+
+
+class RankLost(Refusal):
+    """The others cannot go on without it."""
+
+    message = N_(
+        "One of the {count} processes of the training did not answer any more. Start again; if it happens again, choose a compute "
+        "resource with one GPU card and show the log to the administrator."
+    )
+
+
+class RanksDisagree(Refusal):
+    """Equal steps from equal weights give equal weights, so a device computes wrongly."""
+
+    message = N_(
+        "The {count} processes of the training ended with different weights. Have the GPUs of this worker checked, then start "
+        "again."
+    )
+
+
+class Team:
+    """The ranks of a training, seen from one of them; alone it is the only one, and nothing is shared out."""
+
+    def __init__(self, rank: int = 0, count: int = 1, batch_size: int = 1) -> None:
+        """`rank` counts from 0 to `count` - 1. With several, `join` was called, and each has at least one image of a batch."""
+        self.rank, self.count = rank, count
+        self.mine = slice(rank, None, count)
+        """This rank's images of a batch."""
+        self.share = len(range(rank, batch_size, count)) / batch_size
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this rank validates, saves and reports, for all."""
+        return self.rank == 0
+
+    def ready(self, model: nn.Module) -> nn.Module:
+        """The network as it learns here."""
+        on_gpu = any(parameter.is_cuda for parameter in model.parameters())
+        if self.count == 1 or not on_gpu:
+            return model
+        synchronized: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
+        return synchronized
+
+    def learn(self, model: nn.Module, loss: Tensor) -> Tensor:
+        """From the mean loss of this rank's images to the gradients of the whole batch. Returns the loss of the whole batch.
+
+        Raises:
+            RankLost
+        """
+        if self.count == 1:
+            loss.backward()  # type: ignore[no-untyped-call]
+            return loss.detach()
+        weighted = loss * self.share
+        weighted.backward()  # type: ignore[no-untyped-call]
+        gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+        together = torch.cat([*(gradient.reshape(-1) for gradient in gradients), weighted.detach().float().reshape(1)])
+        try:
+            distributed.all_reduce(together)
+        except RuntimeError as error:
+            raise RankLost(count=self.count) from error
+        *sums, whole = torch.split(together, [*(gradient.numel() for gradient in gradients), 1])
+        for gradient, total in zip(gradients, sums, strict=True):
+            gradient.copy_(total.view(gradient.shape))
+        return whole.squeeze(0)
+
+    def agree(self, model: nn.Module) -> str:
+        """The checksum of the parameters, the same on all ranks.
+
+        Raises:
+            RanksDisagree, RankLost
+        """
+        content = hashlib.sha256()
+        for parameter in model.parameters():
+            content.update(parameter.detach().cpu().contiguous().numpy().tobytes())
+        if self.count > 1:
+            self._compare(content.digest(), next(model.parameters()).device)
+        return content.hexdigest()
+
+    def _compare(self, digest: bytes, device: torch.device) -> None:
+        ours = torch.tensor(list(digest), dtype=torch.uint8, device=device)
+        everyones = [torch.zeros(_DIGEST_BYTES, dtype=torch.uint8, device=device) for _ in range(self.count)]
+        try:
+            distributed.all_gather(everyones, ours)
+        except RuntimeError as error:
+            raise RankLost(count=self.count) from error
+        if any(not torch.equal(one, ours) for one in everyones):
+            raise RanksDisagree(count=self.count)
+
+
+ALONE: Final = Team()
+
+
+def join(rank: int, count: int, port: int, device: torch.device, patience_seconds: float) -> None:
+    """Meet the other ranks at a port of this machine. A rank that waits longer than `patience_seconds` for another gives up."""
+    patience = timedelta(seconds=patience_seconds)
+    store = TCPStore("127.0.0.1", port, is_master=False, timeout=patience)
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    distributed.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=patience)
+
+
+def team_size(gpu_cards: int, cpu_ranks: int, batch_size: int, device: torch.device) -> int:
+    """How many ranks train: one for each GPU card that the job was promised, on a CPU as set; never more than images in a batch."""
+    wanted = min(gpu_cards, torch.cuda.device_count()) if device.type == "cuda" else cpu_ranks
+    return max(1, min(wanted, batch_size))

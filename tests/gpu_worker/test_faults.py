@@ -1,0 +1,233 @@
+"""What may happen to a machine while a job runs: it is killed, its disk fills up, its memory is short, images and folders go.
+
+The disks are real ones, small and mounted for the test; the kills are SIGKILL.
+"""
+
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from domain.messages import AnyReport, LossPart, Resources, StageFinished, TrainingSucceeded
+from domain.training_parameters import Augmentation
+from gpu_worker import checkpoints
+from gpu_worker.child_process import reason_in_child
+from gpu_worker.jobs import Job, Progress
+from gpu_worker.loss_curve import LossIsNotFinite
+from gpu_worker.ports import FolderNotFound
+from gpu_worker.preprocessing import DECODING
+from gpu_worker.reasons import DISK_IS_FULL, OUT_OF_MEMORY, STORAGE_FAILS, UNEXPECTED
+from gpu_worker.settings import Precision, TrainingSettings
+from gpu_worker.training import train
+from tests.gpu_worker.workplace import Workplace, an_order, paint_codes
+
+SETTINGS = TrainingSettings(precision=Precision.FLOAT32, checkpoint_every_iterations=2)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Workplace:
+    paint_codes(tmp_path / "images" / "train")
+    return Workplace(tmp_path)
+
+
+@contextmanager
+def small_disk(folder: Path, kibibytes: int) -> Iterator[None]:
+    """A file system of its own that is soon full."""
+    folder.mkdir(exist_ok=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={kibibytes}k", "assay-test", folder],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    if mounted.returncode:
+        pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def at_decoding(job: Job, act: Callable[[], object]) -> Job:
+    """The job with something done when all images were read and the first one was decoded."""
+    has_acted = False
+
+    def tell(progress: Progress) -> None:
+        nonlocal has_acted
+        if progress.activity == DECODING and not has_acted:
+            has_acted = True
+            act()
+
+    return replace(job, tell=tell)
+
+
+def after_the_stages(job: Job, act: Callable[[], object]) -> Job:
+    """The job with something done when everything is prepared."""
+    stages: list[AnyReport] = []
+
+    def report(report: AnyReport) -> None:
+        job.report(report)
+        if isinstance(report, StageFinished):
+            stages.append(report)
+            if len(stages) == 3:
+                act()
+
+    return replace(job, report=report)
+
+
+ORDER = an_order(max_iter=8, data_paths=("train",), augmentations=tuple(Augmentation))
+
+CHILD = """
+import sys
+from pathlib import Path
+import torch
+from domain.messages import Resources
+from gpu_worker.training import train
+from tests.gpu_worker.test_faults import ORDER, SETTINGS
+from tests.gpu_worker.workplace import Workplace
+torch.set_num_threads(1)
+train(ORDER, Resources(), Workplace(Path(sys.argv[1])).job(), SETTINGS)
+"""
+
+
+def killed(folder: Path, moment: Callable[[], bool]) -> None:
+    """A training in a process that is killed as soon as the moment is there."""
+    process = subprocess.Popen([sys.executable, "-c", CHILD, folder])
+    try:
+        while not moment():
+            assert process.poll() is None, "it ended before it could be killed"
+            time.sleep(0.001)  # the moments are short
+    finally:
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+
+
+# T-6
+def test_a_training_killed_at_any_moment_ends_with_the_same_losses_and_weights(tmp_path: Path) -> None:
+    for name in ("whole", "killed"):
+        paint_codes(tmp_path / name / "images" / "train")
+    whole, again = Workplace(tmp_path / "whole"), Workplace(tmp_path / "killed")
+    train(ORDER, Resources(), whole.job(), SETTINGS)
+
+    workspace = again.job().workspace
+    checkpoint = checkpoints.file_of(workspace, LossPart.CLASSIFICATION)
+    writing = checkpoint.with_name(f"{checkpoint.name}.writing")
+    killed(again.folder, lambda: bool(list(again.folder.glob("decoded/*.building"))))
+    assert not checkpoint.exists()
+    killed(again.folder, lambda: writing.exists() and writing.stat().st_size > 0)
+    assert writing.exists(), "the first checkpoint was half written"
+    assert not checkpoint.exists()
+    killed(again.folder, checkpoint.exists)
+    first = checkpoints.load(workspace, LossPart.CLASSIFICATION)
+    assert first is not None
+    writing.unlink(missing_ok=True)
+    killed(again.folder, lambda: writing.exists() and writing.stat().st_size > 0)
+    assert checkpoint.exists()
+
+    train(ORDER, Resources(), again.job(attempt=5), SETTINGS)
+    ours, wanted = again.the(TrainingSucceeded), whole.the(TrainingSucceeded)
+    assert "going on after iteration" in again.content(ours.log).decode()
+    assert again.content(ours.losses) == whole.content(wanted.losses)
+    assert (ours.weights, ours.evaluation, ours.figures) == (wanted.weights, wanted.evaluation, wanted.figures)
+
+
+def test_a_disk_that_fills_up_while_images_are_decoded_is_named(place: Workplace) -> None:
+    with small_disk(place.folder / "decoded", 64), pytest.raises(OSError, match="No space left") as failed:
+        train(ORDER, Resources(), place.job(), SETTINGS)
+    assert reason_in_child(failed.value).text == DISK_IS_FULL
+    train(ORDER, Resources(), place.job(), SETTINGS)  # once there is space
+    assert place.the(TrainingSucceeded).figures.sample_count
+
+
+def test_a_disk_that_fills_up_under_a_checkpoint_leaves_the_one_before(place: Workplace) -> None:
+    """Weights and momenta of ResNet18 are 86 MiB, with the best weights 128 MiB; from the third iteration on there are such."""
+    every = msgspec.structs.replace(SETTINGS, checkpoint_every_iterations=1)
+    with small_disk(place.folder / "workspace", 200 << 10):
+        with pytest.raises(Exception, match=r".") as failed:
+            train(an_order(max_iter=6, data_paths=("train",)), Resources(), place.job(), every)
+        assert reason_in_child(failed.value).text == DISK_IS_FULL
+        checkpoint = checkpoints.load(place.job().workspace, LossPart.CLASSIFICATION)
+        assert checkpoint is not None
+        assert (checkpoint.iteration, checkpoint.best) == (2, None)
+        assert not list(place.job().workspace.glob("*.writing"))
+
+
+def test_an_image_that_goes_while_it_is_used_is_left_out_and_is_welcome_again(place: Workplace) -> None:
+    image = place.images / "train" / "SPOT" / "003.png"
+    content = image.read_bytes()
+    train(ORDER, Resources(), at_decoding(place.job(), image.unlink), SETTINGS)
+    first = place.all(StageFinished)[0]
+    assert (first.image_count, first.damaged_count) == (24, 1)
+    log = place.content(place.the(TrainingSucceeded).log).decode()
+    assert "images:train/SPOT/003.png is damaged and left out: [Errno 2] No such file" in log
+
+    image.write_bytes(content)
+    shutil.rmtree(place.job().workspace)
+    place.reports.clear()
+    train(ORDER, Resources(), place.job(), SETTINGS)
+    assert place.all(StageFinished)[0].damaged_count == 0  # nobody remembers it as damaged
+
+
+def test_a_folder_that_goes_while_it_is_used_is_named(place: Workplace) -> None:
+    folder = place.images / "train"
+    job = at_decoding(place.job(), lambda: folder.rename(place.images / "elsewhere"))
+    with pytest.raises(FolderNotFound, match="“images:train” cannot be read on the worker"):
+        train(ORDER, Resources(), job, SETTINGS)
+
+
+def test_decoded_images_are_needed_no_more(place: Workplace) -> None:
+    job = after_the_stages(place.job(), lambda: shutil.rmtree(place.images))
+    train(ORDER, Resources(), job, SETTINGS)
+    assert place.the(TrainingSucceeded).figures.sample_count
+
+
+def test_too_little_memory_is_said_to_be_too_little_memory(place: Workplace) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SHORT_OF_MEMORY, place.folder], check=True, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == OUT_OF_MEMORY
+    assert "can't allocate memory: you tried to allocate" in place.job().log_file.read_text()
+
+
+SHORT_OF_MEMORY = """
+import resource, sys
+from pathlib import Path
+import torch
+from gpu_worker.job_process import run_job
+from tests.gpu_worker.test_faults import SETTINGS
+from tests.gpu_worker.test_worker import train_message
+from tests.gpu_worker.workplace import Workplace, an_order
+torch.set_num_threads(1)
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+most = used + (600 << 20)
+resource.setrlimit(resource.RLIMIT_AS, (most, most))
+order = an_order(batch_size=8192, input_side=64, data_paths=("train",))
+print(run_job(train_message(order), Workplace(Path(sys.argv[1])).job(), SETTINGS).reason.text)
+"""
+
+
+def test_a_loss_that_is_not_finite_stops_before_its_step(place: Workplace) -> None:
+    every = msgspec.structs.replace(SETTINGS, checkpoint_every_iterations=1)
+    with pytest.raises(LossIsNotFinite) as refused:
+        train(an_order(max_iter=30, base_lr=100.0, data_paths=("train",)), Resources(), place.job(), every)
+    checkpoint = checkpoints.load(place.job().workspace, LossPart.CLASSIFICATION)
+    assert checkpoint is not None
+    assert checkpoint.iteration == int(refused.value.values["iteration"]) - 1
+
+
+def test_what_an_error_hides_is_told_and_nothing_else_is_guessed() -> None:
+    full, away, plain = OSError(28, "No space left on device"), OSError(116, "Stale file handle"), ValueError("no")
+    wrapped = RuntimeError("writing failed")
+    wrapped.__context__ = full
+    assert reason_in_child(wrapped).text == DISK_IS_FULL
+    assert reason_in_child(away).text == STORAGE_FAILS
+    assert reason_in_child(plain).text == UNEXPECTED
+    assert reason_in_child(RuntimeError("std::bad_alloc")).text == OUT_OF_MEMORY
