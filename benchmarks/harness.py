@@ -21,7 +21,7 @@ from infra.settings import Settings, read_settings
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the table. `ratio` is figure ÷ what it is compared with; `least_ratio` and `most` are what is wanted."""
+    """One line of the table. `ratio` is figure ÷ what it is compared with; `least_ratio`, `least` and `most` are what is wanted."""
 
     name: str
     figure: float
@@ -30,21 +30,26 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     compared_figure: float | None = None
     ratio: float | None = None
     least_ratio: float | None = None
+    least: float | None = None
     most: float | None = None
 
     @property
     def wanted(self) -> str:
         """What is wanted, in words; empty where the row only informs."""
-        if self.least_ratio is not None:
-            return f"ratio ≥ {self.least_ratio:g}"
-        return "" if self.most is None else f"≤ {self.most:g} {self.unit}"
+        limits = (("≥", self.least, self.unit), ("≤", self.most, self.unit), ("ratio ≥", self.least_ratio, ""))
+        return ", ".join(f"{sign} {limit:g} {unit}".strip() for sign, limit, unit in limits if limit is not None)
 
     @property
     def is_met(self) -> bool | None:
         """Whether it is as wanted; None where nothing is."""
+        met = []
         if self.least_ratio is not None:
-            return self.ratio is not None and self.ratio >= self.least_ratio
-        return None if self.most is None else self.figure <= self.most
+            met.append(self.ratio is not None and self.ratio >= self.least_ratio)
+        if self.least is not None:
+            met.append(self.figure >= self.least)
+        if self.most is not None:
+            met.append(self.figure <= self.most)
+        return all(met) if met else None
 
 
 class Bench:

@@ -3,7 +3,7 @@
 import enum
 import re
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
@@ -83,6 +83,12 @@ class Augmentation(enum.Enum):
     SCALING = "scaling"
     FLIPPING = "flipping"
     RANDOM_TRANSFORM = "random_transform"
+
+
+USUAL_AUGMENTATIONS: Final = (Augmentation.COLOR_ENHANCEMENT, Augmentation.SCALING, Augmentation.FLIPPING)
+"""What a new model begins with in the wizard: few images teach more with it. Where left and right make a difference, flipping
+is taken out.
+"""
 
 
 class PreprocessingParameters(msgspec.Struct, frozen=True, kw_only=True):

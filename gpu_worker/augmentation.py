@@ -23,6 +23,8 @@ SCALE_RANGE: Final = (0.85, 1.2)
 """Scaling: smaller to larger, drawn evenly on a logarithmic scale."""
 RANDOM_SCALE_RANGE: Final = (0.7, 1.4)
 """Random transform: a wider range, for half of the samples, each of which may also be flipped."""
+SHIFT_RANGE: Final = 0.1
+"""A scaled sample stands off centre by up to this share of the frame, in both directions: parts are never placed exactly alike."""
 
 
 class Draw(NamedTuple):
@@ -33,6 +35,10 @@ class Draw(NamedTuple):
     value: Tensor
     scale: Tensor
     is_flipped: Tensor
+    right: Tensor
+    """How far to the right, as a share of the width."""
+    down: Tensor
+    """How far down, as a share of the height."""
 
     def to(self, device: torch.device) -> "Draw":
         """The same on another device."""
@@ -41,22 +47,27 @@ class Draw(NamedTuple):
 
 def draw(count: int, augmentations: Collection[Augmentation], generator: torch.Generator) -> Draw:
     """Parameters for `count` samples. Always on the CPU and always as many numbers, so any device and choice stays reproducible."""
-    even_8B = torch.rand(8, count, generator=generator)
+    even_10B = torch.rand(10, count, generator=generator)
     hue_B, saturation_B, value_B = torch.zeros(count), torch.ones(count), torch.ones(count)
     log_scale_B, is_flipped_B = torch.zeros(count), torch.zeros(count, dtype=torch.bool)
+    is_moved_B = torch.zeros(count, dtype=torch.bool)
     if Augmentation.COLOR_ENHANCEMENT in augmentations:
-        hue_B = _between(-HUE_TURN, HUE_TURN, even_8B[0])
-        saturation_B = _between(1 - SATURATION_RANGE, 1 + SATURATION_RANGE, even_8B[1])
-        value_B = _between(1 - VALUE_RANGE, 1 + VALUE_RANGE, even_8B[2])
+        hue_B = _between(-HUE_TURN, HUE_TURN, even_10B[0])
+        saturation_B = _between(1 - SATURATION_RANGE, 1 + SATURATION_RANGE, even_10B[1])
+        value_B = _between(1 - VALUE_RANGE, 1 + VALUE_RANGE, even_10B[2])
     if Augmentation.SCALING in augmentations:
-        log_scale_B = _between(math.log(SCALE_RANGE[0]), math.log(SCALE_RANGE[1]), even_8B[3])
+        log_scale_B = _between(math.log(SCALE_RANGE[0]), math.log(SCALE_RANGE[1]), even_10B[3])
+        is_moved_B = torch.ones(count, dtype=torch.bool)
     if Augmentation.FLIPPING in augmentations:
-        is_flipped_B = even_8B[4] < 0.5
+        is_flipped_B = even_10B[4] < 0.5
     if Augmentation.RANDOM_TRANSFORM in augmentations:
-        wide_B = _between(math.log(RANDOM_SCALE_RANGE[0]), math.log(RANDOM_SCALE_RANGE[1]), even_8B[5])
-        log_scale_B = torch.where(even_8B[6] < 0.5, log_scale_B + wide_B, log_scale_B)
-        is_flipped_B = is_flipped_B ^ (even_8B[7] < 0.5)
-    return Draw(hue_B, saturation_B, value_B, log_scale_B.exp(), is_flipped_B)
+        wide_B = _between(math.log(RANDOM_SCALE_RANGE[0]), math.log(RANDOM_SCALE_RANGE[1]), even_10B[5])
+        is_chosen_B = even_10B[6] < 0.5
+        log_scale_B = torch.where(is_chosen_B, log_scale_B + wide_B, log_scale_B)
+        is_moved_B = is_moved_B | is_chosen_B
+        is_flipped_B = is_flipped_B ^ (even_10B[7] < 0.5)
+    right_B, down_B = (_between(-SHIFT_RANGE, SHIFT_RANGE, even_B) * is_moved_B for even_B in even_10B[8:])
+    return Draw(hue_B, saturation_B, value_B, log_scale_B.exp(), is_flipped_B, right_B, down_B)
 
 
 def augment(images_BCHW: Tensor, drawn: Draw, augmentations: Collection[Augmentation]) -> Tensor:
@@ -75,16 +86,19 @@ def augment_labels(labels_BHW: Tensor, drawn: Draw, augmentations: Collection[Au
 def _moved(images_BCHW: Tensor, drawn: Draw, augmentations: Collection[Augmentation], mode: str) -> Tensor:
     chosen = set(augmentations)
     if chosen & {Augmentation.SCALING, Augmentation.RANDOM_TRANSFORM}:
-        images_BCHW = scale(images_BCHW, drawn.scale, mode)
+        images_BCHW = scale(images_BCHW, drawn.scale, drawn.right, drawn.down, mode)
     if chosen & {Augmentation.FLIPPING, Augmentation.RANDOM_TRANSFORM}:
         images_BCHW = torch.where(drawn.is_flipped[:, None, None, None], images_BCHW.flip(-1), images_BCHW)
     return images_BCHW
 
 
-def scale(images_BCHW: Tensor, scale_B: Tensor, mode: str = "bilinear") -> Tensor:
-    """Each image larger or smaller about its centre, same frame; what a smaller one leaves free shows its mirror image."""
+def scale(images_BCHW: Tensor, scale_B: Tensor, right_B: Tensor, down_B: Tensor, mode: str = "bilinear") -> Tensor:
+    """Each image larger or smaller about its centre, then moved, in the same frame; what it leaves free shows its mirror image."""
     affine_B23 = torch.zeros(len(images_BCHW), 2, 3, device=images_BCHW.device)
     affine_B23[:, 0, 0] = affine_B23[:, 1, 1] = 1 / scale_B
+    affine_B23[:, :, 2] = (
+        -2 * torch.stack((right_B, down_B), 1) / scale_B[:, None]
+    )  # the frame is two wide and high there
     grid_BHW2 = functional.affine_grid(affine_B23, list(images_BCHW.shape), align_corners=False)
     return functional.grid_sample(images_BCHW, grid_BHW2, mode=mode, padding_mode="reflection", align_corners=False)
 

@@ -123,7 +123,11 @@ def resnet18_features() -> ResNetFeatures:
 
 
 def with_fresh_filters(model: M) -> M:
-    """Draw the filters of all convolutions. Source: He et al., “Delving Deep into Rectifiers” (arXiv 1502.01852)."""
+    """Draw the filters of all convolutions. Source: He et al., “Delving Deep into Rectifiers” (arXiv 1502.01852).
+
+    Blocks do not begin as their shortcuts alone (a last normalisation of zero): in trainings as short as those of small sets that
+    held learning up for longer than it helped.
+    """
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

@@ -14,7 +14,7 @@ from domain.data_paths import FolderName, Inspection
 from domain.model_images import ModelImageKind
 from domain.refusals import Refusal, collect
 from domain.training_jobs import TrainingJob
-from domain.training_parameters import Augmentation
+from domain.training_parameters import USUAL_AUGMENTATIONS, Augmentation
 from domain.training_requests import StartingVersion, StartingWeights, TrainingDraft, retraining_draft
 from projections.model_images import ModelImageVersionChoice, ModelImageVersionChoices
 from projections.models import ModelDetail, ModelVersionRow
@@ -58,7 +58,7 @@ class KeptDraft(msgspec.Struct, frozen=True, kw_only=True):
     job_id: UUID
     model_id: UUID
     seed: int
-    draft: TrainingDraft = TrainingDraft()
+    draft: TrainingDraft = TrainingDraft(augmentations=USUAL_AUGMENTATIONS)
     entered: dict[int, tuple[tuple[str, str], ...]] = {}
     found: tuple[Inspection, ...] = ()
     typed: tuple[str, ...] = ()

@@ -5,7 +5,7 @@ import torch
 from torchvision.transforms.v2 import functional as tv  # type: ignore[import-untyped]
 
 from domain.training_parameters import Augmentation
-from gpu_worker.augmentation import SCALE_RANGE, augment, draw, scale, shift_colour
+from gpu_worker.augmentation import SCALE_RANGE, SHIFT_RANGE, augment, draw, scale, shift_colour
 from gpu_worker.randomness import stream
 
 ALL = tuple(Augmentation)
@@ -40,13 +40,36 @@ def test_value_makes_brighter_and_saturation_makes_grey() -> None:
 @pytest.mark.parametrize("factor", [1.25, 1.0, 0.8])
 def test_scaling_is_torchvisions_affine_inside_the_frame(factor: float) -> None:
     images = some_images(side=40)
-    ours = scale(images, torch.full((5,), factor))
+    ours = scale(images, torch.full((5,), factor), torch.zeros(5), torch.zeros(5))
     theirs = tv.affine(
         images, angle=0.0, translate=[0, 0], scale=factor, shear=[0.0], interpolation=tv.InterpolationMode.BILINEAR
     )
     inner = slice(8, 32)
     assert torch.allclose(ours[..., inner, inner], theirs[..., inner, inner], atol=1e-5)
     assert ours.amin() > 0  # the frame is filled with a mirror image, not with black
+
+
+@pytest.mark.parametrize("factor", [1.2, 0.85])
+def test_what_is_scaled_may_stand_off_centre(factor: float) -> None:
+    images = some_images(side=40)
+    ours = scale(images, torch.full((5,), factor), torch.full((5,), 0.1), torch.full((5,), -0.05))
+    theirs = tv.affine(
+        images, angle=0.0, translate=[4, -2], scale=factor, shear=[0.0], interpolation=tv.InterpolationMode.BILINEAR
+    )
+    inner = slice(8, 32)
+    assert torch.allclose(ours[..., inner, inner], theirs[..., inner, inner], atol=1e-5)
+    assert ours.amin() > 0
+
+
+def test_only_what_is_scaled_is_moved_and_never_far() -> None:
+    still = draw(1000, (Augmentation.COLOR_ENHANCEMENT, Augmentation.FLIPPING), stream(1, "still"))
+    assert not still.right.any()
+    assert not still.down.any()
+    scaled = draw(1000, (Augmentation.SCALING,), stream(1, "scaled"))
+    assert -SHIFT_RANGE <= scaled.right.amin() < -0.9 * SHIFT_RANGE
+    assert 0.9 * SHIFT_RANGE < scaled.down.amax() <= SHIFT_RANGE
+    random = draw(1000, (Augmentation.RANDOM_TRANSFORM,), stream(1, "random"))
+    assert torch.equal(random.right.ne(0), random.scale.ne(1))
 
 
 def test_flipping_is_left_to_right_and_exact() -> None:

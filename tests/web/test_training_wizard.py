@@ -365,6 +365,16 @@ def test_step_4_opens_once_step_3_is_right(trainer: Site) -> None:
     text(trainer.get(f"{NEW}/step-4"))
 
 
+def test_the_usual_augmentations_are_ticked_until_somebody_unticks_them(trainer: Site) -> None:  # W-8
+    through(trainer, 4)
+    fourth = trainer.get(f"{NEW}/step-4").text
+    ticked = {augmentation for augmentation in Augmentation if is_ticked(fourth, "augmentations", augmentation.value)}
+    assert ticked == {Augmentation.COLOR_ENHANCEMENT, Augmentation.SCALING, Augmentation.FLIPPING}
+    goes_to(send(trainer, 4, do="back"), f"{NEW}/step-3")
+    fourth = trainer.get(f"{NEW}/step-4").text
+    assert not any(is_ticked(fourth, "augmentations", augmentation.value) for augmentation in Augmentation)
+
+
 def test_what_became_wrong_meanwhile_is_asked_for_again(trainer: Site, log: MemoryLog) -> None:
     through(trainer, 4)
     job_id = job_id_on(trainer)
