@@ -110,6 +110,7 @@ class Dispatcher:
         message, attempt = message_for(state), running_attempt(state)
         if message is None and attempt is None:
             connection.execute("DELETE FROM app.work WHERE job_id = %s", (job_id,))
+            connection.execute("DELETE FROM app.heartbeats WHERE job_id = %s", (job_id,))
             return
         is_running = attempt is not None
         connection.execute(
