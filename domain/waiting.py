@@ -7,7 +7,9 @@ import msgspec
 from domain.messages import JobKind, Resources
 from domain.sentences import N_, Sentence
 
-NOBODY_RUNS = N_("No worker that could do this is running. Start one, or read in its log why it ended; nothing is lost meanwhile.")
+NOBODY_RUNS = N_(
+    "No worker that could do this is running. Start one, or read in its log why it ended; nothing is lost meanwhile."
+)
 NOBODY_IS_LARGE_ENOUGH = N_(
     "No running worker has this compute resource. Start one that has it, or let a super administrator change the compute resource."
 )

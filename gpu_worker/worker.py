@@ -18,6 +18,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from domain.attempts import AttemptIsOver
 from domain.messages import AnyReport, Heartbeat, JobFailed, JobReleased, LogKept, Message, Resources, TrainModel
 from domain.refusals import Refusal
@@ -136,7 +138,8 @@ class _Worker:
                 f"a job process cannot start (exit code {process.close()}); see the output above"
             ) from None
         assert isinstance(ready, Ready)
-        return ready.resources
+        most = self.settings.most_cpu_cores or ready.resources.cpu_cores
+        return replace(ready.resources, cpu_cores=min(most, ready.resources.cpu_cores))
 
     def _next_message(self, offered: Resources, process: _JobProcess) -> Message | None:
         while not self.stop() and process.is_alive():

@@ -40,7 +40,7 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     """Asked instead of waiting for a report: ready is who answers 200."""
 
     patience_seconds: float = 10.0
-    """How long it may take to stop before it is killed. Default: longer than a checkpoint takes to write."""
+    """How long it may take to stop before it is killed."""
 
 
 class ProcessStatus(msgspec.Struct, frozen=True):
@@ -111,7 +111,7 @@ def read_status(folder: Path) -> SupervisorStatus | None:
     return status if _start_of(status.pid) == status.started_at_ticks else None
 
 
-def stop_supervisor(folder: Path, *, patience_seconds: float = 60.0) -> bool:
+def stop_supervisor(folder: Path, *, patience_seconds: float = 120.0) -> bool:
     """Ask the running supervisor to stop and wait until it is gone; False when none ran. It is killed when it does not listen."""
     status = read_status(folder)
     if status is None:

@@ -1,8 +1,8 @@
 """What the database holds beside the log and the read models, and why it is in neither.
 
-`work` mirrors which jobs wait or run (made from the log by the dispatcher), `workers` says who was heard asking for work, `heartbeats`
-is momentary telemetry, `drafts` are unfinished forms, `sessions` say who is signed in, `scans` are what was seen in folders of images lately. Losing all of
-them loses no decision.
+`work` mirrors which jobs wait or run (made from the log by the dispatcher), `workers` says who was heard asking for work,
+`heartbeats` is momentary telemetry, `drafts` are unfinished forms, `sessions` say who is signed in, `scans` are what was seen in
+folders of images lately. Losing all of them loses no decision.
 """
 
 import psycopg

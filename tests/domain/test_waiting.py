@@ -40,5 +40,5 @@ def test_workers_of_another_kind_do_not_count() -> None:
 
 
 def test_every_kind_is_done_by_somebody() -> None:
-    assert COMPUTING | PACKAGING == set(JobKind)
+    assert set(JobKind) == COMPUTING | PACKAGING
     assert not COMPUTING & PACKAGING

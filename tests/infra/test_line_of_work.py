@@ -228,7 +228,9 @@ def test_a_job_says_why_it_waits(line: Plant) -> None:  # T-6
     worker.beat(_beat(attempt=1, job_id=first))
     assert line.told(second) == "Every worker that could do this is busy. Jobs before this one: 0."
     assert line.told(first) == ""
-    eventually(lambda: "No worker that could do this is running" in line.told(second))  # it was killed, and says nothing more
+    eventually(
+        lambda: "No worker that could do this is running" in line.told(second)
+    )  # it was killed, and says nothing more
 
 
 def test_a_job_says_since_when_it_waits_and_anew_after_an_interruption(line: Plant) -> None:  # T-6

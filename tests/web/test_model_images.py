@@ -508,7 +508,9 @@ def test_deleting_a_version_asks_first_and_says_what_goes(site: Site, images: Fa
     assert (command.model_image_id, command.number) == (MODEL_IMAGE_ID, 1)
 
 
-def test_a_version_that_jobs_need_stays_and_the_page_names_them(site: Site, images: FakeModelImages) -> None:  # M-6, I-5
+def test_a_version_that_jobs_need_stays_and_the_page_names_them(
+    site: Site, images: FakeModelImages
+) -> None:  # M-6, I-5
     assert "使用过该版本的训练任务无法再次启动" in words(site.get(f"{RESNET18_ADDRESS}/versions/1/delete").text)
     site.assay.refuse_with(IsInUse(count=2, names="“panel-a”, “panel-b”"))
     answer = site.post(f"{RESNET18_ADDRESS}/versions/1/delete")
