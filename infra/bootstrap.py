@@ -33,6 +33,7 @@ from infra.data_folders import DataFolders
 from infra.drafts import Drafts
 from infra.event_store import create_tables, open_event_log
 from infra.heartbeats import Heartbeats
+from infra.line_of_work import Waiting
 from infra.passwords import Argon2Passwords
 from infra.positions import PositionWatcher
 from infra.projector import Projector
@@ -232,6 +233,7 @@ def run_web(settings: Settings) -> None:
             images=Images(core.data_folders, settings.thumbnails, settings.indexes),
             data_folders=core.scanned_folders,
             heartbeats=Heartbeats(pool, silence_seconds=settings.worker_silence_seconds),
+            waiting=Waiting(pool, core.assay, silence_seconds=settings.worker_silence_seconds),
             is_ready=lambda: _answers(pool),
             stopping=lambda: server.should_exit,
         )

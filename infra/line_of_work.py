@@ -5,7 +5,6 @@ log decides who gets a job.
 """
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
 from uuid import UUID
 
 import msgspec
@@ -17,8 +16,7 @@ from commands.assay import Assay
 from commands.gpu_jobs import SMALL
 from domain.compute_resources import ComputeResource
 from domain.messages import JobKind, Resources
-from domain.sentences import Sentence
-from domain.waiting import HeardWorker, why_it_waits
+from domain.waiting import HeardWorker, Wait, why_it_waits
 
 MOST_OFFERS = 20
 """Of the jobs that fit, so many are tried: all but the first are there because other workers may be faster."""
@@ -32,13 +30,6 @@ class WaitingJob(msgspec.Struct, frozen=True):
     job_id: UUID
     kind: JobKind
     compute_resource_id: UUID | None
-
-
-class Wait(msgspec.Struct, frozen=True):
-    """What a person is told of a job that waits."""
-
-    since: datetime
-    reason: Sentence
 
 
 def note_worker(connection: Connection[DictRow], name: str, kinds: Collection[JobKind], offered: Resources) -> None:

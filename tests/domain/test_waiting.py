@@ -25,18 +25,19 @@ def test_a_job_waits_because_no_worker_is_large_enough() -> None:
 
 
 def test_a_job_waits_because_all_that_fit_are_busy_whoever_else_is_free() -> None:
-    said = told(heard(is_busy=True), heard("line-2", offered=TWO_CORES), ahead=3)
-    assert said == "Every worker that could do this is busy. Jobs before this one: 3."
+    workers = heard(is_busy=True), heard("line-2", offered=TWO_CORES)
+    assert told(*workers, ahead=3) == "Every worker that could do this is busy. Jobs before it in line: 3."
+    assert told(*workers) == "Every worker that could do this is busy. It is next in line."
 
 
 def test_a_job_waits_for_a_moment_where_a_worker_is_free() -> None:
-    assert told(heard(is_busy=True), heard("line-2")).startswith("A worker is free and takes this within seconds.")
+    assert told(heard(is_busy=True), heard("line-2")) == "A worker is free and takes it within seconds."
 
 
 def test_workers_of_another_kind_do_not_count() -> None:
     packager = HeardWorker(name="line-1-packages", kinds=PACKAGING, offered=ONE_CARD, is_busy=False)
     assert told(packager).startswith("No worker that could do this is running.")
-    assert told(packager, kind=JobKind.LOADING).startswith("A worker is free")
+    assert told(packager, kind=JobKind.LOADING) == "A worker is free and takes it within seconds."
 
 
 def test_every_kind_is_done_by_somebody() -> None:

@@ -213,20 +213,21 @@ def test_a_worker_takes_only_jobs_of_its_kinds(line: Plant) -> None:  # T-6, I-2
 
 def test_a_job_says_why_it_waits(line: Plant) -> None:  # T-6
     needs_gpu = msgspec.structs.replace(TRAINING_QUEUED, compute_resource_id=ONE_GPU_ID)
-    first, second = example_id("first"), example_id("second")
+    first, second, third = example_id("first"), example_id("second"), example_id("third")
     line.happen(TRAINING_JOB_ID, needs_gpu)
     assert "No worker that could do this is running" in line.told()
     worker = line.worker()
     worker.take(TWO_CORE_MACHINE)
     assert "No running worker has this compute resource" in line.told()
     line.happen(first, TRAINING_QUEUED)
-    line.happen(second, TRAINING_QUEUED)
-    assert line.told(first) == "A worker is free and takes this within seconds. Jobs before this one: 0."
-    assert line.told(second) == "A worker is free and takes this within seconds. Jobs before this one: 1."
+    for job_id in (second, third):
+        line.happen(job_id, TRAINING_QUEUED)
+    assert line.told(first) == "A worker is free and takes it within seconds."
     worker.take(TWO_CORE_MACHINE)
     line.dispatch()
     worker.beat(_beat(attempt=1, job_id=first))
-    assert line.told(second) == "Every worker that could do this is busy. Jobs before this one: 0."
+    assert line.told(second) == "Every worker that could do this is busy. It is next in line."
+    assert line.told(third) == "Every worker that could do this is busy. Jobs before it in line: 1."
     assert line.told(first) == ""
     eventually(
         lambda: "No worker that could do this is running" in line.told(second)
