@@ -4,6 +4,7 @@ While a job runs, a thread sends a heartbeat every second; when the answer is no
 is doing. When the worker is told to stop, the job's process writes its checkpoint first. The worker itself loads no torch.
 """
 
+import contextlib
 import logging
 import os
 import shutil
@@ -41,6 +42,7 @@ thread holds up the one it waits for: a training step on two busy cores took fou
 
 _RETRY_SECONDS = 2.0
 _POLL_SECONDS = 0.2
+_MOMENT_SECONDS = 0.02
 log = logging.getLogger(__name__)
 
 
@@ -83,18 +85,23 @@ class _JobProcess:
         return self.process.poll() is None
 
     def kill(self) -> None:
-        """End it at once; allowed from any thread."""
-        self.process.kill()
+        """End it at once with whatever it started; allowed from any thread."""
+        if self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
 
     def close(self) -> int:
         """End it if it still runs, wait, give everything back; returns its exit code, negative for a signal."""
         self.channel.connection.close()
-        if self.is_alive():
-            try:
-                self.process.wait(timeout=_RETRY_SECONDS)
-            except subprocess.TimeoutExpired:
-                self.kill()
+        until = time.monotonic() + _RETRY_SECONDS
+        while self.process.returncode is None and not self._has_ended() and time.monotonic() < until:
+            time.sleep(_MOMENT_SECONDS)
+        self.kill()  # what it started, too, while its own id cannot be another's yet
         return self.process.wait()
+
+    def _has_ended(self) -> bool:
+        """Without taking its exit code, so that its id stays its own."""
+        return os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 class _Worker:

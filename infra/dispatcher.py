@@ -10,6 +10,7 @@ import time
 from uuid import UUID
 
 import psycopg
+from eventsourcing.persistence import InterfaceError, OperationalError
 from psycopg import Connection
 from psycopg.rows import DictRow, dict_row
 
@@ -50,7 +51,7 @@ class Dispatcher:
             try:
                 with psycopg.connect(self._dsn, autocommit=True, row_factory=dict_row, connect_timeout=2) as connection:
                     self._lead(connection, stop, ready)
-            except psycopg.OperationalError:
+            except (psycopg.OperationalError, psycopg.InterfaceError, OperationalError, InterfaceError):
                 log.warning("database_is_away", exc_info=True)
                 stop.wait(1.0)
 

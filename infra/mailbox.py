@@ -55,7 +55,7 @@ class LogMailbox:
                 return message
             for _ in connection.notifies(timeout=WAIT_SECONDS, stop_after=1):
                 pass
-        except (psycopg.OperationalError, OperationalError, InterfaceError):
+        except (psycopg.OperationalError, psycopg.InterfaceError, OperationalError, InterfaceError):
             log.warning("database_is_away", exc_info=True)
             self.close()
             time.sleep(WAIT_SECONDS)

@@ -24,7 +24,8 @@ import msgspec
 
 log = logging.getLogger(__name__)
 
-_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 30.0
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 10.0
+"""Between a death and the next start: a job must be in other hands within half a minute, however often its worker died."""
 _STEADY_SECONDS = 60.0
 _LOG_BYTES = 20 * 2**20
 _PR_SET_PDEATHSIG = 1
@@ -221,10 +222,13 @@ class _Child:
         self._pause_seconds = min(self._pause_seconds * 2, _LONGEST_PAUSE_SECONDS)
 
     def _kill_session(self) -> None:
-        """Whatever the process started itself goes with it."""
-        if self.process:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGKILL)
+        """Whatever the process started itself goes with it, also what stands still or has made a group of its own: the job of a
+        killed worker must not go on beside its successor.
+        """
+        while self.process and (left := _session_of(self.process.pid)):
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
     def _says_ready(self) -> bool:
         if self.program.health_url:
@@ -365,6 +369,18 @@ def _start_of(pid: int) -> int | None:
     except (FileNotFoundError, ProcessLookupError):
         return None
     return None if fields[0] == "Z" else int(fields[19])
+
+
+def _session_of(leader: int) -> list[int]:
+    """The living processes of a session."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            if entry.name.isdigit():
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                if int(fields[3]) == leader and fields[0] != "Z":
+                    found.append(int(entry.name))
+    return found
 
 
 def _is_healthy(url: str) -> bool:
