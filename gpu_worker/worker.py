@@ -21,8 +21,19 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from domain.artifacts import Artifact
 from domain.attempts import AttemptIsOver
-from domain.messages import AnyReport, Heartbeat, JobFailed, JobReleased, LogKept, Message, Resources, TrainModel
+from domain.messages import (
+    AnyReport,
+    Heartbeat,
+    JobFailed,
+    JobReleased,
+    LogKept,
+    Message,
+    PartLog,
+    Resources,
+    TrainModel,
+)
 from domain.refusals import Refusal
 from domain.sentences import N_, Sentence
 from gpu_worker.channel import Answer, Channel, Deliver, Ended, FromJob, Keep, Locate, Ready, Resolve, Tell, ToJob, Work
@@ -121,7 +132,10 @@ class _Worker:
 
     def run(self) -> None:
         while not self.stop():
-            self._tidy()
+            try:
+                self._tidy()
+            except OSError:  # another worker tidies the same folder, or the disk fails: a job will say so
+                log.warning("tidying_failed", exc_info=True)
             process = _JobProcess()
             try:
                 offered = self._wait_until_ready(process)
@@ -199,14 +213,10 @@ class _Attempt:
         self.has_ended = threading.Event()
 
     def run(self) -> None:
-        for earlier in self.workspace.parent.glob("*"):
-            if earlier != self.workspace:
-                shutil.rmtree(earlier, ignore_errors=True)
-        self.workspace.mkdir(parents=True, exist_ok=True)
         pulse = threading.Thread(target=self._beat, daemon=True)
         pulse.start()
         try:
-            ended = self._attend()
+            ended = self._make_workspace() or self._attend()
             if self.is_over:
                 return
             if ended is not None and ended.is_stopped:
@@ -230,6 +240,18 @@ class _Attempt:
                 self._keep_log()
             log.info("job_left", extra={"job_id": str(self.message.job_id), "attempt": self.message.attempt})
         shutil.rmtree(self.workspace, ignore_errors=True)
+
+    def _make_workspace(self) -> Ended | None:
+        """None, or why there can be none."""
+        try:
+            for earlier in self.workspace.parent.glob("*"):
+                if earlier != self.workspace:
+                    shutil.rmtree(earlier, ignore_errors=True)
+            self.workspace.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            log.exception("no_workspace", extra={"job_id": str(self.message.job_id)})
+            return Ended(reason_of(error))
+        return None
 
     def _attend(self) -> Ended | None:
         """Serve the job's process until it is done; None when it died."""
@@ -309,8 +331,13 @@ class _Attempt:
 
     def _report_failure(self, reason: Sentence) -> None:
         log_file = self.workspace / LOG_FILE
-        kept = self.worker.artifacts.keep(log_file) if log_file.is_file() else None
-        part_logs = kept_part_logs(self.workspace, self.worker.artifacts)
+        kept: Artifact | None = None
+        part_logs: tuple[PartLog, ...] = ()
+        try:
+            kept = self.worker.artifacts.keep(log_file) if log_file.is_file() else None
+            part_logs = kept_part_logs(self.workspace, self.worker.artifacts)
+        except OSError:  # the reason matters more than the log, and is often the same: a full disk
+            log.exception("log_not_kept", extra={"job_id": str(self.message.job_id)})
         self._report(JobFailed(**self._sender, reason=reason, log=kept, part_logs=part_logs))
 
     def _keep_log(self) -> None:
