@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import cast
 from uuid import UUID, uuid4
@@ -22,7 +23,7 @@ from domain.data_paths import FolderName
 from domain.messages import Resources
 from domain.model_images import LoadStatus, ModelImage, ModelImageKind
 from domain.task_types import TaskKind
-from domain.training_jobs import TrainingFailed, TrainingJob, TrainingStatus
+from domain.training_jobs import OnlyTrainingCanBeTerminated, TrainingFailed, TrainingJob, TrainingStatus
 from gpu_worker.packages import build_shipped_package
 from infra.bootstrap import FIRST_ADMINISTRATOR_ID, open_core
 from infra.core import Core
@@ -122,8 +123,16 @@ def plant() -> Iterator[Plant]:
             yield made
 
 
-def test_an_import_does_not_wait_for_a_training(plant: Plant) -> None:  # I-2
+@pytest.fixture
+def job_id(plant: Plant) -> Iterator[UUID]:
+    """A training job that computes; the worker is free again afterwards."""
     job_id = plant.train()
+    yield job_id
+    with suppress(OnlyTrainingCanBeTerminated):
+        plant.terminate(job_id)
+
+
+def test_an_import_does_not_wait_for_a_training(plant: Plant, job_id: UUID) -> None:  # I-2
     task_type_id, archive = uuid4(), plant.installation.settings.archive_roots["archives"] / "resnet18@1.0.tar"
     build_shipped_package(archive)
     plant.core.assay.dispatch(
@@ -142,13 +151,11 @@ def test_an_import_does_not_wait_for_a_training(plant: Plant) -> None:  # I-2
     image_id = model_image_id("resnet18")
     plant.becomes(lambda: plant.core.assay.load(ModelImage, image_id).status is LoadStatus.LOADED)
     assert (plant.job(job_id).status, plant.job(job_id).attempt.number) == (TrainingStatus.TRAINING, 1)
-    plant.terminate(job_id)
 
 
 def test_a_job_goes_on_with_another_worker_and_fails_with_a_reason_after_the_configured_tries(
-    plant: Plant,
+    plant: Plant, job_id: UUID
 ) -> None:  # T-6, T-7
-    job_id = plant.train()
     for attempt in range(1, MAX_ATTEMPTS + 1):
         plant.becomes(lambda attempt=attempt: plant.iteration(job_id, attempt))  # type: ignore[misc]
         worker = cast("int", plant.installation.pid_of("worker"))
@@ -163,17 +170,16 @@ def test_a_job_goes_on_with_another_worker_and_fails_with_a_reason_after_the_con
     plant.becomes(lambda: plant.shown_status(job_id) is TrainingStatus.FAILED)
 
 
-def test_a_killed_database_comes_back_and_the_training_has_noticed_nothing(plant: Plant) -> None:  # S-2
-    job_id = plant.train()
-    position, iteration = plant.core.log.position(), plant.iteration(job_id)
+def test_a_killed_database_comes_back_and_the_training_has_noticed_nothing(plant: Plant, job_id: UUID) -> None:  # S-2
+    events, iteration = plant.core.log.history(job_id), plant.iteration(job_id)
     pid_file = plant.installation.settings.state / "postgres" / "data" / "postmaster.pid"
     os.kill(int(pid_file.read_text().split("\n")[0]), signal.SIGKILL)
     plant.becomes(lambda: httpx.get(f"{plant.address}/healthz").status_code == 200)
     plant.becomes(lambda: plant.iteration(job_id) > iteration)
-    plant.becomes(lambda: plant.core.log.position() > position)
+    assert plant.core.log.history(job_id)[: len(events)] == events
     assert (plant.job(job_id).status, plant.job(job_id).attempt.number) == (TrainingStatus.TRAINING, 1)
-    assert plant.shown_status(job_id) is TrainingStatus.TRAINING
     plant.terminate(job_id)
+    plant.becomes(lambda: plant.shown_status(job_id) is TrainingStatus.TERMINATED)
 
 
 def test_a_killed_web_server_answers_again_and_nobody_is_signed_out(plant: Plant) -> None:  # S-2
@@ -187,13 +193,12 @@ def test_a_killed_web_server_answers_again_and_nobody_is_signed_out(plant: Plant
 
 
 @pytest.mark.parametrize("name", ["projector", "dispatcher"])
-def test_who_follows_the_log_goes_on_where_it_was_killed(plant: Plant, name: str) -> None:  # S-2, E-2
-    first = plant.train()
+def test_who_follows_the_log_goes_on_where_it_was_killed(plant: Plant, job_id: UUID, name: str) -> None:  # S-2, E-2
     plant.kill(name)
-    plant.terminate(first)
+    plant.terminate(job_id)
     second = plant.queue()
     plant.becomes(lambda: plant.iteration(second))
-    plant.becomes(lambda: plant.shown_status(first) is TrainingStatus.TERMINATED)
+    plant.becomes(lambda: plant.shown_status(job_id) is TrainingStatus.TERMINATED)
     plant.becomes(lambda: plant.shown_status(second) is TrainingStatus.TRAINING)
     plant.terminate(second)
 
