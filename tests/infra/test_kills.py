@@ -3,7 +3,7 @@
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import cast
 from uuid import UUID, uuid4
@@ -48,7 +48,8 @@ class Plant:
 
     def __init__(self, installation: Installation, core: Core, pool: Pool) -> None:
         self.installation, self.core = installation, core
-        self.address = installation.settings.address
+        settings = installation.settings
+        self.address, self._postgres = settings.address, settings.state / "postgres" / "data"
         self.heartbeats = Heartbeats(pool, silence_seconds=PATIENCE_SECONDS)
         self.training_jobs = TrainingJobs(pool, core.artifacts)
         self.resource_id = uuid4()
@@ -93,6 +94,24 @@ class Plant:
         os.kill(pid, signal.SIGKILL)
         return pid
 
+    def kill_database(self) -> int:
+        """The same for the server of the log."""
+        pid = self.database_pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
+    @property
+    def database_pid(self) -> int | None:
+        """The server's process, or what a killed one left; None where neither."""
+        with suppress(FileNotFoundError, ValueError):
+            return int((self._postgres / "postmaster.pid").read_text().split("\n")[0])
+        return None
+
+    def answers(self) -> bool:
+        """Whether the pages work."""
+        return httpx.get(f"{self.address}/healthz").status_code == httpx.codes.OK
+
     def becomes(self, condition: Callable[[], object]) -> None:
         """Wait for `condition`, also while the database is away."""
 
@@ -105,8 +124,9 @@ class Plant:
         eventually(holds, within_seconds=PATIENCE_SECONDS)
 
 
-@pytest.fixture(scope="module")
-def plant() -> Iterator[Plant]:
+@contextmanager
+def running_plant() -> Iterator[Plant]:
+    """An installation with a compute resource and images to train on."""
     with running_installation("assay-kills-", ASSAY_MAX_ATTEMPTS=str(MAX_ATTEMPTS)) as installation:
         settings = installation.settings
         paint_codes(settings.data_roots["data"])
@@ -121,6 +141,12 @@ def plant() -> Iterator[Plant]:
                 )
             )
             yield made
+
+
+@pytest.fixture(scope="module")
+def plant() -> Iterator[Plant]:
+    with running_plant() as made:
+        yield made
 
 
 @pytest.fixture
@@ -172,9 +198,8 @@ def test_a_job_goes_on_with_another_worker_and_fails_with_a_reason_after_the_con
 
 def test_a_killed_database_comes_back_and_the_training_has_noticed_nothing(plant: Plant, job_id: UUID) -> None:  # S-2
     events, iteration = plant.core.log.history(job_id), plant.iteration(job_id)
-    pid_file = plant.installation.settings.state / "postgres" / "data" / "postmaster.pid"
-    os.kill(int(pid_file.read_text().split("\n")[0]), signal.SIGKILL)
-    plant.becomes(lambda: httpx.get(f"{plant.address}/healthz").status_code == 200)
+    killed = plant.kill_database()
+    plant.becomes(lambda: plant.database_pid != killed and plant.answers())
     plant.becomes(lambda: plant.iteration(job_id) > iteration)
     assert plant.core.log.history(job_id)[: len(events)] == events
     assert (plant.job(job_id).status, plant.job(job_id).attempt.number) == (TrainingStatus.TRAINING, 1)
