@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 10.0
 """Between a death and the next start: a job must be in other hands within half a minute, however often its worker died."""
 _STEADY_SECONDS = 60.0
+_KILLING_ROUNDS = 3
+"""A process may start another one while it is looked for; one that waits for a broken disk does not go, and nobody waits for it."""
 _LOG_BYTES = 20 * 2**20
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
@@ -225,8 +227,9 @@ class _Child:
         """Whatever the process started itself goes with it, also what stands still or has made a group of its own: the job of a
         killed worker must not go on beside its successor.
         """
-        while self.process and (left := _session_of(self.process.pid)):
-            for pid in left:
+        leader = self.process.pid if self.process else None
+        for _ in range(_KILLING_ROUNDS):
+            for pid in _session_of(leader):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
 
@@ -371,8 +374,8 @@ def _start_of(pid: int) -> int | None:
     return None if fields[0] == "Z" else int(fields[19])
 
 
-def _session_of(leader: int) -> list[int]:
-    """The living processes of a session."""
+def _session_of(leader: int | None) -> list[int]:
+    """The living processes of a session, none where there is no leader."""
     found = []
     for entry in Path("/proc").iterdir():
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
