@@ -5,7 +5,7 @@ from uuid import UUID
 
 from commands.assay import Assay, Change, Command, handles
 from commands.environments import bind
-from commands.uses import without_uses
+from commands.uses import with_uses, without_uses
 from domain import model_images
 from domain.artifacts import Artifact
 from domain.data_paths import FolderName
@@ -156,21 +156,23 @@ def import_model_image(command: ImportModelImage, assay: Assay) -> int:
         archive=archive,
         source=source,
     )
-    return assay.save(command, Change(image_id, image, facts))
+    return assay.save(command, *with_uses(assay, ModelImage, image_id, image, facts))
 
 
 @handles(AddModelImageVersion)
 def add_model_image_version(command: AddModelImageVersion, assay: Assay) -> int:
     image = assay.load(ModelImage, command.model_image_id)
     archive, source = _archive_of(command, assay)
-    return assay.save(command, Change(image.id, image, model_images.add_version(image, archive=archive, source=source)))
+    facts = model_images.add_version(image, archive=archive, source=source)
+    return assay.save(command, *with_uses(assay, ModelImage, image.id, image, facts))
 
 
 @handles(RetryLoading)
 def retry_loading(command: RetryLoading, assay: Assay) -> int:
     image = assay.load(ModelImage, command.model_image_id)
     assay.ports.archives.check(model_images.failed_loading(image, command.loading).order.archive)
-    return assay.save(command, Change(image.id, image, model_images.retry_loading(image, command.loading)))
+    facts = model_images.retry_loading(image, command.loading)
+    return assay.save(command, *with_uses(assay, ModelImage, image.id, image, facts))
 
 
 @handles(DismissLoading)
@@ -216,22 +218,21 @@ def start_loading(command: StartLoading, assay: Assay) -> int:
 def finish_loading(command: FinishLoading, assay: Assay) -> int:
     image = assay.load(ModelImage, command.model_image_id)
     facts = model_images.finish_loading(image, command.attempt, command.archive, command.package)
-    return assay.save(command, Change(image.id, image, facts))
+    return assay.save(command, *with_uses(assay, ModelImage, image.id, image, facts))
 
 
 @handles(FailLoading)
 def fail_loading(command: FailLoading, assay: Assay) -> int:
     image = assay.load(ModelImage, command.model_image_id)
-    return assay.save(
-        command, Change(image.id, image, model_images.fail_loading(image, command.attempt, command.reason))
-    )
+    facts = model_images.fail_loading(image, command.attempt, command.reason)
+    return assay.save(command, *with_uses(assay, ModelImage, image.id, image, facts))
 
 
 @handles(InterruptLoading)
 def interrupt_loading(command: InterruptLoading, assay: Assay) -> int:
     image = assay.load(ModelImage, command.model_image_id)
     facts = model_images.interrupt_loading(image, command.attempt, assay.ports.max_attempts, is_fault=command.is_fault)
-    return assay.save(command, Change(image.id, image, facts))
+    return assay.save(command, *with_uses(assay, ModelImage, image.id, image, facts))
 
 
 def _even_if_deleted(assay: Assay, image_id: UUID) -> ModelImage:

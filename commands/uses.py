@@ -6,15 +6,16 @@ from uuid import UUID
 from commands.assay import Assay, Change
 from domain import uses
 from domain.facts import Fact, after
+from domain.model_images import ModelImage
 from domain.prediction_jobs import PredictionJob
 from domain.training_jobs import TrainingJob
 from domain.uses import Needed, Uses
 
-J = TypeVar("J", TrainingJob, PredictionJob)
+J = TypeVar("J", TrainingJob, PredictionJob, ModelImage)
 
 
 def with_uses(assay: Assay, job_type: type[J], job_id: UUID, job: J | None, facts: list[Fact]) -> list[Change]:
-    """What happened to a job, and what it thereby begins to need or needs no more.
+    """What happened to a job or to a model image that loads, and what it thereby begins to need or needs no more.
 
     Raises:
         NeededIsGone: it begins to need what was deleted.

@@ -32,6 +32,12 @@ class JobKind(enum.Enum):
     EXPORT = "export"
 
 
+COMPUTING = frozenset((JobKind.TRAINING, JobKind.PREDICTION))
+"""What runs on a compute resource, and may take days of it."""
+PACKAGING = frozenset((JobKind.LOADING, JobKind.EXPORT))
+"""What needs no compute resource and takes minutes: it never waits behind a training."""
+
+
 class Resources(msgspec.Struct, frozen=True, kw_only=True):
     """What a job needs, or what a worker has. Memory in GiB; GPU memory per card."""
 

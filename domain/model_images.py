@@ -18,6 +18,7 @@ from domain.names import name_key
 from domain.refusals import NotFound, Refusal
 from domain.sentences import N_, Sentence
 from domain.task_types import TaskKind
+from domain.uses import Needed
 
 _ARCHIVE = re.compile(
     r"(?P<name>[a-zA-Z0-9._-]+)@(?!\.tar|\.tgz)(?P<version>[a-zA-Z0-9._-]+?)(?P<suffix>\.tar|\.tar\.gz|\.tgz|\.tar\.zst)?"
@@ -255,6 +256,11 @@ class ModelImage(State):
     def is_deleted(self) -> bool:
         """The group goes with its last version (I-5); what is loading or has failed is still shown."""
         return not self.loaded_versions and not self.failures and self.status is not LoadStatus.LOADING
+
+    @property
+    def needed(self) -> tuple[Needed, ...]:
+        """What nobody may delete while an archive is loading (M-6)."""
+        return (Needed.task_type(self.task_type.task_type_id),) if self.status is LoadStatus.LOADING else ()
 
     def loaded_version(self, number: int) -> ModelImageVersion:
         """A loaded version by its whole number.

@@ -27,11 +27,13 @@ class TrainingSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """`beat_every_seconds`: terminate reaches a job within about so long. `stop_grace_seconds`: a checkpoint of the largest network
-    on a slow disk fits in. `report_patience_seconds`: a restart of the server or its database fits in, then the job is given up.
-    `keep_*`: what is left behind by jobs that nobody goes on with, and decoded images that nobody used lately.
+    """`most_cpu_cores`: what jobs are offered of this machine's; None for all. `beat_every_seconds`: terminate reaches a job within
+    about so long. `stop_grace_seconds`: a checkpoint of the largest network on a slow disk fits in. `report_patience_seconds`: a
+    restart of the server or its database fits in, then the job is given up. `keep_*`: what is left behind by jobs that nobody goes
+    on with, and decoded images that nobody used lately.
     """
 
+    most_cpu_cores: int | None = None
     beat_every_seconds: float = 1.0
     stop_grace_seconds: float = 30.0
     report_patience_seconds: float = 600.0

@@ -4,6 +4,7 @@ While a job runs, a thread sends a heartbeat every second; when the answer is no
 is doing. When the worker is told to stop, the job's process writes its checkpoint first. The worker itself loads no torch.
 """
 
+import contextlib
 import logging
 import os
 import shutil
@@ -18,8 +19,21 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
+from domain.artifacts import Artifact
 from domain.attempts import AttemptIsOver
-from domain.messages import AnyReport, Heartbeat, JobFailed, JobReleased, LogKept, Message, Resources, TrainModel
+from domain.messages import (
+    AnyReport,
+    Heartbeat,
+    JobFailed,
+    JobReleased,
+    LogKept,
+    Message,
+    PartLog,
+    Resources,
+    TrainModel,
+)
 from domain.refusals import Refusal
 from domain.sentences import N_, Sentence
 from gpu_worker.channel import Answer, Channel, Deliver, Ended, FromJob, Keep, Locate, Ready, Resolve, Tell, ToJob, Work
@@ -39,6 +53,7 @@ thread holds up the one it waits for: a training step on two busy cores took fou
 
 _RETRY_SECONDS = 2.0
 _POLL_SECONDS = 0.2
+_MOMENT_SECONDS = 0.02
 log = logging.getLogger(__name__)
 
 
@@ -81,18 +96,23 @@ class _JobProcess:
         return self.process.poll() is None
 
     def kill(self) -> None:
-        """End it at once; allowed from any thread."""
-        self.process.kill()
+        """End it at once with whatever it started; allowed from any thread."""
+        if self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
 
     def close(self) -> int:
         """End it if it still runs, wait, give everything back; returns its exit code, negative for a signal."""
         self.channel.connection.close()
-        if self.is_alive():
-            try:
-                self.process.wait(timeout=_RETRY_SECONDS)
-            except subprocess.TimeoutExpired:
-                self.kill()
+        until = time.monotonic() + _RETRY_SECONDS
+        while self.process.returncode is None and not self._has_ended() and time.monotonic() < until:
+            time.sleep(_MOMENT_SECONDS)
+        self.kill()  # what it started, too, while its own id cannot be another's yet
         return self.process.wait()
+
+    def _has_ended(self) -> bool:
+        """Without taking its exit code, so that its id stays its own."""
+        return os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 class _Worker:
@@ -112,7 +132,10 @@ class _Worker:
 
     def run(self) -> None:
         while not self.stop():
-            self._tidy()
+            try:
+                self._tidy()
+            except OSError:  # another worker tidies the same folder, or the disk fails: a job will say so
+                log.warning("tidying_failed", exc_info=True)
             process = _JobProcess()
             try:
                 offered = self._wait_until_ready(process)
@@ -136,7 +159,8 @@ class _Worker:
                 f"a job process cannot start (exit code {process.close()}); see the output above"
             ) from None
         assert isinstance(ready, Ready)
-        return ready.resources
+        most = self.settings.most_cpu_cores or ready.resources.cpu_cores
+        return replace(ready.resources, cpu_cores=min(most, ready.resources.cpu_cores))
 
     def _next_message(self, offered: Resources, process: _JobProcess) -> Message | None:
         while not self.stop() and process.is_alive():
@@ -189,14 +213,10 @@ class _Attempt:
         self.has_ended = threading.Event()
 
     def run(self) -> None:
-        for earlier in self.workspace.parent.glob("*"):
-            if earlier != self.workspace:
-                shutil.rmtree(earlier, ignore_errors=True)
-        self.workspace.mkdir(parents=True, exist_ok=True)
         pulse = threading.Thread(target=self._beat, daemon=True)
         pulse.start()
         try:
-            ended = self._attend()
+            ended = self._make_workspace() or self._attend()
             if self.is_over:
                 return
             if ended is not None and ended.is_stopped:
@@ -220,6 +240,18 @@ class _Attempt:
                 self._keep_log()
             log.info("job_left", extra={"job_id": str(self.message.job_id), "attempt": self.message.attempt})
         shutil.rmtree(self.workspace, ignore_errors=True)
+
+    def _make_workspace(self) -> Ended | None:
+        """None, or why there can be none."""
+        try:
+            for earlier in self.workspace.parent.glob("*"):
+                if earlier != self.workspace:
+                    shutil.rmtree(earlier, ignore_errors=True)
+            self.workspace.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            log.exception("no_workspace", extra={"job_id": str(self.message.job_id)})
+            return Ended(reason_of(error))
+        return None
 
     def _attend(self) -> Ended | None:
         """Serve the job's process until it is done; None when it died."""
@@ -299,8 +331,13 @@ class _Attempt:
 
     def _report_failure(self, reason: Sentence) -> None:
         log_file = self.workspace / LOG_FILE
-        kept = self.worker.artifacts.keep(log_file) if log_file.is_file() else None
-        part_logs = kept_part_logs(self.workspace, self.worker.artifacts)
+        kept: Artifact | None = None
+        part_logs: tuple[PartLog, ...] = ()
+        try:
+            kept = self.worker.artifacts.keep(log_file) if log_file.is_file() else None
+            part_logs = kept_part_logs(self.workspace, self.worker.artifacts)
+        except OSError:  # the reason matters more than the log, and is often the same: a full disk
+            log.exception("log_not_kept", extra={"job_id": str(self.message.job_id)})
         self._report(JobFailed(**self._sender, reason=reason, log=kept, part_logs=part_logs))
 
     def _keep_log(self) -> None:

@@ -7,7 +7,7 @@ import pkgutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -21,6 +21,7 @@ from commands.ports import Ports
 from commands.task_types import CreateTaskType
 from commands.users import CreateUser, ListSuperAdministrators
 from domain.facts import SYSTEM, Recorded
+from domain.messages import COMPUTING, PACKAGING, JobKind
 from domain.names import NameTaken
 from domain.permissions import Role
 from domain.refusals import ChangedMeanwhile
@@ -33,6 +34,7 @@ from infra.data_folders import DataFolders
 from infra.drafts import Drafts
 from infra.event_store import create_tables, open_event_log
 from infra.heartbeats import Heartbeats
+from infra.line_of_work import Waiting
 from infra.passwords import Argon2Passwords
 from infra.positions import PositionWatcher
 from infra.projector import Projector
@@ -51,7 +53,7 @@ if TYPE_CHECKING:
 WEB_THREADS = 16
 FIRST_ADMINISTRATOR_ID = uuid5(NAMESPACE_URL, "urn:assay:first-administrator")
 """The same in every installation, so that the log itself takes only one, however many machines start at once."""
-SCANNER_NICENESS = 5
+BACKGROUND_NICENESS = 5
 """Pages and training come first where processors are few."""
 SCANS_KEPT_DAYS = 30
 """How long answers about folders of no dataset are kept: longer than anybody's unfinished form."""
@@ -132,7 +134,7 @@ def run_scanner(settings: Settings, ready: Callable[[], None]) -> None:
     from infra.images import trim  # noqa: PLC0415
     from infra.scanner import Scanner  # noqa: PLC0415
 
-    os.nice(SCANNER_NICENESS)
+    os.nice(BACKGROUND_NICENESS)
     with ExitStack() as stack:
         core = stack.enter_context(open_core(settings))
         pool = stack.enter_context(open_pool(core.dsn))
@@ -201,7 +203,18 @@ def export_log(settings: Settings, target: Path) -> int:
 
 
 def run_worker(settings: Settings, ready: Callable[[], None]) -> None:
-    """Take jobs until SIGTERM."""
+    """Train and predict until SIGTERM."""
+    _work(settings, ready, settings.worker_name, COMPUTING)
+
+
+def run_packager(settings: Settings, ready: Callable[[], None]) -> None:
+    """Load packages and build exports until SIGTERM: beside the worker, because nobody waits for days to import a package."""
+    os.nice(BACKGROUND_NICENESS)
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # merely looking at a card takes memory from what trains on it
+    _work(settings, ready, f"{settings.worker_name}-packages", PACKAGING)
+
+
+def _work(settings: Settings, ready: Callable[[], None], name: str, kinds: Collection[JobKind]) -> None:
     from gpu_worker import worker  # noqa: PLC0415 - torch takes seconds to load, and only workers have it
     from infra.mailbox import LogMailbox  # noqa: PLC0415
 
@@ -210,7 +223,7 @@ def run_worker(settings: Settings, ready: Callable[[], None]) -> None:
         pool = stack.enter_context(open_pool(core.dsn))
         stop = stack.enter_context(_until_told_to_stop())
         heartbeats = Heartbeats(pool, silence_seconds=settings.worker_silence_seconds)
-        mailbox = LogMailbox(core.assay, core.dsn, heartbeats, worker=settings.worker_name)
+        mailbox = LogMailbox(core.assay, core.dsn, heartbeats, worker=name, kinds=kinds)
         stack.callback(mailbox.close)
         ready()
         worker.run_worker(
@@ -219,8 +232,11 @@ def run_worker(settings: Settings, ready: Callable[[], None]) -> None:
             core.data_folders,
             core.archives,
             settings.state / "work",
-            name=settings.worker_name,
+            name=name,
             stop=stop.is_set,
+            settings=worker.WorkerSettings(
+                beat_every_seconds=settings.heartbeat_seconds, most_cpu_cores=settings.worker_threads
+            ),
         )
 
 
@@ -258,6 +274,7 @@ def run_web(settings: Settings) -> None:
             images=Images(core.data_folders, settings.thumbnails, settings.indexes),
             data_folders=core.scanned_folders,
             heartbeats=Heartbeats(pool, silence_seconds=settings.worker_silence_seconds),
+            waiting=Waiting(pool, core.assay, silence_seconds=settings.worker_silence_seconds),
             is_ready=lambda: _answers(pool),
             stopping=lambda: server.should_exit,
         )

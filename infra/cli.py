@@ -33,10 +33,14 @@ from infra.settings import Settings, WrongSetting, forget_first_password, read_s
 
 log = logging.getLogger(__name__)
 
-PROGRAMS = ("projector", "dispatcher", "notary", "scanner", "housekeeper", "worker", "web")
+PROGRAMS = ("projector", "dispatcher", "notary", "scanner", "housekeeper", "worker", "packager", "web")
 """In the order of their start; they stop the other way round."""
 
 MOST_FINDINGS_SHOWN = 20
+WORKERS = ("worker", "packager")
+PATIENCE_SECONDS, WORKER_PATIENCE_SECONDS = 10.0, 40.0
+"""How long a process may take to stop before it is killed; a worker waits up to 30 s for the checkpoint of its job."""
+
 DEMO_ROOT = "demo"
 """The data root of the images that the demo makes or copies; it lies in the state folder."""
 _NOT_RUNNING = 3  # as systemd's status says it
@@ -245,6 +249,8 @@ def run_process(settings: Settings, verb: str, ready_fd: int | None) -> int:
                 bootstrap.run_housekeeper(settings, ready)
             case "worker":
                 bootstrap.run_worker(settings, ready)
+            case "packager":
+                bootstrap.run_packager(settings, ready)
             case "web":
                 bootstrap.run_web(settings)
     except Exception:  # the edge of the process: logged, then the supervisor starts it again
@@ -327,6 +333,7 @@ def _program(settings: Settings, name: str) -> Program:
         name=name,
         arguments=(sys.executable, "-m", "infra.cli", name, "--ready-fd", "{ready}"),
         health_url=f"{settings.address}/healthz" if name == "web" else None,
+        patience_seconds=WORKER_PATIENCE_SECONDS if name in WORKERS else PATIENCE_SECONDS,
     )
 
 

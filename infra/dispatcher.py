@@ -10,6 +10,7 @@ import time
 from uuid import UUID
 
 import psycopg
+from eventsourcing.persistence import InterfaceError, OperationalError
 from psycopg import Connection
 from psycopg.rows import DictRow, dict_row
 
@@ -50,7 +51,7 @@ class Dispatcher:
             try:
                 with psycopg.connect(self._dsn, autocommit=True, row_factory=dict_row, connect_timeout=2) as connection:
                     self._lead(connection, stop, ready)
-            except psycopg.OperationalError:
+            except (psycopg.OperationalError, psycopg.InterfaceError, OperationalError, InterfaceError):
                 log.warning("database_is_away", exc_info=True)
                 stop.wait(1.0)
 
@@ -110,6 +111,7 @@ class Dispatcher:
         message, attempt = message_for(state), running_attempt(state)
         if message is None and attempt is None:
             connection.execute("DELETE FROM app.work WHERE job_id = %s", (job_id,))
+            connection.execute("DELETE FROM app.heartbeats WHERE job_id = %s", (job_id,))
             return
         is_running = attempt is not None
         connection.execute(

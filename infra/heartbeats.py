@@ -18,14 +18,16 @@ class Heartbeats:
         self._silence_seconds = silence_seconds
 
     def beat(self, heartbeat: Heartbeat) -> None:
-        """Overwrite the job's row."""
+        """Overwrite the job's row; its worker was heard."""
         with self._pool.connection() as connection:
             connection.execute(
-                "INSERT INTO app.heartbeats (job_id, attempt, worker, beaten_at, content)"
+                "WITH heard AS (UPDATE app.workers SET seen_at = clock_timestamp() WHERE name = %s)"
+                " INSERT INTO app.heartbeats (job_id, attempt, worker, beaten_at, content)"
                 " VALUES (%s, %s, %s, clock_timestamp(), %s::jsonb)"
                 " ON CONFLICT (job_id) DO UPDATE SET attempt = excluded.attempt, worker = excluded.worker,"
                 " beaten_at = excluded.beaten_at, content = excluded.content",
                 (
+                    heartbeat.worker,
                     heartbeat.job_id,
                     heartbeat.attempt,
                     heartbeat.worker,

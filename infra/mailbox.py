@@ -5,6 +5,7 @@ With Kafka the same worker is given another mailbox; both go through `message_fo
 
 import logging
 import time
+from collections.abc import Collection
 
 import psycopg
 from eventsourcing.persistence import InterfaceError, OperationalError
@@ -12,19 +13,18 @@ from psycopg import Connection
 from psycopg.rows import DictRow, dict_row
 
 from commands.assay import Assay
-from commands.gpu_jobs import SMALL, command_for, message_for, running_attempt, state_type_of
+from commands.gpu_jobs import command_for, message_for, running_attempt, state_type_of
 from domain.attempts import AttemptIsOver
-from domain.compute_resources import ComputeResource
 from domain.messages import AnyReport, Heartbeat, JobClaimed, JobKind, Message, Resources
 from domain.refusals import ChangedMeanwhile, NotFound
 from infra.dispatcher import WORK_CHANNEL
 from infra.heartbeats import Heartbeats
+from infra.line_of_work import first_that_fit, forget_workers, needs_of, note_worker
 
 log = logging.getLogger(__name__)
 
 WAIT_SECONDS = 1.0
 """How long `take` waits for a wake-up; lost wake-ups cost no more than this."""
-MOST_OFFERS = 100
 PATIENCE_SECONDS = 120.0
 """How long a report waits for a database that is away: longer than any restart takes."""
 
@@ -32,19 +32,30 @@ PATIENCE_SECONDS = 120.0
 class LogMailbox:
     """Where one worker's jobs come from and its reports go."""
 
-    def __init__(self, assay: Assay, dsn: str, heartbeats: Heartbeats, *, worker: str) -> None:
+    def __init__(
+        self,
+        assay: Assay,
+        dsn: str,
+        heartbeats: Heartbeats,
+        *,
+        worker: str,
+        kinds: Collection[JobKind] = frozenset(JobKind),
+    ) -> None:
+        """`worker` is a name that no other worker has; it is given jobs of these kinds."""
         self._assay, self._dsn, self._heartbeats, self._worker = assay, dsn, heartbeats, worker
+        self._kinds = kinds
         self._connection: Connection[DictRow] | None = None
 
     def take(self, offered: Resources) -> Message | None:
         """The first waiting job that fits, claimed; None after a short wait when there is none (T-6)."""
         try:
             connection = self._listening()
+            note_worker(connection, self._worker, self._kinds, offered)
             if (message := self._claim_first(connection, offered)) is not None:
                 return message
             for _ in connection.notifies(timeout=WAIT_SECONDS, stop_after=1):
                 pass
-        except (psycopg.OperationalError, OperationalError, InterfaceError):
+        except (psycopg.OperationalError, psycopg.InterfaceError, OperationalError, InterfaceError):
             log.warning("database_is_away", exc_info=True)
             self.close()
             time.sleep(WAIT_SECONDS)
@@ -84,18 +95,10 @@ class LogMailbox:
         self._connection = None
 
     def _claim_first(self, connection: Connection[DictRow], offered: Resources) -> Message | None:
-        rows = connection.execute(
-            "SELECT job_id, kind, compute_resource_id FROM app.work WHERE NOT is_running ORDER BY queued_at LIMIT %s",
-            (MOST_OFFERS,),
-        ).fetchall()
-        for row in rows:
-            kind = JobKind(row["kind"])
-            state = self._assay.find(state_type_of(kind), row["job_id"])
-            resource = (
-                self._assay.find(ComputeResource, row["compute_resource_id"]) if row["compute_resource_id"] else None
-            )
-            message = message_for(state, resource.resources if resource else SMALL)
-            if message is not None and message.needs.fits_in(offered) and self._claim(kind, message):
+        for job in first_that_fit(connection, self._assay, self._kinds, offered):
+            state = self._assay.find(state_type_of(job.kind), job.job_id)
+            message = message_for(state, needs_of(self._assay, job.compute_resource_id))
+            if message is not None and message.needs.fits_in(offered) and self._claim(job.kind, message):
                 return message
         return None
 
@@ -111,4 +114,5 @@ class LogMailbox:
         if self._connection is None or self._connection.closed:
             self._connection = psycopg.connect(self._dsn, autocommit=True, row_factory=dict_row, connect_timeout=2)
             self._connection.execute(f"LISTEN {WORK_CHANNEL}")
+            forget_workers(self._connection)
         return self._connection

@@ -24,8 +24,11 @@ import msgspec
 
 log = logging.getLogger(__name__)
 
-_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 30.0
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 10.0
+"""Between a death and the next start: a job must be in other hands within half a minute, however often its worker died."""
 _STEADY_SECONDS = 60.0
+_KILLING_ROUNDS = 3
+"""A process may start another one while it is looked for; one that waits for a broken disk does not go, and nobody waits for it."""
 _LOG_BYTES = 20 * 2**20
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
@@ -40,7 +43,7 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     """Asked instead of waiting for a report: ready is who answers 200."""
 
     patience_seconds: float = 10.0
-    """How long it may take to stop before it is killed. Default: longer than a checkpoint takes to write."""
+    """How long it may take to stop before it is killed."""
 
 
 class ProcessStatus(msgspec.Struct, frozen=True):
@@ -111,7 +114,7 @@ def read_status(folder: Path) -> SupervisorStatus | None:
     return status if _start_of(status.pid) == status.started_at_ticks else None
 
 
-def stop_supervisor(folder: Path, *, patience_seconds: float = 60.0) -> bool:
+def stop_supervisor(folder: Path, *, patience_seconds: float = 120.0) -> bool:
     """Ask the running supervisor to stop and wait until it is gone; False when none ran. It is killed when it does not listen."""
     status = read_status(folder)
     if status is None:
@@ -221,10 +224,14 @@ class _Child:
         self._pause_seconds = min(self._pause_seconds * 2, _LONGEST_PAUSE_SECONDS)
 
     def _kill_session(self) -> None:
-        """Whatever the process started itself goes with it."""
-        if self.process:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGKILL)
+        """Whatever the process started itself goes with it, also what stands still or has made a group of its own: the job of a
+        killed worker must not go on beside its successor.
+        """
+        leader = self.process.pid if self.process else None
+        for _ in range(_KILLING_ROUNDS):
+            for pid in _session_of(leader):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
     def _says_ready(self) -> bool:
         if self.program.health_url:
@@ -365,6 +372,18 @@ def _start_of(pid: int) -> int | None:
     except (FileNotFoundError, ProcessLookupError):
         return None
     return None if fields[0] == "Z" else int(fields[19])
+
+
+def _session_of(leader: int | None) -> list[int]:
+    """The living processes of a session, none where there is no leader."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            if entry.name.isdigit():
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                if int(fields[3]) == leader and fields[0] != "Z":
+                    found.append(int(entry.name))
+    return found
 
 
 def _is_healthy(url: str) -> bool:

@@ -66,7 +66,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     name."""
 
     worker_threads: int
-    """CPU threads of a training step. Default: all cores, because a worker is the only heavy process of its machine."""
+    """How many CPU cores jobs are offered. Default: all, because a worker is the only heavy process of its machine."""
 
     heartbeat_seconds: float = 1.0
     """How often a worker reports and asks whether to stop. Default: often enough that “terminate” feels immediate."""
@@ -137,6 +137,13 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         WrongSetting: a variable, or `settings.json`, holds what cannot be used.
     """
     state = _state_folder(environment)
+    heartbeat_seconds = _number(environment, "ASSAY_HEARTBEAT_SECONDS", 1, least=1, most=60)
+    silence_seconds = _number(environment, "ASSAY_WORKER_SILENCE_SECONDS", 15, least=2, most=3600)
+    if silence_seconds < 2 * heartbeat_seconds:
+        raise WrongSetting(
+            f"ASSAY_WORKER_SILENCE_SECONDS is {silence_seconds}, ASSAY_HEARTBEAT_SECONDS {heartbeat_seconds}. A live worker would"
+            " count as gone: make the silence at least twice as long as the pause between heartbeats."
+        )
     remembered = {name: Path(folder) for name, folder in _remembered(state).data_roots.items()}
     return Settings(
         state=state,
@@ -151,8 +158,8 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         secure_cookies=_yes_or_no(environment, "ASSAY_SECURE_COOKIES"),
         worker_name=environment.get("ASSAY_WORKER_NAME") or socket.gethostname(),
         worker_threads=_number(environment, "ASSAY_WORKER_THREADS", os.cpu_count() or 1, least=1, most=1024),
-        heartbeat_seconds=_number(environment, "ASSAY_HEARTBEAT_SECONDS", 1, least=1, most=60),
-        worker_silence_seconds=_number(environment, "ASSAY_WORKER_SILENCE_SECONDS", 15, least=2, most=3600),
+        heartbeat_seconds=heartbeat_seconds,
+        worker_silence_seconds=silence_seconds,
         max_attempts=_number(environment, "ASSAY_MAX_ATTEMPTS", 3, least=1, most=100),
         picture_cache_mib=_number(environment, "ASSAY_PICTURE_CACHE_MIB", 2048, least=1, most=1 << 20),
         upload_gib=_number(environment, "ASSAY_UPLOAD_GIB", 8, least=1, most=1024),

@@ -1,8 +1,8 @@
 """What the database holds beside the log and the read models, and why it is in neither.
 
-`work` mirrors which jobs wait or run (made from the log by the dispatcher), `heartbeats` is momentary telemetry, `drafts`
-are unfinished forms, `sessions` say who is signed in, `scans` are what was seen in folders of images lately. Losing all of
-them loses no decision.
+`work` mirrors which jobs wait or run (made from the log by the dispatcher), `workers` says who was heard asking for work,
+`heartbeats` is momentary telemetry, `drafts` are unfinished forms, `sessions` say who is signed in, `scans` are what was seen in
+folders of images lately. Losing all of them loses no decision.
 """
 
 import psycopg
@@ -21,7 +21,15 @@ CREATE TABLE IF NOT EXISTS app.work (
     is_running boolean NOT NULL,
     changed_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
-CREATE INDEX IF NOT EXISTS work_in_line ON app.work (is_running, queued_at);
+DROP INDEX IF EXISTS app.work_in_line;
+CREATE INDEX IF NOT EXISTS work_waiting ON app.work (queued_at) INCLUDE (kind, compute_resource_id) WHERE NOT is_running;
+CREATE INDEX IF NOT EXISTS work_running ON app.work (job_id) WHERE is_running;
+CREATE TABLE IF NOT EXISTS app.workers (
+    name text PRIMARY KEY,
+    kinds text[] NOT NULL,
+    offered jsonb NOT NULL,
+    seen_at timestamptz NOT NULL
+);
 CREATE TABLE IF NOT EXISTS app.heartbeats (
     job_id uuid PRIMARY KEY,
     attempt integer NOT NULL,

@@ -10,8 +10,9 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Collection
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 from uuid import UUID, uuid4
 
 import msgspec
@@ -19,12 +20,14 @@ import msgspec
 from domain.data_paths import FolderName
 from domain.model_images import archive_name
 from domain.uploads import (
+    StorageHasNoRoom,
     StorageIsFull,
     Upload,
     UploadGrewTooLong,
     UploadIsEmpty,
     UploadIsGone,
     UploadIsIncomplete,
+    as_gib,
     check_size,
 )
 
@@ -78,9 +81,15 @@ class Uploads:
         check_size(size, limit=self._most_bytes, free=free)
         upload_id = uuid4()
         place = self.folder / str(upload_id)
-        place.mkdir()
-        (place / _PART).touch()
-        (place / _DESCRIPTION).write_bytes(msgspec.json.encode(asked))
+        try:
+            place.mkdir()
+            (place / _PART).touch()
+            (place / _DESCRIPTION).write_bytes(msgspec.json.encode(asked))
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            _remove(place)
+            raise StorageHasNoRoom(size_gib=as_gib(size), free_gib=0.0) from error
         return Upload(upload_id=upload_id, file_name=file_name, size=size, received=0)
 
     def find(self, upload_id: UUID, owner: UUID) -> Upload:
@@ -109,7 +118,7 @@ class Uploads:
             return None
         place = self.folder / str(upload_id)
         try:
-            part = (place / _PART).open("r+b")
+            part = (place / _PART).open("r+b", buffering=0)
         except FileNotFoundError:
             raise UploadIsGone from None
         try:
@@ -187,7 +196,7 @@ class Uploads:
 class Arriving:
     """What one request writes to an upload. Nobody else can meanwhile; close it whatever happens."""
 
-    def __init__(self, place: Path, part: BinaryIO, upload_id: UUID, file_name: str, size: int) -> None:
+    def __init__(self, place: Path, part: FileIO, upload_id: UUID, file_name: str, size: int) -> None:
         self._place, self._part = place, part
         self._upload_id, self._file_name, self._size = upload_id, file_name, size
         self._received = part.tell()
@@ -202,27 +211,25 @@ class Arriving:
             _remove(self._place)
             raise UploadGrewTooLong(file=self._file_name)
         try:
-            self._part.write(piece)
-            self._part.flush()
+            left = memoryview(piece)
+            while left:
+                written = self._part.write(left)
+                left, self._received = left[written:], self._received + written
         except OSError as error:
-            if error.errno not in _FULL:
-                raise
-            _remove(self._place)
-            raise StorageIsFull(percent=100 * self._received // self._size) from error
-        self._received += len(piece)
+            raise self._given_up(error) from error
 
     def finish(self) -> Upload:
         """All bytes have arrived, fewer than were announced or not: the file takes its name.
 
         Raises:
-            UploadIsEmpty: there are none; nothing is left of the upload.
+            UploadIsEmpty, StorageIsFull: nothing is left of the upload.
             UploadIsGone: it was dropped meanwhile.
         """
         if not self._received:
             _remove(self._place)
             raise UploadIsEmpty
-        os.fsync(self._part.fileno())
         try:
+            os.fsync(self._part.fileno())
             if self._received != self._size:
                 description = self._place / _DESCRIPTION
                 described = msgspec.json.decode(description.read_bytes(), type=_Description)
@@ -232,7 +239,16 @@ class Arriving:
                 (self._place / _PART).rename(self._place / self._file_name)
         except FileNotFoundError:
             raise UploadIsGone from None
+        except OSError as error:
+            raise self._given_up(error) from error
         return self.upload
+
+    def _given_up(self, error: OSError) -> Exception:
+        """What to say of a write that failed. A full disk gets its room back; anything else may be mended, to go on then."""
+        if error.errno not in _FULL:
+            return error
+        _remove(self._place)
+        return StorageIsFull(percent=100 * self._received // self._size)
 
     @property
     def upload(self) -> Upload:

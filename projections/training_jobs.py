@@ -43,6 +43,7 @@ MOST_CURVE_POINTS = 600
 class TrainingJobRow(msgspec.Struct, frozen=True, kw_only=True):
     """A line of the list. `iteration` of `max_iter` counts over all networks that are trained.
 
+    `interruptions` are the workers that fell silent over this run or were stopped.
     `spent_seconds` is the training time of this run up to `running_since`, which is None while nobody trains. `owner` owns the
     job now; `inherited_from` is the deleted user who made it, empty where the owner did.
     """
@@ -65,6 +66,7 @@ class TrainingJobRow(msgspec.Struct, frozen=True, kw_only=True):
     spent_seconds: float
     iteration: int
     max_iter: int
+    interruptions: int = 0
     inherited_from: str = ""
 
     @property
@@ -179,6 +181,7 @@ class TrainingJobs(ReadModel):
             "worker text NOT NULL DEFAULT ''",
             "attempt int NOT NULL DEFAULT 1",
             "run int NOT NULL DEFAULT 1",
+            "interruptions int NOT NULL DEFAULT 0",
             "queued_at timestamptz NOT NULL",
             "running_since timestamptz",
             "ended_at timestamptz",
@@ -272,11 +275,13 @@ class TrainingJobs(ReadModel):
             case TrainingTerminated():
                 rows.update(self.JOBS, job_id, status="terminated", **self._stopped(rows, job_id, at))
             case TrainingInterrupted():
+                row = rows.row(self.JOBS, job_id) or {"interruptions": 0}
                 rows.update(
                     self.JOBS,
                     job_id,
                     status="waiting",
                     worker="",
+                    interruptions=row["interruptions"] + 1,
                     **self._stopped(rows, job_id, at) | {"ended_at": None},
                 )
             case TrainingRestarted():
@@ -324,6 +329,7 @@ class TrainingJobs(ReadModel):
             status="waiting",
             worker="",
             run=row["run"] + 1,
+            interruptions=0,
             queued_at=at,
             running_since=None,
             ended_at=None,
@@ -422,7 +428,7 @@ SORTS: Mapping[str, str] = MappingProxyType(
 
 _COLUMNS = f"""
     job_id, {OWNER_COLUMNS}, model_id, model_name, model_image, task_type, status, version,
-    worker, attempt, run, queued_at, running_since, ended_at, spent_seconds, iteration, max_iter
+    worker, attempt, run, interruptions, queued_at, running_since, ended_at, spent_seconds, iteration, max_iter
 """
 _JOBS = f"""
     training_jobs USING (job_id) {OWNERS}

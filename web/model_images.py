@@ -28,6 +28,7 @@ from domain.model_images import ArchiveSource, LoadStatus, ModelImageKind
 from domain.refusals import NotFound
 from domain.sentences import N_
 from domain.uploads import NoFileChosen, Upload
+from domain.waiting import Wait
 from projections.artifact_removals import ArtifactRemoval
 from projections.model_images import ModelImageRow, ModelImageVersionRow
 from projections.overview import SetupSteps
@@ -46,14 +47,15 @@ HEARTBEAT_SECONDS = 1.0
 
 
 class ModelImagesPage(Page, frozen=True):
-    """Every model image, or the chosen ones; `beats` tell how far the loading ones are, `standing` are bound nodes that exist,
-    `removals` which files of deleted versions are still there. `task_types` are (id, name).
+    """Every model image, or the chosen ones; `beats` tell how far the loading ones are, `waits` why others wait,
+    `standing` are bound nodes that exist, `removals` which files of deleted versions are still there. `task_types` are (id, name).
     """
 
     TEMPLATE = "model_images/list.html"
     listing: Listing
     images: Part[ModelImageRow]
     beats: dict[UUID, Heartbeat]
+    waits: dict[UUID, Wait]
     cascade: Cascade
     standing: frozenset[UUID]
     task_types: tuple[tuple[str, str], ...]
@@ -107,6 +109,7 @@ class ModelImagePage(Page, frozen=True):
     TEMPLATE = "model_images/detail.html"
     image: ModelImageRow
     beat: Heartbeat | None
+    wait: Wait | None
     standing: frozenset[UUID]
 
 
@@ -332,6 +335,7 @@ def _list_page(services: Services, form: Form) -> ModelImagesPage:
         listing=listing.of(images.total),
         images=images,
         beats=services.heartbeats.of_all(loading) if loading else {},
+        waits=services.waiting.of_all(loading) if loading else {},
         cascade=cascade,
         standing=standing_nodes(services.read, (image.environment for image in images.items if image.environment)),
         task_types=task_types,
@@ -438,9 +442,11 @@ def _delete_page(read: ReadModels, model_image_id: UUID, number: int) -> DeleteM
 
 def _detail_page(services: Services, model_image_id: UUID) -> ModelImagePage:
     image = _image(services.read, model_image_id)
-    beat = services.heartbeats.of(model_image_id) if image.status is LoadStatus.LOADING else None
+    is_loading = image.status is LoadStatus.LOADING
+    beat = services.heartbeats.of(model_image_id) if is_loading else None
+    wait = services.waiting.of(model_image_id) if is_loading else None
     standing = standing_nodes(services.read, [image.environment] if image.environment else [])
-    return ModelImagePage(image=image, beat=beat, standing=standing)
+    return ModelImagePage(image=image, beat=beat, wait=wait, standing=standing)
 
 
 def _image(read: Any, model_image_id: UUID) -> ModelImageRow:

@@ -13,6 +13,7 @@ from domain.exports import ExportStatus
 from domain.json_forms import write_json
 from domain.messages import Heartbeat
 from domain.refusals import NotFound, NotTheOwner
+from domain.waiting import Wait
 from projections.exports import ExportRow
 from projections.models import SORTS, ModelDetail, ModelRow, ModelVersionRow
 from projections.read_model import Page as Part
@@ -84,6 +85,7 @@ class ExportPage(Page, frozen=True):
     version: ModelVersionRow
     export: ExportRow | None
     beat: Heartbeat | None
+    wait: Wait | None = None
 
 
 class NoReportPage(Page, frozen=True):
@@ -268,4 +270,5 @@ def _export_page(services: Services, model_id: UUID, label: str, actor: UUID) ->
     export: ExportRow | None = services.read.exports.get(model_id, label)
     is_building = export is not None and export.status is ExportStatus.BUILDING
     beat = services.heartbeats.of(export.export_id) if export and is_building else None
-    return ExportPage(model=model, version=_version(model, label), export=export, beat=beat)
+    wait = services.waiting.of(export.export_id) if export and export.status is ExportStatus.WAITING else None
+    return ExportPage(model=model, version=_version(model, label), export=export, beat=beat, wait=wait)

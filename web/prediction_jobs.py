@@ -13,6 +13,7 @@ from domain.messages import Heartbeat
 from domain.prediction_jobs import PredictionKind, PredictionStatus
 from domain.refusals import NotFound
 from domain.sentences import N_
+from domain.waiting import Wait
 from projections.prediction_jobs import PredictionJobRow
 from projections.read_model import Page as Part
 from web.downloads import Download, stored_file
@@ -28,13 +29,14 @@ HEARTBEAT_SECONDS = 1.0
 
 
 class PredictionJobsPage(Page, frozen=True):
-    """The user's own jobs, the newest first; `beats` are the heartbeats of those that run, by job."""
+    """The user's own jobs, the newest first; `beats` are the heartbeats of those that run, `waits` why others wait, by job."""
 
     TEMPLATE = "prediction_jobs/list.html"
     listing: Listing
     jobs: Part[PredictionJobRow]
     beats: dict[UUID, Heartbeat]
     now: datetime
+    waits: dict[UUID, Wait]
 
     def seconds(self, job: PredictionJobRow) -> float | None:
         """How long a job has been running, or ran."""
@@ -48,6 +50,7 @@ class PredictionJobPage(Page, frozen=True):
     job: PredictionJobRow
     beat: Heartbeat | None
     now: datetime
+    wait: Wait | None
 
     def seconds(self, job: PredictionJobRow) -> float | None:
         """How long the job has been running, or ran."""
@@ -216,13 +219,22 @@ def _list_page(services: Services, actor: UUID, form: Form) -> PredictionJobsPag
     )
     running = [job.job_id for job in jobs.items if job.status is PredictionStatus.PREDICTING]
     beats = services.heartbeats.of_all(running) if running else {}
-    return PredictionJobsPage(form=form, listing=asked.of(jobs.total), jobs=jobs, beats=beats, now=datetime.now(UTC))
+    waiting = [job.job_id for job in jobs.items if job.status is PredictionStatus.WAITING]
+    return PredictionJobsPage(
+        form=form,
+        listing=asked.of(jobs.total),
+        jobs=jobs,
+        beats=beats,
+        now=datetime.now(UTC),
+        waits=services.waiting.of_all(waiting) if waiting else {},
+    )
 
 
 def _job_page(services: Services, job_id: UUID, actor: UUID) -> PredictionJobPage:
     job = own_prediction(services.read, job_id, actor)
     beat = services.heartbeats.of(job_id) if job.status is PredictionStatus.PREDICTING else None
-    return PredictionJobPage(job=job, beat=beat, now=datetime.now(UTC))
+    wait = services.waiting.of(job_id) if job.status is PredictionStatus.WAITING else None
+    return PredictionJobPage(job=job, beat=beat, now=datetime.now(UTC), wait=wait)
 
 
 def _came_from(form: Form, job_id: UUID) -> str:

@@ -21,6 +21,7 @@ from domain.messages import Heartbeat, LossPart, StageName
 from domain.refusals import NotFound, NotTheOwner
 from domain.sentences import N_
 from domain.training_jobs import ACTIONS, LOOKING, TrainingAction, TrainingStatus
+from domain.waiting import Wait
 from projections.evaluation_reports import TRAINING_LABEL
 from projections.training_jobs import (
     SORTS,
@@ -65,7 +66,9 @@ VALIDATED: Mapping[LossPart, tuple[tuple[str, str], ...]] = MappingProxyType(
 
 
 class JobLine(msgspec.Struct, frozen=True, kw_only=True):
-    """A job as a page shows it at one moment. `beat` is there while its worker is heard; `actions` is what this reader may do."""
+    """A job as a page shows it at one moment. `beat` is there while its worker is heard, `wait` while it waits; `actions` is what
+    this reader may do.
+    """
 
     row: TrainingJobRow
     beat: Heartbeat | None
@@ -73,6 +76,7 @@ class JobLine(msgspec.Struct, frozen=True, kw_only=True):
     duration_seconds: float | None
     expected_end: datetime | None
     actions: tuple[TrainingAction, ...]
+    wait: Wait | None = None
 
     @property
     def status_name(self) -> str:
@@ -375,17 +379,19 @@ def _list_page(services: Services, form: Form, actor: UUID) -> TrainingJobsPage:
     )
     running = [row.job_id for row in found.items if row.status is TrainingStatus.TRAINING]
     beats = services.heartbeats.of_all(running) if running else {}
+    waiting = [row.job_id for row in found.items if row.status is TrainingStatus.WAITING]
+    waits = services.waiting.of_all(waiting) if waiting else {}
     now = datetime.now(UTC)
     return TrainingJobsPage(
         form=form,
         listing=listing.of(found.total),
-        lines=tuple(_line(row, beats.get(row.job_id), actor, now) for row in found.items),
+        lines=tuple(_line(row, beats.get(row.job_id), actor, now, waits.get(row.job_id)) for row in found.items),
         creators=tuple(services.read.training_jobs.creators()),
         statuses=tuple((status.value, name) for status, name in STATUS_NAMES.items()),
     )
 
 
-def _line(row: TrainingJobRow, beat: Heartbeat | None, actor: UUID, now: datetime) -> JobLine:
+def _line(row: TrainingJobRow, beat: Heartbeat | None, actor: UUID, now: datetime, wait: Wait | None = None) -> JobLine:
     if beat is not None and (row.status is not TrainingStatus.TRAINING or beat.attempt != row.attempt):
         beat = None  # of an attempt that is over
     offered = ACTIONS[row.status]
@@ -396,6 +402,7 @@ def _line(row: TrainingJobRow, beat: Heartbeat | None, actor: UUID, now: datetim
         duration_seconds=row.duration_seconds(now),
         expected_end=now + timedelta(seconds=beat.seconds_left) if beat and beat.seconds_left is not None else None,
         actions=offered if row.owner == actor else tuple(action for action in offered if action in LOOKING),
+        wait=wait,
     )
 
 
@@ -409,11 +416,12 @@ def _confirm_page(read: ReadModels, job_id: UUID, actor: UUID, action: str) -> C
 def _monitor_page(services: Services, job_id: UUID, actor: UUID) -> MonitorPage:
     job = _job(services.read, job_id)
     beat = services.heartbeats.of(job_id) if job.status is TrainingStatus.TRAINING else None
+    wait = services.waiting.of(job_id) if job.status is TrainingStatus.WAITING else None
     read = services.read.training_jobs
     parts = read.parts(job_id)
     return MonitorPage(
         job=job,
-        line=_line(job, beat, actor, datetime.now(UTC)),
+        line=_line(job, beat, actor, datetime.now(UTC), wait),
         stages=_stages(job, read.stages(job_id)),
         curves=tuple(PartCurve(row=part, chart=_loss_chart(services, job_id, part)) for part in parts),
         validations=_validations(parts, read.validations(job_id)),

@@ -1,16 +1,10 @@
 """The main job as a person does it: everything is started by the command line, seen and pressed in real Chromium."""
 
-import os
 import shutil
-import socket
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
-import msgspec
 import numpy as np
 import pytest
 from PIL import Image
@@ -29,13 +23,11 @@ from domain.model_images import LoadStatus, ModelImage, ModelImageKind
 from domain.names import NameClaim, NameKind, claim_id
 from infra.bootstrap import open_core
 from infra.core import Core
-from infra.embedded_postgres import ensure_postgres
-from infra.settings import Settings, read_settings
-from tests.conftest import CHECKOUT
+from infra.settings import Settings
 from tests.eventually import eventually
+from tests.installation import PASSWORD, Installation, running_installation
 from tests.parts import require
 
-PASSWORD = "Panel2026"
 MINUTE = 60_000
 MODEL_PARAMETERS = """{
     "classification": {
@@ -57,54 +49,11 @@ TRAINING_PARAMETERS = """{
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
-class Installation:
-    """Assay as `assay up --background` starts it, in a folder of its own."""
-
-    def __init__(self, state: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        self.environment = {
-            **os.environ,
-            "ASSAY_STATE": str(state),
-            "ASSAY_PORT": str(port),
-            "ASSAY_ADMINISTRATOR_PASSWORD": PASSWORD,
-            "ASSAY_WORKER_THREADS": "1",
-        }
-
-    @property
-    def settings(self) -> Settings:
-        """As its processes read them."""
-        settings = read_settings(self.environment)
-        return msgspec.structs.replace(settings, database_url=ensure_postgres(settings))
-
-    def assay(self, *verb: str) -> str:
-        """Run a verb of the command line; returns what it printed."""
-        done = subprocess.run(
-            [sys.executable, "-m", "infra.cli", *verb],
-            cwd=CHECKOUT,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-
 @pytest.fixture(scope="module")
 def installation() -> Iterator[Installation]:
     require("Chromium", present=CHROMIUM, how_to_get_it="apt-get install chromium fonts-noto-cjk")
-    state = Path(tempfile.mkdtemp(prefix="assay-journey-", dir="/tmp"))
-    state.chmod(0o711)
-    made = Installation(state)
-    try:
-        made.assay("up", "--background")
+    with running_installation("assay-journey-") as made:
         yield made
-    finally:
-        made.assay("down")
-        shutil.rmtree(state, ignore_errors=True)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from contextlib import closing
 from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -26,7 +27,7 @@ from domain.attempts import AttemptIsOver
 from domain.data_paths import FolderName
 from domain.environments import EnvironmentChoiceIsIncomplete
 from domain.exports import ExportQueued
-from domain.facts import SYSTEM
+from domain.facts import SYSTEM, Fact
 from domain.model_images import (
     AnotherArchiveIsLoading,
     ArchiveHasAnotherName,
@@ -103,6 +104,11 @@ def written() -> tuple[Assay, MemoryLog]:
     return assay_after(plant(), WITH_ARCHIVES)
 
 
+def newest(log: MemoryLog, fact_type: type[Fact]) -> Any:
+    """The newest event of a type; uses may stand behind it, which `test_uses.py` is about."""
+    return [event for event in log.events if isinstance(event.data, fact_type)][-1]
+
+
 def importing(archive: str = PANEL_AOI, **changes: object) -> ImportModelImage:
     fields = {name: getattr(IMPORT, name) for name in IMPORT.__struct_fields__}
     return ImportModelImage(**(fields | {"archive": archive} | changes))
@@ -120,8 +126,7 @@ def test_a_business_image_is_bound_to_several_products_of_one_station(written: t
     assay, log = written
     products = (PANEL_65.node_id, PANEL_75.node_id)
     assay.dispatch(importing(kind=ModelImageKind.BUSINESS, environment=products))
-    imported = log.events[-2].data
-    assert isinstance(imported, ModelImageImported)
+    imported = newest(log, ModelImageImported).data
     assert imported.environment == BINDING
 
 
@@ -198,8 +203,7 @@ def test_an_upload_is_imported_by_whom_it_belongs_to_and_the_log_says_where_it_c
         assay.dispatch(importing("", actor=TRAINER_LI_ID, upload_id=UPLOAD_ID))
     assert len(log.events) == before
     assay.dispatch(importing("", upload_id=UPLOAD_ID))
-    queued = log.events[-1]
-    assert isinstance(queued.data, ModelImageLoadingQueued)
+    queued = newest(log, ModelImageLoadingQueued)
     assert (queued.data.source, queued.data.order.archive) == (ArchiveSource.UPLOAD, UPLOADED)
     assert queued.origin.actor == TRAINER_WANG_ID
 
@@ -334,7 +338,7 @@ def test_as_many_workers_may_fall_silent_as_the_settings_say(written: tuple[Assa
     assay.dispatch(importing())
     start(assay, 1)
     assay.dispatch(InterruptLoading(actor=SYSTEM, model_image_id=PANEL_AOI_ID, attempt=1))
-    assert isinstance(log.events[-1].data, ModelImageLoadingFailed)
+    assert newest(log, ModelImageLoadingFailed).originator_id == PANEL_AOI_ID
 
 
 def test_reports_about_an_image_that_does_not_exist_are_refused(written: tuple[Assay, MemoryLog]) -> None:

@@ -1,4 +1,5 @@
 import dataclasses
+from contextlib import closing
 from uuid import UUID
 
 import msgspec
@@ -19,7 +20,7 @@ from commands.training_jobs import (
 )
 from domain.compute_resources import ComputeResource
 from domain.environments import EnvironmentChoiceIsIncomplete, EnvironmentNodesRemoved
-from domain.facts import Fact
+from domain.facts import SYSTEM, Fact
 from domain.model_images import ModelImageImported, ModelImageKind, ModelImageVersionNotLoaded
 from domain.models import ModelVersionPublished
 from domain.names import NameClaim, NameClaimed, NameKind, NameReleased, NameTaken, ObjectNameIsInvalid, claim_id
@@ -29,10 +30,12 @@ from domain.training_jobs import (
     TrainingDeleted,
     TrainingFailed,
     TrainingInterrupted,
+    TrainingJob,
     TrainingPublished,
     TrainingQueued,
     TrainingRestarted,
     TrainingStarted,
+    TrainingStatus,
     TrainingTerminated,
     WaitingJobCannotBeTerminated,
 )
@@ -45,6 +48,8 @@ from domain.training_requests import (
     TrainingDraft,
 )
 from domain.uses import UseBegun, UseEnded
+from infra.event_store import create_tables, open_event_log
+from tests.commands.meeting import at_once
 from tests.examples import (
     BINDING,
     ENVIRONMENT_ID,
@@ -333,6 +338,23 @@ def test_a_name_under_which_a_version_was_published_stays_claimed() -> None:  # 
     assert new_facts(log, history) == [TrainingDeleted()]
     with pytest.raises(CannotBeDeleted):
         assay.dispatch(DeleteTrainingJob(actor=TRAINER_WANG_ID, job_id=TRAINING_JOB_ID))
+
+
+def test_of_a_claim_and_a_deletion_at_the_same_moment_one_wins(database: str) -> None:  # T-2, on real PostgreSQL
+    create_tables(database)
+    with closing(open_event_log(database)) as log:
+        log.append(plant_with_job().events)
+        claim = StartTraining(actor=SYSTEM, job_id=TRAINING_JOB_ID, attempt=1, worker="gpu-1")
+        delete = DeleteTrainingJob(actor=TRAINER_WANG_ID, job_id=TRAINING_JOB_ID)
+        claimed, deleted = at_once(log, PORTS, claim, delete)
+        job = log.load(TrainingJob, TRAINING_JOB_ID)
+        assert job is not None
+        if isinstance(claimed, int):
+            assert isinstance(deleted, CannotBeDeleted)
+            assert (job.status, job.is_deleted) == (TrainingStatus.TRAINING, False)
+        else:
+            assert isinstance(claimed, NotFound)
+            assert (job.status, job.is_deleted) == (TrainingStatus.WAITING, True)
 
 
 def test_what_was_deleted_does_not_exist_any_more() -> None:

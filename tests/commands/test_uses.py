@@ -7,7 +7,13 @@ import pytest
 
 from commands.assay import Assay, Command
 from commands.compute_resources import DeleteComputeResource
-from commands.model_images import DeleteModelImageVersion
+from commands.model_images import (
+    DeleteModelImageVersion,
+    FailLoading,
+    InterruptLoading,
+    RetryLoading,
+    StartLoading,
+)
 from commands.prediction_jobs import (
     DeletePredictionJob,
     InterruptPrediction,
@@ -28,12 +34,14 @@ from commands.training_jobs import (
     TerminateTraining,
 )
 from domain.facts import SYSTEM
+from domain.model_images import ModelImage
 from domain.prediction_jobs import PredictionFailed
 from domain.refusals import Refusal
 from domain.sentences import Sentence
 from domain.training_jobs import TrainingFailed
 from domain.training_requests import NoComputeResourceChosen
 from domain.uses import IsInUse, Needed, NeededIsGone, Uses
+from tests.commands import test_model_images as images
 from tests.commands import test_prediction_jobs as predictions
 from tests.commands import test_training_jobs as trainings
 from tests.commands.meeting import at_once
@@ -163,6 +171,54 @@ def test_an_ended_prediction_needs_nothing(commands: tuple[Command, ...]) -> Non
     assay_with(*commands).dispatch(DELETE_RESOURCE)
 
 
+FAIL_LOADING = FailLoading(actor=SYSTEM, model_image_id=images.PANEL_AOI_ID, attempt=1, reason=FULL_DISK)
+START_LOADING = StartLoading(actor=SYSTEM, model_image_id=images.PANEL_AOI_ID, attempt=1, worker="gpu-1")
+INTERRUPT_LOADING = InterruptLoading(actor=SYSTEM, model_image_id=images.PANEL_AOI_ID, attempt=1)
+
+
+@pytest.mark.parametrize(
+    "commands", [(), (START_LOADING,), (START_LOADING, INTERRUPT_LOADING)], ids=["waiting", "loading", "interrupted"]
+)
+def test_what_a_loading_package_needs_stays(commands: tuple[Command, ...]) -> None:  # M-6, I-4
+    assay, _ = assay_after(plant(), images.WITH_ARCHIVES)
+    for command in (images.IMPORT, *commands):
+        assay.dispatch(command)
+    with pytest.raises(IsInUse, match="“panel-aoi”"):
+        assay.dispatch(DELETE_TASK_TYPE)
+
+
+def test_a_further_version_needs_its_task_type_while_it_loads() -> None:  # M-6, I-4
+    assay, _ = assay_after(plant(), images.WITH_ARCHIVES)
+    assay.dispatch(images.adding("/archives/resnet18@1.1.tar"))
+    with pytest.raises(IsInUse, match="“resnet18”"):
+        assay.dispatch(DELETE_TASK_TYPE)
+    images.load(assay, MODEL_IMAGE_ID, 2)
+    assay.dispatch(DELETE_TASK_TYPE)
+
+
+def test_a_package_that_could_not_be_loaded_needs_nothing_until_it_is_tried_again() -> None:  # M-6, I-4
+    assay, _ = assay_after(plant(), images.WITH_ARCHIVES)
+    for command in (images.IMPORT, START_LOADING, FAIL_LOADING):
+        assay.dispatch(command)
+    uses = assay.find(Uses, Needed.task_type(CLASSIFICATION_ID).uses_id)
+    assert uses is not None
+    assert uses.jobs == {}
+    failed = assay.load(ModelImage, images.PANEL_AOI_ID).failures[0]
+    retry = RetryLoading(actor=TRAINER_WANG_ID, model_image_id=images.PANEL_AOI_ID, loading=failed.loading)
+    assay.dispatch(retry)
+    with pytest.raises(IsInUse, match="“panel-aoi”"):
+        assay.dispatch(DELETE_TASK_TYPE)
+
+
+def test_a_package_whose_task_type_was_deleted_keeps_its_copy_and_is_tried_again() -> None:  # M-5, M-6
+    assay, _ = assay_after(plant(), images.WITH_ARCHIVES)
+    for command in (images.IMPORT, START_LOADING, FAIL_LOADING, DELETE_TASK_TYPE):
+        assay.dispatch(command)
+    failed = assay.load(ModelImage, images.PANEL_AOI_ID).failures[0]
+    retry = RetryLoading(actor=TRAINER_WANG_ID, model_image_id=images.PANEL_AOI_ID, loading=failed.loading)
+    assert assay.dispatch(retry) > 0
+
+
 def test_a_job_whose_workers_all_died_needs_nothing() -> None:  # M-6, T-6
     assay = assay_with(QUEUE_TRAINING)
     for attempt in range(1, PORTS.max_attempts + 1):
@@ -232,6 +288,11 @@ def test_of_a_job_and_a_deletion_at_the_same_moment_one_is_refused(
     uses = log.load(Uses, needed.uses_id)
     assert uses is not None
     assert bool(uses.jobs) is not uses.is_ruled_out
+
+
+def test_of_an_import_and_the_deletion_of_its_task_type_at_the_same_moment_one_is_refused() -> None:  # M-6, I-1
+    answers = at_once(MemoryLog(plant().events), images.WITH_ARCHIVES, images.IMPORT, DELETE_TASK_TYPE)
+    assert sum(isinstance(answer, Refusal) for answer in answers) == 1
 
 
 def test_jobs_queued_before_uses_were_noted_run_to_their_end() -> None:  # E-1

@@ -1,5 +1,6 @@
 """The worker with a mailbox in memory: the line from the message to the last report, and everything that may go wrong on it."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -102,6 +103,7 @@ class RunningWorker:
     folder: Path
     mailbox: MailboxInMemory
     settings: WorkerSettings = SETTINGS
+    storage: type[FolderOfArtifacts] = FolderOfArtifacts
     is_stopping: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> Self:
@@ -116,7 +118,7 @@ class RunningWorker:
 
     @property
     def artifacts(self) -> FolderOfArtifacts:
-        return FolderOfArtifacts(self.folder / "artifacts")
+        return self.storage(self.folder / "artifacts")
 
     def wait_for(self, kind: type[R], count: int = 1) -> R:
         """The newest report of a kind, once there are `count`; a failed job ends the wait."""
@@ -289,6 +291,36 @@ def test_what_a_person_can_mend_is_said_and_the_log_holds_the_rest(tmp_path: Pat
     assert "unexpected error" in reasons[2]
     assert "Traceback" in worker.text(worker.reports(JobFailed)[2].log)
     assert "Traceback" not in worker.text(worker.reports(JobFailed)[0].log)
+
+
+class FullStorage(FolderOfArtifacts):
+    """Shared storage on a disk that is full."""
+
+    def keep(self, file: Path) -> Artifact:
+        raise OSError(errno.ENOSPC, "No space left on device", str(file))
+
+
+def test_a_full_disk_is_the_reason_though_the_log_cannot_be_kept_either(tmp_path: Path) -> None:  # T-7, S-5
+    write_shipped_description(tmp_path / "package")
+    (tmp_path / "archives").mkdir()
+    build_package(tmp_path / "package", tmp_path / "archives" / "resnet18@1.0")
+    order = LoadingOrder(archive=FolderName(ROOT, "resnet18@1.0"), name="resnet18", archive_version="1.0")
+    message = LoadModelImage(job_id=JOB_ID, attempt=1, needs=Resources(), order=order)
+    mailbox = MailboxInMemory([message])
+    with RunningWorker(tmp_path, mailbox, storage=FullStorage) as worker:
+        failed = worker.wait_for(JobFailed)
+    assert "The disk is full." in str(failed.reason)
+    assert failed.log is None
+
+
+def test_a_workspace_that_cannot_be_made_fails_the_job_and_not_the_worker(tmp_path: Path) -> None:  # T-7
+    paint_codes(tmp_path / "images")
+    (tmp_path / "scratch").mkdir()
+    (tmp_path / "scratch" / "jobs").write_text("no folder")
+    mailbox = MailboxInMemory([train_message(an_order(max_iter=3))])
+    with RunningWorker(tmp_path, mailbox) as worker:
+        failed = worker.wait_for(JobFailed)
+    assert "A file cannot be read or written" in str(failed.reason)
 
 
 def losses_of(place: RunningWorker | Workplace, trained: TrainingSucceeded) -> list[tuple[str, int, str]]:

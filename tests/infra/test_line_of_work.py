@@ -1,7 +1,7 @@
 """From a queued job to a worker and back, through the log: dispatcher, mailbox and heartbeats on a real database."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
@@ -18,6 +18,8 @@ from domain.attempts import AttemptIsOver
 from domain.compute_resources import ComputeResourceKind
 from domain.facts import Fact
 from domain.messages import (
+    COMPUTING,
+    PACKAGING,
     Heartbeat,
     JobFailed,
     JobKind,
@@ -34,9 +36,10 @@ from domain.training_jobs import TrainingJob, TrainingStatus
 from infra.dispatcher import Dispatcher
 from infra.event_store import EventLog, create_tables, open_event_log
 from infra.heartbeats import Heartbeats
-from infra.mailbox import LogMailbox
+from infra.line_of_work import MOST_OFFERS, Waiting
+from infra.mailbox import WAIT_SECONDS, LogMailbox
 from infra.side_tables import create_side_tables
-from projections.read_model import open_pool
+from projections.read_model import Pool, open_pool
 from tests.eventually import eventually
 from tests.examples import (
     LOADING_QUEUED,
@@ -58,14 +61,18 @@ from tests.examples import (
 
 TWO_CORE_MACHINE = Resources(cpu_cores=2, memory_gib=8)
 SILENCE_SECONDS = 0.2
+SILENCE_OF_WORKERS_SECONDS = 2 * WAIT_SECONDS
+"""A worker that waits for work is heard each time it asks."""
 
 
 class Plant:
     """A plant's log with its dispatcher, stepped by hand."""
 
-    def __init__(self, log: EventLog, database: str, connection: Connection[DictRow], heartbeats: Heartbeats) -> None:
+    def __init__(self, log: EventLog, database: str, connection: Connection[DictRow], pool: Pool) -> None:
+        heartbeats = Heartbeats(pool, silence_seconds=SILENCE_SECONDS)
         self.log, self.database, self.connection, self.heartbeats = log, database, connection, heartbeats
         self.assay = Assay(log, PORTS)
+        self.waiting = Waiting(pool, self.assay, silence_seconds=SILENCE_OF_WORKERS_SECONDS)
         self.dispatcher = Dispatcher(log, self.assay, database, silence_seconds=SILENCE_SECONDS)
         self.workers: list[LogMailbox] = []
 
@@ -85,10 +92,15 @@ class Plant:
         while self.dispatcher.follow(self.connection):
             pass
 
-    def worker(self, name: str = "line-1") -> LogMailbox:
+    def worker(self, name: str = "line-1", kinds: Collection[JobKind] = frozenset(JobKind)) -> LogMailbox:
         """The mailbox of a worker."""
-        self.workers.append(LogMailbox(self.assay, self.database, self.heartbeats, worker=name))
+        self.workers.append(LogMailbox(self.assay, self.database, self.heartbeats, worker=name, kinds=kinds))
         return self.workers[-1]
+
+    def told(self, job_id: UUID = TRAINING_JOB_ID) -> str:
+        """Why a job waits."""
+        wait = self.waiting.of(job_id)
+        return str(wait.reason) if wait else ""
 
     def job(self) -> TrainingJob:
         """The example job."""
@@ -102,7 +114,7 @@ def line(database: str) -> Iterator[Plant]:
     log = open_event_log(database)
     log.append(plant().events)
     with psycopg.connect(database, autocommit=True, row_factory=dict_row) as connection, open_pool(database) as pool:
-        made = Plant(log, database, connection, Heartbeats(pool, silence_seconds=SILENCE_SECONDS))
+        made = Plant(log, database, connection, pool)
         made.dispatch()
         yield made
         for worker in made.workers:
@@ -172,6 +184,77 @@ def test_the_first_that_came_is_the_first_served(line: Plant) -> None:  # T-6
     worker = line.worker()
     taken = [message.job_id for _ in jobs if (message := worker.take(TWO_CORE_MACHINE))]
     assert taken == jobs
+
+
+def test_jobs_that_fit_nowhere_hold_up_nobody(line: Plant) -> None:  # T-6
+    needs_gpu = msgspec.structs.replace(TRAINING_QUEUED, compute_resource_id=ONE_GPU_ID)
+    unfit = History()
+    for number in range(150):
+        unfit = unfit.add(example_id(f"unfit {number}"), needs_gpu)
+    line.log.append(unfit.events)
+    line.dispatch()
+    assert line.worker().take(TWO_CORE_MACHINE) is None
+    line.happen(TRAINING_JOB_ID, TRAINING_QUEUED)
+    message = line.worker().take(TWO_CORE_MACHINE)
+    assert message is not None
+    assert message.job_id == TRAINING_JOB_ID
+    assert MOST_OFFERS < 150
+
+
+def test_a_worker_takes_only_jobs_of_its_kinds(line: Plant) -> None:  # T-6, I-2
+    image = example_id("resnet34")
+    line.happen(TRAINING_JOB_ID, TRAINING_QUEUED)
+    packager = line.worker("line-1-packages", PACKAGING)
+    assert packager.take(TWO_CORE_MACHINE) is None
+    line.happen(image, MODEL_IMAGE_IMPORTED, LOADING_QUEUED)
+    taken = [worker.take(TWO_CORE_MACHINE) for worker in (line.worker("line-1", COMPUTING), packager)]
+    assert [message.job_id for message in taken if message] == [TRAINING_JOB_ID, image]
+
+
+def test_a_job_says_why_it_waits(line: Plant) -> None:  # T-6
+    needs_gpu = msgspec.structs.replace(TRAINING_QUEUED, compute_resource_id=ONE_GPU_ID)
+    first, second, third = example_id("first"), example_id("second"), example_id("third")
+    line.happen(TRAINING_JOB_ID, needs_gpu)
+    assert "No worker that could do this is running" in line.told()
+    worker = line.worker()
+    worker.take(TWO_CORE_MACHINE)
+    assert "No running worker has this compute resource" in line.told()
+    line.happen(first, TRAINING_QUEUED)
+    for job_id in (second, third):
+        line.happen(job_id, TRAINING_QUEUED)
+    assert line.told(first) == "A worker is free and takes it within seconds."
+    worker.take(TWO_CORE_MACHINE)
+    line.dispatch()
+    worker.beat(_beat(attempt=1, job_id=first))
+    assert line.told(second) == "Every worker that could do this is busy. It is next in line."
+    assert line.told(third) == "Every worker that could do this is busy. Jobs before it in line: 1."
+    assert line.told(first) == ""
+    eventually(
+        lambda: "No worker that could do this is running" in line.told(second)
+    )  # it was killed, and says nothing more
+
+
+def test_a_job_says_since_when_it_waits_and_anew_after_an_interruption(line: Plant) -> None:  # T-6
+    line.happen(TRAINING_JOB_ID, TRAINING_QUEUED)
+    queued = line.waiting.of(TRAINING_JOB_ID)
+    assert line.worker().take(TWO_CORE_MACHINE)
+    line.dispatch()
+    assert line.waiting.of(TRAINING_JOB_ID) is None
+    eventually(lambda: _interrupted(line))
+    interrupted = line.waiting.of(TRAINING_JOB_ID)
+    assert queued
+    assert interrupted
+    assert interrupted.since > queued.since
+
+
+def test_nothing_is_kept_of_the_beats_of_a_job_that_is_over(line: Plant) -> None:
+    line.happen(TRAINING_JOB_ID, TRAINING_QUEUED)
+    worker = line.worker()
+    worker.take(TWO_CORE_MACHINE)
+    worker.beat(_beat(attempt=1))
+    line.assay.dispatch(TerminateTraining(actor=TRAINER_WANG_ID, job_id=TRAINING_JOB_ID))
+    line.dispatch()
+    assert line.connection.execute("SELECT * FROM app.heartbeats").fetchall() == []
 
 
 def test_of_eight_workers_one_gets_the_job(line: Plant) -> None:  # T-6
@@ -299,8 +382,8 @@ def _interrupted(line: Plant) -> bool:
     return line.job().status is not TrainingStatus.TRAINING
 
 
-def _beat(*, attempt: int) -> Heartbeat:
-    return Heartbeat(worker="line-1", kind=JobKind.TRAINING, job_id=TRAINING_JOB_ID, attempt=attempt, progress=0.5)
+def _beat(*, attempt: int, job_id: UUID = TRAINING_JOB_ID) -> Heartbeat:
+    return Heartbeat(worker="line-1", kind=JobKind.TRAINING, job_id=job_id, attempt=attempt, progress=0.5)
 
 
 def _losses(*, attempt: int) -> LossesMeasured:

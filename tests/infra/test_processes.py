@@ -149,6 +149,20 @@ def test_what_a_process_started_itself_goes_with_it(running: Running) -> None:
     eventually(lambda: is_gone(decoder))
 
 
+def test_what_a_killed_process_started_goes_with_it_though_it_has_a_group_of_its_own_and_stands_still(
+    running: Running,
+) -> None:  # T-6
+    """As the job of a worker, in the middle of a step that never ends."""
+    script = "set -m; sleep 1000 & echo ready > /dev/fd/$0; wait"
+    running.start_ready(Program(name="worker", arguments=("bash", "-c", script, "{ready}")))
+    (worker,) = running.pids
+    (job,) = children_of(worker)
+    assert os.getpgid(job) == job
+    os.kill(job, signal.SIGSTOP)
+    os.kill(worker, signal.SIGKILL)
+    eventually(lambda: is_gone(job))
+
+
 def test_a_process_that_does_not_listen_is_killed(running: Running) -> None:
     running.start_ready(deaf())
     (worker,) = running.pids

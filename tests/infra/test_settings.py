@@ -104,3 +104,9 @@ def test_uploads_are_bounded_and_leave_room(tmp_path: Path) -> None:  # I-2
 def test_no_archive_root_can_be_taken_for_the_uploads(tmp_path: Path) -> None:
     with pytest.raises(WrongSetting):
         settings_in(tmp_path, ASSAY_ARCHIVE_ROOTS=f"{UPLOADS_ROOT}=/mnt")
+
+
+def test_a_live_worker_is_never_taken_for_a_silent_one(tmp_path: Path) -> None:  # T-6
+    with pytest.raises(WrongSetting, match="at least twice as long as the pause between heartbeats"):
+        settings_in(tmp_path, ASSAY_HEARTBEAT_SECONDS="10")
+    assert settings_in(tmp_path, ASSAY_HEARTBEAT_SECONDS="7").heartbeat_seconds == 7

@@ -1,6 +1,10 @@
 """Uploads on disk: whose they are, how they go on, what is refused up front, what is left of those that broke (I-2)."""
 
+import contextlib
+import shutil
+import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -18,6 +22,7 @@ from domain.uploads import (
     UploadIsTooLarge,
 )
 from infra.uploads import Arriving, Uploads
+from tests.parts import require
 
 WANG, LI = UUID(int=1), UUID(int=2)
 NAME = "resnet18@1.0.tar"
@@ -178,6 +183,40 @@ def test_a_disk_that_becomes_full_is_told_and_given_its_room_back(uploads: Uploa
         with pytest.raises(StorageIsFull, match="became full at 0 %"):
             part.write(b"more")
     assert not place.exists()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 8 MiB."""
+    place = tmp_path / "small"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(place)]
+    mounted = subprocess.run(mount, capture_output=True, check=False).returncode == 0
+    require("a small file system", present=mounted, how_to_get_it="run these tests as a user who may mount one")
+    yield place
+    subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+def test_a_real_disk_that_becomes_full_is_told_and_given_its_room_back(small_disk: Path) -> None:  # I-2
+    uploads = uploads_in(small_disk, most=1 << 30)
+    upload = uploads.begin(WANG, NAME, 32 << 20)
+    part = arriving(uploads, upload.upload_id)
+    with pytest.raises(StorageIsFull, match=r"became full at 2\d %"):
+        part.write(bytes(32 << 20))
+    part.close()
+    assert uploads.of(WANG) == []
+    assert shutil.disk_usage(small_disk).free > 7 << 20
+    send(uploads, uploads.begin(WANG, NAME, len(CONTENT)).upload_id, CONTENT)
+
+
+def test_a_disk_that_is_full_already_makes_no_room(small_disk: Path) -> None:  # I-2
+    with contextlib.suppress(OSError), (small_disk / "others").open("wb", buffering=0) as others:
+        while True:
+            others.write(bytes(1 << 16))
+    uploads = uploads_in(small_disk)  # it was asked a moment before
+    with pytest.raises(StorageHasNoRoom, match=r"room for 0\.0 GiB more"):
+        uploads.begin(WANG, NAME, 10_000)
+    assert names(uploads) == ["others"]
 
 
 def test_a_file_that_grows_while_it_is_read_is_not_kept(uploads: Uploads) -> None:

@@ -123,6 +123,19 @@ def test_the_clock_runs_while_a_worker_trains_and_stands_still_while_the_job_wai
     assert ended.duration_seconds(ended.ended_at + timedelta(hours=1)) == 120.0
 
 
+def test_the_interruptions_of_a_run_are_counted_and_forgotten_when_it_starts_again(
+    project: Project,
+) -> None:  # T-2, T-6
+    history = job_history(
+        TRAINING_STARTED, TrainingInterrupted(), TRAINING_STARTED, TrainingInterrupted(is_fault=False)
+    )
+    read = project(history, Users, TrainingJobs)
+    assert the_row(read).interruptions == 2
+    history.add(TRAINING_JOB_ID, TRAINING_STARTED, TrainingTerminated(), TrainingRestarted())
+    read.take_in(history)
+    assert the_row(read).interruptions == 0
+
+
 def test_filters_find_by_state_creator_and_a_part_of_the_name(project: Project) -> None:  # T-3
     other = msgspec.structs.replace(
         TRAINING_QUEUED, owner=TRAINER_LI_ID, model_name="glass-b", model_id=example_id("b")

@@ -20,6 +20,7 @@ from infra.drafts import Drafts
 from infra.event_store import EventLog, create_tables, open_event_log
 from infra.heartbeats import Heartbeats
 from infra.images import Images
+from infra.line_of_work import Waiting
 from infra.passwords import Argon2Passwords
 from infra.positions import PositionWatcher
 from infra.projector import Projector
@@ -78,6 +79,7 @@ def open_real_site(database: str, folder: Path) -> Iterator[RealSite]:
             images=Images(data_folders, folder / "cache", folder / "indexes"),
             data_folders=scanned_folders,
             heartbeats=Heartbeats(pool, silence_seconds=60.0),
+            waiting=Waiting(pool, Assay(log, PORTS), silence_seconds=60.0),
         )
         with TestClient(create_app(services), raise_server_exceptions=False) as client:
             client.follow_redirects = False

@@ -9,6 +9,7 @@ def test_...(site: Site) -> None:
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -21,7 +22,9 @@ from litestar.testing import TestClient
 
 from domain.permissions import Role
 from domain.refusals import Refusal, Refusals
+from domain.sentences import Sentence
 from domain.users import Belongings
+from domain.waiting import Wait
 from projections.overview import KeyFigures, SetupSteps
 from projections.read_model import Page
 from projections.users import UserRow
@@ -117,6 +120,19 @@ class FakeChanges:
         return self.positions.pop(0) if self.positions else after
 
 
+class FakeWaiting:
+    """Every job that waits does so for the same reason."""
+
+    def __init__(self, reason: Sentence | None = None) -> None:
+        self.wait = Wait(datetime(2026, 3, 2, 8, 0, tzinfo=UTC), reason) if reason else None
+
+    def of(self, job_id: UUID) -> Wait | None:
+        return self.of_all([job_id]).get(job_id)
+
+    def of_all(self, job_ids: Sequence[UUID]) -> dict[UUID, Wait]:
+        return dict.fromkeys(job_ids, self.wait) if self.wait else {}
+
+
 class FakeDrafts:
     def __init__(self) -> None:
         self.dropped: list[UUID] = []
@@ -201,6 +217,7 @@ def new_services() -> Services:
         passwords=FakePasswords(),
         settings=WebSettings(secret="0123456789abcdef0123456789abcdef"),
         drafts=FakeDrafts(),
+        waiting=FakeWaiting(),
     )
 
 

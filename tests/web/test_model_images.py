@@ -34,6 +34,7 @@ from domain.sentences import Sentence
 from domain.task_types import TaskKind
 from domain.uploads import Upload
 from domain.uses import IsInUse
+from domain.waiting import ALL_ARE_BUSY
 from infra.artifacts import Artifacts
 from infra.uploads import Uploads
 from projections.artifact_removals import ArtifactRemoval
@@ -57,7 +58,7 @@ from tests.examples import (
 )
 from tests.web.places import PANELS, FakeEnvironments, FakeIndustries
 from tests.web.reading import assert_in_order, stream, words
-from tests.web.site import MODEL_TRAINER, QUALITY_LEAD, Site
+from tests.web.site import MODEL_TRAINER, QUALITY_LEAD, FakeWaiting, Site
 from web.services import Services
 
 LONG_AGO = datetime(2025, 3, 3, 8, 0, tzinfo=UTC)
@@ -224,6 +225,14 @@ def test_the_progress_of_a_loading_archive_comes_from_its_worker(site: Site, ima
 def test_an_archive_that_nobody_has_claimed_says_what_it_waits_for(site: Site, images: FakeModelImages) -> None:
     images.rows = (image(unfinished(LoadStatus.LOADING, worker="")),)
     assert "等待训练节点处理" in site.get("/model-images").text
+    object.__setattr__(site.services, "waiting", FakeWaiting(Sentence(ALL_ARE_BUSY)))
+    for address in ("/model-images", f"/model-images/{MODEL_IMAGE_ID}"):
+        assert_in_order(words(site.get(address).text), "可处理此任务的训练节点均在忙碌，此任务排在第一位。", "起等待。")
+
+
+def test_an_archive_that_is_loading_waits_for_nothing(site: Site, images: FakeModelImages) -> None:
+    object.__setattr__(site.services, "waiting", FakeWaiting(Sentence(ALL_ARE_BUSY)))
+    assert "起等待" not in site.get("/model-images").text
 
 
 def test_a_failed_archive_shows_its_reason_and_nothing_to_download(site: Site, images: FakeModelImages) -> None:  # I-2

@@ -27,6 +27,7 @@ from domain.prediction_jobs import (
     PredictionTerminated,
 )
 from domain.sentences import Sentence
+from domain.waiting import NOBODY_IS_LARGE_ENOUGH
 from infra.artifacts import Artifacts
 from infra.images import ListedImage, ListedImages
 from projections.compute_resources import ComputeResourceRow
@@ -67,7 +68,7 @@ from tests.web.offered_versions import OfferedModels
 from tests.web.places import PANELS, FakeEnvironments, FakeIndustries
 from tests.web.predictions import QUEUED_AT, FakeHeartbeats, FakePredictionJobs, job
 from tests.web.reading import assert_in_order, stream, words
-from tests.web.site import MODEL_TRAINER, Site
+from tests.web.site import MODEL_TRAINER, FakeWaiting, Site
 from tests.web.site import QUALITY_LEAD as QUALITY_LEAD_ACCOUNT
 from web.services import Services
 
@@ -288,6 +289,14 @@ def test_every_state_offers_its_own_actions(
         offered = [one for one in ("查看评估报告", "终止", "启动", "删除") if one in shown.replace("预测终止", "")]
         assert offered == acts
         assert (reason is not None) == ("The disk is full." in shown)
+
+
+def test_a_waiting_job_says_why_it_waits(trainer: Site) -> None:  # P-2, T-6
+    trainer.read.prediction_jobs = FakePredictionJobs(job(status=PredictionStatus.WAITING))
+    assert "按提交先后依次运行" in text(trainer.get(JOB))
+    object.__setattr__(trainer.services, "waiting", FakeWaiting(Sentence(NOBODY_IS_LARGE_ENOUGH)))
+    for address in (JOBS, JOB):
+        assert_in_order(text(trainer.get(address)), "正在运行的训练节点都不具备所需的计算资源。", "起等待。")
 
 
 def test_a_running_job_moves_without_reloading(trainer: Site) -> None:  # P-2

@@ -21,6 +21,7 @@ from domain.sentences import Sentence
 from domain.training_jobs import OnlyTrainingCanBeTerminated, TrainingStatus, VersionUsed
 from domain.training_parameters import Augmentation, PreprocessingParameters
 from domain.uses import NeededIsGone
+from domain.waiting import NOBODY_RUNS
 from projections.compute_resources import ComputeResourceRow
 from projections.evaluation_reports import TRAINING_LABEL
 from projections.read_model import Page
@@ -51,7 +52,7 @@ from tests.examples import (
 )
 from tests.web.predictions import FakeEvaluationReports, FakeHeartbeats
 from tests.web.reading import assert_in_order, stream, words
-from tests.web.site import MODEL_TRAINER, Site
+from tests.web.site import MODEL_TRAINER, FakeWaiting, Site
 from web.services import Services
 
 MONITOR = f"/training-jobs/{TRAINING_JOB_ID}"
@@ -453,11 +454,26 @@ def test_everything_is_still_there_after_the_job_ended(trainer: Site) -> None:  
     assert "预计训练结束时间" not in shown
 
 
-def test_a_waiting_job_says_for_what_it_waits(trainer: Site) -> None:  # T-6
+def test_a_waiting_job_says_why_and_for_what_it_waits(trainer: Site) -> None:  # T-6
     use(trainer.services, job(status=TrainingStatus.WAITING, running_since=None, worker=""))
-    assert_in_order(text(trainer.get(MONITOR)), "正在等待具备以下空闲计算资源的训练节点", "通用型 · 2 核 · 4 GiB")
-    use(trainer.services, job(status=TrainingStatus.WAITING, running_since=None, worker="", attempt=2))
-    assert "将从上一个检查点继续训练" in text(trainer.get(MONITOR))
+    object.__setattr__(trainer.services, "waiting", FakeWaiting(Sentence(NOBODY_RUNS)))
+    why = ("没有正在运行的训练节点可以处理此任务。", "起等待。")
+    assert_in_order(text(trainer.get(MONITOR)), *why, "所需计算资源：通用型 · 2 核 · 4 GiB")
+    assert_in_order(text(trainer.get("/training-jobs")), "panel-a", "等待中", *why)
+
+
+def test_a_job_that_waits_for_nothing_is_not_said_to(trainer: Site) -> None:  # T-6
+    object.__setattr__(trainer.services, "waiting", FakeWaiting(Sentence(NOBODY_RUNS)))
+    use(trainer.services, job(status=TrainingStatus.TRAINING))
+    assert "起等待" not in text(trainer.get(MONITOR)) + text(trainer.get("/training-jobs"))
+
+
+def test_only_a_run_that_was_interrupted_goes_on_from_its_checkpoint(trainer: Site) -> None:  # T-2, T-6
+    waiting: dict[str, Any] = {"status": TrainingStatus.WAITING, "running_since": None, "worker": ""}
+    use(trainer.services, job(**waiting, attempt=4, run=2))
+    assert "检查点" not in text(trainer.get(MONITOR))
+    use(trainer.services, job(**waiting, attempt=4, run=2, interruptions=2))
+    assert "已中断 2 次；训练将从上一个检查点继续" in text(trainer.get(MONITOR))
 
 
 def test_an_unknown_job_does_not_exist(trainer: Site) -> None:

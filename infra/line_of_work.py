@@ -1,0 +1,149 @@
+"""The line of waiting jobs beside the workers that ask for them: what fits whom, and why the others wait (T-6).
+
+`app.work` is the dispatcher's mirror of the log; a row in `app.workers` is overwritten each time a worker asks. Both are hints: the
+log decides who gets a job.
+"""
+
+from collections.abc import Collection, Sequence
+from uuid import UUID
+
+import msgspec
+from psycopg import Connection
+from psycopg.rows import DictRow
+from psycopg_pool import ConnectionPool
+
+from commands.assay import Assay
+from commands.gpu_jobs import SMALL
+from domain.compute_resources import ComputeResource
+from domain.messages import JobKind, Resources
+from domain.waiting import HeardWorker, Wait, why_it_waits
+
+MOST_OFFERS = 20
+"""Of the jobs that fit, so many are tried: all but the first are there because other workers may be faster."""
+FORGOTTEN_AFTER_DAYS = 1
+"""Workers of containers have a new name each time."""
+
+
+class WaitingJob(msgspec.Struct, frozen=True):
+    """A job in the line; `compute_resource_id` is None for what needs none."""
+
+    job_id: UUID
+    kind: JobKind
+    compute_resource_id: UUID | None
+
+
+def note_worker(connection: Connection[DictRow], name: str, kinds: Collection[JobKind], offered: Resources) -> None:
+    """A worker asks for work: it is alive, and free until it is given some."""
+    connection.execute(
+        "INSERT INTO app.workers (name, kinds, offered, seen_at) VALUES (%s, %s, %s::jsonb, clock_timestamp())"
+        " ON CONFLICT (name) DO UPDATE SET kinds = excluded.kinds, offered = excluded.offered, seen_at = excluded.seen_at",
+        (name, sorted(kind.value for kind in kinds), msgspec.json.encode(offered).decode()),
+    )
+
+
+def forget_workers(connection: Connection[DictRow]) -> None:
+    """Those that were not heard for a day."""
+    connection.execute(
+        "DELETE FROM app.workers WHERE seen_at < clock_timestamp() - make_interval(days => %s)", (FORGOTTEN_AFTER_DAYS,)
+    )
+
+
+def first_that_fit(
+    connection: Connection[DictRow], assay: Assay, kinds: Collection[JobKind], offered: Resources
+) -> list[WaitingJob]:
+    """The jobs that came first among those that a worker can take, however many others stand before them."""
+    fitting = [resource_id for resource_id, needs in _asked_for(connection, assay).items() if needs.fits_in(offered)]
+    rows = connection.execute(
+        "SELECT job_id, kind, compute_resource_id FROM app.work WHERE NOT is_running AND kind = ANY(%s)"
+        " AND (compute_resource_id IS NULL OR compute_resource_id = ANY(%s)) ORDER BY queued_at LIMIT %s",
+        ([kind.value for kind in kinds], fitting, MOST_OFFERS),
+    ).fetchall()
+    return [WaitingJob(row["job_id"], JobKind(row["kind"]), row["compute_resource_id"]) for row in rows]
+
+
+def needs_of(assay: Assay, compute_resource_id: UUID | None) -> Resources:
+    """What a compute resource means at present (M-6)."""
+    resource = assay.find(ComputeResource, compute_resource_id) if compute_resource_id else None
+    return resource.resources if resource else SMALL
+
+
+class Waiting:
+    """Why the jobs in the line wait."""
+
+    def __init__(self, pool: ConnectionPool[Connection[DictRow]], assay: Assay, *, silence_seconds: float) -> None:
+        """A worker that was not heard for `silence_seconds` is not there."""
+        self._pool, self._assay, self._silence_seconds = pool, assay, silence_seconds
+
+    def of(self, job_id: UUID) -> Wait | None:
+        """Since when and why a job waits; None where it does not, or has not been put in line yet."""
+        return self.of_all([job_id]).get(job_id)
+
+    def of_all(self, job_ids: Sequence[UUID]) -> dict[UUID, Wait]:
+        """As `of`, for the rows of a list at once."""
+        with self._pool.connection() as connection:
+            rows = connection.execute(
+                "SELECT job_id, kind, compute_resource_id, queued_at, changed_at FROM app.work"
+                " WHERE NOT is_running AND job_id = ANY(%s)",
+                (list(job_ids),),
+            ).fetchall()
+            if not rows:
+                return {}
+            workers = self._heard(connection)
+            asked_for = _asked_for(connection, self._assay)
+            waits = {}
+            for row in rows:
+                kind, needs = JobKind(row["kind"]), needs_of(self._assay, row["compute_resource_id"])
+                fitting = [worker for worker in workers if kind in worker.kinds and needs.fits_in(worker.offered)]
+                ahead = self._count_ahead(connection, row["queued_at"], fitting, asked_for)
+                waits[row["job_id"]] = Wait(row["changed_at"], why_it_waits(kind, needs, workers, ahead))
+        return waits
+
+    def _heard(self, connection: Connection[DictRow]) -> list[HeardWorker]:
+        rows = connection.execute(_HEARD, (self._silence_seconds,)).fetchall()
+        return [
+            HeardWorker(
+                name=row["name"],
+                kinds=frozenset(JobKind(kind) for kind in row["kinds"]),
+                offered=msgspec.convert(row["offered"], Resources),
+                is_busy=row["is_busy"],
+            )
+            for row in rows
+        ]
+
+    @staticmethod
+    def _count_ahead(
+        connection: Connection[DictRow],
+        queued_at: int,
+        fitting: Sequence[HeardWorker],
+        asked_for: dict[UUID, Resources],
+    ) -> int:
+        """Those that came before and fit on one of the same workers."""
+        kinds = {kind.value for worker in fitting for kind in worker.kinds}
+        competing = [
+            resource_id
+            for resource_id, needs in asked_for.items()
+            if any(needs.fits_in(worker.offered) for worker in fitting)
+        ]
+        row = connection.execute(
+            "SELECT count(*) AS ahead FROM app.work WHERE NOT is_running AND queued_at < %s AND kind = ANY(%s)"
+            " AND (compute_resource_id IS NULL OR compute_resource_id = ANY(%s))",
+            (queued_at, list(kinds), competing),
+        ).fetchone()
+        return row["ahead"] if row else 0
+
+
+def _asked_for(connection: Connection[DictRow], assay: Assay) -> dict[UUID, Resources]:
+    """The compute resources that waiting jobs ask for, of which there are few."""
+    rows = connection.execute(
+        "SELECT DISTINCT compute_resource_id FROM app.work WHERE NOT is_running AND compute_resource_id IS NOT NULL"
+    ).fetchall()
+    return {row["compute_resource_id"]: needs_of(assay, row["compute_resource_id"]) for row in rows}
+
+
+_HEARD = """
+SELECT name, kinds, offered, EXISTS (
+    SELECT FROM app.work AS work JOIN app.heartbeats AS beat USING (job_id, attempt)
+    WHERE work.is_running AND beat.worker = workers.name
+) AS is_busy
+FROM app.workers AS workers WHERE seen_at > clock_timestamp() - make_interval(secs => %s)
+"""
