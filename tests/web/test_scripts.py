@@ -50,6 +50,7 @@ TRY_OUT = """
 {% block scripts %}<script src="{{ static('viewer.js') }}" defer></script>{% endblock %}
 {% block main %}
 <p data-live="clock">before</p>
+<ul data-live="jobs"><li data-key="a"><a href="#a">Look at a</a> <b>0 %</b></li></ul>
 <form>{{ cascade.fields(page.cascade, page.form) }}</form>
 {{ forms.json(page.form, "parameters", "parameters") }}
 {{ forms.act(site, "/try-out/slow", "Slow") }}
@@ -124,6 +125,8 @@ EXPECTED = re.compile(r"status of (4|500)|ERR_INTERNET_DISCONNECTED")
 """What a browser says in its console of answers that a test asked for."""
 slow_requests: list[str] = []
 may_answer = threading.Event()
+live_jobs = ['<li data-key="a"><a href="#a">Look at a</a> <b>0 %</b></li>']
+"""The last one is what the live list shows."""
 
 
 class TryOutPage(Page, frozen=True):
@@ -158,7 +161,7 @@ class TryOut(Controller):
 
     @get("/live", sync_to_thread=True)
     def live(self, live: NamedDependency[Live]) -> ServerSentEvent:
-        return live.follow(lambda: {"clock": "<b>after</b>"})
+        return live.follow(lambda: {"clock": "<b>after</b>", "jobs": live_jobs[-1]})
 
     @post("/slow", sync_to_thread=True)
     def slow(self, desk: NamedDependency[Desk]) -> Redirect:
@@ -542,6 +545,31 @@ def test_a_form_is_sent_once(tab: Tab) -> None:
 def test_live_fragments_take_their_place(tab: Tab) -> None:  # T-3
     tab.goto("/try-out")
     expect(tab.locator("[data-live=clock] b")).to_have_text("after")
+
+
+def test_a_live_list_changes_only_what_differs(tab: Tab) -> None:  # T-3
+    """A click whose button is down, the focus and what a script noted outlive that the list is drawn again."""
+    tab.goto("/try-out")
+    row, link = tab.locator("[data-key=a]"), tab.get_by_role("link", name="Look at a")
+    row.evaluate("row => { row.noted = true; }")
+    link.focus()
+    box = link.bounding_box()
+    assert box is not None
+    tab.mouse.move(box["x"] + 5, box["y"] + 5)
+    tab.mouse.down()
+    live_jobs.append('<li data-key="a"><a href="#a">Look at a</a> <b>5 %</b></li>')
+    try:
+        expect(row.locator("b")).to_have_text("5 %")
+        tab.mouse.up()
+        tab.wait_for_url("**/try-out#a")
+        live_jobs.append(f'<li data-key="b"><a href="#b">Look at b</a></li>{live_jobs[-1]}')
+        expect(tab.locator("[data-live=jobs] li")).to_have_text(["Look at b", "Look at a 5 %"])
+        assert row.evaluate("row => row.noted")
+        expect(link).to_be_focused()
+        live_jobs.append('<li data-key="b"><a href="#b">Look at b</a></li>')
+        expect(tab.locator("[data-live=jobs] li")).to_have_text(["Look at b"])
+    finally:
+        del live_jobs[1:]
 
 
 def test_the_viewer_zooms_moves_and_goes_through_the_pictures(tab: Tab) -> None:  # P-5
