@@ -141,8 +141,12 @@ class ReportView(msgspec.Struct, frozen=True, kw_only=True):
         asked = urlencode(
             {**self.chosen.fields, **({"page": str(self.samples.number)} if self.samples.number > 1 else {})}
         )
-        address = f"/evaluation-reports/{self.report.job_id}/{self.report.label}/samples/{number}"
+        address = sample_address(self.report, number)
         return f"{address}?{asked}" if asked else address
+
+    def predicted_mask_address(self, number: int) -> str:
+        """Where the predicted pixels of a sample are drawn."""
+        return f"{sample_address(self.report, number)}/predicted-mask"
 
     def _cell(self, true_code: str, predicted_code: str, count: int, row_count: int) -> Cell:
         return Cell(
@@ -174,12 +178,16 @@ class SamplePage(Page, frozen=True):
     @property
     def overlay(self) -> str:
         """Where the predicted pixels are drawn, "" where there is nothing to draw."""
-        address = f"/evaluation-reports/{self.report.job_id}/{self.report.label}/samples/{self.sample.number}"
-        return f"{address}/predicted-mask" if self.sample.has_overlay else ""
+        return f"{sample_address(self.report, self.sample.number)}/predicted-mask" if self.sample.has_overlay else ""
 
     def beside(self, number: int) -> str:
         """Another sample of the same choice."""
-        return f"/evaluation-reports/{self.report.job_id}/{self.report.label}/samples/{number}{self.question}"
+        return f"{sample_address(self.report, number)}{self.question}"
+
+
+def sample_address(report: EvaluationReport, number: int) -> str:
+    """One sample of a report."""
+    return f"/evaluation-reports/{report.job_id}/{report.label}/samples/{number}"
 
 
 def report_view(read: ReadModels, job_id: UUID, label: str, form: Form, *, address: str) -> ReportView:

@@ -223,7 +223,8 @@ def test_the_predicted_pixels_are_laid_over_and_told_by_code(trainer: Site) -> N
     answer = trainer.get(f"{SAMPLES}/7")
     overlay = f"{SAMPLES}/7/predicted-mask"
     assert f'<img class="sample-mask predicted" src="{overlay}"' in answer.text
-    assert f'data-mask="{overlay}"' in answer.text
+    assert f'data-prediction="{overlay}"' in answer.text
+    assert f'data-prediction="{overlay}"' in trainer.get(REPORT).text
     assert "1,500 个，其中 1,100 个被预测为该类别" in text(answer)
     assert rows_of(answer, "scores pixels")[1:] == [["TTFBS", "1,200"], ["TPFIP", "60"]]
     picture = trainer.get(overlay)

@@ -105,7 +105,7 @@ PAGES = """
   {% for number in (page.first, page.first + 1) %}
   {% set picture = static('mark.svg') %}
   {% set name = "picture " ~ number %}
-  <li><a href="{{ picture }}" data-view="images" data-caption="{{ name }}" data-mask="{{ picture }}">{{ name }}</a></li>
+  <li><a href="{{ picture }}" data-view="images" data-caption="{{ name }}" data-mask="{{ picture }}"{% if name == "picture 1" %} data-prediction="{{ picture }}"{% endif %}>{{ name }}</a></li>
   {% endfor %}
 </ul>
 {% if page.first > 1 %}<a rel="prev" href="/try-out/pages?page=1">before</a>{% endif %}
@@ -617,7 +617,7 @@ def test_arrows_move_a_zoomed_picture_and_m_lays_the_mask_over(tab: Tab) -> None
     tab.goto("/try-out/pages")
     tab.get_by_role("link", name="picture 1").click()
     viewer = tab.locator("dialog.viewer")
-    picture, mask = viewer.locator("img").first, viewer.locator(".viewer-mask")
+    picture, mask = viewer.locator("img").first, viewer.locator("img[data-layer=mask]")
     expect(picture).to_have_attribute("style", re.compile("scale"))
     tab.keyboard.press("+")
     zoomed = picture.get_attribute("style")
@@ -630,6 +630,25 @@ def test_arrows_move_a_zoomed_picture_and_m_lays_the_mask_over(tab: Tab) -> None
     tab.keyboard.press("m")
     expect(mask).to_be_hidden()
     expect(viewer.locator("a[download]")).to_have_attribute("href", re.compile(r"mark.*\?download=1$"))
+
+
+def test_mask_and_prediction_are_laid_over_one_by_one_or_both_and_stay_so(tab: Tab) -> None:  # P-5
+    tab.goto("/try-out/pages")
+    tab.get_by_role("link", name="picture 1").click()
+    viewer = tab.locator("dialog.viewer")
+    mask, prediction = viewer.locator("img[data-layer=mask]"), viewer.locator("img[data-layer=prediction]")
+    tab.keyboard.press("p")
+    expect(prediction).to_be_visible()
+    expect(mask).to_be_hidden()
+    viewer.locator("button[data-layer=mask]").click()
+    expect(mask).to_be_visible()
+    expect(prediction).to_be_visible()
+    tab.keyboard.press("PageDown")
+    expect(viewer.get_by_text("2/4 · picture 2")).to_be_visible()
+    expect(mask).to_be_visible()
+    expect(viewer.locator("button[data-layer=mask]")).to_have_attribute("aria-pressed", "true")
+    expect(prediction).to_be_hidden()
+    expect(viewer.locator("button[data-layer=prediction]")).to_be_hidden()
 
 
 def test_a_report_shows_other_samples_and_the_reader_stays_where_he_is(tab: Tab, services: Services) -> None:  # P-4
