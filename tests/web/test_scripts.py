@@ -105,7 +105,8 @@ PAGES = """
   {% for number in (page.first, page.first + 1) %}
   {% set picture = static('mark.svg') %}
   {% set name = "picture " ~ number %}
-  <li><a href="{{ picture }}" data-view="images" data-caption="{{ name }}" data-mask="{{ picture }}"{% if name == "picture 1" %} data-prediction="{{ picture }}"{% endif %}>{{ name }}</a></li>
+  <li><a href="{{ picture }}" data-view="images" data-caption="{{ name }}" data-mask="{{ picture }}"
+    {% if name == "picture 1" %} data-prediction="{{ picture }}"{% endif %}>{{ name }}</a></li>
   {% endfor %}
 </ul>
 {% if page.first > 1 %}<a rel="prev" href="/try-out/pages?page=1">before</a>{% endif %}
