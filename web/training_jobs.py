@@ -25,6 +25,7 @@ from projections.evaluation_reports import TRAINING_LABEL
 from projections.training_jobs import (
     SORTS,
     Creator,
+    LossPoint,
     PartRow,
     StageRow,
     TrainingJobDetail,
@@ -32,7 +33,7 @@ from projections.training_jobs import (
     ValidationRow,
 )
 from web.cascade import standing_nodes
-from web.charts import LineChart, Series, line_chart
+from web.charts import MOST_POINTS, LineChart, Series, evenly, line_chart
 from web.downloads import Download, stored_file
 from web.evaluation_reports import ReportView, report_view
 from web.forms import Form, id_or_none
@@ -42,6 +43,8 @@ from web.pages import Desk, Page
 from web.services import ReadModels, Services
 
 ADDRESS = "/training-jobs"
+TABLE_ROWS = 20
+"""So many points of a curve stand in its table."""
 STATUS_NAMES: Mapping[TrainingStatus, str] = MappingProxyType(
     {
         TrainingStatus.WAITING: N_("Waiting"),
@@ -93,10 +96,14 @@ class StageLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PartCurve(msgspec.Struct, frozen=True, kw_only=True):
-    """The loss curve of one network, with how far it is."""
+    """The loss curve of one network, with how far it is. `points` are some of it for a table, the newest first; `is_thinned` where
+    not every point is drawn.
+    """
 
     row: PartRow
     chart: LineChart
+    points: tuple[LossPoint, ...]
+    is_thinned: bool
 
 
 class ValidationCurve(msgspec.Struct, frozen=True, kw_only=True):
@@ -444,9 +451,7 @@ def _monitor_page(
         job=job,
         line=line,
         stages=_stages(job, read.stages(job_id)),
-        curves=tuple(
-            drawn.get(part) or PartCurve(row=part, chart=_loss_chart(services, job_id, part)) for part in parts
-        ),
+        curves=tuple(drawn.get(part) or _curve(services, job_id, part) for part in parts),
         validations=_validations(parts, read.validations(job_id)),
         resource=services.read.compute_resources.get(job.compute_resource_id),
         standing=standing_nodes(services.read, [job.environment]),
@@ -471,10 +476,16 @@ def _stages(job: TrainingJobDetail, found: list[StageRow]) -> tuple[StageLine, .
     return tuple(StageLine(stage=stage, state=state(stage), found=by_name.get(stage)) for stage in StageName)
 
 
-def _loss_chart(services: Services, job_id: UUID, part: PartRow) -> LineChart:
-    points = services.read.training_jobs.losses(job_id, part.part)
-    series = Series("loss", tuple((float(point.iteration), point.loss) for point in points))
-    return line_chart([series], x_label="iteration", y_label="loss", x_max=float(part.max_iter), from_zero=True)
+def _curve(services: Services, job_id: UUID, part: PartRow) -> PartCurve:
+    measured: list[LossPoint] = services.read.training_jobs.losses(job_id, part.part)
+    points = [(float(point.iteration), point.loss) for point in measured]
+    series = Series("loss", tuple(points))
+    return PartCurve(
+        row=part,
+        chart=line_chart([series], x_label="iteration", y_label="loss", x_max=float(part.max_iter), from_zero=True),
+        points=tuple(LossPoint(round(x), y) for x, y in reversed(evenly(points, TABLE_ROWS))),
+        is_thinned=len(points) > MOST_POINTS,
+    )
 
 
 def _validations(parts: list[PartRow], rows: list[ValidationRow]) -> tuple[ValidationCurve, ...]:

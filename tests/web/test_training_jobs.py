@@ -367,7 +367,9 @@ def test_the_loss_curve_has_iterations_below_and_losses_beside(trainer: Site) ->
     read.part_rows = [PartRow(part=LossPart.CLASSIFICATION, iteration=30, max_iter=200, learning_rate=0.008)]
     page = trainer.get(MONITOR)
     assert_in_order(text(page), "分类训练损失函数", "iteration", "loss", "已记录到第 30 次迭代，此时学习率为 0.008")
-    in_the_legend, curve = re.findall(r'<path class="line line-1" d="([^"]+)"/>', page.text)
+    assert_in_order(text(page), "30", "0.7", "20", "0.9", "10", "1.1")  # the same as a table
+    assert 'data-points="10 1.1,20 0.9,30 0.7"' in page.text
+    in_the_legend, curve = re.findall(r'<path class="line line-1" d="([^"]+)"', page.text)
     assert curve.count("L") == 2, in_the_legend
 
 
