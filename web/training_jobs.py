@@ -494,12 +494,13 @@ def _validations(parts: list[PartRow], rows: list[ValidationRow]) -> tuple[Valid
         own = [row for row in rows if row.part is part.part]
         series = [
             Series(
-                name, tuple((float(row.iteration), value) for row in own if (value := getattr(row, field)) is not None)
+                name,
+                tuple((float(row.iteration), 100 * share) for row in own if (share := getattr(row, field)) is not None),
             )
             for field, name in VALIDATED[part.part]
         ]
         from_zero = part.part is LossPart.SEGMENTATION  # an IoU is near 0 for long, and its noise there means nothing
-        chart = line_chart(series, x_label="iteration", y_label="", x_max=float(part.max_iter), from_zero=from_zero)
+        chart = line_chart(series, x_label="iteration", y_label="%", x_max=float(part.max_iter), from_zero=from_zero)
         curves.append(ValidationCurve(part=part.part, rows=tuple(reversed(own)), chart=chart))
     return tuple(curves)
 
