@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import msgspec
 
 WIDTH, HEIGHT = 640.0, 290.0
-LEFT, RIGHT, TOP, BOTTOM = 64.0, 16.0, 14.0, 42.0
+LEFT, RIGHT, TOP, BOTTOM = 64.0, 24.0, 14.0, 42.0
 MOST_POINTS = 400
 """More points than pixels show nothing more; of each bundle the lowest and highest stay, so that no spike is lost."""
 

@@ -32,7 +32,7 @@ document.addEventListener("pointermove", (event) => {
   }
   if (!tip.childElementCount) return;
   drawing.after(tip);
-  const wanted = drawing.offsetLeft + tip.dataset.at * frame.width;
+  const wanted = frame.left - chart.getBoundingClientRect().left + tip.dataset.at * frame.width;
   tip.style.left = `${Math.max(0, Math.min(wanted + 10, chart.clientWidth - tip.offsetWidth))}px`;
 });
 document.addEventListener("pointerleave", () => document.querySelectorAll(".chart").forEach(forget));
