@@ -19,7 +19,17 @@ from pathlib import Path
 from typing import Any
 
 from domain.attempts import AttemptIsOver
-from domain.messages import AnyReport, Heartbeat, JobFailed, JobReleased, LogKept, Message, Resources, TrainModel
+from domain.messages import (
+    AnyReport,
+    Heartbeat,
+    JobFailed,
+    JobReleased,
+    LogKept,
+    Message,
+    PredictImages,
+    Resources,
+    TrainModel,
+)
 from domain.refusals import Refusal
 from domain.sentences import N_, Sentence
 from gpu_worker.channel import Answer, Channel, Deliver, Ended, FromJob, Keep, Locate, Ready, Resolve, Tell, ToJob, Work
@@ -299,16 +309,21 @@ class _Attempt:
 
     def _report_failure(self, reason: Sentence) -> None:
         log_file = self.workspace / LOG_FILE
-        kept = self.worker.artifacts.keep(log_file) if log_file.is_file() else None
+        is_kept = self._has_log_for_people() and log_file.is_file()
+        kept = self.worker.artifacts.keep(log_file) if is_kept else None
         part_logs = kept_part_logs(self.workspace, self.worker.artifacts)
         self._report(JobFailed(**self._sender, reason=reason, log=kept, part_logs=part_logs))
 
+    def _has_log_for_people(self) -> bool:
+        """Whether the fact of how the job ended names its log; no other log is kept, as nothing would ever lead to it."""
+        return isinstance(self.message, TrainModel | PredictImages)
+
     def _keep_log(self) -> None:
-        """Of a training that was terminated (T-5). One that was given to another worker goes on in this workspace: its log is
-        copied, never moved, and nobody takes the copy.
+        """Of a training (T-5) or prediction that was terminated. One that was given to another worker goes on in this workspace:
+        its log is copied, never moved, and nobody takes the copy.
         """
         log_file = self.workspace / LOG_FILE
-        if not isinstance(self.message, TrainModel) or not log_file.is_file():
+        if not self._has_log_for_people() or not log_file.is_file():
             return
         try:
             kept = kept_copy(log_file, self.worker.artifacts)
