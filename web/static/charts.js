@@ -1,7 +1,6 @@
 // The figures under the pointer: the nearest point of each line of a chart, with a mark on the line. The table below says the same.
 "use strict";
 
-const SVG = "http://www.w3.org/2000/svg";
 const pointsOf = (line) => line.dataset.points.split(",").map((pair) => pair.split(" ").map(Number));
 const spoken = (value) => Number(value.toPrecision(4)).toLocaleString(document.documentElement.lang, { maximumSignificantDigits: 4 });
 
@@ -20,7 +19,7 @@ document.addEventListener("pointermove", (event) => {
     const points = pointsOf(line), places = line.getAttribute("d").match(/[-\d.]+ [-\d.]+/g);
     let at = 0;
     points.forEach((point, index) => { if (Math.abs(point[0] - x) < Math.abs(points[at][0] - x)) at = index; });
-    const mark = document.createElementNS(SVG, "circle");
+    const mark = document.createElementNS(drawing.namespaceURI, "circle");
     mark.setAttribute("class", `chart-mark ${line.getAttribute("class")}`);
     mark.setAttribute("r", 4);
     mark.setAttribute("cx", place(points[at][0]));
