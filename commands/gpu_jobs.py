@@ -39,6 +39,7 @@ from domain.prediction_jobs import (
     PredictionFailed,
     PredictionInterrupted,
     PredictionJob,
+    PredictionLogKept,
     PredictionQueued,
     PredictionRestarted,
     PredictionStarted,
@@ -213,6 +214,8 @@ def _prediction_command(report: AnyReport) -> Command:
             fact = _as_fact(report, PredictionCompleted)
         case messages.JobFailed():
             fact = _as_fact(report, PredictionFailed)
+        case messages.LogKept():
+            fact = _as_fact(report, PredictionLogKept)
         case _:
             raise _misfit(report)
     return RecordPrediction(actor=SYSTEM, job_id=report.job_id, attempt=report.attempt, fact=fact)

@@ -112,6 +112,13 @@ class PredictionFailed(Fact):
     log: Artifact | None = None
 
 
+class PredictionLogKept(Fact):
+    """The worker of a terminated job kept what the job had logged."""
+
+    TOPIC: ClassVar[str] = "prediction.log_kept"
+    log: Artifact
+
+
 class PredictionTerminated(Fact):
     """The owner stopped a job that was predicting."""
 
@@ -281,12 +288,14 @@ def start(job: PredictionJob, attempt: int, worker: str) -> list[Fact]:
 
 
 def report(job: PredictionJob, attempt: int, fact: Fact) -> list[Fact]:
-    """Note what the worker of the current attempt achieved.
+    """Note what the worker of the current attempt achieved; of a terminated one the log is still worth keeping.
 
     Raises:
         AttemptIsOver
     """
-    check_owned(job.attempt, attempt, is_running=job.status is PredictionStatus.PREDICTING)
+    is_terminated = job.status is PredictionStatus.TERMINATED and not job.is_deleted
+    is_last_word = isinstance(fact, PredictionLogKept) and is_terminated
+    check_owned(job.attempt, attempt, is_running=job.status is PredictionStatus.PREDICTING or is_last_word)
     return [fact]
 
 
@@ -350,6 +359,7 @@ EVOLVE = evolves(
         ),
         PredictionCompleted: lambda job, fact: replace(job, status=PredictionStatus.COMPLETED),
         PredictionFailed: lambda job, fact: replace(job, status=PredictionStatus.FAILED),
+        PredictionLogKept: lambda job, fact: job,
         PredictionTerminated: lambda job, fact: replace(job, status=PredictionStatus.TERMINATED),
         PredictionInterrupted: lambda job, fact: replace(
             job, status=PredictionStatus.WAITING, attempt=job.attempt.interrupted(is_fault=fact.is_fault)

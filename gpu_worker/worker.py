@@ -31,6 +31,7 @@ from domain.messages import (
     LogKept,
     Message,
     PartLog,
+    PredictImages,
     Resources,
     TrainModel,
 )
@@ -334,18 +335,23 @@ class _Attempt:
         kept: Artifact | None = None
         part_logs: tuple[PartLog, ...] = ()
         try:
-            kept = self.worker.artifacts.keep(log_file) if log_file.is_file() else None
+            if self._has_log_for_people() and log_file.is_file():
+                kept = self.worker.artifacts.keep(log_file)
             part_logs = kept_part_logs(self.workspace, self.worker.artifacts)
         except OSError:  # the reason matters more than the log, and is often the same: a full disk
             log.exception("log_not_kept", extra={"job_id": str(self.message.job_id)})
         self._report(JobFailed(**self._sender, reason=reason, log=kept, part_logs=part_logs))
 
+    def _has_log_for_people(self) -> bool:
+        """Whether the fact of how the job ended names its log; no other log is kept, as nothing would ever lead to it."""
+        return isinstance(self.message, TrainModel | PredictImages)
+
     def _keep_log(self) -> None:
-        """Of a training that was terminated (T-5). One that was given to another worker goes on in this workspace: its log is
-        copied, never moved, and nobody takes the copy.
+        """Of a training (T-5) or prediction that was terminated. One that was given to another worker goes on in this workspace:
+        its log is copied, never moved, and nobody takes the copy.
         """
         log_file = self.workspace / LOG_FILE
-        if not isinstance(self.message, TrainModel) or not log_file.is_file():
+        if not self._has_log_for_people() or not log_file.is_file():
             return
         try:
             kept = kept_copy(log_file, self.worker.artifacts)

@@ -65,6 +65,15 @@ class Artifacts:
         """
         return self.path(artifact).read_bytes()
 
+    def untouched(self, seconds: float) -> Iterator[Artifact]:
+        """Files that nobody has kept for so long, in no order."""
+        before = time.time() - seconds
+        for file in self._folder.glob("??/*"):
+            with suppress(FileNotFoundError):
+                found = file.stat()
+                if found.st_mtime < before and not file.name.startswith("."):
+                    yield Artifact(file.name, found.st_size)
+
     def remove(self, artifact: Artifact, *, untouched_seconds: float) -> bool:
         """Remove a file, unless somebody kept the same content within the last `untouched_seconds`. Returns whether it is gone.
 

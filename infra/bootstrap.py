@@ -397,14 +397,15 @@ def _answers(pool: Pool) -> bool:
 class _Changes:
     """How far the read models have come, for live pages: many wait at once, so none may hold a thread."""
 
-    STEP_SECONDS = 0.05
+    STEP_SECONDS = 0.1
 
     def __init__(self, watcher: PositionWatcher) -> None:
         self._watcher = watcher
 
-    async def next_change(self, after: int, timeout: float) -> int:  # noqa: ASYNC109 - part of the web's protocol
-        """The position once it is beyond `after`, or `after` again when `timeout` seconds have passed."""
+    async def next_change(self, after: int, timeout: float, rest: float) -> int:  # noqa: ASYNC109 - the web's protocol
+        """The position once it is beyond `after`, or `after` again when `timeout` seconds have passed; after `rest` seconds."""
         deadline = time.monotonic() + timeout
+        await asyncio.sleep(rest)
         while self._watcher.reached <= after and time.monotonic() < deadline:  # noqa: ASYNC110 - moved by a thread
             await asyncio.sleep(self.STEP_SECONDS)
         return max(after, self._watcher.reached)

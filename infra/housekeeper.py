@@ -1,13 +1,15 @@
 """The housekeeper: the process that removes files which nobody needs any more. Source: I-2, I-5, S-5.
 
-Two kinds: the files of deleted model image versions, and uploads that were loaded, were given up or have expired. What is to be
-removed stands in the log and on the disk, so the work survives restarts, and several housekeepers do no harm.
+Three kinds: the files of deleted model image versions; uploads that were loaded, were given up or have expired; and files that a
+worker kept without ever reporting them. What is to be removed stands in the log and on the disk, so the work survives restarts,
+and several housekeepers do no harm.
 """
 
 import logging
 import os
 import threading
 import time
+from itertools import islice
 
 import psycopg
 from eventsourcing.persistence import InterfaceError, OperationalError
@@ -30,6 +32,11 @@ EVERY_SECONDS = 2.0
 """How soon a file follows its version."""
 SWEEP_EVERY_SECONDS = 30.0
 """How often uploads are looked through."""
+SWEEP_ARTIFACTS_EVERY_SECONDS = 3600.0
+"""Looking at every stored file takes a while, and few are never reported."""
+UNNAMED_SECONDS = 2 * 86400.0
+"""Longer than any worker tries to report what it has kept, also over a weekend's repair of the server."""
+ARTIFACTS_AT_ONCE = 500
 UNTOUCHED_SECONDS = 60.0
 """A worker keeps a file and reports it within seconds; whoever kept the same content that lately is about to refer to it."""
 FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 10.0, 3600.0
@@ -50,13 +57,16 @@ class Housekeeper:
 
     def run(self, stop: threading.Event) -> None:
         """Look every few seconds; outlives restarts of the database."""
-        sweep_at = 0.0
+        sweep_at = sweep_artifacts_at = 0.0
         while not stop.is_set():
             try:
                 self.remove_files()
                 if time.monotonic() >= sweep_at:
                     self.sweep_uploads()
                     sweep_at = time.monotonic() + SWEEP_EVERY_SECONDS
+                if time.monotonic() >= sweep_artifacts_at:
+                    self.sweep_artifacts()
+                    sweep_artifacts_at = time.monotonic() + SWEEP_ARTIFACTS_EVERY_SECONDS
             except psycopg.errors.UndefinedTable:
                 log.info("read_models_are_not_built_yet")
             except (psycopg.Error, PoolTimeout, OperationalError, InterfaceError):
@@ -93,6 +103,26 @@ class Housekeeper:
         count = self._core.uploads.sweep(loading=paths[LoadStatus.LOADING], loaded=paths[LoadStatus.LOADED])
         if count:
             log.info("uploads_removed", extra={"upload_count": count})
+
+    def sweep_artifacts(self, *, unnamed_seconds: float = UNNAMED_SECONDS) -> None:
+        """Remove files that were kept, and then named by no fact: whoever kept them died, or was not listened to any more.
+
+        Nothing is removed before everything that the log names by now is known.
+        """
+        position = self._core.log.position()
+        try:
+            self._watcher.wait(position)
+        except TimeoutError:
+            return
+        if self._removals.reached() < position:
+            return
+        untouched = self._core.artifacts.untouched(unnamed_seconds)
+        while batch := list(islice(untouched, ARTIFACTS_AT_ONCE)):
+            named = self._removals.named([artifact.checksum for artifact in batch])
+            for artifact in batch:
+                if artifact.checksum not in named:
+                    self._core.artifacts.remove(artifact, untouched_seconds=unnamed_seconds)
+                    log.info("unnamed_artifact_removed", extra={"checksum": artifact.checksum})
 
     def _remove(self, removal: ArtifactRemoval) -> None:
         try_at, pause_seconds = self._retries.get(removal.checksum, (0.0, FIRST_RETRY_SECONDS))

@@ -116,6 +116,13 @@ class Images:
         """The image itself, where browsers know its format; else a PNG of it."""
         return self._shown(lambda: self._original(image))
 
+    def file(self, image: FolderName) -> Path | None:
+        """The file itself, whatever is in it; None where it is gone or lies outside the data roots."""
+        try:
+            return self._source(image)
+        except _ImageNotFound:
+            return None
+
     def mask_overlay(self, image: FolderName) -> ShownImage | None:
         """The defect's area in one colour, everything else transparent; None also where there is no mask."""
         return self._shown(lambda: self._mask_overlay(image))

@@ -55,7 +55,10 @@ class ArtifactRemoval(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ArtifactRemovals(ReadModel):
-    """`number` of a reference is that of a model image version, None where another fact refers to the file."""
+    """`number` of a reference is that of a model image version, None where another fact refers to the file.
+
+    Named is what any fact has ever named, whatever became of it since: a rebuild of the read models may open it again.
+    """
 
     name = "artifact_removals"
     REFERENCES = Table(
@@ -64,6 +67,7 @@ class ArtifactRemovals(ReadModel):
         columns=("size bigint NOT NULL", "number integer", "is_archive boolean NOT NULL"),
         indexes=("CREATE INDEX ON artifact_references (checksum)",),
     )
+    NAMED = Table("artifacts_named", key=("checksum text",))
     REMOVALS = Table(
         "artifact_removals",
         key=("model_image_id uuid", "number integer", "checksum text"),
@@ -121,6 +125,11 @@ class ArtifactRemovals(ReadModel):
             ArtifactRemoval,
         )
 
+    def named(self, checksums: Sequence[str]) -> set[str]:
+        """Those of the files that a fact has named at any time."""
+        asked = "SELECT checksum FROM artifacts_named WHERE checksum = ANY(%s)"
+        return set(self._all(asked, (list(checksums),), str))
+
     def reached(self) -> int:
         """Up to which position of the log the references are known."""
         return self._one("SELECT position FROM positions WHERE name = %s", (self.name,), int) or 0
@@ -128,6 +137,7 @@ class ArtifactRemovals(ReadModel):
     def _refer(self, rows: Rows, recorded: Recorded) -> None:
         loaded = recorded.data if isinstance(recorded.data, ModelImageLoaded) else None
         for artifact in _artifacts_in(recorded.data):
+            rows.insert(self.NAMED, artifact.checksum)
             rows.insert(
                 self.REFERENCES,
                 recorded.originator_id,

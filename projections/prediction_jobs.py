@@ -16,6 +16,7 @@ from domain.prediction_jobs import (
     PredictionFailed,
     PredictionInterrupted,
     PredictionKind,
+    PredictionLogKept,
     PredictionQueued,
     PredictionRestarted,
     PredictionStarted,
@@ -30,7 +31,8 @@ PAGE_SIZE = 20
 
 
 class PredictionJobRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A job as lists and its pages show it. `versions` are labels; `seconds` is the run time once it ended.
+    """A job as lists and its pages show it. `versions` are labels; `seconds` is the run time once it ended. `iou` is there where
+    the version segments.
 
     `owner` owns the job now; `inherited_from` is the deleted user who made it, empty where the owner did.
     """
@@ -52,6 +54,7 @@ class PredictionJobRow(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: datetime | None
     accuracy: float | None
     recall: float | None
+    iou: float | None
     reason: Sentence | None
     log: Artifact | None
     owner_name: str = ""
@@ -72,7 +75,7 @@ class PredictionJobRow(msgspec.Struct, frozen=True, kw_only=True):
 
 _COLUMNS = (
     f"job_id, {OWNER_COLUMNS}, name, kind, model_id, model_name, task_type, versions, data_paths, resolution_screening, status,"
-    " worker, queued_at, started_at, ended_at, accuracy, recall, reason, log"
+    " worker, queued_at, started_at, ended_at, accuracy, recall, iou, reason, log"
 )
 
 
@@ -100,6 +103,7 @@ class PredictionJobs(ReadModel):
             "ended_at timestamptz",
             "accuracy float8",
             "recall float8",
+            "iou float8",
             "reason jsonb",
             "log jsonb",
         ),
@@ -140,10 +144,13 @@ class PredictionJobs(ReadModel):
                     ended_at=at,
                     accuracy=figures.accuracy,
                     recall=figures.recall,
+                    iou=figures.iou,
                     log=log,
                 )
             case PredictionFailed(reason=reason, log=log):
                 rows.update(table, job_id, status=PredictionStatus.FAILED.value, ended_at=at, reason=reason, log=log)
+            case PredictionLogKept(log=log):
+                rows.update(table, job_id, log=log)
             case PredictionTerminated():
                 rows.update(table, job_id, status=PredictionStatus.TERMINATED.value, ended_at=at)
             case PredictionInterrupted():

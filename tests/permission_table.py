@@ -281,6 +281,7 @@ TABLE: Mapping[str, tuple[Who, str]] = {
         POST /prediction-jobs/{job_id}/restart
         GET /prediction-jobs/{job_id}/delete
         POST /prediction-jobs/{job_id}/delete
+        GET /evaluation-reports/{job_id}/{label}/samples.zip
         GET /evaluation-reports/{job_id}/{label}/samples/{number}
         GET /evaluation-reports/{job_id}/{label}/samples/{number}/predicted-mask
         """,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import msgspec
 
 WIDTH, HEIGHT = 640.0, 290.0
-LEFT, RIGHT, TOP, BOTTOM = 64.0, 16.0, 14.0, 42.0
+LEFT, RIGHT, TOP, BOTTOM = 64.0, 24.0, 14.0, 42.0
 MOST_POINTS = 400
 """More points than pixels show nothing more; of each bundle the lowest and highest stay, so that no spike is lost."""
 
@@ -28,12 +28,16 @@ class Tick(msgspec.Struct, frozen=True):
 
 
 class Line(msgspec.Struct, frozen=True):
-    """`path` is the `d` of an SVG path; `style` counts the lines from 1 (colour and dashes); `last` is the newest value."""
+    """`path` is the `d` of an SVG path; `style` counts the lines from 1 (colour and dashes); `last` is the newest value.
+
+    `points` are the finite values that the path places, for whoever asks for the figures of a place: "x y,x y,…".
+    """
 
     name: str
     path: str
     style: int
     last: float | None
+    points: str = ""
 
 
 class LineChart(msgspec.Struct, frozen=True):
@@ -45,6 +49,8 @@ class LineChart(msgspec.Struct, frozen=True):
     y_ticks: tuple[Tick, ...]
     lines: tuple[Line, ...]
     is_empty: bool
+    x_low: float = 0.0
+    x_high: float = 1.0
     width: float = WIDTH
     height: float = HEIGHT
     left: float = LEFT
@@ -56,13 +62,17 @@ class LineChart(msgspec.Struct, frozen=True):
 def line_chart(
     series: Sequence[Series], *, x_label: str, y_label: str, x_max: float | None = None, from_zero: bool = False
 ) -> LineChart:
-    """A chart of several lines. `x_max` keeps room for what is still to come; `from_zero` starts the y axis at 0."""
+    """A chart of several lines. With `x_max` the x axis begins at 0 and keeps room for what is still to come; `from_zero` starts
+    the y axis at 0.
+    """
     finite = [point for line in series for point in line.points if math.isfinite(point[0]) and math.isfinite(point[1])]
     xs, ys = [x for x, _ in finite], [y for _, y in finite]
-    x_ticks = nice_ticks(min(xs, default=0.0), max([*xs, x_max or 0.0], default=1.0))
+    xs += [] if x_max is None or not xs else [0.0, x_max]
+    x_ticks = nice_ticks(min(xs, default=0.0), max(xs, default=1.0))
     highest = max(ys, default=1.0) or (1.0 if from_zero else 0.0)
     y_ticks = nice_ticks(0.0 if from_zero or not ys else min(ys), highest)
-    x_low, x_high = min(xs, default=0.0), max(*(xs or [1.0]), x_max or 0.0, min(xs, default=0.0) + 1e-9)
+    x_low = min(xs, default=0.0)
+    x_high = max([*xs, x_low + 1e-9])
     y_low, y_high = y_ticks[0], y_ticks[-1]
 
     def place(point: Point) -> Point:
@@ -70,6 +80,7 @@ def line_chart(
         y = HEIGHT - BOTTOM - (point[1] - y_low) / (y_high - y_low) * (HEIGHT - TOP - BOTTOM)
         return x, y
 
+    drawn = [thinned(line.points) for line in series]
     return LineChart(
         x_label=x_label,
         y_label=y_label,
@@ -78,13 +89,16 @@ def line_chart(
         lines=tuple(
             Line(
                 line.name,
-                svg_path([place(point) for point in thinned(line.points)]),
+                svg_path([place(point) for point in points]),
                 number,
                 line.points[-1][1] if line.points else None,
+                ",".join(f"{x:g} {y:.6g}" if x < 1e6 else f"{x:.0f} {y:.6g}" for x, y in points if math.isfinite(y)),
             )
-            for number, line in enumerate(series, 1)
+            for number, (line, points) in enumerate(zip(series, drawn, strict=True), 1)
         ),
         is_empty=not finite,
+        x_low=x_low,
+        x_high=x_high,
     )
 
 
@@ -124,6 +138,13 @@ def thinned(points: Sequence[Point]) -> list[Point]:
     if points[-1] not in kept[-2:]:
         kept.append(points[-1])
     return kept
+
+
+def evenly(points: Sequence[Point], most: int) -> list[Point]:
+    """At most `most` points, as evenly spread as they lie, the first and the last among them: a curve as a short table."""
+    if len(points) <= most:
+        return list(points)
+    return [points[round(number * (len(points) - 1) / (most - 1))] for number in range(most)]
 
 
 def svg_path(points: Sequence[Point]) -> str:

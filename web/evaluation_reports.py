@@ -3,7 +3,11 @@
 A page that shows a report has a field `view: ReportView` from `report_view(...)` and includes `evaluation_reports/_report.html`.
 """
 
+import csv
+import io
+from collections.abc import Iterable, Iterator
 from math import ceil
+from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import urlencode
 from uuid import UUID
@@ -12,6 +16,7 @@ import msgspec
 from litestar import Controller, Response, get
 from litestar.di import NamedDependency
 from litestar.params import FromPath
+from litestar.response import Stream
 
 from domain.evaluation import DefectFigures, SampleState
 from domain.refusals import NotFound, NotTheOwner
@@ -19,12 +24,16 @@ from domain.sentences import N_, Sentence
 from projections.evaluation_reports import PAGE_SIZE, TRAINING_LABEL, EvaluationReport, Place, SampleRow
 from projections.prediction_jobs import PredictionJobRow
 from projections.read_model import Page as Part
+from projections.training_jobs import TrainingJobDetail
 from web.forms import Form
 from web.listing import Listing, read_listing
 from web.pages import Desk, Page
-from web.services import ReadModels
+from web.services import ReadModels, Services
+from web.zips import Entry, zip_stream
 
 HEAT_LEVELS = 5
+ZIP_PAGE_SIZE = 500
+"""So many rows are asked for at once while a zip is sent."""
 Trail: TypeAlias = tuple[tuple[Sentence | str, str], ...]
 """The pages above, outermost first: title and address."""
 
@@ -136,13 +145,28 @@ class ReportView(msgspec.Struct, frozen=True, kw_only=True):
         is_of_all = state == SampleState.DAMAGED.value
         return self.address_of(true="" if is_of_all else self.chosen.true_defect_code, state=state)
 
+    @property
+    def zip_address(self) -> str:
+        """All samples of this choice as a zip; with numbers, only those."""
+        return f"/evaluation-reports/{self.report.job_id}/{self.report.label}/samples.zip"
+
+    @property
+    def whole_zip_address(self) -> str:
+        """All samples of this choice as a zip."""
+        asked = urlencode(self.chosen.fields)
+        return f"{self.zip_address}?{asked}" if asked else self.zip_address
+
     def sample_address(self, number: int) -> str:
         """One sample; the way back leads here."""
         asked = urlencode(
             {**self.chosen.fields, **({"page": str(self.samples.number)} if self.samples.number > 1 else {})}
         )
-        address = f"/evaluation-reports/{self.report.job_id}/{self.report.label}/samples/{number}"
+        address = sample_address(self.report, number)
         return f"{address}?{asked}" if asked else address
+
+    def predicted_mask_address(self, number: int) -> str:
+        """Where the predicted pixels of a sample are drawn."""
+        return f"{sample_address(self.report, number)}/predicted-mask"
 
     def _cell(self, true_code: str, predicted_code: str, count: int, row_count: int) -> Cell:
         return Cell(
@@ -174,12 +198,16 @@ class SamplePage(Page, frozen=True):
     @property
     def overlay(self) -> str:
         """Where the predicted pixels are drawn, "" where there is nothing to draw."""
-        address = f"/evaluation-reports/{self.report.job_id}/{self.report.label}/samples/{self.sample.number}"
-        return f"{address}/predicted-mask" if self.sample.has_overlay else ""
+        return f"{sample_address(self.report, self.sample.number)}/predicted-mask" if self.sample.has_overlay else ""
 
     def beside(self, number: int) -> str:
         """Another sample of the same choice."""
-        return f"/evaluation-reports/{self.report.job_id}/{self.report.label}/samples/{number}{self.question}"
+        return f"{sample_address(self.report, number)}{self.question}"
+
+
+def sample_address(report: EvaluationReport, number: int) -> str:
+    """One sample of a report."""
+    return f"/evaluation-reports/{report.job_id}/{report.label}/samples/{number}"
 
 
 def report_view(read: ReadModels, job_id: UUID, label: str, form: Form, *, address: str) -> ReportView:
@@ -238,6 +266,31 @@ class EvaluationReports(Controller):
         )
         return desk.show(page)
 
+    @get("/{job_id:uuid}/{label:str}/samples.zip", sync_to_thread=True)
+    def samples_zip(
+        self,
+        job_id: FromPath[UUID],
+        label: FromPath[str],
+        form: NamedDependency[Form],
+        actor: NamedDependency[UUID],
+        services: NamedDependency[Services],
+    ) -> Stream:
+        """批量打包下载: the ticked samples or all of the choice, in folders by true code, with a table of verdicts (P-5)."""
+        read = services.read
+        name = _name_of(read, job_id, label, actor)
+        report: EvaluationReport | None = read.evaluation_reports.get(job_id, label)
+        if report is None:
+            raise NotFound
+        chosen = _chosen(report, form)
+        numbers = [int(number) for number in form.all("number") if number.isascii() and number.isdigit()]
+        if numbers:
+            found = (read.evaluation_reports.sample(job_id, label, number) for number in numbers[:PAGE_SIZE])
+            samples: Iterator[SampleRow] = (sample for sample in found if sample is not None)
+        else:
+            samples = _all_samples(read, report, chosen)
+        words = [name, label, *chosen.fields.values()]
+        return zip_stream(_zip_entries(services, samples), f"{'-'.join(words)}.zip")
+
     @get("/{job_id:uuid}/{label:str}/samples/{number:int}/predicted-mask", sync_to_thread=True)
     def predicted_mask(
         self,
@@ -268,6 +321,50 @@ def own_prediction(read: ReadModels, job_id: UUID, actor: UUID) -> PredictionJob
     if job.owner != actor:
         raise NotTheOwner
     return job
+
+
+def _name_of(read: ReadModels, job_id: UUID, label: str, actor: UUID) -> str:
+    """What a download of a report is called: its model's or its job's name. Training reports may be read by everyone.
+
+    Raises:
+        NotFound, NotTheOwner.
+    """
+    if label != TRAINING_LABEL:
+        return own_prediction(read, job_id, actor).name
+    job: TrainingJobDetail | None = read.training_jobs.get(job_id)
+    if job is None:
+        raise NotFound
+    return job.model_name
+
+
+def _all_samples(read: ReadModels, report: EvaluationReport, chosen: ChosenSamples) -> Iterator[SampleRow]:
+    number, page_count = 1, 1
+    while number <= page_count:
+        part: Part[SampleRow] = read.evaluation_reports.samples(
+            report.job_id, report.label, **chosen.query, page=number, size=ZIP_PAGE_SIZE
+        )
+        yield from part.items
+        number, page_count = number + 1, part.page_count
+
+
+def _zip_entries(services: Services, samples: Iterable[SampleRow]) -> Iterator[Entry]:
+    """Each file under its true code and its own name, numbered where two have the same; the table comes last."""
+    table = io.StringIO()
+    rows = csv.writer(table)
+    rows.writerow(("file", "true", "predicted", "confidence", "width", "height", "path", "sha256"))
+    taken: set[str] = set()
+    for sample in samples:
+        name = f"{sample.true_defect_code or '-'}/{sample.file_name}"
+        if name in taken:
+            name = f"{sample.true_defect_code or '-'}/{sample.number}-{sample.file_name}"
+        taken.add(name)
+        file: Path | None = services.images.file(sample.folder)
+        confidence = f"{sample.confidence:.6f}" if sample.predicted_defect_code else ""
+        verdict = (sample.true_defect_code, sample.predicted_defect_code, confidence, sample.width, sample.height)
+        rows.writerow((name if file else "", *verdict, str(sample.folder), sample.checksum))
+        if file is not None:
+            yield name, file
+    yield "samples.csv", table.getvalue().encode("utf-8-sig")  # the mark tells a spreadsheet that it is UTF-8
 
 
 def _training_trail(job_id: UUID) -> Trail:

@@ -1,8 +1,12 @@
 """题库预测: the list of the user's own jobs, one job, and its report. Source: section P; manual, “在线评估”."""
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import TypeVar
 from uuid import UUID
 
+import msgspec
 from litestar import Controller, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
@@ -21,40 +25,51 @@ from web.evaluation_reports import ReportView, own_prediction, report_view
 from web.forms import Form
 from web.listing import Listing, read_listing
 from web.live import Live
+from web.live import Part as LivePart
 from web.pages import Desk, Page
 from web.services import ReadModels, Services
 
 ADDRESS = "/prediction-jobs"
-HEARTBEAT_SECONDS = 1.0
+M = TypeVar("M", bound="MovingPage")
 
 
-class PredictionJobsPage(Page, frozen=True):
-    """The user's own jobs, the newest first; `beats` are the heartbeats of those that run, `waits` why others wait, by job."""
+class MovingPage(Page, frozen=True, kw_only=True):
+    """A page with jobs; `beats` are the heartbeats of those that run, by job, as of `now`, which is
+    None while none runs; `waits` say why others wait.
+    """
 
-    TEMPLATE = "prediction_jobs/list.html"
-    listing: Listing
-    jobs: Part[PredictionJobRow]
-    beats: dict[UUID, Heartbeat]
-    now: datetime
-    waits: dict[UUID, Wait]
+    beats: Mapping[UUID, Heartbeat] = MappingProxyType({})
+    now: datetime | None = None
+    waits: Mapping[UUID, Wait] = MappingProxyType({})
 
     def seconds(self, job: PredictionJobRow) -> float | None:
         """How long a job has been running, or ran."""
         return run_seconds(job, self.now)
 
 
-class PredictionJobPage(Page, frozen=True):
+class PredictionJobsPage(MovingPage, frozen=True, kw_only=True):
+    """The user's own jobs, the newest first."""
+
+    TEMPLATE = "prediction_jobs/list.html"
+    listing: Listing
+    jobs: Part[PredictionJobRow]
+
+
+class PredictionJobPage(MovingPage, frozen=True, kw_only=True):
     """One job: state, what it judges, log."""
 
     TEMPLATE = "prediction_jobs/job.html"
     job: PredictionJobRow
-    beat: Heartbeat | None
-    now: datetime
-    wait: Wait | None
 
-    def seconds(self, job: PredictionJobRow) -> float | None:
-        """How long the job has been running, or ran."""
-        return run_seconds(job, self.now)
+    @property
+    def wait(self) -> Wait | None:
+        """Why it waits, while it does."""
+        return self.waits.get(self.job.job_id)
+
+    @property
+    def beat(self) -> Heartbeat | None:
+        """What its worker said last."""
+        return self.beats.get(self.job.job_id)
 
 
 class DeletePredictionJobPage(Page, frozen=True):
@@ -70,6 +85,18 @@ class PredictionReportPage(Page, frozen=True):
     TEMPLATE = "prediction_jobs/report.html"
     job: PredictionJobRow
     view: ReportView
+
+
+LIST_PARTS: Mapping[str, LivePart[PredictionJobsPage]] = MappingProxyType(
+    {
+        "rows": LivePart(
+            "prediction_jobs/_rows.html", shows=lambda page: (page.listing, page.jobs, page.beats, page.waits, page.now)
+        )
+    }
+)
+JOB_PARTS: Mapping[str, LivePart[PredictionJobPage]] = MappingProxyType(
+    {"job": LivePart("prediction_jobs/_job.html", shows=lambda page: (page.job, page.beats, page.waits, page.now))}
+)
 
 
 class PredictionJobs(Controller):
@@ -94,13 +121,13 @@ class PredictionJobs(Controller):
         form: NamedDependency[Form],
         actor: NamedDependency[UUID],
         services: NamedDependency[Services],
-        desk: NamedDependency[Desk],
         live: NamedDependency[Live],
     ) -> ServerSentEvent:
         """The rows as they change."""
-        return live.follow(
-            lambda: {"rows": desk.part("prediction_jobs/_rows.html", _list_page(services, actor, form))},
-            every_seconds=HEARTBEAT_SECONDS,
+        return live.watch(
+            lambda: _list_page(services, actor, form),
+            LIST_PARTS,
+            freshen=lambda page: _freshened(services, page, page.jobs.items),
         )
 
     @get("/{job_id:uuid}", sync_to_thread=True)
@@ -120,14 +147,14 @@ class PredictionJobs(Controller):
         job_id: FromPath[UUID],
         actor: NamedDependency[UUID],
         services: NamedDependency[Services],
-        desk: NamedDependency[Desk],
         live: NamedDependency[Live],
     ) -> ServerSentEvent:
         """Its state as it changes."""
         _job_page(services, job_id, actor)
-        return live.follow(
-            lambda: {"job": desk.part("prediction_jobs/_job.html", _job_page(services, job_id, actor))},
-            every_seconds=HEARTBEAT_SECONDS,
+        return live.watch(
+            lambda: _job_page(services, job_id, actor),
+            JOB_PARTS,
+            freshen=lambda page: _freshened(services, page, (page.job,)),
         )
 
     @get("/{job_id:uuid}/report", sync_to_thread=True)
@@ -205,9 +232,9 @@ class PredictionJobs(Controller):
         return desk.go(ADDRESS)
 
 
-def run_seconds(job: PredictionJobRow, now: datetime) -> float | None:
+def run_seconds(job: PredictionJobRow, now: datetime | None) -> float | None:
     """How long a job ran, or has been running until now; None where it does not."""
-    if job.status is PredictionStatus.PREDICTING and job.started_at is not None:
+    if job.status is PredictionStatus.PREDICTING and job.started_at is not None and now is not None:
         return (now - job.started_at).total_seconds()
     return job.seconds
 
@@ -217,24 +244,22 @@ def _list_page(services: Services, actor: UUID, form: Form) -> PredictionJobsPag
     jobs: Part[PredictionJobRow] = services.read.prediction_jobs.page(
         actor, PredictionKind.QUESTION_BANK, page=asked.page
     )
-    running = [job.job_id for job in jobs.items if job.status is PredictionStatus.PREDICTING]
-    beats = services.heartbeats.of_all(running) if running else {}
-    waiting = [job.job_id for job in jobs.items if job.status is PredictionStatus.WAITING]
-    return PredictionJobsPage(
-        form=form,
-        listing=asked.of(jobs.total),
-        jobs=jobs,
-        beats=beats,
-        now=datetime.now(UTC),
-        waits=services.waiting.of_all(waiting) if waiting else {},
-    )
+    page = PredictionJobsPage(form=form, listing=asked.of(jobs.total), jobs=jobs)
+    return _freshened(services, page, jobs.items)
 
 
 def _job_page(services: Services, job_id: UUID, actor: UUID) -> PredictionJobPage:
     job = own_prediction(services.read, job_id, actor)
-    beat = services.heartbeats.of(job_id) if job.status is PredictionStatus.PREDICTING else None
-    wait = services.waiting.of(job_id) if job.status is PredictionStatus.WAITING else None
-    return PredictionJobPage(job=job, beat=beat, now=datetime.now(UTC), wait=wait)
+    return _freshened(services, PredictionJobPage(job=job), (job,))
+
+
+def _freshened(services: Services, page: M, jobs: Sequence[PredictionJobRow]) -> M:
+    """The page with what moves without events, if anything does: heartbeats of running jobs, and why others wait."""
+    if running := [job.job_id for job in jobs if job.status is PredictionStatus.PREDICTING]:
+        page = msgspec.structs.replace(page, beats=services.heartbeats.of_all(running), now=datetime.now(UTC))
+    if waiting := [job.job_id for job in jobs if job.status is PredictionStatus.WAITING]:
+        page = msgspec.structs.replace(page, waits=services.waiting.of_all(waiting))
+    return page
 
 
 def _came_from(form: Form, job_id: UUID) -> str:

@@ -16,8 +16,8 @@ ReadModels: TypeAlias = Any
 class Changes(Protocol):
     """How far the read models have come, to be waited on without a thread."""
 
-    async def next_change(self, after: int, timeout: float) -> int:  # noqa: ASYNC109 - a watcher waits, it is not cancelled
-        """The position once it is beyond `after`, or `after` again when `timeout` seconds have passed."""
+    async def next_change(self, after: int, timeout: float, rest: float) -> int:  # noqa: ASYNC109 - a watcher waits, it is not cancelled
+        """The position once it is beyond `after`, or `after` again when `timeout` seconds have passed; after `rest` seconds."""
 
 
 class Passwords(Protocol):

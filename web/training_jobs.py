@@ -1,6 +1,6 @@
 """训练任务管理: the list of everyone's jobs, the monitor of one, its report. Source: section T, R-1; manual, “训练任务管理”."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any
@@ -26,6 +26,7 @@ from projections.evaluation_reports import TRAINING_LABEL
 from projections.training_jobs import (
     SORTS,
     Creator,
+    LossPoint,
     PartRow,
     StageRow,
     TrainingJobDetail,
@@ -33,17 +34,18 @@ from projections.training_jobs import (
     ValidationRow,
 )
 from web.cascade import standing_nodes
-from web.charts import LineChart, Series, line_chart
+from web.charts import MOST_POINTS, LineChart, Series, evenly, line_chart
 from web.downloads import Download, stored_file
 from web.evaluation_reports import ReportView, report_view
 from web.forms import Form, id_or_none
 from web.listing import Listing, read_listing
-from web.live import Live
+from web.live import Live, Part
 from web.pages import Desk, Page
 from web.services import ReadModels, Services
 
 ADDRESS = "/training-jobs"
-HEARTBEAT_SECONDS = 1.0
+TABLE_ROWS = 20
+"""So many points of a curve stand in its table."""
 STATUS_NAMES: Mapping[TrainingStatus, str] = MappingProxyType(
     {
         TrainingStatus.WAITING: N_("Waiting"),
@@ -98,10 +100,14 @@ class StageLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PartCurve(msgspec.Struct, frozen=True, kw_only=True):
-    """The loss curve of one network, with how far it is."""
+    """The loss curve of one network, with how far it is. `points` are some of it for a table, the newest first; `is_thinned` where
+    not every point is drawn.
+    """
 
     row: PartRow
     chart: LineChart
+    points: tuple[LossPoint, ...]
+    is_thinned: bool
 
 
 class ValidationCurve(msgspec.Struct, frozen=True, kw_only=True):
@@ -168,6 +174,19 @@ class ConfirmPage(Page, frozen=True):
     action: str
 
 
+LIST_PARTS: Mapping[str, Part[TrainingJobsPage]] = MappingProxyType(
+    {"rows": Part("training_jobs/_rows.html", shows=lambda page: (page.listing, page.lines))}
+)
+MONITOR_PARTS: Mapping[str, Part[MonitorPage]] = MappingProxyType(
+    {
+        "acts": Part("training_jobs/_acts.html", shows=lambda page: (page.job.status, page.line.actions)),
+        "progress": Part("training_jobs/_progress.html", shows=lambda page: (page.job, page.line, page.resource)),
+        "stages": Part("training_jobs/_stages.html", shows=lambda page: page.stages),
+        "curves": Part("training_jobs/_curves.html", shows=lambda page: (page.curves, page.validations)),
+    }
+)
+
+
 class TrainingJobs(Controller):
     """Everyone sees every job; its owner acts on it, as the command side decides (U-6)."""
 
@@ -182,7 +201,8 @@ class TrainingJobs(Controller):
         desk: NamedDependency[Desk],
     ) -> Response[str]:
         """The manual's list (T-3)."""
-        return desk.show(_list_page(services, form, actor))
+        creators = tuple(services.read.training_jobs.creators())
+        return desk.show(msgspec.structs.replace(_list_page(services, form, actor), creators=creators))
 
     @get("/live", sync_to_thread=True)
     def stream_list(
@@ -190,13 +210,13 @@ class TrainingJobs(Controller):
         form: NamedDependency[Form],
         actor: NamedDependency[UUID],
         services: NamedDependency[Services],
-        desk: NamedDependency[Desk],
         live: NamedDependency[Live],
     ) -> ServerSentEvent:
         """The rows as they move."""
-        return live.follow(
-            lambda: {"rows": desk.part("training_jobs/_rows.html", _list_page(services, form, actor))},
-            every_seconds=HEARTBEAT_SECONDS,
+        return live.watch(
+            lambda: _list_page(services, form, actor),
+            LIST_PARTS,
+            freshen=lambda page: msgspec.structs.replace(page, lines=_freshened(services, page.lines, actor)),
         )
 
     @get("/{job_id:uuid}", sync_to_thread=True)
@@ -216,20 +236,22 @@ class TrainingJobs(Controller):
         job_id: FromPath[UUID],
         actor: NamedDependency[UUID],
         services: NamedDependency[Services],
-        desk: NamedDependency[Desk],
         live: NamedDependency[Live],
     ) -> ServerSentEvent:
-        """Its parts as they move; each is sent only when it changed."""
+        """Its parts as they move; a long curve is read again only when it has grown."""
         _job(services.read, job_id)
+        drawn: dict[PartRow, PartCurve] = {}
 
-        def parts() -> dict[str, str]:
-            page = _monitor_page(services, job_id, actor)
-            return {
-                name: desk.part(f"training_jobs/_{name}.html", page)
-                for name in ("acts", "progress", "stages", "curves")
-            }
+        def look() -> MonitorPage:
+            page = _monitor_page(services, job_id, actor, drawn)
+            drawn.update((curve.row, curve) for curve in page.curves)
+            return page
 
-        return live.follow(parts, every_seconds=HEARTBEAT_SECONDS)
+        def freshen(page: MonitorPage) -> MonitorPage:
+            [line] = _freshened(services, (page.line,), actor)
+            return msgspec.structs.replace(page, line=line)
+
+        return live.watch(look, MONITOR_PARTS, freshen=freshen)
 
     @get("/{job_id:uuid}/log", sync_to_thread=True)
     def log(self, job_id: FromPath[UUID], services: NamedDependency[Services]) -> Download:
@@ -368,6 +390,7 @@ class TrainingJobs(Controller):
 
 
 def _list_page(services: Services, form: Form, actor: UUID) -> TrainingJobsPage:
+    """Without the creators to filter by: the rows do not show them."""
     listing = read_listing(ADDRESS, form, columns=tuple(SORTS), default="-queued_at")
     wanted = form.text("status")
     found = services.read.training_jobs.page(
@@ -377,18 +400,28 @@ def _list_page(services: Services, form: Form, actor: UUID) -> TrainingJobsPage:
         sort=listing.sort,
         page=listing.page,
     )
-    running = [row.job_id for row in found.items if row.status is TrainingStatus.TRAINING]
-    beats = services.heartbeats.of_all(running) if running else {}
-    waiting = [row.job_id for row in found.items if row.status is TrainingStatus.WAITING]
-    waits = services.waiting.of_all(waiting) if waiting else {}
-    now = datetime.now(UTC)
     return TrainingJobsPage(
         form=form,
         listing=listing.of(found.total),
-        lines=tuple(_line(row, beats.get(row.job_id), actor, now, waits.get(row.job_id)) for row in found.items),
-        creators=tuple(services.read.training_jobs.creators()),
+        lines=_lines(services, found.items, actor),
+        creators=(),
         statuses=tuple((status.value, name) for status, name in STATUS_NAMES.items()),
     )
+
+
+def _lines(services: Services, rows: Sequence[TrainingJobRow], actor: UUID) -> tuple[JobLine, ...]:
+    running = [row.job_id for row in rows if row.status is TrainingStatus.TRAINING]
+    beats = services.heartbeats.of_all(running) if running else {}
+    waiting = [row.job_id for row in rows if row.status is TrainingStatus.WAITING]
+    waits = services.waiting.of_all(waiting) if waiting else {}
+    now = datetime.now(UTC)
+    return tuple(_line(row, beats.get(row.job_id), actor, now, waits.get(row.job_id)) for row in rows)
+
+
+def _freshened(services: Services, lines: tuple[JobLine, ...], actor: UUID) -> tuple[JobLine, ...]:
+    """The same jobs a moment later; where none runs or waits, nothing has moved and nothing is asked."""
+    is_moving = any(line.row.status in (TrainingStatus.TRAINING, TrainingStatus.WAITING) for line in lines)
+    return _lines(services, [line.row for line in lines], actor) if is_moving else lines
 
 
 def _line(row: TrainingJobRow, beat: Heartbeat | None, actor: UUID, now: datetime, wait: Wait | None = None) -> JobLine:
@@ -413,17 +446,19 @@ def _confirm_page(read: ReadModels, job_id: UUID, actor: UUID, action: str) -> C
     return ConfirmPage(line=_line(job, None, actor, datetime.now(UTC)), action=action)
 
 
-def _monitor_page(services: Services, job_id: UUID, actor: UUID) -> MonitorPage:
+def _monitor_page(
+    services: Services, job_id: UUID, actor: UUID, drawn: Mapping[PartRow, PartCurve] = MappingProxyType({})
+) -> MonitorPage:
+    """`drawn` are curves from before: as long as its network is where it was, a curve is the same."""
     job = _job(services.read, job_id)
-    beat = services.heartbeats.of(job_id) if job.status is TrainingStatus.TRAINING else None
-    wait = services.waiting.of(job_id) if job.status is TrainingStatus.WAITING else None
+    [line] = _lines(services, [job], actor)
     read = services.read.training_jobs
     parts = read.parts(job_id)
     return MonitorPage(
         job=job,
-        line=_line(job, beat, actor, datetime.now(UTC), wait),
+        line=line,
         stages=_stages(job, read.stages(job_id)),
-        curves=tuple(PartCurve(row=part, chart=_loss_chart(services, job_id, part)) for part in parts),
+        curves=tuple(drawn.get(part) or _curve(services, job_id, part) for part in parts),
         validations=_validations(parts, read.validations(job_id)),
         resource=services.read.compute_resources.get(job.compute_resource_id),
         standing=standing_nodes(services.read, [job.environment]),
@@ -448,10 +483,16 @@ def _stages(job: TrainingJobDetail, found: list[StageRow]) -> tuple[StageLine, .
     return tuple(StageLine(stage=stage, state=state(stage), found=by_name.get(stage)) for stage in StageName)
 
 
-def _loss_chart(services: Services, job_id: UUID, part: PartRow) -> LineChart:
-    points = services.read.training_jobs.losses(job_id, part.part)
-    series = Series("loss", tuple((float(point.iteration), point.loss) for point in points))
-    return line_chart([series], x_label="iteration", y_label="loss", x_max=float(part.max_iter), from_zero=True)
+def _curve(services: Services, job_id: UUID, part: PartRow) -> PartCurve:
+    measured: list[LossPoint] = services.read.training_jobs.losses(job_id, part.part)
+    points = [(float(point.iteration), point.loss) for point in measured]
+    series = Series("loss", tuple(points))
+    return PartCurve(
+        row=part,
+        chart=line_chart([series], x_label="iteration", y_label="loss", x_max=float(part.max_iter), from_zero=True),
+        points=tuple(LossPoint(round(x), y) for x, y in reversed(evenly(points, TABLE_ROWS))),
+        is_thinned=len(points) > MOST_POINTS,
+    )
 
 
 def _validations(parts: list[PartRow], rows: list[ValidationRow]) -> tuple[ValidationCurve, ...]:
@@ -460,12 +501,13 @@ def _validations(parts: list[PartRow], rows: list[ValidationRow]) -> tuple[Valid
         own = [row for row in rows if row.part is part.part]
         series = [
             Series(
-                name, tuple((float(row.iteration), value) for row in own if (value := getattr(row, field)) is not None)
+                name,
+                tuple((float(row.iteration), 100 * share) for row in own if (share := getattr(row, field)) is not None),
             )
             for field, name in VALIDATED[part.part]
         ]
         from_zero = part.part is LossPart.SEGMENTATION  # an IoU is near 0 for long, and its noise there means nothing
-        chart = line_chart(series, x_label="iteration", y_label="", x_max=float(part.max_iter), from_zero=from_zero)
+        chart = line_chart(series, x_label="iteration", y_label="%", x_max=float(part.max_iter), from_zero=from_zero)
         curves.append(ValidationCurve(part=part.part, rows=tuple(reversed(own)), chart=chart))
     return tuple(curves)
 

@@ -52,6 +52,7 @@ from domain.prediction_jobs import (
     PredictionFailed,
     PredictionInterrupted,
     PredictionJob,
+    PredictionLogKept,
     PredictionRestarted,
     PredictionTerminated,
 )
@@ -169,6 +170,7 @@ EXPECTED: dict[tuple[JobKind, type[messages.Report]], tuple[type[Command], type[
     (PREDICTION, messages.PredictionSucceeded): (RecordPrediction, PredictionCompleted),
     (PREDICTION, messages.JobReleased): (InterruptPrediction, None),
     (PREDICTION, messages.JobFailed): (RecordPrediction, PredictionFailed),
+    (PREDICTION, messages.LogKept): (RecordPrediction, PredictionLogKept),
     (LOADING, messages.JobClaimed): (StartLoading, None),
     (LOADING, messages.PackageLoaded): (FinishLoading, None),
     (LOADING, messages.JobReleased): (InterruptLoading, None),
@@ -339,6 +341,7 @@ def test_the_dispatcher_looks_at_every_fact_that_makes_a_job_wait_run_or_end() -
         TrainingLossesMeasured,
         TrainingValidated,
         TrainingLogKept,
+        PredictionLogKept,
         type(TRAINING_PUBLISHED),
         type(MODEL_IMAGE_IMPORTED),
         ModelImageLoadingDismissed,

@@ -3,6 +3,7 @@
 import msgspec
 import numpy as np
 import pytest
+from sklearn import metrics as reckoned  # type: ignore[import-untyped]
 
 from domain.evaluation import (
     Counts,
@@ -104,6 +105,62 @@ def test_an_evaluation_travels_as_bytes_and_comes_back_whole() -> None:
     assert isinstance(EVALUATION.samples[0], Sample)
 
 
+# Reckoned again by scikit-learn, from the same true and predicted codes. Its NaN is our None: a figure that nobody can know.
+
+
+def drawn(seed: int) -> tuple[tuple[str, ...], Evaluation]:
+    """A random report: of up to eight codes some show in no image, some are never predicted, some neither."""
+    random = np.random.default_rng(seed)
+    code_count = int(random.integers(2, 9))
+    shown, foretold = (np.flatnonzero(random.random(code_count) < 0.7) for _ in range(2))
+    image_count = int(random.integers(0, 200)) if len(shown) and len(foretold) else 0
+    skill = random.random()
+    samples = []
+    for number in range(image_count):
+        true_index = int(random.choice(shown))
+        is_right = random.random() < skill and true_index in foretold
+        samples.append(sample(number, 0, true_index if is_right else int(random.choice(foretold))))
+        samples[-1] = msgspec.structs.replace(samples[-1], true_index=true_index)
+    codes = tuple(f"T{number:04d}" for number in range(code_count))
+    return codes, Evaluation(defect_codes=codes, samples=tuple(samples))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_every_figure_of_a_report_is_what_scikit_learn_reckons(seed: int) -> None:  # R-1
+    codes, evaluation = drawn(seed)
+    figures, labels = figures_of(evaluation), range(len(codes))
+    if not evaluation.samples:
+        assert (figures.accuracy, figures.recall) == (None, None)
+        return
+    true_N = [one.true_index for one in evaluation.samples]
+    predicted_N = [one.predicted_index for one in evaluation.samples]
+    precision_D, recall_D, _, support_D = reckoned.precision_recall_fscore_support(
+        true_N, predicted_N, labels=labels, average=None, zero_division=np.nan
+    )
+    np.testing.assert_array_equal(
+        figures.confusion, reckoned.confusion_matrix(true_N, predicted_N, labels=list(labels))
+    )
+    assert figures.accuracy == pytest.approx(reckoned.accuracy_score(true_N, predicted_N))
+    assert figures.recall == pytest.approx(
+        reckoned.recall_score(true_N, predicted_N, labels=sorted(set(true_N)), average="macro")
+    )
+    ours_D2 = np.array([(one.precision, one.recall) for one in figures.defects], dtype=float)
+    np.testing.assert_allclose(ours_D2, np.stack([precision_D, recall_D], axis=1))
+    assert [one.sample_count for one in figures.defects] == support_D.tolist()
+    wrong = reckoned.accuracy_score(true_N, predicted_N, normalize=False)
+    assert figures.misjudged_count == len(true_N) - wrong
+
+
+def test_the_random_reports_hold_every_edge_case() -> None:  # R-1
+    """Otherwise the comparison above would say nothing of codes without samples and of codes that are never predicted."""
+    defects = [one for seed in range(40) for one in figures_of(drawn(seed)[1]).defects]
+    assert any(one.precision is None and one.recall is not None for one in defects)
+    assert any(one.recall is None and one.precision is not None for one in defects)
+    assert any(one.precision is None and one.recall is None for one in defects)
+    assert any(one.precision == 0 and one.recall == 0 for one in defects)
+    assert not all(drawn(seed)[1].samples for seed in range(40))
+
+
 # Segmentation. The maps say of every pixel 0 for no defect, else 1 + the index of its code.
 
 
@@ -152,6 +209,27 @@ def test_iou_is_the_share_of_pixels_that_are_both_of_those_that_are_either() -> 
     figures = figures_of(evaluation)
     assert [defect.iou for defect in figures.defects] == pytest.approx(expected)
     assert figures.iou == pytest.approx(sum(expected) / 3)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_iou_is_what_scikit_learn_reckons_of_the_flattened_masks(seed: int) -> None:  # R-1
+    random = np.random.default_rng(seed)
+    marking = random.random(3) < 0.7  # masks of good parts mark nothing
+    samples, true_P, predicted_P = [], [], []
+    for number in range(9):
+        true_index = number % 3
+        predicted_HW = random.integers(0, 4, (8, 6)) * (random.random((8, 6)) < random.random())
+        mask_HW = (random.random((8, 6)) < 0.4).astype(np.int64) * marking[true_index]
+        samples.append(
+            msgspec.structs.replace(sample(number, true_index, 0), segmented=seen(predicted_HW, mask_HW, true_index))
+        )
+        true_P.append((mask_HW * (1 + true_index)).ravel())
+        predicted_P.append(predicted_HW.ravel())
+    ours_D = iou_per_defect(Evaluation(defect_codes=DEFECT_CODES, samples=tuple(samples)))
+    theirs_D = reckoned.jaccard_score(
+        np.concatenate(true_P), np.concatenate(predicted_P), labels=[1, 2, 3], average=None, zero_division=0
+    )
+    np.testing.assert_allclose(ours_D, theirs_D)
 
 
 def test_a_code_neither_marked_nor_predicted_has_no_iou_and_is_not_in_the_mean() -> None:  # R-1

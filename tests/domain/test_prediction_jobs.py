@@ -25,6 +25,7 @@ from domain.prediction_jobs import (
     PredictionIsRunning,
     PredictionJob,
     PredictionKind,
+    PredictionLogKept,
     PredictionQueued,
     PredictionRestarted,
     PredictionStarted,
@@ -59,6 +60,7 @@ from tests.examples import (
     TRAINER_WANG_ID,
     TWO_CORES_ID,
     VERSION_PUBLISHED,
+    artifact,
     inspection,
 )
 from tests.given_when_then import given, state_of, when
@@ -244,6 +246,14 @@ def test_what_a_state_offers_is_done_and_everything_else_is_refused(
 
 
 # P-2
+def test_the_log_of_a_terminated_job_is_kept_until_it_is_started_again_or_deleted() -> None:  # P-2
+    kept = PredictionLogKept(log=artifact("terminated.log"))
+    terminated = (QUEUED, STARTED, PredictionTerminated())
+    given(*terminated).when(report, 1, kept).then(kept)
+    for after in (PredictionRestarted(), PredictionDeleted()):
+        given(*terminated, after).when(report, 1, kept).then_refused(AttemptIsOver, "This attempt is over")
+
+
 def test_a_report_is_offered_for_completed_jobs_only() -> None:
     assert [status for status in PredictionStatus if PredictionAction.REPORT in ACTIONS[status]] == [
         PredictionStatus.COMPLETED

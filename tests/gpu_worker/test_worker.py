@@ -26,6 +26,7 @@ from domain.messages import (
     ExportOrder,
     Heartbeat,
     JobFailed,
+    JobKind,
     JobReleased,
     LoadingOrder,
     LoadModelImage,
@@ -46,6 +47,8 @@ from domain.messages import (
 from domain.model_packages import NetworkInput
 from domain.training_parameters import Augmentation, PredictionParameters, SgdParameters
 from gpu_worker import worker as worker_module
+from gpu_worker.jobs import LOG_FILE
+from gpu_worker.networks import new_network, save_weights
 from gpu_worker.packages import build_package, write_shipped_description
 from gpu_worker.settings import Precision, TrainingSettings, WorkerSettings
 from gpu_worker.training import train
@@ -209,6 +212,45 @@ def test_a_model_is_loaded_trained_published_predicted_and_exported(tmp_path: Pa
         assert worker.artifacts.path(worker.wait_for(ExportBuilt).package).stat().st_size > 40_000_000
     assert not job_processes()
     assert not list((tmp_path / "scratch" / "jobs" / str(JOB_ID)).iterdir())
+
+
+def test_the_log_of_a_terminated_prediction_is_kept(tmp_path: Path) -> None:  # P-2
+    paint_codes(tmp_path / "images" / "bank", count=3)
+    codes = ("OK", "SCRATCH", "SPOT")
+    save_weights(new_network("ResNet18", 3, seed=1).state_dict(), tmp_path / "weights", "ResNet18", codes)
+    mailbox = MailboxInMemory([])
+    with RunningWorker(tmp_path, mailbox) as worker:
+        version = VersionToPredict(
+            label="v1.01",
+            network="ResNet18",
+            defect_codes=codes,
+            input=an_order().input,
+            resolution_rule=an_order().resolution_rule,
+            weights=worker.artifacts.keep(tmp_path / "weights"),
+        )
+        order = PredictionOrder(
+            versions=(version,),
+            data_paths=(FolderName(ROOT, "bank"),),
+            parameters=PredictionParameters(batch_size=4),
+            resolution_screening=False,
+        )
+        mailbox.waiting.append(PredictImages(job_id=JOB_ID, attempt=1, needs=Resources(), order=order))
+        eventually((tmp_path / "scratch" / "jobs" / str(JOB_ID) / "1" / LOG_FILE).is_file)
+        for process in job_processes():
+            os.kill(process, signal.SIGSTOP)
+        mailbox.goes_on = False
+        kept = worker.wait_for(LogKept)
+        assert (kept.kind, kept.attempt) == (JobKind.PREDICTION, 1)
+        assert worker.artifacts.path(kept.log).is_file()
+
+
+def test_of_an_archive_that_cannot_be_loaded_no_log_is_kept_that_nothing_would_lead_to(tmp_path: Path) -> None:  # S-5
+    (tmp_path / "archives").mkdir()
+    order = LoadingOrder(archive=FolderName(ROOT, "gone@1.0"), name="gone", archive_version="1.0")
+    mailbox = MailboxInMemory([LoadModelImage(job_id=JOB_ID, attempt=1, needs=Resources(), order=order)])
+    with RunningWorker(tmp_path, mailbox) as worker:
+        assert worker.wait_for(JobFailed).log is None
+    assert not list((tmp_path / "artifacts").glob("**/*"))
 
 
 def is_gone(process: int) -> bool:

@@ -28,6 +28,7 @@ from domain.model_images import (
     ModelImageVersionDeleted,
 )
 from domain.sentences import Sentence
+from domain.training_jobs import TrainingDeleted
 from infra.artifacts import Artifacts
 from infra.core import Core
 from infra.dispatcher import Dispatcher
@@ -51,9 +52,11 @@ from tests.examples import (
     PACKAGE,
     PORTS,
     TRAINER_WANG_ID,
+    TRAINING_COMPLETED,
     TRAINING_JOB_ID,
     TRAINING_ORDER,
     TRAINING_QUEUED,
+    TRAINING_STARTED,
     History,
     plant,
 )
@@ -223,6 +226,31 @@ def test_an_upload_goes_once_it_is_loaded_and_stays_while_it_may_be_retried(stor
     storehouse.happens(history.add(PANEL_AOI_ID, ModelImageLoadingFailed(reason=Sentence("It is damaged."))))
     storehouse.housekeeper.sweep_uploads()
     assert [one.file_name for one in storehouse.uploads.of(TRAINER_WANG_ID)] == ["panel-aoi@7"]
+
+
+def test_files_that_no_fact_ever_named_go(storehouse: Storehouse, tmp_path: Path) -> None:  # S-5
+    """The log of an archive that could not be loaded, for example; of what is deleted, a rebuild still needs the evaluation."""
+    unnamed = storehouse._kept(tmp_path, b"a log that nobody was told of")
+    (tmp_path / "file").write_bytes(b"a result that is being reported")
+    about_to_be_named = storehouse.artifacts.keep(tmp_path / "file")
+    evaluation = storehouse._kept(tmp_path, b"an evaluation")
+    completed = replace(TRAINING_COMPLETED, evaluation=evaluation)
+    storehouse.history.add(TRAINING_JOB_ID, TRAINING_QUEUED, TRAINING_STARTED, completed, TrainingDeleted())
+    storehouse.happens(storehouse.history)
+    storehouse.housekeeper.sweep_artifacts()
+    assert not storehouse.has(unnamed)
+    assert all(storehouse.has(kept) for kept in (about_to_be_named, evaluation, storehouse.archive, storehouse.weights))
+
+
+def test_nothing_goes_while_it_is_not_known_what_the_log_names(storehouse: Storehouse, tmp_path: Path) -> None:  # S-5
+    evaluation = storehouse._kept(tmp_path, b"an evaluation")
+    storehouse.happens(storehouse.history)
+    storehouse.history.add(
+        TRAINING_JOB_ID, TRAINING_QUEUED, TRAINING_STARTED, replace(TRAINING_COMPLETED, evaluation=evaluation)
+    )
+    storehouse.log.append(storehouse.history.events[-3:])  # no projector has seen it yet
+    storehouse.housekeeper.sweep_artifacts()
+    assert storehouse.has(evaluation)
 
 
 def test_it_works_until_it_is_told_to_stop(storehouse: Storehouse) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from domain.facts import Fact
@@ -11,6 +12,7 @@ from domain.prediction_jobs import (
     PredictionFailed,
     PredictionInterrupted,
     PredictionKind,
+    PredictionLogKept,
     PredictionRestarted,
     PredictionStatus,
     PredictionTerminated,
@@ -33,11 +35,13 @@ from tests.examples import (
     TRAINER_WANG,
     TRAINER_WANG_ID,
     History,
+    artifact,
     example_id,
 )
 from tests.projections.rebuild import assert_rebuild_equals_live
 
 REASON = Sentence("The disk is full.")
+LOG_KEPT = PredictionLogKept(log=artifact("terminated.log"))
 After = Callable[..., PredictionJobs]
 
 
@@ -84,7 +88,7 @@ def test_a_completed_job_has_its_figures_and_its_duration(after: After) -> None:
     row = jobs.get(PREDICTION_JOB_ID)
     assert row is not None
     assert (row.status, row.worker, row.seconds) == (PredictionStatus.COMPLETED, "gpu-1", 60.0)
-    assert (row.accuracy, row.recall) == (FIGURES.accuracy, FIGURES.recall)
+    assert (row.accuracy, row.recall, row.iou) == (FIGURES.accuracy, FIGURES.recall, None)
     assert row.log == PREDICTION_COMPLETED.log
 
 
@@ -95,6 +99,7 @@ def test_a_completed_job_has_its_figures_and_its_duration(after: After) -> None:
         ((PredictionTerminated(),), PredictionStatus.TERMINATED),
         ((PredictionInterrupted(),), PredictionStatus.WAITING),
         ((PredictionFailed(reason=REASON), PredictionRestarted()), PredictionStatus.WAITING),
+        ((PredictionTerminated(), LOG_KEPT, PredictionRestarted()), PredictionStatus.WAITING),
     ],
 )
 def test_every_ending_shows_its_state(after: After, ending: tuple[Fact, ...], status: PredictionStatus) -> None:  # P-2
@@ -102,7 +107,26 @@ def test_every_ending_shows_its_state(after: After, ending: tuple[Fact, ...], st
     assert row is not None
     assert row.status is status
     assert row.reason == (REASON if status is PredictionStatus.FAILED else None)
+    assert row.log is None
     assert (row.started_at is None) == (status is PredictionStatus.WAITING)
+
+
+def test_a_terminated_job_gets_its_log(after: After) -> None:  # P-2
+    terminated = _job(PREDICTION_QUEUED, PREDICTION_STARTED, PredictionTerminated(), LOG_KEPT)
+    row = after(terminated).get(PREDICTION_JOB_ID)
+    assert row is not None
+    assert (row.status, row.log) == (PredictionStatus.TERMINATED, LOG_KEPT.log)
+
+
+def test_the_mean_iou_of_a_version_that_segments_is_there(after: After) -> None:  # R-1, P-3
+    [result] = PREDICTION_COMPLETED.results
+    figures = msgspec.structs.replace(result.figures, iou=0.625)
+    completed = msgspec.structs.replace(
+        PREDICTION_COMPLETED, results=(msgspec.structs.replace(result, figures=figures),)
+    )
+    row = after(_job(PREDICTION_QUEUED, PREDICTION_STARTED, completed)).get(PREDICTION_JOB_ID)
+    assert row is not None
+    assert row.iou == 0.625
 
 
 def test_a_deleted_job_is_gone(after: After) -> None:

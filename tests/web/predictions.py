@@ -57,6 +57,7 @@ def job(**changes: Any) -> PredictionJobRow:
         "ended_at": QUEUED_AT.replace(minute=3),
         "accuracy": FIGURES.accuracy,
         "recall": FIGURES.recall,
+        "iou": None,
         "reason": None,
         "log": PREDICTION_COMPLETED.log,
     }

@@ -1,4 +1,4 @@
-"""Pages as a reader meets them: the words in their order, and the first round of a live page."""
+"""Pages as a reader meets them: the words in their order, and the first rounds of a live page."""
 
 import re
 
@@ -31,9 +31,9 @@ class StopsAfter:
         return self.left < 0
 
 
-def stream(site: Site, address: str) -> str:
-    """The first round of a live page."""
-    object.__setattr__(site.services, "stopping", StopsAfter(1))
+def stream(site: Site, address: str, rounds: int = 1) -> str:
+    """The first rounds of a live page."""
+    object.__setattr__(site.services, "stopping", StopsAfter(rounds))
     answer = site.get(address, Accept="text/event-stream")
     assert answer.status_code == 200
     return answer.text

@@ -116,7 +116,7 @@ class FakeChanges:
     def __init__(self, *positions: int) -> None:
         self.positions = list(positions)
 
-    async def next_change(self, after: int, timeout: float) -> int:  # noqa: ARG002, ASYNC109 - the contract's names
+    async def next_change(self, after: int, timeout: float, rest: float) -> int:  # noqa: ARG002, ASYNC109 - the contract's names
         return self.positions.pop(0) if self.positions else after
 
 

@@ -14,6 +14,7 @@ from web.charts import (
     TOP,
     WIDTH,
     Series,
+    evenly,
     line_chart,
     nice_ticks,
     svg_path,
@@ -72,6 +73,30 @@ def test_higher_values_lie_higher() -> None:
 def test_room_is_kept_for_what_is_still_to_come() -> None:
     chart = line_chart([Series("训练集", ((0.0, 2.0), (500.0, 1.0)))], x_label="", y_label="", x_max=1000)
     assert float(re.findall(r"L(\S+)", chart.lines[0].path)[0]) == pytest.approx((LEFT + WIDTH - RIGHT) / 2)
+
+
+def test_with_room_for_more_the_axis_begins_at_nothing() -> None:
+    chart = line_chart([Series("loss", ((20.0, 2.0), (40.0, 1.0)))], x_label="", y_label="", x_max=100)
+    assert [tick.label for tick in chart.x_ticks] == ["0", "20", "40", "60", "80", "100"]
+    assert (chart.x_low, chart.x_high) == (0, 100)
+
+
+@pytest.mark.parametrize("count", [10, 100_000])
+def test_the_figures_of_what_is_drawn_come_with_it(count: int) -> None:  # T-5
+    points = tuple((float(x), 2.0 - x / count) for x in range(1, count + 1))
+    [line] = line_chart([Series("loss", points)], x_label="", y_label="", x_max=count).lines
+    told = [(float(x), float(y)) for x, y in (pair.split() for pair in line.points.split(","))]
+    assert len(told) == len(re.findall(r"[ML]", line.path)) <= MOST_POINTS + 2
+    assert told[-1][0] == count
+    assert all(y == pytest.approx(2.0 - x / count, rel=1e-5) for x, y in told)
+
+
+def test_a_curve_as_a_short_table_keeps_its_ends() -> None:
+    points = [(float(x), 1.0) for x in range(1, 7001)]
+    rows = evenly(points, 20)
+    assert (len(rows), rows[0], rows[-1]) == (20, points[0], points[-1])
+    assert rows == sorted(set(rows))
+    assert evenly(points[:7], 20) == points[:7]
 
 
 def test_a_value_that_is_not_finite_leaves_a_gap() -> None:

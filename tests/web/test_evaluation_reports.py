@@ -1,12 +1,18 @@
 """模型评估报告: the whole report, its drill-down and single samples (R-1, P-3 to P-5), and who may see which."""
 
+import csv
 import html
+import io
 import re
+import zipfile
+from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import msgspec
 import pytest
 
+from domain.data_paths import FolderName
 from domain.evaluation import SampleState, Segmented
 from projections.evaluation_reports import TRAINING_LABEL
 from tests.examples import PREDICTION_JOB_ID, TRAINER_LI_ID, TRAINING_JOB_ID, example_id
@@ -21,9 +27,11 @@ from tests.web.predictions import (
 )
 from tests.web.reading import assert_in_order, words
 from tests.web.site import Site
+from web.downloads import PART_BYTES
 from web.evaluation_reports import HEAT_LEVELS, report_view
 from web.forms import Form
 from web.services import Services
+from web.zips import zipped
 
 REPORT = f"/prediction-jobs/{PREDICTION_JOB_ID}/report"
 SAMPLES = f"/evaluation-reports/{PREDICTION_JOB_ID}/v1.01/samples"
@@ -223,7 +231,8 @@ def test_the_predicted_pixels_are_laid_over_and_told_by_code(trainer: Site) -> N
     answer = trainer.get(f"{SAMPLES}/7")
     overlay = f"{SAMPLES}/7/predicted-mask"
     assert f'<img class="sample-mask predicted" src="{overlay}"' in answer.text
-    assert f'data-mask="{overlay}"' in answer.text
+    assert f'data-prediction="{overlay}"' in answer.text
+    assert f'data-prediction="{overlay}"' in trainer.get(REPORT).text
     assert "1,500 个，其中 1,100 个被预测为该类别" in text(answer)
     assert rows_of(answer, "scores pixels")[1:] == [["TTFBS", "1,200"], ["TPFIP", "60"]]
     picture = trainer.get(overlay)
@@ -256,6 +265,89 @@ def test_a_sample_that_is_not_there_is_not_found(trainer: Site) -> None:
     assert trainer.get(f"/evaluation-reports/{example_id('no such job')}/v1.01/samples/0").status_code == 404
 
 
+# Several samples.
+
+
+class FilesOf:
+    """Every sample but the last one asked for still has its file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def file(self, image: FolderName) -> Path | None:
+        found = self.folder / image.path.rpartition("/")[2]
+        if image.path.endswith("0010.png"):
+            return None
+        found.write_bytes(image.path.encode())
+        return found
+
+
+def unzipped(answer: httpx.Response) -> dict[str, str]:
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/zip")
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        assert archive.testzip() is None
+        return {name: archive.read(name).decode("utf-8-sig") for name in archive.namelist()}
+
+
+@pytest.fixture
+def zipping(trainer: Site, tmp_path: Path) -> Site:
+    trainer.read.training_jobs = SimpleNamespace(get=lambda _job_id: SimpleNamespace(model_name="panel-a"))
+    object.__setattr__(trainer.services, "images", FilesOf(tmp_path))
+    return trainer
+
+
+def test_all_misjudged_samples_come_as_a_zip_with_their_verdicts(zipping: Site) -> None:  # P-5, R-1
+    page = zipping.get(REPORT)
+    address = re.search(r'href="([^"]*samples\.zip[^"]*)"', page.text)
+    assert address
+    answer = zipping.get(html.unescape(address[1]))
+    files = unzipped(answer)
+    assert list(files) == ["TTFBS/0007.png", "samples.csv"]
+    assert files["TTFBS/0007.png"] == JUDGED.samples[7].folder.path
+    [verdict] = csv.DictReader(io.StringIO(files["samples.csv"]))
+    assert (verdict["true"], verdict["predicted"], verdict["confidence"]) == ("TTFBS", "TPFIP", "0.600000")
+    assert verdict["sha256"] == JUDGED.samples[7].checksum
+    assert "panel-a-check-v1.01.zip" in answer.headers["Content-Disposition"]
+    training = zipping.get(f"{VALIDATION}.zip?true=TPFIP&predicted=TPFIP")
+    assert len(unzipped(training)) == 5
+    assert "panel-a-validation-TPFIP-TPFIP.zip" in training.headers["Content-Disposition"]
+
+
+def test_the_ticked_samples_alone_come_as_a_zip(zipping: Site) -> None:  # P-5
+    page = zipping.get(f"{REPORT}?true=TPFIP&predicted=TPFIP").text
+    assert re.findall(r'name="number" value="(\d+)"', page) == ["0", "1", "2", "3"]
+    files = unzipped(zipping.get(f"{SAMPLES}.zip?true=TPFIP&predicted=TPFIP&number=1&number=3&number=99&number=x"))
+    assert list(files) == ["TPFIP/0001.png", "TPFIP/0003.png", "samples.csv"]
+
+
+def test_a_sample_whose_file_is_gone_stands_in_the_table_only(zipping: Site) -> None:  # P-5
+    files = unzipped(zipping.get(f"{SAMPLES}.zip?state=non_compliant"))
+    assert list(files) == ["samples.csv"]
+    [verdict] = csv.DictReader(io.StringIO(files["samples.csv"]))
+    assert (verdict["file"], verdict["true"], verdict["width"], verdict["confidence"]) == ("", "TTMUD", "640", "")
+
+
+def test_two_samples_of_one_name_are_both_in_the_zip(zipping: Site) -> None:  # P-5
+    twice = msgspec.structs.replace(JUDGED.samples[7], folder=FolderName("data", "other/TTFBS/0007.png"))
+    zipping.read.evaluation_reports = FakeEvaluationReports(*KEYS, samples=[*JUDGED.samples, twice])
+    names = list(unzipped(zipping.get(f"{SAMPLES}.zip")))
+    assert names == ["TTFBS/0007.png", f"TTFBS/{len(JUDGED.samples)}-0007.png", "samples.csv"]
+
+
+def test_a_file_that_goes_while_the_zip_is_sent_is_left_out(tmp_path: Path) -> None:  # P-5
+    content = b"".join(zipped([("gone.png", tmp_path / "gone.png"), ("here.txt", b"here")]))
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        assert archive.namelist() == ["here.txt"]
+
+
+def test_a_zip_takes_the_memory_of_a_part(tmp_path: Path) -> None:  # P-5
+    large = tmp_path / "large.tif"
+    large.write_bytes(bytes(5 * PART_BYTES))
+    parts = [len(part) for part in zipped([("large.tif", large)])]
+    assert max(parts) < PART_BYTES + 1024
+    assert sum(parts) > 5 * PART_BYTES
+
+
 # Who may see it.
 
 
@@ -265,7 +357,7 @@ def test_reports_of_training_jobs_can_be_read_by_everyone(site: Site) -> None:  
     assert "0007.png" in text(answer)
 
 
-@pytest.mark.parametrize("address", [REPORT, f"{SAMPLES}/7", f"{SAMPLES}/7/predicted-mask"])
+@pytest.mark.parametrize("address", [REPORT, f"{SAMPLES}/7", f"{SAMPLES}.zip", f"{SAMPLES}/7/predicted-mask"])
 def test_predictions_of_others_are_nobodys_business(site: Site, address: str) -> None:  # P-2, U
     answer = site.get(address)
     assert answer.status_code == 403

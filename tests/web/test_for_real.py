@@ -11,16 +11,28 @@ import psycopg
 import pytest
 from litestar.testing import TestClient
 
+from domain.messages import LossPart, StageName
+from domain.training_jobs import (
+    TrainingLogKept,
+    TrainingLossesMeasured,
+    TrainingStageFinished,
+    TrainingTerminated,
+    TrainingValidated,
+)
 from tests.examples import (
     MODEL_ID,
     PREDICTION_JOB_ID,
     PREDICTION_QUEUED,
     QUALITY_LEAD_ID,
     TRAINER_LI_ID,
+    TRAINER_WANG,
     TRAINER_WANG_ID,
     TRAINING_JOB_ID,
     TRAINING_QUEUED,
+    TRAINING_STARTED,
     VERSION_PUBLISHED,
+    History,
+    artifact,
     plant,
 )
 from tests.web.reading import assert_in_order, words
@@ -63,6 +75,39 @@ def test_a_new_user_stands_in_the_first_row_of_the_page_shown_next(real: Site) -
         rows = re.findall(r'<th scope="row">(\w+)', page)
         assert rows == [*(f"trainer_{before}" for before in range(number, -1, -1)), "quality_lead"]
         assert f"用户“trainer_{number}”已创建。" in page
+
+
+def test_the_monitor_shows_the_same_after_a_restart_of_everything(database: str, tmp_path: Path) -> None:  # T-4, T-5
+    """The job has ended; web server, projector and connections are new, and the read models are made anew from the log."""
+    measured = [
+        TrainingStageFinished(
+            stage=StageName.RESOLUTION_SCREENING, seconds=2.5, image_count=120, non_compliant_count=3
+        ),
+        TrainingStageFinished(stage=StageName.DATA_SPLIT, seconds=0.5, training_count=93, validation_count=24),
+        TrainingLossesMeasured(
+            part=LossPart.CLASSIFICATION, iterations=(10, 20), losses=(1.1, 0.9), learning_rate=0.009
+        ),
+        TrainingValidated(part=LossPart.CLASSIFICATION, iteration=20, accuracy=0.75, recall=0.5, loss=0.8),
+    ]
+    ended = [TrainingTerminated(), TrainingLogKept(log=artifact("terminated.log"))]
+    history = History().add(TRAINER_WANG_ID, TRAINER_WANG)
+    history.add(TRAINING_JOB_ID, TRAINING_QUEUED, TRAINING_STARTED, *measured, *ended)
+    shown = []
+    for is_first in (True, False):
+        with open_real_site(database, tmp_path) as site:
+            if is_first:
+                site.happened(history)
+                create_administrator(site)
+            else:
+                with psycopg.connect(database, autocommit=True) as connection:
+                    connection.execute("UPDATE read.positions SET rebuild = true WHERE name = 'training_jobs'")
+                site.services.wait(site.log.position())
+            assert site.sign_in().status_code == 303
+            page = site.get(f"/training-jobs/{TRAINING_JOB_ID}")
+            assert f'href="/training-jobs/{TRAINING_JOB_ID}/log"' in page.text
+            shown.append(re.sub(r'<meta name="csrf-token"[^>]*>|name="csrf_token"[^>]*>', "", page.text))
+    assert_in_order(words(shown[0]), "训练终止", "20 / 200", "0.9", "1.1", "75.0 %", "3", "93")
+    assert shown[1] == shown[0]
 
 
 def test_a_refused_user_leaves_nothing_behind(real: Site) -> None:  # U-2

@@ -1,7 +1,7 @@
 """Live pages: fragments are sent when they change, and a stream ends when it should."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -10,8 +10,10 @@ import pytest
 from litestar.response import ServerSentEventMessage
 
 from domain.permissions import Role
+from domain.refusals import NotFound
 from tests.web.site import QUALITY_LEAD, FakeChanges, FakeUsers
-from web.live import Live
+from web.live import CHECK_SECONDS, ROUND_SECONDS, Live, Part, _Watched
+from web.pages import Page
 from web.services import Services
 from web.sessions import Cookies, Session, Signer, Visit, Visits
 
@@ -28,8 +30,15 @@ class Stopping:
 
 
 class FakeDesk:
+    """Draws a part as the one field that it shows."""
+
     def __init__(self, visit: Visit) -> None:
         self.visit = visit
+        self.drawn: list[str] = []
+
+    def part(self, template: str, page: Any) -> str:
+        self.drawn.append(template)
+        return str({"progress": page.percent, "curve": page.curve}[template])
 
 
 class Screen:
@@ -44,20 +53,77 @@ class Screen:
         return self.shown.pop(0) if len(self.shown) > 1 else self.shown[0]
 
 
-def stream(
-    services: Services, screen: Screen, *positions: int, rounds: int, every_seconds: float = 1000.0
-) -> list[Any]:
+def opened(services: Services, *positions: int, rounds: int | Stopping) -> tuple[Live, "FakeDesk"]:
     session_id = services.sessions.open(Session(user_id=QUALITY_LEAD.user_id, epoch=1))
-    visit = Visit(request_id="r", account=QUALITY_LEAD, session_id=session_id)
-    for name, value in {"changes": FakeChanges(*positions), "stopping": Stopping(rounds)}.items():
+    desk = FakeDesk(Visit(request_id="r", account=QUALITY_LEAD, session_id=session_id))
+    stopping = Stopping(rounds) if isinstance(rounds, int) else rounds
+    for name, value in {"changes": FakeChanges(*positions), "stopping": stopping}.items():
         object.__setattr__(services, name, value)
     visits = Visits(services, Signer(services.settings.secret), Cookies(secure=False))
-    live = Live(services, visits, FakeDesk(visit))  # type: ignore[arg-type]
+    return Live(services, visits, desk), desk  # type: ignore[arg-type]
 
+
+def sent(events: AsyncGenerator[ServerSentEventMessage, None]) -> list[Any]:
     async def read() -> list[ServerSentEventMessage]:
-        return [message async for message in live._events(screen, every_seconds)]
+        return [message async for message in events]
 
     return [(message.event, message.data) for message in asyncio.run(read()) if message.comment is None]
+
+
+def stream(
+    services: Services, screen: Screen, *positions: int, rounds: int | Stopping, every_seconds: float = 1000.0
+) -> list[Any]:
+    live, _ = opened(services, *positions, rounds=rounds)
+    return sent(live._events(lambda _has_moved: screen(), every_seconds))
+
+
+# A watched page
+
+
+class JobPage(Page, frozen=True):
+    state: str
+    percent: int
+    curve: str = "a long curve"
+
+
+class Job:
+    """A job that trains; every question to the read models and every look at its heartbeat is noted."""
+
+    def __init__(self) -> None:
+        self.state, self.percent = "training", 0
+        self.asked: list[str] = []
+
+    def look(self) -> JobPage:
+        self.asked.append("read models")
+        return JobPage(state=self.state, percent=self.percent)
+
+    def freshen(self, page: JobPage) -> JobPage:
+        self.asked.append("heartbeat")
+        self.percent += 10
+        return msgspec.structs.replace(page, percent=self.percent)
+
+
+PARTS = {
+    "progress": Part[JobPage]("progress", shows=lambda page: page.percent),
+    "curve": Part[JobPage]("curve", shows=lambda page: page.curve),
+}
+
+
+def watched(services: Services, job: Job, *positions: int, rounds: int) -> tuple[list[Any], list[str]]:
+    live, desk = opened(services, *positions, rounds=rounds)
+    return sent(live._events(_Watched(job.look, PARTS, job.freshen, desk.part), 1.0)), desk.drawn
+
+
+def test_the_read_models_are_asked_only_when_they_moved(services: Services) -> None:  # T-3
+    job = Job()
+    watched(services, job, 7, 7, 7, 8, 8, rounds=5)
+    assert job.asked == ["read models", "heartbeat", "heartbeat", "read models", "heartbeat"]
+
+
+def test_only_a_part_that_shows_something_else_is_drawn_and_sent(services: Services) -> None:  # T-5
+    shown, drawn = watched(services, Job(), 7, 7, 8, rounds=3)
+    assert drawn == ["progress", "curve", "progress"]
+    assert shown == [("fragment", "progress\n0"), ("fragment", "curve\na long curve"), ("fragment", "progress\n10")]
 
 
 def test_what_a_page_shows_is_sent_at_once(services: Services) -> None:  # T-3
@@ -119,18 +185,40 @@ def test_a_stream_ends_when_its_sessions_are_closed(services: Services) -> None:
             return super().__call__()
 
     screen = Resetting({"rows": "1"}, {"rows": "2"})
-    assert stream(services, screen, 7, 8, 9, rounds=99) == [("fragment", "rows\n1"), ("signed_out", "")]
+    assert stream(services, screen, 7, 8, 9, rounds=99) == [("signed_out", "")]
+
+
+def test_a_stream_that_shows_nothing_new_ends_soon_after_its_session(services: Services) -> None:  # U-4
+    class ResettingLater(Stopping):
+        def __call__(self) -> bool:
+            if self.left == 90:
+                services.sessions.close_all(QUALITY_LEAD.user_id)
+            return super().__call__()
+
+    stopping = ResettingLater(99)
+    assert stream(services, Screen({"rows": "1"}), 7, rounds=stopping) == [("fragment", "rows\n1"), ("signed_out", "")]
+    assert stopping.left >= 90 - CHECK_SECONDS / ROUND_SECONDS
+
+
+def test_a_stream_ends_when_what_it_shows_is_deleted(services: Services) -> None:  # T-2
+    class Deleted(Screen):
+        def __call__(self) -> Mapping[str, str]:
+            if self.renders:
+                raise NotFound
+            return super().__call__()
+
+    assert stream(services, Deleted({"job": "1"}), 7, 8, rounds=99) == [("fragment", "job\n1"), ("gone", "")]
 
 
 def test_a_quiet_stream_is_kept_open_by_pings(services: Services) -> None:
-    session_id = services.sessions.open(Session(user_id=QUALITY_LEAD.user_id, epoch=1))
-    object.__setattr__(services, "stopping", Stopping(40))
-    visits = Visits(services, Signer(services.settings.secret), Cookies(secure=False))
-    visit = Visit(request_id="r", account=QUALITY_LEAD, session_id=session_id)
-    live = Live(services, visits, FakeDesk(visit))  # type: ignore[arg-type]
+    live, _ = opened(services, rounds=40)
 
     async def comments() -> list[str | None]:
-        return [message.comment async for message in live._events(Screen({"rows": "1"}), 1000.0) if message.comment]
+        return [
+            message.comment
+            async for message in live._events(lambda _has_moved: {"rows": "1"}, 1000.0)
+            if message.comment
+        ]
 
     assert asyncio.run(comments()) == ["hello", "ping", "ping"]
 

@@ -50,6 +50,7 @@ TRY_OUT = """
 {% block scripts %}<script src="{{ static('viewer.js') }}" defer></script>{% endblock %}
 {% block main %}
 <p data-live="clock">before</p>
+<ul data-live="jobs"><li data-key="a"><a href="#a">Look at a</a> <b>0 %</b></li></ul>
 <form>{{ cascade.fields(page.cascade, page.form) }}</form>
 {{ forms.json(page.form, "parameters", "parameters") }}
 {{ forms.act(site, "/try-out/slow", "Slow") }}
@@ -98,7 +99,8 @@ PAGES = """
   {% for number in (page.first, page.first + 1) %}
   {% set picture = static('mark.svg') %}
   {% set name = "picture " ~ number %}
-  <li><a href="{{ picture }}" data-view="images" data-caption="{{ name }}" data-mask="{{ picture }}">{{ name }}</a></li>
+  <li><a href="{{ picture }}" data-view="images" data-caption="{{ name }}" data-mask="{{ picture }}"
+    {% if name == "picture 1" %} data-prediction="{{ picture }}"{% endif %}>{{ name }}</a></li>
   {% endfor %}
 </ul>
 {% if page.first > 1 %}<a rel="prev" href="/try-out/pages?page=1">before</a>{% endif %}
@@ -118,6 +120,8 @@ EXPECTED = re.compile(r"status of (4|500)|ERR_INTERNET_DISCONNECTED")
 """What a browser says in its console of answers that a test asked for."""
 slow_requests: list[str] = []
 may_answer = threading.Event()
+live_jobs = ['<li data-key="a"><a href="#a">Look at a</a> <b>0 %</b></li>']
+"""The last one is what the live list shows."""
 
 
 class TryOutPage(Page, frozen=True):
@@ -157,7 +161,7 @@ class TryOut(Controller):
 
     @get("/live", sync_to_thread=True)
     def live(self, live: NamedDependency[Live]) -> ServerSentEvent:
-        return live.follow(lambda: {"clock": "<b>after</b>"})
+        return live.follow(lambda: {"clock": "<b>after</b>", "jobs": live_jobs[-1]})
 
     @post("/slow", sync_to_thread=True)
     def slow(self, desk: NamedDependency[Desk]) -> Redirect:
@@ -552,6 +556,31 @@ def test_live_fragments_take_their_place(tab: Tab) -> None:  # T-3
     expect(tab.locator("[data-live=clock] b")).to_have_text("after")
 
 
+def test_a_live_list_changes_only_what_differs(tab: Tab) -> None:  # T-3
+    """A click whose button is down, the focus and what a script noted outlive that the list is drawn again."""
+    tab.goto("/try-out")
+    row, link = tab.locator("[data-key=a]"), tab.get_by_role("link", name="Look at a")
+    row.evaluate("row => { row.noted = true; }")
+    link.focus()
+    box = link.bounding_box()
+    assert box is not None
+    tab.mouse.move(box["x"] + 5, box["y"] + 5)
+    tab.mouse.down()
+    live_jobs.append('<li data-key="a"><a href="#a">Look at a</a> <b>5 %</b></li>')
+    try:
+        expect(row.locator("b")).to_have_text("5 %")
+        tab.mouse.up()
+        tab.wait_for_url("**/try-out#a")
+        live_jobs.append(f'<li data-key="b"><a href="#b">Look at b</a></li>{live_jobs[-1]}')
+        expect(tab.locator("[data-live=jobs] li")).to_have_text(["Look at b", "Look at a 5 %"])
+        assert row.evaluate("row => row.noted")
+        expect(link).to_be_focused()
+        live_jobs.append('<li data-key="b"><a href="#b">Look at b</a></li>')
+        expect(tab.locator("[data-live=jobs] li")).to_have_text(["Look at b"])
+    finally:
+        del live_jobs[1:]
+
+
 def test_the_viewer_zooms_moves_and_goes_through_the_pictures(tab: Tab) -> None:  # P-5
     tab.goto("/try-out")
     tab.get_by_role("link", name="first").click()
@@ -597,7 +626,7 @@ def test_arrows_move_a_zoomed_picture_and_m_lays_the_mask_over(tab: Tab) -> None
     tab.goto("/try-out/pages")
     tab.get_by_role("link", name="picture 1").click()
     viewer = tab.locator("dialog.viewer")
-    picture, mask = viewer.locator("img").first, viewer.locator(".viewer-mask")
+    picture, mask = viewer.locator("img").first, viewer.locator("img[data-layer=mask]")
     expect(picture).to_have_attribute("style", re.compile("scale"))
     tab.keyboard.press("+")
     zoomed = picture.get_attribute("style")
@@ -610,6 +639,25 @@ def test_arrows_move_a_zoomed_picture_and_m_lays_the_mask_over(tab: Tab) -> None
     tab.keyboard.press("m")
     expect(mask).to_be_hidden()
     expect(viewer.locator("a[download]")).to_have_attribute("href", re.compile(r"mark.*\?download=1$"))
+
+
+def test_mask_and_prediction_are_laid_over_one_by_one_or_both_and_stay_so(tab: Tab) -> None:  # P-5
+    tab.goto("/try-out/pages")
+    tab.get_by_role("link", name="picture 1").click()
+    viewer = tab.locator("dialog.viewer")
+    mask, prediction = viewer.locator("img[data-layer=mask]"), viewer.locator("img[data-layer=prediction]")
+    tab.keyboard.press("p")
+    expect(prediction).to_be_visible()
+    expect(mask).to_be_hidden()
+    viewer.locator("button[data-layer=mask]").click()
+    expect(mask).to_be_visible()
+    expect(prediction).to_be_visible()
+    tab.keyboard.press("PageDown")
+    expect(viewer.get_by_text("2/4 · picture 2")).to_be_visible()
+    expect(mask).to_be_visible()
+    expect(viewer.locator("button[data-layer=mask]")).to_have_attribute("aria-pressed", "true")
+    expect(prediction).to_be_hidden()
+    expect(viewer.locator("button[data-layer=prediction]")).to_be_hidden()
 
 
 def test_a_report_shows_other_samples_and_the_reader_stays_where_he_is(tab: Tab, services: Services) -> None:  # P-4

@@ -52,7 +52,7 @@ from tests.examples import (
 )
 from tests.web.predictions import FakeEvaluationReports, FakeHeartbeats
 from tests.web.reading import assert_in_order, stream, words
-from tests.web.site import MODEL_TRAINER, FakeWaiting, Site
+from tests.web.site import MODEL_TRAINER, FakeChanges, FakeWaiting, Site
 from web.services import Services
 
 MONITOR = f"/training-jobs/{TRAINING_JOB_ID}"
@@ -148,6 +148,7 @@ class FakeTrainingJobs:
     def __init__(self, *jobs: TrainingJobDetail) -> None:
         self.jobs = {job.job_id: job for job in jobs}
         self.asked: dict[str, Any] = {}
+        self.questions: list[str] = []
         self.stage_rows: list[StageRow] = []
         self.part_rows = [PartRow(part=LossPart.CLASSIFICATION, iteration=0, max_iter=200, learning_rate=None)]
         self.points: list[LossPoint] = []
@@ -155,6 +156,7 @@ class FakeTrainingJobs:
 
     def page(self, **asked: Any) -> Page[TrainingJobRow]:
         self.asked = asked
+        self.questions.append("page")
         return Page(items=tuple(self.jobs.values()), total=len(self.jobs), number=1, size=20)
 
     def creators(self) -> list[Creator]:
@@ -170,6 +172,7 @@ class FakeTrainingJobs:
         return self.part_rows
 
     def losses(self, _job_id: UUID, _part: LossPart) -> list[LossPoint]:
+        self.questions.append("losses")
         return self.points
 
     def validations(self, _job_id: UUID) -> list[ValidationRow]:
@@ -257,6 +260,14 @@ def test_the_list_moves_without_reloading(trainer: Site) -> None:  # T-3
     sent = stream(trainer, "/training-jobs/live?status=training")
     assert "42 %" in sent
     assert trainer.read.training_jobs.asked["status"] is TrainingStatus.TRAINING
+
+
+def test_a_list_without_a_moving_job_asks_nothing_until_the_read_models_move(trainer: Site) -> None:  # T-3
+    read = use(trainer.services, job(**COMPLETED))
+    object.__setattr__(trainer.services, "heartbeats", None)
+    object.__setattr__(trainer.services, "changes", FakeChanges(7, 7, 7, 8, 8))
+    sent = stream(trainer, "/training-jobs/live", rounds=5)
+    assert (read.questions, sent.count("event: fragment")) == (["page", "page"], 1)
 
 
 def test_filters_sorting_and_page_stand_in_the_address(trainer: Site) -> None:  # T-3
@@ -365,7 +376,9 @@ def test_the_loss_curve_has_iterations_below_and_losses_beside(trainer: Site) ->
     read.part_rows = [PartRow(part=LossPart.CLASSIFICATION, iteration=30, max_iter=200, learning_rate=0.008)]
     page = trainer.get(MONITOR)
     assert_in_order(text(page), "分类训练损失函数", "iteration", "loss", "已记录到第 30 次迭代，此时学习率为 0.008")
-    in_the_legend, curve = re.findall(r'<path class="line line-1" d="([^"]+)"/>', page.text)
+    assert_in_order(text(page), "30", "0.7", "20", "0.9", "10", "1.1")  # the same as a table
+    assert 'data-points="10 1.1,20 0.9,30 0.7"' in page.text
+    in_the_legend, curve = re.findall(r'<path class="line line-1" d="([^"]+)"', page.text)
     assert curve.count("L") == 2, in_the_legend
 
 
@@ -430,6 +443,28 @@ def test_the_monitor_moves_part_by_part_without_reloading(trainer: Site) -> None
     assert parts == ["acts", "progress", "stages", "curves"]
     assert all(f'data-live="{part}"' in page.text for part in parts)
     assert "42 %" in sent
+
+
+def test_a_long_curve_is_read_again_only_when_it_has_grown(trainer: Site) -> None:  # T-5
+    read = use(trainer.services, job(), beat=BEAT)
+    grown = [PartRow(part=LossPart.CLASSIFICATION, iteration=at, max_iter=200, learning_rate=0.008) for at in (30, 60)]
+    for part_rows, questions in (([grown[0]] * 3, 1), ([grown[0], grown[0], grown[1]], 2)):
+        read.questions.clear()
+        looks = iter([[row] for row in part_rows])
+        read.parts = lambda _job_id, looks=looks: next(looks)  # type: ignore[method-assign,misc]
+        object.__setattr__(trainer.services, "changes", FakeChanges(7, 8, 9))
+        stream(trainer, f"{MONITOR}/live", rounds=3)
+        assert read.questions == ["losses"] * questions
+
+
+def test_the_monitor_of_a_job_that_is_deleted_meanwhile_ends(trainer: Site) -> None:  # T-2
+    class Leaving(FakeChanges):
+        async def next_change(self, after: int, timeout: float, rest: float) -> int:  # noqa: ASYNC109 - as above it
+            trainer.read.training_jobs.jobs.clear()
+            return await super().next_change(after, timeout, rest)
+
+    object.__setattr__(trainer.services, "changes", Leaving(7))
+    assert "event: gone" in stream(trainer, f"{MONITOR}/live", rounds=9)
 
 
 def test_a_failed_job_says_why_and_offers_its_log(trainer: Site) -> None:  # T-7

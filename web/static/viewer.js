@@ -1,19 +1,23 @@
-// The viewer: <a href="/the/image" data-view="group" data-caption="…" data-mask="/the/mask"> opens the picture large.
-// Wheel, pinch and + − zoom, 0 fits, dragging and arrows move a zoomed picture; ← → (or a swipe) and Page Up/Down go through the
-// group, M lays the mask over, D downloads, Esc leaves. In a list with data-first and data-total the group goes on on the next page.
+// The viewer: <a href="/the/image" data-view="group" data-caption="…" data-mask="/the/mask" data-prediction="/its/prediction"> opens
+// the picture large. Wheel, pinch and + − zoom, 0 fits, dragging and arrows move a zoomed picture; ← → (or a swipe) and Page Up/Down
+// go through the group, M lays the mask over, P what was predicted, D downloads, Esc leaves. What is laid over stays so from picture
+// to picture. In a list with data-first and data-total the group goes on on the next page.
 "use strict";
 
-const viewer = { links: [], at: 0, scale: 1, fitted: 1, x: 0, y: 0, dialog: null, pointers: new Map(), swipe: null };
+const LAYERS = ["mask", "prediction"];
+const viewer = { links: [], at: 0, laidOver: new Set(), scale: 1, fitted: 1, x: 0, y: 0, dialog: null, pointers: new Map(), swipe: null };
 const BAR = 56, SWIPE = 60;
 
 function build() {
   const dialog = document.createElement("dialog");
   dialog.className = "viewer";
-  dialog.innerHTML = '<div class="viewer-bar"><p></p><button type="button" data-step="-1" data-word="previous">‹</button><button type="button" data-step="1" data-word="next">›</button><button type="button" data-zoom="1.25" data-word="larger">+</button><button type="button" data-zoom="0.8" data-word="smaller">−</button><button type="button" data-fit data-word="fit">1:1</button><button type="button" data-masked data-word="mask" hidden>M</button><a class="button" data-word="download" download>↓</a><button type="button" data-leave data-word="close">✕</button></div><div class="viewer-stage"><img alt=""><img alt="" class="viewer-mask" hidden></div>';
+  dialog.innerHTML = '<div class="viewer-bar"><p></p><button type="button" data-step="-1" data-word="previous">‹</button><button type="button" data-step="1" data-word="next">›</button><button type="button" data-zoom="1.25" data-word="larger">+</button><button type="button" data-zoom="0.8" data-word="smaller">−</button><button type="button" data-fit data-word="fit">1:1</button><button type="button" data-layer="mask" data-word="mask" aria-pressed="false" hidden>M</button><button type="button" data-layer="prediction" data-word="prediction" aria-pressed="false" hidden>P</button><a class="button" data-word="download" download>↓</a><button type="button" data-leave data-word="close">✕</button></div><div class="viewer-stage"><img alt=""><img alt="" class="viewer-layer" data-layer="mask" hidden><img alt="" class="viewer-layer" data-layer="prediction" hidden></div>';
   const words = document.querySelector("[data-viewer-words]")?.dataset ?? {};
   for (const button of dialog.querySelectorAll("[data-word]")) {
     const word = words[button.dataset.word];
-    if (word) { button.title = word; button.setAttribute("aria-label", word); }
+    if (!word) continue;
+    button.title = word;
+    if (button.dataset.layer) button.textContent = word; else button.setAttribute("aria-label", word);
   }
   document.body.append(dialog);
   dialog.addEventListener("click", (event) => {
@@ -22,7 +26,7 @@ function build() {
     if (button.dataset.step) step(Number(button.dataset.step));
     else if (button.dataset.zoom) zoom(Number(button.dataset.zoom), innerWidth / 2, innerHeight / 2);
     else if ("fit" in button.dataset) viewer.scale === 1 ? fit() : zoom(1 / viewer.scale, innerWidth / 2, innerHeight / 2);
-    else if ("masked" in button.dataset) toggleMask();
+    else if (button.dataset.layer) toggle(button.dataset.layer);
     else dialog.close();
   });
   dialog.addEventListener("wheel", (event) => { event.preventDefault(); zoom(Math.exp(-event.deltaY * 0.0015), event.clientX, event.clientY); }, { passive: false });
@@ -80,9 +84,10 @@ function key(event) {
   else if (event.key === "+" || event.key === "=") zoom(1.25, innerWidth / 2, innerHeight / 2);
   else if (event.key === "-") zoom(0.8, innerWidth / 2, innerHeight / 2);
   else if (event.key === "0") fit();
-  else if (event.key === "PageDown" || event.key === "n") step(1);
-  else if (event.key === "PageUp" || event.key === "p") step(-1);
-  else if (event.key.toLowerCase() === "m") toggleMask();
+  else if (event.key === "PageDown") step(1);
+  else if (event.key === "PageUp") step(-1);
+  else if (event.key.toLowerCase() === "m") toggle("mask");
+  else if (event.key.toLowerCase() === "p") toggle("prediction");
   else if (event.key.toLowerCase() === "d") viewer.dialog.querySelector("a[download]").click();
   else return;
   event.preventDefault();
@@ -97,21 +102,32 @@ function open(link) {
 }
 
 function show() {
-  const link = viewer.links[viewer.at], [picture, mask] = viewer.dialog.querySelectorAll("img");
+  const link = viewer.links[viewer.at], picture = viewer.dialog.querySelector("img");
   const list = link.closest("[data-total]")?.dataset ?? { first: 1, total: viewer.links.length };
   viewer.dialog.querySelector("p").textContent = `${Number(list.first) + viewer.at}/${list.total} · ${link.dataset.caption ?? ""}`;
   viewer.dialog.setAttribute("aria-label", link.dataset.caption ?? "");
   picture.src = link.href;
-  mask.hidden = true;
-  if (link.dataset.mask) mask.src = link.dataset.mask; else mask.removeAttribute("src");
-  viewer.dialog.querySelector("[data-masked]").hidden = !link.dataset.mask;
+  for (const name of LAYERS) {
+    const layer = viewer.dialog.querySelector(`img[data-layer="${name}"]`);
+    if (link.dataset[name]) layer.src = link.dataset[name]; else layer.removeAttribute("src");
+    viewer.dialog.querySelector(`button[data-layer="${name}"]`).hidden = !link.dataset[name];
+  }
+  layOver();
   const download = viewer.dialog.querySelector("a[download]");
   download.href = `${link.href}${link.href.includes("?") ? "&" : "?"}download=1`;
 }
 
-function toggleMask() {
-  const mask = viewer.dialog.querySelector(".viewer-mask");
-  if (mask.getAttribute("src")) mask.hidden = !mask.hidden;
+function toggle(name) {
+  if (!viewer.laidOver.delete(name)) viewer.laidOver.add(name);
+  layOver();
+}
+
+function layOver() {
+  for (const name of LAYERS) {
+    const layer = viewer.dialog.querySelector(`img[data-layer="${name}"]`);
+    layer.hidden = !layer.hasAttribute("src") || !viewer.laidOver.has(name);
+    viewer.dialog.querySelector(`button[data-layer="${name}"]`).setAttribute("aria-pressed", viewer.laidOver.has(name));
+  }
 }
 
 // Behind the last picture of a page comes the first of the next page; where there is none, the group begins anew.
@@ -148,9 +164,10 @@ function move(x, y) {
 }
 
 function place() {
-  const [picture, mask] = viewer.dialog.querySelectorAll("img");
-  for (const layer of [picture, mask]) {
+  const picture = viewer.dialog.querySelector("img");
+  for (const layer of viewer.dialog.querySelectorAll("img")) {
     layer.style.width = `${picture.naturalWidth}px`;
+    layer.style.height = `${picture.naturalHeight}px`; // a prediction is kept smaller, and rounded
     layer.style.transform = `translate(${viewer.x}px, ${viewer.y}px) scale(${viewer.scale})`;
     layer.classList.toggle("viewer-pixels", viewer.scale > 2);
   }
