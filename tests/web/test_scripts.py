@@ -257,12 +257,12 @@ def test_a_dialog_stays_while_it_is_refused_and_shows_the_sentence(tab: Tab, ser
     field = dialog.get_by_label("E-mail address")
     expect(field).to_be_focused()
     field.fill("lead@")
-    dialog.get_by_role("button", name="Save").click()
+    dialog.get_by_role("button", name="Done").click()
     expect(dialog.get_by_text("“lead@” is not an e-mail address")).to_be_visible()
     expect(field).to_have_value("lead@")
     assert tab.url.endswith("/account")
     field.fill("lead@fab.example")
-    dialog.get_by_role("button", name="Save").click()
+    dialog.get_by_role("button", name="Done").click()
     expect(tab.get_by_text("Your e-mail address is saved.")).to_be_visible()
     expect(dialog).to_be_hidden()
     assert cast(FakeAssay, services.assay).commands[0].email == "lead@fab.example"
@@ -302,7 +302,7 @@ def change_email(tab: Tab, address: str) -> Locator:
 
 
 def test_a_notice_comes_without_taking_the_focus_and_can_be_closed(tab: Tab) -> None:  # S-4
-    change_email(tab, "lead@fab.example").get_by_role("button", name="Save").click()
+    change_email(tab, "lead@fab.example").get_by_role("button", name="Done").click()
     notice = tab.get_by_role("status").filter(has_text="Your e-mail address is saved.")
     expect(notice).to_be_visible()
     expect(tab.get_by_role("link", name="Change e-mail address")).to_be_focused()
@@ -312,7 +312,7 @@ def test_a_notice_comes_without_taking_the_focus_and_can_be_closed(tab: Tab) -> 
 
 def test_the_way_back_leads_past_a_dialog_that_was_sent(tab: Tab) -> None:
     tab.goto("/users")
-    change_email(tab, "lead@fab.example").get_by_role("button", name="Save").click()
+    change_email(tab, "lead@fab.example").get_by_role("button", name="Done").click()
     expect(tab.get_by_text("Your e-mail address is saved.")).to_be_visible()
     tab.go_back()
     expect(tab.get_by_role("heading", name="Users")).to_be_visible()
@@ -331,11 +331,11 @@ def test_what_was_typed_is_thrown_away_by_the_second_escape_only(tab: Tab) -> No
 def test_a_broken_connection_is_told_in_the_dialog_and_nothing_is_lost(tab: Tab, services: Services) -> None:
     dialog = change_email(tab, "lead@fab.example")
     tab.context.set_offline(True)
-    dialog.get_by_role("button", name="Save").click()
+    dialog.get_by_role("button", name="Done").click()
     expect(dialog.get_by_role("alert")).to_contain_text("cannot be reached")
     expect(dialog.get_by_label("E-mail address")).to_have_value("lead@fab.example")
     tab.context.set_offline(False)
-    dialog.get_by_role("button", name="Save").click()
+    dialog.get_by_role("button", name="Done").click()
     expect(tab.get_by_text("Your e-mail address is saved.")).to_be_visible()
     assert len(cast(FakeAssay, services.assay).commands) == 1
 
@@ -345,11 +345,11 @@ def test_our_own_mistake_is_told_in_the_dialog_and_nothing_is_lost(
 ) -> None:
     dialog = change_email(tab, "lead@fab.example")
     cast(Any, services.assay).dispatch = broken
-    dialog.get_by_role("button", name="Save").click()
+    dialog.get_by_role("button", name="Done").click()
     expect(dialog.get_by_role("alert")).to_contain_text("It is our mistake")
     expect(dialog.get_by_role("alert")).to_contain_text("request")
     expect(dialog.get_by_label("E-mail address")).to_have_value("lead@fab.example")
-    expect(dialog.get_by_role("button", name="Save")).to_be_enabled()
+    expect(dialog.get_by_role("button", name="Done")).to_be_enabled()
     caplog.clear()
 
 
@@ -360,7 +360,7 @@ def broken(_command: object) -> int:
 def test_a_session_that_ended_leads_from_the_dialog_to_the_sign_in_and_back(tab: Tab, services: Services) -> None:
     dialog = change_email(tab, "lead@fab.example")
     services.sessions.close_all(QUALITY_LEAD.user_id)
-    dialog.get_by_role("button", name="Save").click()
+    dialog.get_by_role("button", name="Done").click()
     expect(tab).to_have_url(re.compile(r"/sign-in\?next=%2Faccount$|/sign-in\?next=/account$"))
     tab.get_by_label("User name").fill("quality_lead")
     tab.get_by_label("Password", exact=True).fill("Secret1")
