@@ -22,7 +22,7 @@ PIP_SETTINGS_FOR_UV := \
 	for_uv UV_HTTP_TIMEOUT "$$(of_pip DEFAULT_TIMEOUT)"; \
 	export UV_INDEX_STRATEGY=unsafe-best-match;
 
-.PHONY: help venv up down demo test bench lock messages clean
+.PHONY: help venv native up down demo test bench lock messages clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -38,19 +38,23 @@ $(READY): $(LOCKS) pyproject.toml
 	@$(PIP_SETTINGS_FOR_UV) set -x; $(UV_PIP) install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-up: $(READY) ## start everything in the background
+native: $(READY) ## build the native library of exports, where g++ or ziglang is
+	@$(MAKE) --no-print-directory -C gpu_worker/native PYTHON=$(CURDIR)/.venv/bin/python
+
+up: native ## start everything in the background
 	@.venv/bin/assay up --background
 
 down: $(READY) ## stop everything
 	@.venv/bin/assay down
 
-demo: $(READY) ## start and put one job through; DATA=folder takes your own images, a folder for each defect code
+demo: native ## start and put one job through; DATA=folder takes your own images, a folder for each defect code
 	@.venv/bin/assay demo $(if $(DATA),--images "$(abspath $(DATA))")
 
-test: $(READY) ## run every test
+test: native ## run every test
+	@$(MAKE) --no-print-directory -C gpu_worker/native checks PYTHON=$(CURDIR)/.venv/bin/python
 	@.venv/bin/python -m pytest $(TESTS)
 
-bench: $(READY) ## print the benchmarks and write benchmarks/results.json
+bench: native ## print the benchmarks and write benchmarks/results.json
 	@.venv/bin/python -m benchmarks
 
 messages: $(READY) ## collect the sentences of code and templates into both catalogues
@@ -68,5 +72,5 @@ lock: ## pin the newest releases that pyproject.toml allows
 	$(COMPILE) pyproject.toml --extra worker --constraint requirements/all.txt --output-file requirements/worker.txt
 
 clean: ## remove what was built; the state folder .assay stays
-	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv build gpu_worker/native/build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -82,6 +82,7 @@ def request(export: Export | None, model: Model, version: ModelVersion) -> list[
     order = ExportOrder(
         model_name=model.name,
         version=version.to_predict,
+        evaluation=version.published.evaluation,
         accuracy=figures.accuracy,
         recall=figures.recall,
         iou=figures.iou,

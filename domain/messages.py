@@ -131,10 +131,15 @@ class LoadingOrder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExportOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """Write the export package (zip) of one published version."""
+    """Write the export package (zip) of one published version.
+
+    `evaluation` names the images with which package and platform are compared (X-1), the `Evaluation` artifact of the version's
+    training; orders of an earlier platform have none.
+    """
 
     model_name: str
     version: VersionToPredict
+    evaluation: Artifact | None = None
     accuracy: float | None = None
     recall: float | None = None
     iou: float | None = None

@@ -289,7 +289,9 @@ class Demo:
         _say(
             f"Trained on {job.completed.device} in {job.completed.seconds:.0f} s; the whole demo took {seconds:.0f} s."
         )
-        _say("The export is a zip with the weights and config.yaml; the native library is not part of it yet.")
+        _say(
+            "The export is a zip with models.xbin, libCsotArtifact.so and config.yaml: all that a program on the line needs."
+        )
         _say("")
         _say(f"The pages go on running at {self._settings.address} until `make down`.")
         for sentence in sign_in or (

@@ -27,7 +27,11 @@ QUEUED = ExportQueued(
     owner=TRAINER_WANG_ID,
     model_id=MODEL_ID,
     order=ExportOrder(
-        model_name="panel-a", version=VERSION.to_predict, accuracy=FIGURES.accuracy, recall=FIGURES.recall
+        model_name="panel-a",
+        version=VERSION.to_predict,
+        evaluation=VERSION_PUBLISHED.evaluation,
+        accuracy=FIGURES.accuracy,
+        recall=FIGURES.recall,
     ),
 )
 STARTED = ExportStarted(worker="gpu-1")

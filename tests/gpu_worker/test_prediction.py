@@ -12,6 +12,7 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+from torch import nn
 
 from domain.artifacts import Artifact
 from domain.data_paths import FolderName
@@ -28,10 +29,13 @@ from domain.messages import (
 )
 from domain.model_packages import NetworkInput, ResolutionRule
 from domain.training_parameters import PredictionParameters
-from gpu_worker import prediction
+from gpu_worker import exports, prediction
 from gpu_worker.exports import build_export
 from gpu_worker.images import ReadImage, decode_file
 from gpu_worker.jobs import Job, JobStopped
+from gpu_worker.native_agreement import PackageDisagrees
+from gpu_worker.native_library import LibraryIsMissing, NativeModel
+from gpu_worker.native_networks import Operation, operations_of
 from gpu_worker.networks import WeightsOfOtherCodes, load_trained_weights, new_network, save_weights
 from gpu_worker.prediction import NothingToPredict, predict
 from tests.gpu_worker.workplace import ROOT, Workplace, paint, paint_codes
@@ -78,7 +82,7 @@ def evaluation(place: Workplace, artifact: Artifact) -> Evaluation:
     return msgspec.msgpack.decode(place.content(artifact), type=Evaluation)
 
 
-def opened(file: Path) -> Image.Image:
+def opened_image(file: Path) -> Image.Image:
     with Image.open(file) as image:
         return image.convert("RGB")
 
@@ -90,7 +94,7 @@ def test_scores_are_those_of_the_network_computed_one_image_at_a_time(place: Wor
     samples = evaluation(place, result.evaluation).samples
     assert len(samples) == 15
     for sample in samples:
-        image = opened(place.images / sample.folder.path).resize((32, 32), Image.Resampling.BILINEAR)
+        image = opened_image(place.images / sample.folder.path).resize((32, 32), Image.Resampling.BILINEAR)
         scaled = (np.asarray(image) / 255 - np.array(version.input.mean)) / np.array(version.input.deviation)
         with torch.inference_mode():
             scores = model(torch.tensor(scaled).permute(2, 0, 1)[None].float()).softmax(1)[0]
@@ -182,44 +186,88 @@ def exported(place: Workplace, order: ExportOrder) -> bytes:
 
 
 #
-def test_an_export_holds_weights_config_and_guide(place: Workplace) -> None:
-    rule = ResolutionRule(min_width=10, min_height=20, max_width=30, max_height=40)
+def test_an_export_holds_what_a_machine_needs_and_says_how_to_use_it(place: Workplace) -> None:
+    rule = ResolutionRule(min_width=10, min_height=20, max_width=50, max_height=40)
     version = a_version(place, resolution_rule=rule)
-    order = ExportOrder(model_name="panel-a", version=version, accuracy=0.91, recall=0.88)
+    report = run(place, version).results[0]
+    order = ExportOrder(model_name="panel-a", version=version, evaluation=report.evaluation, accuracy=0.91, recall=0.88)
     package = exported(place, order)
+    unpacked = place.folder / "unpacked"
     with zipfile.ZipFile(io.BytesIO(package)) as zipped:
-        assert zipped.namelist() == ["README.md", "config.yaml", "weights.safetensors"]
-        weights, config, guide = (
-            zipped.read("weights.safetensors"),
-            yaml.safe_load(zipped.read("config.yaml")),
-            zipped.read("README.md").decode(),
-        )
-    assert weights == place.content(version.weights)
-    assert config == {
-        "format": 1,
-        "model": {"name": "panel-a", "version": "v1.01"},
-        "network": {"task": "classification", "name": "ResNet18"},
-        "input": {
-            "width": 32,
-            "height": 32,
-            "channels": "RGB",
-            "resize": "bilinear",
-            "mean": [0.485, 0.456, 0.406],
-            "deviation": [0.229, 0.224, 0.225],
-        },
-        "defect_codes": ["OK", "SCRATCH", "SPOT"],
-        "resolution_rule": {"min_width": 10, "min_height": 20, "max_width": 30, "max_height": 40},
-        "weights": {
-            "file": "weights.safetensors",
-            "size": len(weights),
-            "sha256": hashlib.sha256(weights).hexdigest(),
-        },
-        "figures": {"accuracy": 0.91, "recall": 0.88},
+        assert zipped.namelist() == [
+            "models.xbin", "libCsotArtifact.so", "config.yaml", "csot.h", "example.c", "Example.cs", "README.md"
+        ]  # fmt: skip
+        zipped.extractall(unpacked)
+    config = yaml.safe_load((unpacked / "config.yaml").read_text())
+    assert config.pop("model") == {
+        "name": "panel-a",
+        "version": "v1.01",
+        "network": "ResNet18",
+        "input": {"width": 32, "height": 32, "mean": [0.485, 0.456, 0.406], "deviation": [0.229, 0.224, 0.225]},
+        "classes": ["OK", "SCRATCH", "SPOT"],
+        "special_codes": [],
+        "resolution_rule": {"min_width": 10, "min_height": 20, "max_width": 50, "max_height": 40},
+        "accuracy": 0.91,
+        "recall": 0.88,
     }
-    assert "libCsotArtifact.so" in guide
-    assert "尚不含" in guide
-    assert "not part of this package yet" in guide
+    assert config == {
+        "threads": 1,
+        "min_confidence": 0.0,
+        "unknown_code": "UNKNOWN",
+        "resolution_screening": True,
+        "segmentation": True,
+        "instruction_set": "auto",
+    }
+    guide = (unpacked / "README.md").read_text()
+    assert guide.startswith("# panel-a v1.01")
+    assert "32 × 32" in guide
+    assert "{" not in guide
+    with NativeModel(unpacked / "models.xbin", unpacked / "config.yaml", unpacked / "libCsotArtifact.so") as opened:
+        assert opened.codes == CODES
+        for sample in evaluation(place, report.evaluation).samples:
+            (predicted,) = opened.predict([np.asarray(opened_image(place.images / sample.folder.path))])
+            assert predicted.probabilities == pytest.approx(sample.scores, abs=1e-4)
+            assert predicted.code_index == sample.predicted_index
+    log = place.job(JobKind.EXPORT).log_file.read_text()
+    assert "compared the package with the platform: 15 images, 0 other codes" in log
     assert exported(place, order) == package  # equal versions give equal bytes
+
+
+#
+def test_an_export_that_predicts_otherwise_is_refused(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    version = a_version(place)
+    order = ExportOrder(model_name="panel-a", version=version, evaluation=run(place, version).results[0].evaluation)
+
+    def spoilt(model: nn.Module) -> tuple[Operation, ...]:
+        *before, head = operations_of(model)
+        bias = head.bias.copy()
+        bias[0] += 0.01
+        return (*before, head._replace(bias=bias))
+
+    monkeypatch.setattr(exports, "operations_of", spoilt)
+    with pytest.raises(PackageDisagrees, match=r"of 15 images \d+ got another code, and probabilities differ by up to"):
+        exported(place, order)
+    assert not place.all(ExportBuilt)
+
+
+#
+def test_an_export_whose_images_are_gone_is_compared_on_made_up_pictures(place: Workplace) -> None:
+    version = a_version(place)
+    order = ExportOrder(model_name="panel-a", version=version, evaluation=run(place, version).results[0].evaluation)
+    for file in place.images.glob("*/*.png"):
+        paint(file, seed=1, level=9)  # another image of the same name is none of the report
+    exported(place, order)
+    log = place.job(JobKind.EXPORT).log_file.read_text()
+    assert "the file changed while it was being used" in log
+    assert "made-up pictures are compared instead" in log
+    assert "compared the package with the platform: 8 images, 0 other codes" in log
+
+
+#
+def test_without_a_native_library_nothing_is_exported(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exports, "LIBRARY", place.folder / "libCsotArtifact.so")
+    with pytest.raises(LibraryIsMissing, match="make native"):
+        exported(place, ExportOrder(model_name="panel-a", version=a_version(place)))
 
 
 def test_an_export_of_weights_that_do_not_belong_to_the_codes_is_refused(place: Workplace) -> None:

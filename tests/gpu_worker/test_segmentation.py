@@ -43,6 +43,7 @@ from gpu_worker.exports import build_export
 from gpu_worker.jobs import JobStopped
 from gpu_worker.loss_curve import SegmentationLossIsNotFinite
 from gpu_worker.metrics import with_bounded_overlays
+from gpu_worker.native_library import NativeModel
 from gpu_worker.networks import (
     TensorHasOtherShape,
     WeightsOfOtherCodes,
@@ -366,19 +367,24 @@ def test_a_prediction_counts_pixels_as_plain_loops_do_and_gives_special_codes(
 
 
 #
-def test_an_export_holds_both_networks(trained: Workplace) -> None:
+def test_an_export_holds_both_networks_and_agrees_with_the_platform(trained: Workplace, tmp_path: Path) -> None:
     version = version_of(trained)
-    order = ExportOrder(model_name="panel-a", version=version, accuracy=0.9, recall=0.8, iou=0.7)
-    build_export(order, trained.job(JobKind.EXPORT))
+    evaluation = trained.the(TrainingSucceeded).evaluation
+    order = ExportOrder(model_name="panel-a", version=version, evaluation=evaluation, accuracy=0.9, recall=0.8, iou=0.7)
+    job = trained.job(JobKind.EXPORT)
+    build_export(order, job)
     with zipfile.ZipFile(io.BytesIO(trained.content(trained.the(ExportBuilt).package))) as package:
-        assert package.namelist() == ["README.md", "config.yaml", "weights.safetensors", "segmentation.safetensors"]
-        config = yaml.safe_load(package.read("config.yaml"))
-        assert version.segmentation is not None
-        assert package.read("segmentation.safetensors") == trained.content(version.segmentation.weights)
-    assert config["segmentation"]["defect_codes"] == list(CODES)
-    assert config["segmentation"]["special_code_min_pixels"] == 16
-    assert config["segmentation"]["input"]["width"] == 64
-    assert config["figures"] == {"accuracy": 0.9, "recall": 0.8, "iou": 0.7}
+        package.extractall(tmp_path)
+    described = yaml.safe_load((tmp_path / "config.yaml").read_text())["model"]
+    assert described["special_codes"] == list(CODES[len(version.defect_codes) :])
+    assert described["segmentation"]["special_code_min_pixels"] == 16
+    assert described["segmentation"]["input"]["width"] == 64
+    assert described["segmentation"]["iou"] == 0.7
+    with NativeModel(tmp_path / "models.xbin", tmp_path / "config.yaml", tmp_path / "libCsotArtifact.so") as opened:
+        assert opened.codes == CODES
+        assert opened.described.has_segmentation
+    assert "compared the package with the platform" in job.log_file.read_text()
+    assert "made-up" not in job.log_file.read_text()
 
 
 # T-6

@@ -207,7 +207,9 @@ def test_a_model_is_loaded_trained_published_predicted_and_exported(tmp_path: Pa
         predicted = worker.wait_for(PredictionSucceeded)
         assert predicted.results[0].figures.sample_count == 9
 
-        export = ExportOrder(model_name="panel-a", version=version, accuracy=0.9, recall=0.8)
+        export = ExportOrder(
+            model_name="panel-a", version=version, evaluation=trained.evaluation, accuracy=0.9, recall=0.8
+        )
         mailbox.waiting.append(BuildExport(job_id=JOB_ID, attempt=1, needs=Resources(), order=export))
         assert worker.artifacts.path(worker.wait_for(ExportBuilt).package).stat().st_size > 40_000_000
     assert not job_processes()

@@ -1,0 +1,213 @@
+"""The native library of exports, as Python calls it: an export is compared with the very file that is delivered.
+
+The structures follow `gpu_worker/native/csot.h`.
+"""
+
+import ctypes
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from domain.refusals import Refusal
+from domain.sentences import N_
+
+FOLDER: Final = Path(__file__).parent / "native"
+LIBRARY: Final = FOLDER / "build" / "libCsotArtifact.so"
+OK, WRONG_SIZE = 0, 9
+RGB8: Final = 1
+
+Pixels = npt.NDArray[np.uint8]
+_CODE_BYTES: Final = 64
+
+
+class LibraryIsMissing(Refusal):
+    """It is compiled with the platform, where a compiler is."""
+
+    message = N_(
+        "The native library is not built on this worker. Ask the administrator to install g++ and to run “make native” there, "
+        "then export again."
+    )
+
+
+class LibraryFails(Exception):
+    """A call of the library answered with a status other than OK."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(f"status {status}: {sentence}")
+        self.status, self.sentence = status, sentence
+
+
+class Predicted(NamedTuple):
+    """What the library says of one image. `mask` is (height, width): 0, or 1 + the index of a code."""
+
+    code_index: int
+    code: str
+    confidence: float
+    is_accepted: bool
+    defect_area: float
+    probabilities: npt.NDArray[np.float32]
+    mask: Pixels
+
+
+class Described(NamedTuple):
+    """What the library says of a model."""
+
+    class_count: int
+    code_count: int
+    input_size: tuple[int, int]
+    has_segmentation: bool
+    expected_size: tuple[int, int]
+
+
+class _Image(ctypes.Structure):
+    _fields_ = (
+        ("pixels", ctypes.c_void_p),
+        ("width", ctypes.c_int32),
+        ("height", ctypes.c_int32),
+        ("stride", ctypes.c_int32),
+        ("format", ctypes.c_int32),
+    )
+
+
+class _Result(ctypes.Structure):
+    _fields_ = (
+        ("struct_size", ctypes.c_uint32),
+        ("class_id", ctypes.c_int32),
+        ("confidence", ctypes.c_float),
+        ("accepted", ctypes.c_int32),
+        ("code", ctypes.c_char * _CODE_BYTES),
+        ("defect_area", ctypes.c_float),
+        ("time_ms", ctypes.c_float),
+    )
+
+
+class _Description(ctypes.Structure):
+    _fields_ = (
+        ("struct_size", ctypes.c_uint32),
+        ("num_classes", ctypes.c_int32),
+        ("input_width", ctypes.c_int32),
+        ("input_height", ctypes.c_int32),
+        ("has_segmentation", ctypes.c_int32),
+        ("max_batch", ctypes.c_int32),
+        ("expect_width", ctypes.c_int32),
+        ("expect_height", ctypes.c_int32),
+        ("num_codes", ctypes.c_int32),
+    )
+
+
+class NativeModel:
+    """A model that the library has opened; it is closed by `with`."""
+
+    def __init__(self, model_file: Path, config: Path | None = None, library: Path = LIBRARY) -> None:
+        """Open a model.
+
+        Raises:
+            LibraryIsMissing
+            LibraryFails: a file is wrong.
+        """
+        if not library.is_file():
+            raise LibraryIsMissing
+        self._library = _loaded(library)
+        self._model = ctypes.c_void_p()
+        names = str(model_file).encode(), str(config).encode() if config else None
+        self._check(self._library.csot_create(*names, ctypes.byref(self._model)))
+        description = _Description(struct_size=ctypes.sizeof(_Description))
+        self._check(self._library.csot_describe(self._model, ctypes.byref(description)))
+        self.described = Described(
+            class_count=description.num_classes,
+            code_count=description.num_codes,
+            input_size=(description.input_width, description.input_height),
+            has_segmentation=bool(description.has_segmentation),
+            expected_size=(description.expect_width, description.expect_height),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        with suppress(AttributeError):  # it could not be opened
+            self.close()
+
+    def close(self) -> None:
+        """Give its memory back; more than once does no harm."""
+        model, self._model = self._model, ctypes.c_void_p()
+        self._library.csot_destroy(model)
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """Classes first, special codes last."""
+        name = ctypes.create_string_buffer(256)
+        codes = []
+        for index in range(self.described.code_count):
+            self._check(self._library.csot_class_name(self._model, index, name, len(name)))
+            codes.append(name.value.decode())
+        return tuple(codes)
+
+    def predict(self, images: Sequence[Pixels], pixel_format: int = RGB8) -> list[Predicted]:
+        """Predict images of (height, width) or (height, width, channels) in one call.
+
+        Raises:
+            LibraryFails: for example because the size of an image does not comply.
+        """
+        kept = [np.ascontiguousarray(image) for image in images]
+        masks = [np.zeros(image.shape[:2], np.uint8) for image in kept]
+        count = len(kept)
+        passed = (_Image * count)(
+            *(
+                _Image(image.ctypes.data, image.shape[1], image.shape[0], image.strides[0], pixel_format)
+                for image in kept
+            )
+        )
+        results = (_Result * count)(*(_Result(struct_size=ctypes.sizeof(_Result)) for _ in kept))
+        probabilities = np.empty((count, self.described.class_count), np.float32)
+        mask_pointers = (ctypes.c_void_p * count)(*(mask.ctypes.data for mask in masks))
+        self._check(
+            self._library.csot_predict_batch(
+                self._model, passed, count, results, probabilities.ctypes.data_as(ctypes.c_void_p), mask_pointers
+            )
+        )
+        return [
+            Predicted(
+                code_index=result.class_id,
+                code=result.code.decode(),
+                confidence=result.confidence,
+                is_accepted=bool(result.accepted),
+                defect_area=result.defect_area,
+                probabilities=row,
+                mask=mask,
+            )
+            for result, row, mask in zip(results, probabilities, masks, strict=True)
+        ]
+
+    def _check(self, status: int) -> None:
+        if status != OK:
+            raise LibraryFails(status, self._library.csot_last_error().decode())
+
+
+def _loaded(library: Path) -> Any:
+    loaded = ctypes.CDLL(str(library))
+    model, count = ctypes.c_void_p, ctypes.c_int32
+    loaded.csot_last_error.restype = ctypes.c_char_p
+    loaded.csot_create.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.POINTER(model)]
+    loaded.csot_describe.argtypes = [model, ctypes.POINTER(_Description)]
+    loaded.csot_class_name.argtypes = [model, ctypes.c_int32, ctypes.c_char_p, ctypes.c_size_t]
+    loaded.csot_predict_batch.argtypes = [
+        model,
+        ctypes.POINTER(_Image),
+        count,
+        ctypes.POINTER(_Result),
+        ctypes.c_void_p,
+        ctypes.POINTER(ctypes.c_void_p),
+    ]
+    loaded.csot_destroy.argtypes, loaded.csot_destroy.restype = [model], None
+    return loaded
