@@ -77,6 +77,7 @@ class LossCurve:
         self.latest: float | None = None
         self._waiting = torch.zeros(_BUFFERED_POINTS, device=device)
         self._rates: list[float] = []
+        self._rate = 0.0
         self._first = start.iteration
         self._started = self._asked = time.monotonic()
         self._reported = self._started
@@ -106,7 +107,7 @@ class LossCurve:
         return True
 
     def publish(self, *, everything: bool = False) -> None:
-        """Copy the losses from the device, check them, write them down, and report those that are due.
+        """Copy the losses from the device, check them, write them down, and report those that are due, or `everything`.
 
         Raises:
             LossIsNotFinite: nothing from that iteration on was written or reported.
@@ -124,11 +125,11 @@ class LossCurve:
                 self._iterations.append(iteration)
                 self._losses.append(loss)
         if losses:
-            self.latest, rate = losses[-1], self._rates[-1]
+            self.latest, self._rate = losses[-1], self._rates[-1]
             self._first += len(losses)
             self._rates = []
-            if everything or now - self._reported >= ELAPSED_SHARE_OF_INTERVAL * (now - self._started):
-                self._report(rate)
+        if everything or now - self._reported >= ELAPSED_SHARE_OF_INTERVAL * (now - self._started):
+            self._report(self._rate)
 
     def kept_bytes(self) -> int:
         """The length of the metrics file, now safely on the disk."""

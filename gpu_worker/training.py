@@ -165,7 +165,7 @@ def train_loop(
                 job.tell(clock.progress(done, curve.latest))
             is_stopping = job.is_stopping()
             if is_stopping or done == sgd.max_iter or clock.is_checkpoint_due(done):
-                curve.publish(everything=done == sgd.max_iter)
+                curve.publish(everything=is_stopping or done == sgd.max_iter)
                 checkpoint = _checkpoint(start, done, model, optimizer, best, curve)
                 checkpoints.save(checkpoint, job.workspace, part.part)
             if is_stopping:

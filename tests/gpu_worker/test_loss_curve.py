@@ -69,6 +69,16 @@ def test_points_come_in_batches_not_one_by_one(place: Workplace) -> None:
     assert len(reported(place)) == 500
 
 
+def test_what_was_looked_at_but_not_reported_yet_comes_at_the_end(place: Workplace) -> None:  # T-5
+    with LossCurve(place.job(), START, 3, CPU) as curve:
+        curve._started -= 10_000  # a job of hours reports rarely
+        for iteration in range(3):
+            curve.add(torch.tensor(float(iteration)), 0.01)
+            curve.publish()
+        curve.publish(everything=True)
+    assert reported(place) == [1, 2, 3]
+
+
 def test_a_resume_makes_the_points_behind_its_checkpoint_again_and_no_others_twice(place: Workplace) -> None:
     with LossCurve(place.job(), START, 10, CPU) as curve:
         for iteration in range(4):
