@@ -13,6 +13,7 @@ from domain.exports import ExportStatus
 from domain.json_forms import write_json
 from domain.messages import Heartbeat
 from domain.refusals import NotFound, NotTheOwner
+from domain.training_jobs import ModelImageUsed
 from domain.waiting import Wait
 from projections.exports import ExportRow
 from projections.models import SORTS, ModelDetail, ModelRow, ModelVersionRow
@@ -48,6 +49,7 @@ class ModelPage(Page, frozen=True):
     TEMPLATE = "models/detail.html"
     model: ModelDetail
     standing: frozenset[UUID]
+    has_model_image: bool
 
 
 class ModelVersionsPage(Page, frozen=True):
@@ -65,6 +67,7 @@ class ModelVersionPage(Page, frozen=True):
     model: ModelDetail
     version: ModelVersionRow
     standing: frozenset[UUID]
+    has_model_image: bool
 
     @property
     def model_parameters(self) -> str:
@@ -124,7 +127,13 @@ class Models(Controller):
     ) -> Response[str]:
         """模型详情."""
         model = own_model(read, model_id, actor)
-        return desk.show(ModelPage(model=model, standing=standing_nodes(read, [model.environment])))
+        return desk.show(
+            ModelPage(
+                model=model,
+                standing=standing_nodes(read, [model.environment]),
+                has_model_image=_stands(read, model.newest.model_image),
+            )
+        )
 
     @get("/{model_id:uuid}/versions", sync_to_thread=True)
     def versions(
@@ -165,7 +174,14 @@ class Models(Controller):
         model = own_model(read, model_id, actor)
         version = _version(model, label)
         standing = standing_nodes(read, [version.environment])
-        return desk.show(ModelVersionPage(model=model, version=version, standing=standing))
+        return desk.show(
+            ModelVersionPage(
+                model=model,
+                version=version,
+                standing=standing,
+                has_model_image=_stands(read, version.model_image),
+            )
+        )
 
     @get("/{model_id:uuid}/versions/{label:str}/report", sync_to_thread=True)
     def report(
@@ -272,3 +288,8 @@ def _export_page(services: Services, model_id: UUID, label: str, actor: UUID) ->
     beat = services.heartbeats.of(export.export_id) if export and is_building else None
     wait = services.waiting.of(export.export_id) if export and export.status is ExportStatus.WAITING else None
     return ExportPage(model=model, version=_version(model, label), export=export, beat=beat, wait=wait)
+
+
+def _stands(read: ReadModels, used: ModelImageUsed) -> bool:
+    """Whether the model image version that a model was made with can still be looked at."""
+    return read.model_images.version_choice(used.model_image_id, used.number) is not None

@@ -94,6 +94,15 @@ BUILT = replace(WAITING, status=ExportStatus.BUILT, package=artifact("panel-a-v1
 FAILED = replace(WAITING, status=ExportStatus.FAILED, reason=Sentence("The disk is full."), finished_at=LONG_AGO)
 
 
+class FakeModelImages:
+    def __init__(self) -> None:
+        image = VERSION_PUBLISHED.model_image
+        self.there = {(image.model_image_id, image.number)}
+
+    def version_choice(self, model_image_id: UUID, number: int) -> object | None:
+        return object() if (model_image_id, number) in self.there else None
+
+
 class FakeModels:
     def __init__(self, *models: ModelDetail) -> None:
         self.models = models
@@ -145,6 +154,7 @@ def models(site: Site) -> FakeModels:
     """panel-a with v1.01 and v1.02 belongs to the signed-in super administrator; nothing was exported."""
     found = site.read.models = FakeModels(PANEL_A)
     site.read.exports = FakeExports()
+    site.read.model_images = FakeModelImages()
     site.read.environments = FakeEnvironments()
     site.read.prediction_jobs = FakePredictionJobs()
     object.__setattr__(site.services, "heartbeats", FakeHeartbeats())
@@ -222,6 +232,19 @@ def test_every_version_leads_to_its_job_its_report_and_a_prediction(site: Site, 
         assert f'href="{VERSIONS}/{label}/retrain"' in page
         assert f'action="{VERSIONS}/{label}/export"' in page
         assert f'href="{VERSIONS}/{label}/report"' in page
+
+
+@pytest.mark.parametrize("address", [f"/models/{MODEL_ID}", f"{VERSIONS}/v1.01"])
+def test_a_model_image_that_is_gone_is_named_and_not_linked(
+    site: Site, models: FakeModels, address: str
+) -> None:  # I-5
+    image = VERSION_PUBLISHED.model_image
+    link = f'href="/model-images/{image.model_image_id}"'
+    assert link in site.get(address).text
+    site.read.model_images.there.clear()
+    shown = site.get(address).text
+    assert link not in shown
+    assert "已删除" in words(shown)
 
 
 def test_a_version_shows_how_it_was_trained(site: Site, models: FakeModels) -> None:  # E-3, V-2
