@@ -94,7 +94,7 @@ def test_two_ranks_learn_what_one_learns(place: Workplace, batch_size: int) -> N
     alone = losses(place)
     shutil.rmtree(place.job().workspace)
     in_two_ranks(place, order)
-    assert losses(place) == pytest.approx(alone, rel=0.05)
+    assert losses(place) == pytest.approx(alone, rel=0.1)
 
 
 def test_a_segmentation_is_shared_too(tmp_path: Path) -> None:
