@@ -13,7 +13,7 @@ from domain.model_images import ArchiveSource, ModelImage, ModelImageKind, TaskT
 from domain.model_packages import ModelPackage
 from domain.names import NameKind, claim_id
 from domain.permissions import Permission
-from domain.refusals import NotFound
+from domain.refusals import NotFound, Refusal, collect, raise_together
 from domain.sentences import Sentence
 from domain.task_types import TaskType
 from domain.uses import Needed
@@ -144,15 +144,20 @@ def check_archive_name(command: CheckArchiveName, assay: Assay) -> int:
 
 @handles(ImportModelImage)
 def import_model_image(command: ImportModelImage, assay: Assay) -> int:
-    archive, source = _archive_of(command, assay)
     task_type = assay.load(TaskType, command.task_type_id)
+    refusals: list[Refusal] = []
+    found = collect(refusals, _archive_of, command, assay)
+    is_bound = command.kind is ModelImageKind.BUSINESS
+    environment = collect(refusals, bind, assay, command.environment) if is_bound else None
+    raise_together(refusals)
+    archive, source = found
     image_id = model_image_id(archive_name(archive.path.rsplit("/", 1)[-1])[0])
     image = assay.find(ModelImage, image_id)
     facts = model_images.import_image(
         image,
         kind=command.kind,
         task_type=TaskTypeUsed(task_type.id, task_type.name, task_type.kind),
-        environment=bind(assay, command.environment) if command.kind is ModelImageKind.BUSINESS else None,
+        environment=environment,
         archive=archive,
         source=source,
     )

@@ -25,7 +25,7 @@ from commands.model_images import (
 )
 from domain.messages import Heartbeat
 from domain.model_images import ArchiveSource, LoadStatus, ModelImageKind
-from domain.refusals import NotFound
+from domain.refusals import NotFound, Refusal, collect, raise_together
 from domain.sentences import N_
 from domain.uploads import NoFileChosen, Upload
 from domain.waiting import Wait
@@ -349,12 +349,16 @@ def _import(services: Services, actor: UUID, desk: Desk, form: Form) -> Response
         return desk.show(page)
     _show_what_was_said(desk, page)
     with desk.refusals_on(page):
-        archive, upload_id = _archive_of(form)
+        mistakes: list[Refusal] = []
+        kind = collect(mistakes, form.choice, "kind", ModelImageKind)
+        task_type_id = collect(mistakes, form.id, "task_type_id")
+        archive, upload_id = collect(mistakes, _archive_of, form) or ("", None)
+        raise_together(mistakes)
         desk.ask(
             ImportModelImage(
                 actor=actor,
-                kind=form.choice("kind", ModelImageKind),
-                task_type_id=form.id("task_type_id"),
+                kind=kind,
+                task_type_id=task_type_id,
                 archive=archive,
                 upload_id=upload_id,
                 environment=page.cascade.place_ids,

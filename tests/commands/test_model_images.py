@@ -47,7 +47,7 @@ from domain.model_images import (
     ModelImageVersionDeleted,
 )
 from domain.prediction_jobs import PredictionQueued
-from domain.refusals import NotFound, NotPermitted, Refusal
+from domain.refusals import NotFound, NotPermitted, Refusal, Refusals
 from domain.sentences import Sentence
 from domain.uploads import UploadIsGone
 from infra.event_store import create_tables, open_event_log
@@ -136,6 +136,15 @@ def test_a_business_image_needs_a_product(written: tuple[Assay, MemoryLog], chos
     before = len(log.events)
     with pytest.raises(EnvironmentChoiceIsIncomplete, match="产品"):
         assay.dispatch(importing(kind=ModelImageKind.BUSINESS, environment=chosen))
+    assert len(log.events) == before
+
+
+def test_every_mistake_of_an_import_is_told_at_once(written: tuple[Assay, MemoryLog]) -> None:  # I-1, I-3
+    assay, log = written
+    before = len(log.events)
+    with pytest.raises(Refusals) as refused:
+        assay.dispatch(importing("/etc/passwd", kind=ModelImageKind.BUSINESS, environment=()))
+    assert [type(refusal) for refusal in refused.value.refusals] == [ArchiveNotFound, EnvironmentChoiceIsIncomplete]
     assert len(log.events) == before
 
 
