@@ -336,9 +336,10 @@ def _first_start(settings: Settings, core: Core) -> list[str]:
         for name, kind in FIRST_TASK_TYPES:
             task_type_id = uuid5(NAMESPACE_URL, f"urn:assay:first-task-type:{kind.value}")
             core.assay.dispatch(CreateTaskType(actor=SYSTEM, task_type_id=task_type_id, name=name, kind=kind))
-        core.assay.dispatch(first)
+        if not core.assay.dispatch(first):
+            return []  # another machine was first, and the command found its work done
     except (NameTaken, ChangedMeanwhile):
-        return []  # another machine was first, at the same moment
+        return []  # the same at the same moment
     if settings.administrator_password:
         return [f"The super administrator “{settings.administrator}” signs in with the password of the settings."]
     return _sign_in(settings.administrator, password)
