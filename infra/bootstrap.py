@@ -191,6 +191,7 @@ def verify_log(settings: Settings, public_key: bytes | None) -> tuple[bytes, "Ve
     assert settings.database_url is not None
     if public_key is None:
         public_key = Ed25519PrivateKey.from_private_bytes(seal_key(settings)).public_key().public_bytes_raw()
+    create_side_tables(settings.database_url)  # a log from before it was chained has none
     return public_key, verify(settings.database_url, settings.seals, public_key)
 
 
@@ -199,6 +200,7 @@ def export_log(settings: Settings, target: Path) -> int:
     from infra.notary import export_to  # noqa: PLC0415 - as above
 
     assert settings.database_url is not None
+    create_side_tables(settings.database_url)
     return export_to(target, settings.database_url)
 
 

@@ -43,16 +43,9 @@ SEAL_EVENTS: Final = 1_000
 SEAL_SECONDS: Final = 60.0
 """A seal is set after so many events, or after so long where there was any: what lies behind the last one is protected least."""
 READ_AT_ONCE = 2_000
-_LEADER_LOCK, _TABLES_LOCK = 0x4E6F74617279, 0x4E6F7461727A  # any numbers that no other program on the server uses
+_LEADER_LOCK = 0x4E6F74617279  # any number that no other program on the server uses
 
 _COLUMNS = "notification_id, originator_id, originator_version, topic, state, recorded_at"
-_TABLES = """
-CREATE SCHEMA IF NOT EXISTS app;
-CREATE TABLE IF NOT EXISTS app.chain (position bigint PRIMARY KEY, digest bytea NOT NULL, hash bytea NOT NULL);
-CREATE TABLE IF NOT EXISTS app.seals (
-    position bigint PRIMARY KEY, hash bytea NOT NULL, sealed_at text NOT NULL, signature bytea NOT NULL
-);
-"""
 
 
 class Verified(NamedTuple):
@@ -134,7 +127,6 @@ class Notary:
         return seal
 
     def _lead(self, connection: Connection[TupleRow], stop: threading.Event) -> None:
-        make_tables(connection)
         while not stop.is_set():
             row = connection.execute("SELECT pg_try_advisory_lock(%s)", (_LEADER_LOCK,)).fetchone()
             if not (row and row[0]):
@@ -173,13 +165,6 @@ def entries(connection: Connection[TupleRow]) -> Iterator[Entry]:
             yield Entry(position, _digest(row) if row[1] is not None else None, link)
 
 
-def make_tables(connection: Connection[TupleRow]) -> None:
-    """Make the tables of the chain where they are missing. Safe to call from several processes at once."""
-    with connection.transaction():
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_TABLES_LOCK,))
-        connection.execute(_TABLES)
-
-
 def seals_in_database(connection: Connection[TupleRow]) -> list[Seal]:
     """Every seal of the database, oldest first."""
     rows = connection.execute("SELECT position, hash, sealed_at, signature FROM app.seals ORDER BY position").fetchall()
@@ -204,7 +189,6 @@ def verify(dsn: str, seals: Path, public_key: bytes) -> Verified:
     """
     counts = [0, 0]
     with psycopg.connect(dsn, autocommit=True) as connection:
-        make_tables(connection)
         inside, outside = seals_in_database(connection), seals_in_file(seals)
 
         def counted() -> Iterator[Entry]:
@@ -239,7 +223,6 @@ def export_to(target: Path, dsn: str) -> int:
     beside = target.with_name(f".{target.name}.part")
     count = 0
     with psycopg.connect(dsn, autocommit=True) as connection, beside.open("w", encoding="utf-8") as file:
-        make_tables(connection)
         for line in export_log(connection):
             file.write(line + "\n")
             count += 1

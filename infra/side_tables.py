@@ -2,7 +2,8 @@
 
 `work` mirrors which jobs wait or run (made from the log by the dispatcher), `workers` says who was heard asking for work,
 `heartbeats` is momentary telemetry, `drafts` are unfinished forms, `sessions` say who is signed in, `scans` are what was seen in
-folders of images lately. Losing all of them loses no decision.
+folders of images lately, `chain` and `seals` prove that nobody changed the log (seals lie in a file, too). Losing all of them
+loses no decision.
 """
 
 import psycopg
@@ -67,6 +68,10 @@ CREATE TABLE IF NOT EXISTS app.scans (
     PRIMARY KEY (root, path)
 );
 CREATE INDEX IF NOT EXISTS scans_in_line ON app.scans (asked_at) WHERE NOT is_done;
+CREATE TABLE IF NOT EXISTS app.chain (position bigint PRIMARY KEY, digest bytea NOT NULL, hash bytea NOT NULL);
+CREATE TABLE IF NOT EXISTS app.seals (
+    position bigint PRIMARY KEY, hash bytea NOT NULL, sealed_at text NOT NULL, signature bytea NOT NULL
+);
 """
 
 

@@ -16,7 +16,8 @@ from psycopg.rows import TupleRow
 from infra import chain
 from infra.chain import Finding, Seal, check_export
 from infra.event_store import create_tables, open_event_log
-from infra.notary import Notary, export_to, make_tables, seals_in_database, seals_in_file, verify
+from infra.notary import Notary, export_to, seals_in_database, seals_in_file, verify
+from infra.side_tables import create_side_tables
 from tests.eventually import eventually
 from tests.examples import plant
 
@@ -33,9 +34,9 @@ class Office:
         self.seals = folder / "seals" / "seals.jsonl"
         self.notary = Notary(database, KEY, self.seals, seal_events=1, seal_seconds=3600)
         create_tables(database)
+        create_side_tables(database)
         self.log = open_event_log(database)
         self.log.append(plant().events)
-        make_tables(connection)
         self.work()
         self.last = self.log.position()
 
@@ -191,6 +192,7 @@ def test_a_seal_that_a_crash_cut_off_never_counted(office: Office) -> None:
 
 def test_the_notary_chains_while_the_log_grows_and_seals_when_it_ends(database: str, tmp_path: Path) -> None:  # S-2
     create_tables(database)
+    create_side_tables(database)
     log = open_event_log(database)
     seals, stop = tmp_path / "seals.jsonl", threading.Event()
     notary = threading.Thread(target=Notary(database, KEY, seals).run, args=(stop,))
