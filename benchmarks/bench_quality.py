@@ -22,9 +22,9 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
-from torchvision.transforms import v2  # type: ignore[import-untyped]
 
 from benchmarks.harness import Bench, Row, bench
+from benchmarks.plain_recipe import plain_evaluation, plain_transform
 from domain.evaluation import confusion_matrix, macro_recall, overall_accuracy
 from domain.messages import (
     AnyReport,
@@ -205,27 +205,15 @@ def _plain_recipe(
     def of(side: str) -> list[tuple[Path, int]]:
         return [(folder / one.path, codes.index(one.defect_code)) for one in manifest if one.split == side]
 
-    standard = NetworkInput(width=SIDE, height=SIDE)
-    ending = [
-        v2.ToImage(),
-        v2.ToDtype(torch.float32, scale=True),
-        v2.Normalize(standard.mean, standard.deviation),
-    ]
-    augmented = v2.Compose(
-        [
-            v2.Resize((SIDE, SIDE)),
-            v2.RandomHorizontalFlip(),
-            v2.RandomAffine(degrees=0, scale=(0.85, 1.2), interpolation=v2.InterpolationMode.BILINEAR),
-            v2.ColorJitter(brightness=0.25, saturation=0.25, hue=0.02),
-            *ending,
-        ]
-    )
+    network_input = NetworkInput(width=SIDE, height=SIDE)
     torch.manual_seed(SEED)
     torch.set_num_threads(THREADS)
     started = time.process_time()
     model = torchvision.models.resnet18(weights=None, num_classes=len(codes))
     optimizer = torch.optim.SGD(model.parameters(), lr=RECIPE_RATE, momentum=0.9, weight_decay=1e-4)
-    loader = DataLoader(_Files(of("training"), augmented), batch_size=RECIPE_BATCH, shuffle=True, drop_last=True)
+    loader = DataLoader(
+        _Files(of("training"), plain_transform(network_input)), batch_size=RECIPE_BATCH, shuffle=True, drop_last=True
+    )
     gone = 0.0
     while gone < 1:
         for images, labels in loader:
@@ -239,7 +227,7 @@ def _plain_recipe(
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
     model.eval()
-    judged = DataLoader(_Files(of("validation"), v2.Compose([v2.Resize((SIDE, SIDE)), *ending])), batch_size=64)
+    judged = DataLoader(_Files(of("validation"), plain_evaluation(network_input)), batch_size=64)
     with torch.inference_mode():
         answers = [(labels, model(images).argmax(1)) for images, labels in judged]
     true, predicted = (np.concatenate([pair[side].numpy() for pair in answers]) for side in (0, 1))

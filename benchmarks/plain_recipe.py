@@ -34,6 +34,14 @@ def plain_transform(network_input: NetworkInput) -> nn.Module:
     return recipe
 
 
+def plain_evaluation(network_input: NetworkInput) -> nn.Module:
+    """For judging: the same without anything random."""
+    recipe: nn.Module = v2.Compose(
+        [v2.Resize((network_input.height, network_input.width), antialias=True), *_as_tensor(network_input)]
+    )
+    return recipe
+
+
 def _as_tensor(network_input: NetworkInput) -> list[nn.Module]:
     return [
         v2.ToImage(),
@@ -56,9 +64,6 @@ class PlainTraining:
         rate: Callable[[int], float],
     ) -> None:
         """`rate` is the learning rate of an iteration, counted from 0."""
-        evaluated = v2.Compose(
-            [v2.Resize((network_input.height, network_input.width), antialias=True), *_as_tensor(network_input)]
-        )
         self.rate = rate
         learnt_from = torchvision.datasets.ImageFolder(training, transform=plain_transform(network_input))
         self.batches = DataLoader(
@@ -70,7 +75,7 @@ class PlainTraining:
             persistent_workers=True,
         )
         self.validation = DataLoader(
-            torchvision.datasets.ImageFolder(validation, transform=evaluated),
+            torchvision.datasets.ImageFolder(validation, transform=plain_evaluation(network_input)),
             batch_size=64,
             num_workers=workers,
             persistent_workers=True,
