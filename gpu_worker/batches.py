@@ -1,7 +1,7 @@
 """Which images form which batch, and the batches on the device. Shape letters: B = batch, C = 3 colours, H and W = input size."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -79,6 +79,17 @@ def round_quotas(counts: Sequence[int]) -> list[int]:
     return [int(quota) for quota in quotas]
 
 
+class Chosen(NamedTuple):
+    """Images to learn from, (B,) indices into the training split, and what happens to each."""
+
+    indices: Indices
+    drawn: Draw
+
+    def part(self, of_it: slice) -> "Chosen":
+        """Some of them."""
+        return Chosen(self.indices[of_it], Draw(*(drawn_B[of_it] for drawn_B in self.drawn)))
+
+
 class Batches:
     """Batches on the device: standardised, augmented, channels last. Small sets live there; of large ones the pixels of each
     batch are copied while the device still computes the one before.
@@ -108,21 +119,31 @@ class Batches:
             self.resident = torch.from_numpy(images.gather(np.arange(len(images)))).to(device)
 
     def batch(self, iteration: int) -> tuple[Tensor, Tensor]:
-        """(B, C, H, W) images of one iteration, with the (B,) indices of their codes; where there are masks, with (B, H, W) what
-        each pixel shows: 0 for no defect, else 1 + the index of its code. Of a team each rank gets its own images of the batch.
-        """
-        indices = self.batch_order.indices(iteration)[self.team.mine]
-        labels_B = self.labels[indices].to(self.device, non_blocking=True)
-        chosen = self.order.preprocessing.augmentations
+        """All of one iteration at once, as `load` gives it."""
+        return self.load(self.chosen(iteration))
+
+    def chosen(self, iteration: int) -> Chosen:
+        """What one iteration learns from; of a team each rank gets its own images of the batch. Not for several threads at once."""
         of_batch = draw(
-            self.batch_order.batch_size, chosen, stream(self.order.seed, f"{self.purpose}augmentation", iteration)
+            self.batch_order.batch_size,
+            self.order.preprocessing.augmentations,
+            stream(self.order.seed, f"{self.purpose}augmentation", iteration),
         )
-        drawn = Draw(*(drawn_B[self.team.mine] for drawn_B in of_batch)).to(self.device)
-        images_BCHW = standardized(augment(self._pixels(indices).float().div_(255), drawn, chosen), self.network_input)
+        return Chosen(self.batch_order.indices(iteration), of_batch).part(self.team.mine)
+
+    def load(self, chosen: Chosen) -> tuple[Tensor, Tensor]:
+        """(B, C, H, W) images, with the (B,) indices of their codes; where there are masks, with (B, H, W) what each pixel shows:
+        0 for no defect, else 1 + the index of its code.
+        """
+        indices, drawn = chosen.indices, chosen.drawn.to(self.device)
+        augmentations = self.order.preprocessing.augmentations
+        labels_B = self.labels[indices].to(self.device, non_blocking=True)
+        pixels_BCHW = self._pixels(indices).float().div_(255)
+        images_BCHW = standardized(augment(pixels_BCHW, drawn, augmentations), self.network_input)
         if self.masks is None:
             return images_BCHW, labels_B
         masks_BHW = torch.from_numpy(self.masks.gather(indices)).to(self.device, non_blocking=True)
-        return images_BCHW, augment_labels(label_maps(masks_BHW, labels_B), drawn, chosen)
+        return images_BCHW, augment_labels(label_maps(masks_BHW, labels_B), drawn, augmentations)
 
     def _pixels(self, indices: Indices) -> Tensor:
         if self.resident is not None:

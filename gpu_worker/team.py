@@ -47,6 +47,7 @@ class Team:
         self.mine = slice(rank, None, count)
         """This rank's images of a batch."""
         self.share = len(range(rank, batch_size, count)) / batch_size
+        """How much of a batch they are."""
 
     @property
     def is_first(self) -> bool:
@@ -61,19 +62,17 @@ class Team:
         synchronized: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
         return synchronized
 
-    def learn(self, model: nn.Module, loss: Tensor) -> Tensor:
-        """From the mean loss of this rank's images to the gradients of the whole batch. Returns the loss of the whole batch.
+    def add_up(self, model: nn.Module, loss: Tensor) -> Tensor:
+        """From the mean loss of this rank's images and its gradients in the network to those of the whole batch. Returns its loss.
 
         Raises:
             RankLost
         """
         if self.count == 1:
-            loss.backward()  # type: ignore[no-untyped-call]
-            return loss.detach()
-        weighted = loss * self.share
-        weighted.backward()  # type: ignore[no-untyped-call]
+            return loss
         gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
-        together = torch.cat([*(gradient.reshape(-1) for gradient in gradients), weighted.detach().float().reshape(1)])
+        together = torch.cat([*(gradient.reshape(-1) for gradient in gradients), loss.float().reshape(1)])
+        together *= self.share
         try:
             distributed.all_reduce(together)
         except RuntimeError as error:

@@ -33,6 +33,7 @@ from gpu_worker.devices import (
     software,
 )
 from gpu_worker.jobs import Job, JobStopped, Progress, kept_part_logs
+from gpu_worker.lanes import Lanes, lane_count
 from gpu_worker.loss_curve import LossCurve, file_of, not_finite
 from gpu_worker.metrics import Judged, evaluate, evaluation_of
 from gpu_worker.networks import initial_weights_file, load_initial_weights, network_of, new_network, save_weights
@@ -142,13 +143,18 @@ def train_loop(
     validations = _validation_iterations(sgd, part.validation_count)
     best = start.best
     clock.begin(part, start.iteration)
-    with LossCurve(job, start, sgd.max_iter, device, part.part) as curve:
+    lanes = Lanes(
+        model,
+        part.loss,
+        batches,
+        device=device,
+        count=lane_count(device, torch.get_num_threads(), sgd.batch_size // team.count),
+        bfloat16=start.precision == Precision.BFLOAT16.value,
+    )
+    with LossCurve(job, start, sgd.max_iter, device, part.part) as curve, lanes:
         for iteration in range(start.iteration, sgd.max_iter):
-            images_BCHW, truth = batches.batch(iteration)
             rate = _rate(sgd, iteration)
-            with torch.autocast(device.type, torch.bfloat16, enabled=start.precision == Precision.BFLOAT16.value):
-                loss = part.loss(model(images_BCHW), truth)
-            loss = team.learn(model, loss)
+            loss = team.add_up(model, lanes.learn(batches.chosen(iteration)))
             done = iteration + 1
             if device.type == "cpu" and not loss.isfinite():
                 curve.publish()

@@ -59,9 +59,11 @@ def opened(file: Path) -> Image.Image:
         return image.copy()
 
 
-def run(place: Workplace, order: TrainingOrder, settings: TrainingSettings = SETTINGS) -> TrainingSucceeded:
+def run(
+    place: Workplace, order: TrainingOrder, settings: TrainingSettings = SETTINGS, *, cpu_cores: int = 1
+) -> TrainingSucceeded:
     """A whole run; the worker removes its workspace when it is over."""
-    train(order, Resources(), place.job(), settings)
+    train(order, Resources(), place.job(cpu_cores=cpu_cores), settings)
     shutil.rmtree(place.job().workspace)
     return place.the(TrainingSucceeded)
 
@@ -139,15 +141,20 @@ def test_another_seed_gives_other_losses(place: Workplace) -> None:
     assert losses(place) != first
 
 
-@pytest.mark.parametrize("stop_after", [1, 3, 6])
-def test_a_stopped_training_goes_on_bit_for_bit(tmp_path: Path, stop_after: int) -> None:
-    order = an_order(max_iter=8, augmentations=ALL)
+@pytest.mark.parametrize(
+    ("stop_after", "cpu_cores", "batch_size"),
+    [(1, 1, 8), (3, 1, 8), (6, 1, 8), (3, 2, 16)],  # the last one in two lanes
+)
+def test_a_stopped_training_goes_on_bit_for_bit(
+    tmp_path: Path, stop_after: int, cpu_cores: int, batch_size: int
+) -> None:
+    order = an_order(max_iter=8, batch_size=batch_size, augmentations=ALL)
     paint_codes(tmp_path / "whole" / "images")
     paint_codes(tmp_path / "stopped" / "images")
     whole, stopped = Workplace(tmp_path / "whole"), Workplace(tmp_path / "stopped")
-    run(whole, order)
+    run(whole, order, cpu_cores=cpu_cores)
 
-    job = stopped.job()
+    job = stopped.job(cpu_cores=cpu_cores)
     looks = iter([False] * (stop_after - 1) + [True])
     with pytest.raises(JobStopped):
         train(order, Resources(), job_that_stops_in_the_loop(job, looks), SETTINGS)
@@ -155,7 +162,7 @@ def test_a_stopped_training_goes_on_bit_for_bit(tmp_path: Path, stop_after: int)
     checkpoint = checkpoints.load(job.workspace, LossPart.CLASSIFICATION)
     assert checkpoint is not None
     assert checkpoint.iteration == stop_after
-    run(stopped, order)
+    run(stopped, order, cpu_cores=cpu_cores)
     assert losses(stopped) == losses(whole)
     assert weights_of(stopped) == weights_of(whole)
     assert stopped.the(TrainingSucceeded).figures == whole.the(TrainingSucceeded).figures
