@@ -75,8 +75,8 @@ def test_a_step_moves_the_parameters_of_all_lanes_and_their_statistics_are_the_m
             assert own.data_ptr() == other.data_ptr()
             assert other.grad is None
             assert not torch.equal(own, old)
-        for own, other in zip(model.buffers(), lanes.models[1].buffers(), strict=True):
-            assert torch.equal(own, other)
+        for kept, others in zip(model.buffers(), lanes.models[1].buffers(), strict=True):
+            assert torch.equal(kept, others)
     torch.testing.assert_close(dict(model.named_buffers())["1.running_mean"], torch.stack(means).mean(0))
 
 
