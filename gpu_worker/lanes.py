@@ -17,7 +17,7 @@ from typing import Final, Self
 import torch
 from torch import Tensor, nn
 
-from gpu_worker.batches import Batches, Chosen
+from gpu_worker.batches import Chosen
 
 FEWEST_IMAGES: Final = 8
 """In a lane; the mean and deviation of fewer say little of the others."""
@@ -25,6 +25,7 @@ MOST_LANES: Final = 8
 """Each has gradients of its own; further threads share out the operations."""
 
 Loss = Callable[[Tensor, Tensor], Tensor]
+Load = Callable[[Chosen], tuple[Tensor, Tensor]]
 
 
 def lane_count(device: torch.device, thread_count: int, image_count: int) -> int:
@@ -38,10 +39,12 @@ class Lanes:
     """The lanes of a training. The given network is the first lane's; the others have its parameters and their own gradients."""
 
     def __init__(
-        self, model: nn.Module, loss: Loss, batches: Batches, *, device: torch.device, count: int, bfloat16: bool
+        self, model: nn.Module, loss: Loss, load: Load, *, device: torch.device, count: int, bfloat16: bool
     ) -> None:
-        """`loss` is of (logits, truth). A team's ranks each have lanes of their own."""
-        self.model, self.loss, self.batches, self.device, self.bfloat16 = model, loss, batches, device, bfloat16
+        """`load` gives images and truth, several threads at a time; `loss` is of (logits, truth). A team's ranks each have lanes of
+        their own.
+        """
+        self.model, self.loss, self.load, self.device, self.bfloat16 = model, loss, load, device, bfloat16
         self.models = [model, *(_with_the_parameters_of(model) for _ in range(count - 1))]
         self._threads: ThreadPoolExecutor | None = None
         self._open = ExitStack()
@@ -72,7 +75,7 @@ class Lanes:
         return torch.stack(losses).sum()
 
     def _learn(self, model: nn.Module, chosen: Chosen, share: float) -> Tensor:
-        images_BCHW, truth = self.batches.load(chosen)
+        images_BCHW, truth = self.load(chosen)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             loss = self.loss(model(images_BCHW), truth) * share
         loss.backward()  # type: ignore[no-untyped-call]

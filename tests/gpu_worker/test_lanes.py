@@ -37,7 +37,7 @@ def a_network() -> nn.Sequential:
 
 
 def two_lanes(model: nn.Module, batches: Batches, loss: Loss = functional.cross_entropy) -> Lanes:
-    return Lanes(model, loss, batches, device=CPU, count=2, bfloat16=False)
+    return Lanes(model, loss, batches.load, device=CPU, count=2, bfloat16=False)
 
 
 def gradients_of(model: nn.Module) -> list[Tensor]:
