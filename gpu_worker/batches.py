@@ -7,13 +7,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from domain.messages import TrainingOrder
 from domain.model_packages import NetworkInput
 from gpu_worker.augmentation import Draw, augment, augment_labels, draw
 from gpu_worker.decoded_images import DecodedImages
-from gpu_worker.early_stage import EarlyStage
 from gpu_worker.metrics import standardized
 from gpu_worker.randomness import stream
 from gpu_worker.team import ALONE, Team
@@ -82,16 +80,14 @@ def round_quotas(counts: Sequence[int]) -> list[int]:
 
 
 class Chosen(NamedTuple):
-    """Images to learn from, (B,) indices into the training split, what happens to each, and the size in which all are seen."""
+    """Images to learn from, (B,) indices into the training split, and what happens to each."""
 
     indices: Indices
     drawn: Draw
-    size: tuple[int, int]
-    """Height and width in pixels."""
 
     def part(self, of_it: slice) -> "Chosen":
         """Some of them."""
-        return Chosen(self.indices[of_it], Draw(*(drawn_B[of_it] for drawn_B in self.drawn)), self.size)
+        return Chosen(self.indices[of_it], Draw(*(drawn_B[of_it] for drawn_B in self.drawn)))
 
 
 class Batches:
@@ -109,17 +105,13 @@ class Batches:
         batch_size: int,
         network_input: NetworkInput,
         masks: DecodedImages | None = None,
-        early: EarlyStage | None = None,
         purpose: str = "",
         team: Team = ALONE,
     ) -> None:
-        """`labels` are indices of codes, one per image; `masks`, where there are any, say which pixels show the code, and are never
-        made smaller, so there is no `early` stage with them.
-        """
-        assert masks is None or early is None
+        """`labels` are indices of codes, one per image; `masks`, where there are any, say which pixels show the code."""
         self.team = team
         self.order, self.device, self.images, self.masks = order, device, images, masks
-        self.network_input, self.early, self.purpose = network_input, early, purpose
+        self.network_input, self.purpose = network_input, purpose
         self.labels = torch.tensor(labels)
         self.batch_order = BatchOrder(labels, batch_size, order.seed, purpose)
         self.resident: Tensor | None = None
@@ -137,10 +129,7 @@ class Batches:
             self.order.preprocessing.augmentations,
             stream(self.order.seed, f"{self.purpose}augmentation", iteration),
         )
-        size = (self.network_input.height, self.network_input.width)
-        if self.early is not None and iteration < self.early.iterations:
-            size = (self.early.height, self.early.width)
-        return Chosen(self.batch_order.indices(iteration), of_batch, size).part(self.team.mine)
+        return Chosen(self.batch_order.indices(iteration), of_batch).part(self.team.mine)
 
     def load(self, chosen: Chosen) -> tuple[Tensor, Tensor]:
         """(B, C, H, W) images, with the (B,) indices of their codes; where there are masks, with (B, H, W) what each pixel shows:
@@ -149,10 +138,8 @@ class Batches:
         indices, drawn = chosen.indices, chosen.drawn.to(self.device)
         augmentations = self.order.preprocessing.augmentations
         labels_B = self.labels[indices].to(self.device, non_blocking=True)
-        augmented_BCHW = augment(self._pixels(indices).float().div_(255), drawn, augmentations)
-        if augmented_BCHW.shape[2:] != chosen.size:
-            augmented_BCHW = functional.interpolate(augmented_BCHW, chosen.size, mode="bilinear", antialias=True)
-        images_BCHW = standardized(augmented_BCHW, self.network_input)
+        pixels_BCHW = self._pixels(indices).float().div_(255)
+        images_BCHW = standardized(augment(pixels_BCHW, drawn, augmentations), self.network_input)
         if self.masks is None:
             return images_BCHW, labels_B
         masks_BHW = torch.from_numpy(self.masks.gather(indices)).to(self.device, non_blocking=True)

@@ -14,7 +14,6 @@ from domain.messages import LossPart, SegmentationOrder, TrainingOrder
 from domain.model_packages import NetworkInput
 from domain.training_parameters import SgdParameters
 from gpu_worker.batches import Batches
-from gpu_worker.early_stage import EarlyStage, pixels_seen
 from gpu_worker.metrics import ValidationFigures, evaluate, validation_figures
 from gpu_worker.preprocessing import Prepared, SegmentationImages
 from gpu_worker.segmentation import segmentation_figures, segmentation_loss
@@ -31,9 +30,8 @@ class Part(Protocol):
     sgd: SgdParameters
     initial_weights: Artifact | None
     validation_count: int
-
-    def cost(self, done: int) -> float:
-        """How long the first `done` iterations take, compared with those of another part: only the expected end depends on it."""
+    cost: float
+    """How long an iteration takes, compared with one of another part: only the expected end depends on it."""
 
     def batches(self, device: torch.device, team: Team = ALONE) -> Batches:
         """What it learns from; of a team, what this rank does."""
@@ -57,12 +55,7 @@ class ClassificationPart:
         self.input, self.sgd = order.input, order.training_parameters.classification
         self.initial_weights = order.initial_weights
         self.validation_count = len(prepared.of_classes(validation=True))
-        is_from_nothing = self.initial_weights is None
-        self.early = EarlyStage.of(self.sgd.max_iter, self.input) if is_from_nothing else None
-
-    def cost(self, done: int) -> float:
-        """As `Part.cost`."""
-        return self.sgd.batch_size * pixels_seen(done, self.early, self.input)
+        self.cost = float(self.sgd.batch_size * self.input.width * self.input.height)
 
     def batches(self, device: torch.device, team: Team = ALONE) -> Batches:
         """As `Part.batches`."""
@@ -74,7 +67,6 @@ class ClassificationPart:
             device,
             batch_size=self.sgd.batch_size,
             network_input=self.input,
-            early=self.early,
             team=team,
         )
 
@@ -107,10 +99,7 @@ class SegmentationPart:
         self.network, self.defect_codes = segmentation.network, order.model_parameters.code_list
         self.input, self.initial_weights = segmentation.input, segmentation.initial_weights
         self.validation_count = len(prepared.with_masks(validation=True))
-
-    def cost(self, done: int) -> float:
-        """As `Part.cost`. The decoder takes as long as the encoder."""
-        return 2.0 * self.sgd.batch_size * pixels_seen(done, None, self.input)
+        self.cost = 2.0 * sgd.batch_size * self.input.width * self.input.height
 
     def batches(self, device: torch.device, team: Team = ALONE) -> Batches:
         """As `Part.batches`."""

@@ -185,13 +185,13 @@ class Clock:
 
     def __init__(self, settings: TrainingSettings, parts: Sequence[Part]) -> None:
         self.settings, self.parts = settings, parts
-        self.cost = sum(part.cost(part.sgd.max_iter) for part in parts)
+        self.cost = sum(part.sgd.max_iter * part.cost for part in parts)
 
     def begin(self, part: Part, first_iteration: int) -> None:
         """A part is trained from some iteration on."""
         self.part, self.first_iteration = part, first_iteration
         earlier = self.parts[: self.parts.index(part)]
-        self.cost_before = sum(one.cost(one.sgd.max_iter) for one in earlier)
+        self.cost_before = sum(one.sgd.max_iter * one.cost for one in earlier)
         self.iterations_before = sum(one.sgd.max_iter for one in earlier)
         self.started = self.saved = time.monotonic()
 
@@ -207,8 +207,8 @@ class Clock:
 
     def progress(self, done: int, loss: float | None) -> Progress:
         """For the heartbeat, after `done` iterations of the part; iterations count over all parts."""
-        pace = (time.monotonic() - self.started) / (self.part.cost(done) - self.part.cost(self.first_iteration))
-        cost = self.cost_before + self.part.cost(done)
+        pace = (time.monotonic() - self.started) / ((done - self.first_iteration) * self.part.cost)
+        cost = self.cost_before + done * self.part.cost
         return Progress(
             share=PREPARED_SHARE + (TRAINED_SHARE - PREPARED_SHARE) * cost / self.cost,
             activity=TRAINING if self.part is self.parts[0] else TRAINING_SEGMENTATION,
