@@ -42,10 +42,11 @@ class Fact(msgspec.Struct, metaclass=Frozen, frozen=True, kw_only=True, omit_def
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Who caused a fact, and through which request (empty where there was none)."""
+    """Who caused a fact, through which request (empty where there was none), and with which API token, where a machine asked."""
 
     actor: UUID = SYSTEM
     request: str = ""
+    token: UUID | None = None
 
 
 class Recorded(msgspec.Struct, frozen=True):

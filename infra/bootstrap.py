@@ -247,8 +247,11 @@ def run_web(settings: Settings) -> None:
     import uvicorn  # noqa: PLC0415 - only the web process needs it
     from litestar.concurrency import set_asyncio_executor  # noqa: PLC0415
 
+    from infra.api_requests import ApiRequests  # noqa: PLC0415
+    from infra.event_reader import EventReader  # noqa: PLC0415
     from infra.images import Images  # noqa: PLC0415
     from infra.session_store import SessionStore  # noqa: PLC0415
+    from infra.token_uses import TokenUses  # noqa: PLC0415
     from web.app import create_app  # noqa: PLC0415
     from web.services import Services, WebSettings  # noqa: PLC0415
 
@@ -277,6 +280,9 @@ def run_web(settings: Settings) -> None:
             data_folders=core.scanned_folders,
             heartbeats=Heartbeats(pool, silence_seconds=settings.worker_silence_seconds),
             waiting=Waiting(pool, core.assay, silence_seconds=settings.worker_silence_seconds),
+            token_uses=TokenUses(pool),
+            api_requests=ApiRequests(pool),
+            public_events=EventReader(core.log),
             is_ready=lambda: _answers(pool),
             stopping=lambda: server.should_exit,
         )

@@ -1,8 +1,9 @@
 """What the database holds beside the log and the read models, and why it is in neither.
 
 `work` mirrors which jobs wait or run (made from the log by the dispatcher), `workers` says who was heard asking for work,
-`heartbeats` is momentary telemetry, `drafts` are unfinished forms, `sessions` say who is signed in, `scans` are what was seen in
-folders of images lately, `chain` and `seals` prove that nobody changed the log (seals lie in a file, too). Losing all of them
+`heartbeats` is momentary telemetry, `drafts` are unfinished forms, `sessions` say who is signed in, `token_uses` when API tokens
+were used last, `api_requests` which requests of machines came lately, `scans` are what was seen in folders of images lately,
+`chain` and `seals` prove that nobody changed the log (seals lie in a file, too). Losing all of them
 loses no decision.
 """
 
@@ -53,6 +54,12 @@ CREATE TABLE IF NOT EXISTS app.sessions (
     seen_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 CREATE INDEX IF NOT EXISTS sessions_of_user ON app.sessions (user_id);
+CREATE TABLE IF NOT EXISTS app.token_uses (token_id uuid PRIMARY KEY, used_at timestamptz NOT NULL, address text NOT NULL);
+CREATE TABLE IF NOT EXISTS app.api_requests (
+    request_key uuid PRIMARY KEY, digest bytea NOT NULL, is_done boolean NOT NULL DEFAULT false,
+    made_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX IF NOT EXISTS api_requests_by_time ON app.api_requests (made_at);
 CREATE TABLE IF NOT EXISTS app.scans (
     root text NOT NULL,
     path text NOT NULL,

@@ -62,6 +62,11 @@ MENU = (
         "prediction_jobs",
         (Entry(N_("Question-bank prediction"), "/prediction-jobs"), Entry(N_("Model comparison"), "/comparisons")),
     ),
+    Section(
+        N_("Operations"),
+        "operations",
+        (Entry(N_("API tokens"), "/api-tokens", Permission.SUPERVISE),),
+    ),
 )
 
 

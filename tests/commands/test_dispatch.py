@@ -5,6 +5,7 @@ import pkgutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from datetime import datetime
 from threading import Barrier
 from typing import Any, cast, get_type_hints
 from uuid import UUID
@@ -20,6 +21,7 @@ from commands.prediction_jobs import QueuePredictionJob
 from commands.task_types import CreateTaskType
 from commands.training_jobs import QueueTrainingJob, StartTraining
 from commands.users import ChangeOwnEmail
+from domain.api_tokens import TokenScope
 from domain.artifacts import Artifact
 from domain.compute_resources import ComputeResourceKind
 from domain.data_paths import FolderName, Inspection
@@ -80,6 +82,8 @@ VALUES: dict[Any, Any] = {
     bool: True,
     Role: Role.MODEL_TRAINER,
     TaskKind: TaskKind.CLASSIFICATION,
+    TokenScope: TokenScope.READ,
+    datetime | None: None,
     DatasetPurpose: DatasetPurpose.TRAINING,
     ModelImageKind: ModelImageKind.GENERAL,
     ComputeResourceKind: ComputeResourceKind.GENERAL_PURPOSE,
@@ -101,7 +105,9 @@ VALUES: dict[Any, Any] = {
 def command_of(command_type: type[Command], actor: UUID, **fields: Any) -> Command:
     """Some command of a type: complete, but about nothing that exists."""
     hints = get_type_hints(command_type)
-    names = [field.name for field in msgspec.structs.fields(command_type) if field.name not in ("actor", "request")]
+    names = [
+        field.name for field in msgspec.structs.fields(command_type) if field.name not in ("actor", "request", "token")
+    ]
     return command_type(actor=actor, **({name: VALUES[hints[name]] for name in names} | fields))
 
 
