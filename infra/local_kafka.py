@@ -17,12 +17,15 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
+
+from infra.processes import DoesNotStart, until_told_to_stop
+from infra.settings import Settings
 
 DESCRIPTION = Path(__file__).parent / "kafka_broker"
 _KEPT = DESCRIPTION / "build"
@@ -32,6 +35,7 @@ _LEAST_JAVA = 17
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
 _PAUSE_SECONDS = 0.05
+_LOOK_SECONDS = 0.5
 _PR_SET_PDEATHSIG = 1
 _JAVA_OPTIONS = (
     "-Xms96m",
@@ -64,7 +68,7 @@ _PROPERTIES = {
 }
 
 
-class BrokerFailed(RuntimeError):
+class BrokerFailed(DoesNotStart):
     """The local broker cannot run here; the sentence says why and what to do."""
 
 
@@ -212,6 +216,26 @@ class LocalBroker:
         written.touch(mode=0o600)  # what is added may hold passwords
         written.write_text("".join(f"{name}={_escaped(text)}\n" for name, text in lines.items()))
         return written
+
+
+def run_broker(settings: Settings, ready: Callable[[], None]) -> None:
+    """Be the local broker until SIGTERM.
+
+    Raises:
+        BrokerFailed: it does not start, or has ended by itself.
+    """
+    assert settings.kafka is not None
+    port = int(settings.kafka.brokers[0].rpartition(":")[2])
+    broker = LocalBroker(settings.state / "kafka", port=port, controller_port=port + 1)
+    with until_told_to_stop() as stop:
+        broker.start()
+        ready()
+        try:
+            while not stop.wait(_LOOK_SECONDS):
+                if not broker.is_running:
+                    raise BrokerFailed("Apache Kafka has ended.")
+        finally:
+            broker.stop()
 
 
 def broker_answers(brokers: tuple[str, ...]) -> bool:

@@ -1,6 +1,7 @@
 """What the database holds beside the log and the read models, and why it is in neither.
 
 `work` mirrors which jobs wait or run (made from the log by the dispatcher), `workers` says who was heard asking for work,
+`listening` says since when the relay hears what they say over Kafka, `unusable_reports` holds what it could not take in and why,
 `heartbeats` is momentary telemetry, `drafts` are unfinished forms, `sessions` say who is signed in, `scans` are what was seen in
 folders of images lately, `chain` and `seals` prove that nobody changed the log (seals lie in a file, too). Losing all of them
 loses no decision.
@@ -30,6 +31,21 @@ CREATE TABLE IF NOT EXISTS app.workers (
     kinds text[] NOT NULL,
     offered jsonb NOT NULL,
     seen_at timestamptz NOT NULL
+);
+CREATE TABLE IF NOT EXISTS app.listening (
+    topic text NOT NULL,
+    partition integer NOT NULL,
+    heard_at timestamptz NOT NULL DEFAULT '-infinity',
+    since timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (topic, partition)
+);
+CREATE TABLE IF NOT EXISTS app.unusable_reports (
+    source text NOT NULL,
+    place bigint NOT NULL,
+    kept_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    reason text NOT NULL,
+    content bytea NOT NULL,
+    PRIMARY KEY (source, place)
 );
 CREATE TABLE IF NOT EXISTS app.heartbeats (
     job_id uuid PRIMARY KEY,
