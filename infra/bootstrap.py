@@ -44,6 +44,7 @@ from projections.read_model import Pool, open_pool
 from projections.users import Users
 
 if TYPE_CHECKING:
+    from infra.mes_feed import FeedState
     from infra.notary import Verified
 
 WEB_THREADS = 16
@@ -134,6 +135,26 @@ def run_relay(settings: Settings, ready: Callable[[], None]) -> None:
         stop = stack.enter_context(until_told_to_stop())
         heartbeats = Heartbeats(pool, silence_seconds=settings.worker_silence_seconds)
         Relay(Kafka(settings.kafka), core.log, core.assay.ports, core.dsn, heartbeats).run(stop, ready)
+
+
+def run_feed(settings: Settings, ready: Callable[[], None]) -> None:
+    """Send public events to Kafka until SIGTERM."""
+    from infra.kafka import Kafka  # noqa: PLC0415 - as above
+    from infra.mes_feed import MesFeed  # noqa: PLC0415
+
+    assert settings.kafka is not None
+    with open_core(settings) as core, until_told_to_stop() as stop:
+        MesFeed(Kafka(settings.kafka), core.log, core.dsn).run(stop, ready)
+
+
+def feed_state(settings: Settings) -> "FeedState":
+    """How far the feed is."""
+    from infra.mes_feed import FeedWatch  # noqa: PLC0415 - as above
+
+    assert settings.database_url is not None
+    create_side_tables(settings.database_url)
+    with open_pool(settings.database_url, size=1) as pool:
+        return FeedWatch(pool, topic="").state()
 
 
 def run_scanner(settings: Settings, ready: Callable[[], None]) -> None:
@@ -233,6 +254,7 @@ def run_web(settings: Settings) -> None:
     from infra.api_requests import ApiRequests  # noqa: PLC0415
     from infra.event_reader import EventReader  # noqa: PLC0415
     from infra.images import Images  # noqa: PLC0415
+    from infra.mes_feed import EVENTS, FeedWatch  # noqa: PLC0415
     from infra.session_store import SessionStore  # noqa: PLC0415
     from infra.token_uses import TokenUses  # noqa: PLC0415
     from web.app import create_app  # noqa: PLC0415
@@ -266,6 +288,7 @@ def run_web(settings: Settings) -> None:
             token_uses=TokenUses(pool),
             api_requests=ApiRequests(pool),
             public_events=EventReader(core.log),
+            feed=FeedWatch(pool, topic=f"{settings.kafka.topic_prefix}.{EVENTS.name}" if settings.kafka else ""),
             is_ready=lambda: _answers(pool),
             stopping=lambda: server.should_exit,
         )

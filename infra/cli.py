@@ -29,7 +29,7 @@ from infra.processes import (
     stop_supervisor,
     take_lock,
 )
-from infra.settings import Settings, WrongSetting, forget_first_password, read_settings, remember_data_root
+from infra.settings import CHECKOUT, Settings, WrongSetting, forget_first_password, read_settings, remember_data_root
 from infra.worker_bootstrap import ROLES, run_kafka_worker
 
 log = logging.getLogger(__name__)
@@ -39,6 +39,7 @@ PROGRAMS = (
     "projector",
     "dispatcher",
     "relay",
+    "feed",
     "notary",
     "scanner",
     "housekeeper",
@@ -86,6 +87,10 @@ def _run(asked: argparse.Namespace, settings: Settings) -> int:
             return verify(settings, asked.key)
         case "export-log":
             return export_log(settings, asked.target)
+        case "feed-status":
+            return feed_status(settings)
+        case "event-schemas":
+            return event_schemas(asked.folder)
         case "supervise":
             return supervise(settings, Lock(asked.lock_fd), asked.ready_fd)
         case _:
@@ -93,8 +98,13 @@ def _run(asked: argparse.Namespace, settings: Settings) -> int:
 
 
 def programs_of(settings: Settings) -> list[str]:
-    """What runs beside each other: the relay where there is Kafka, a broker of our own where it is to be local."""
-    is_left_out = {"broker": settings.kafka is None or not settings.kafka.is_local, "relay": settings.kafka is None}
+    """What runs beside each other: relay and feed where there is Kafka, a broker of our own where it is to be local."""
+    has_none = settings.kafka is None
+    is_left_out = {
+        "broker": settings.kafka is None or not settings.kafka.is_local,
+        "relay": has_none,
+        "feed": has_none,
+    }
     return [name for name in PROGRAMS if not is_left_out.get(name)]
 
 
@@ -246,6 +256,32 @@ def export_log(settings: Settings, target: Path) -> int:
     return 0
 
 
+def feed_status(settings: Settings) -> int:
+    """Print how far the feed is; 1 where something holds it up."""
+    from infra import bootstrap  # noqa: PLC0415 - as above
+
+    with _database_for_a_moment(settings) as settings:
+        state = bootstrap.feed_state(settings)
+    if settings.kafka is None:
+        print("Kafka is not configured (ASSAY_KAFKA_BROKERS): events are read through the HTTP API only.")
+    sent_at = f", the last at {state.sent_at:%Y-%m-%d %H:%M:%S %Z}" if state.sent_at else ""
+    print(f"{state.sent_count:,} events sent{sent_at}; {state.behind:,} events of the log are still to be looked at.")
+    if state.problem_at is not None:
+        print(f"The last problem, at {state.problem_at:%Y-%m-%d %H:%M:%S %Z}: {state.problem}")
+    return 1 if state.is_held_up else 0
+
+
+def event_schemas(folder: Path) -> int:
+    """Write AsyncAPI and JSON Schemas of the public events; 1 where a receiver of the released ones would be broken."""
+    from infra import event_schemas as schemas  # noqa: PLC0415 - loads every slice
+
+    broken = schemas.write(folder)
+    for sentence in broken:
+        print(sentence, file=sys.stderr)
+    print("Nothing is written." if broken else f"AsyncAPI and JSON Schemas are in {folder}.")
+    return 1 if broken else 0
+
+
 def run_process(settings: Settings, verb: str, ready_fd: int | None) -> int:
     """Be one of the processes until it is told to stop."""
     start_logging(verb)
@@ -281,6 +317,8 @@ def _run_on_database(settings: Settings, verb: str, ready: Callable[[], None]) -
             bootstrap.run_housekeeper(settings, ready)
         case "relay":
             bootstrap.run_relay(settings, ready)
+        case "feed":
+            bootstrap.run_feed(settings, ready)
         case "worker" | "packager":
             bootstrap.run_worker(settings, ready, ROLES[verb])
         case "web":
@@ -421,6 +459,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     exported = verbs.add_parser("export-log", help="write the log as JSON Lines, without secrets, for an auditor")
     exported.add_argument("target", type=Path, metavar="FILE")
+    verbs.add_parser("feed-status", help="show how far public events were sent to Kafka, and what holds them up")
+    described = verbs.add_parser("event-schemas", help="write AsyncAPI and JSON Schemas of the public events")
+    described.add_argument("folder", type=Path, nargs="?", default=CHECKOUT / "infra" / "event_schemas")
     hidden = verbs.add_parser("supervise")
     hidden.add_argument("--lock-fd", type=int, required=True)
     hidden.add_argument("--ready-fd", type=int, required=True)

@@ -1,6 +1,7 @@
 """The public events of the log from a position on, for who follows them without Kafka."""
 
-from typing import NamedTuple
+from functools import cached_property
+from typing import Any, NamedTuple
 
 from domain.public_events import PublicEvent, is_public, public_event
 from infra.event_store import EventLog
@@ -23,6 +24,13 @@ class EventReader:
 
     def __init__(self, log: EventLog) -> None:
         self._log = log
+
+    @cached_property
+    def description(self) -> dict[str, Any]:
+        """AsyncAPI of the events."""
+        from infra.event_schemas import asyncapi  # noqa: PLC0415 - made once, when somebody asks
+
+        return asyncapi()
 
     def read(self, after: int, limit: int) -> ReadEvents:
         """At most `limit` public events behind a position."""

@@ -30,6 +30,7 @@ TABLE: Mapping[str, tuple[Who, str]] = {
         GET /healthz
         GET /readyz
         GET /api/v1
+        GET /api/v1/asyncapi.json
         GET /api/v1/openapi.json
         """,
     ),
@@ -127,6 +128,12 @@ TABLE: Mapping[str, tuple[Who, str]] = {
         GET /locked-paths/{model_id}
         GET /locked-paths/{model_id}/release
         POST /locked-paths/{model_id}/release
+        """,
+    ),
+    "event feed": (
+        Who.SUPER_ADMINISTRATOR,
+        """
+        GET /mes-feed
         """,
     ),
     "tokens of the HTTP API": (

@@ -31,7 +31,7 @@ from litestar.types import ControllerRouterHandler, Message, Scope
 from domain.refusals import NotFound
 from web.api.callers import Callers
 from web.api.datasets import Datasets
-from web.api.events import PublicEvents
+from web.api.events import PublicEvents, event_description
 from web.api.model_images import ModelImages as ModelImagesForMachines
 from web.api.models import Models as ModelsForMachines
 from web.api.prediction_jobs import PredictionJobs as PredictionJobsForMachines
@@ -49,6 +49,7 @@ from web.images import Images
 from web.industries import Industries
 from web.live import Live
 from web.locked_paths import LockedPaths
+from web.mes_feed import MesFeed
 from web.model_images import ModelImages
 from web.models import Models
 from web.overview import Overview
@@ -90,6 +91,7 @@ PAGES: tuple[ControllerRouterHandler, ...] = (
     Retraining,
     TrainingJobs,
     ApiTokens,
+    MesFeed,
 )
 
 FOR_MACHINES: tuple[ControllerRouterHandler, ...] = (
@@ -100,6 +102,7 @@ FOR_MACHINES: tuple[ControllerRouterHandler, ...] = (
     PredictionJobsForMachines,
     ModelsForMachines,
     PublicEvents,
+    event_description,
 )
 
 LARGEST_FORM_BYTES = 4 << 20

@@ -65,7 +65,10 @@ MENU = (
     Section(
         N_("Operations"),
         "operations",
-        (Entry(N_("API tokens"), "/api-tokens", Permission.SUPERVISE),),
+        (
+            Entry(N_("API tokens"), "/api-tokens", Permission.SUPERVISE),
+            Entry(N_("MES feed"), "/mes-feed", Permission.SUPERVISE),
+        ),
     ),
 )
 

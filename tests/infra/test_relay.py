@@ -1,42 +1,25 @@
 """From a queued job to a worker and back over a real Kafka; the log decides who works and takes each report once."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 import pytest
 
-from commands.compute_resources import ChangeComputeResource
-from commands.training_jobs import TerminateTraining
-from domain.attempts import AttemptIsOver
-from domain.compute_resources import ComputeResourceKind
-from domain.messages import COMPUTING, PACKAGING, JobClaimed, JobKind, Message, Resources, TrainModel
+from domain.messages import Resources, TrainModel
 from domain.training_jobs import (
-    TrainingInterrupted,
     TrainingLossesMeasured,
-    TrainingStarted,
-    TrainingStatus,
 )
-from infra.kafka import REPORTS
 from infra.kafka_mailbox import KafkaMailbox
-from infra.listening import listening_since
 from infra.local_kafka import LocalBroker
 from infra.settings import KafkaSettings
-from infra.worker_messages import REPORT_ID, SENT_AGAIN
 from tests.eventually import eventually
 from tests.examples import (
-    LOADING_QUEUED,
-    MODEL_IMAGE_IMPORTED,
     ONE_GPU_ID,
-    QUALITY_LEAD_ID,
-    TRAINER_WANG_ID,
     TRAINING_JOB_ID,
     TRAINING_QUEUED,
     TWO_CORES,
-    TWO_CORES_ID,
-    example_id,
 )
-from tests.infra.kafka_plant import NEVER, TWO_CORE_MACHINE, KafkaPlant, beat, kafka_plant, losses, take
+from tests.infra.kafka_plant import NEVER, TWO_CORE_MACHINE, KafkaPlant, kafka_plant, losses, take
 
 GPU_MACHINE = Resources(cpu_cores=16, memory_gib=64, gpu_cards=2, gpu_memory_gib=24)
 NEEDS_GPU = msgspec.structs.replace(TRAINING_QUEUED, compute_resource_id=ONE_GPU_ID)

@@ -126,7 +126,12 @@ BODIES: dict[str, dict[str, object]] = {
         **CHOICES,
     },
     "POST /api/v1/models/{model_id}/versions/{label}/retrain": CHOICES,
-    "POST /api/v1/prediction-jobs": {"name": "evening", "model_id": str(TWO_CORES_ID), "versions": ["v1.01"], **CHOICES},
+    "POST /api/v1/prediction-jobs": {
+        "name": "evening",
+        "model_id": str(TWO_CORES_ID),
+        "versions": ["v1.01"],
+        **CHOICES,
+    },
 }
 
 

@@ -79,8 +79,10 @@ def may_act(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteH
     Raises:
         ScopeIsRead
     """
+    if connection.scope.get("method", "GET") in SAFE_METHODS:
+        return
     caller: Caller = connection.scope["state"]["visit"].account
-    if connection.scope.get("method", "GET") not in SAFE_METHODS and caller.scope is not TokenScope.ACT:
+    if caller.scope is not TokenScope.ACT:
         raise ScopeIsRead
 
 

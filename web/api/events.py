@@ -1,6 +1,6 @@
 """The public events of the log, for who follows them without Kafka. Source: REQUIREMENTS, K-3, K-5, U-6."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from litestar import Controller, get
 from litestar.di import NamedDependency
@@ -23,6 +23,13 @@ class Events(Shape, frozen=True, kw_only=True):
     events: tuple[PublicEvent, ...]
     next: int
     has_more: bool
+
+
+@get("/asyncapi.json", sync_to_thread=True, include_in_schema=False, is_public=True)
+def event_description(services: NamedDependency[Services]) -> dict[str, Any]:
+    """AsyncAPI and JSON Schemas of the events; everybody may read what they look like."""
+    description: dict[str, Any] = services.public_events.description
+    return description
 
 
 class PublicEvents(Controller):
