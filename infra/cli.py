@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _run(asked: argparse.Namespace, settings: Settings) -> int:
+def _run(asked: argparse.Namespace, settings: Settings) -> int:  # noqa: C901 - a case a verb
     match asked.verb:
         case "up":
             return up(settings, in_background=asked.background)

@@ -169,7 +169,7 @@ class FeedWatch:
                 "WITH feed AS (SELECT * FROM (SELECT) AS one LEFT JOIN app.feed ON true)"
                 " SELECT coalesce(position, 0) AS position, coalesce(sent_count, 0) AS sent_count, sent_at, looked_at,"
                 " coalesce(problem, '') AS problem, problem_at,"
-                " (SELECT coalesce(max(notification_id), 0) FROM assay_events) AS log_position,"
-                " (SELECT count(*) FROM assay_events WHERE notification_id > coalesce(feed.position, 0)) AS behind FROM feed"
+                " (SELECT coalesce(max(notification_id), 0) FROM public.assay_events) AS log_position,"
+                " (SELECT count(*) FROM public.assay_events WHERE notification_id > coalesce(feed.position, 0)) AS behind FROM feed"
             ).fetchone()
         return msgspec.convert(row, FeedState)

@@ -3,9 +3,9 @@
 `work` mirrors which jobs wait or run (made from the log by the dispatcher), `workers` says who was heard asking for work,
 `listening` says since when the relay hears what they say over Kafka, `unusable_reports` holds what it could not take in and why,
 `feed` how far public events were sent, `heartbeats` is momentary telemetry, `drafts` are unfinished forms, `sessions` say who is
-signed in, `token_uses` when API tokens were used last, `api_requests` which requests of machines came lately, `scans` are what was
-seen in folders of images lately, `chain` and `seals` prove that nobody changed the log (seals lie in a file, too). Losing all of them
-loses no decision.
+signed in, `token_uses` when API tokens were used last, `api_requests` which requests of machines came lately, `scans` are what
+was seen in folders of images lately, `chain` and `seals` prove that nobody changed the log (seals lie in a file, too). Losing all
+of them loses no decision.
 """
 
 import psycopg

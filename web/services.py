@@ -49,8 +49,8 @@ class Services:
     path of a stored file, `uploads` takes files from browsers, `images` the files of data paths, `data_folders` looks into folders
     as they are typed; `drafts` keeps the wizards' unfinished forms; `heartbeats` say what running jobs do at this moment, `waiting`
     why the others wait; `token_uses` says when API tokens were used last, `api_requests` which requests machines have sent,
-    `public_events` reads the log as others may see it, `feed` says how far those were sent. `stopping` says that the server is about to end, so that open streams
-    end first.
+    `public_events` reads the log as others may see it, `feed` says how far those events were sent. `stopping` says that the server
+    is about to end, so that open streams end first.
     """
 
     assay: Assay
