@@ -60,6 +60,7 @@ class KafkaMailbox:
         self._producer: Any = None
         self._answers: _Answers | None = None
         self._triggers: Any = None
+        self._hears_triggers = False
         self._ask_at = 0.0
         self._claimed: Message | None = None
         self._sent: _Sent | None = None
@@ -145,13 +146,22 @@ class KafkaMailbox:
             self._triggers = self._kafka.consumer(group_id=self._kafka.group(f"workers.{alike}"))
             self._triggers.subscribe([self._kafka.topic(JOBS)])
         patience = min(WAIT_SECONDS, self._ask_at - time.monotonic())
-        return bool(self._triggers.poll(timeout_ms=int(patience * 1000) + 1))
+        is_triggered = bool(self._triggers.poll(timeout_ms=int(patience * 1000) + 1))
+        return self._begins_to_hear() or is_triggered
+
+    def _begins_to_hear(self) -> bool:
+        """Whether triggers arrive from now on. What was queued before nobody told us: ask once more."""
+        partitions = [] if self._hears_triggers else self._triggers.assignment()
+        for partition in partitions:
+            self._triggers.position(partition)
+        self._hears_triggers = self._hears_triggers or bool(partitions)
+        return bool(partitions)
 
     def _stop_listening(self) -> None:
         if self._triggers is not None:
             with contextlib.suppress(KafkaError):
                 self._triggers.close(timeout_ms=_CLOSE_MS)
-        self._triggers = None
+        self._triggers, self._hears_triggers = None, False
 
     def _ask(self, answers: "_Answers", offered: Resources) -> Message | None:
         wanted = WorkWanted(worker=self._worker, question=uuid4().hex, kinds=self._kinds, offered=offered)

@@ -13,8 +13,8 @@ from psycopg.rows import DictRow
 
 BEFORE_ALL = datetime(1, 1, 1, tzinfo=UTC)
 """Since when workers are heard that write into the database themselves."""
-DEAF_AFTER_SECONDS = 5.0
-"""The relay looks every second; this is longer than a restart of it, and shorter than any silence that counts."""
+DEAF_AFTER_SECONDS = 3.0
+"""The relay looks every second; this is longer than a busy turn, and shorter than any silence that counts."""
 
 
 def expect(connection: Connection[DictRow], partitions: Collection[TopicPartition]) -> None:

@@ -126,15 +126,15 @@ class LocalBroker:
         properties: Mapping[str, str] | None = None,
     ) -> None:
         """`listeners` are further ones by protocol, on their ports; `properties` are added to those of the broker."""
-        self._folder, self.port, self._controller_port = folder, port, controller_port
-        self._listeners = {"PLAINTEXT": port, **(listeners or {})}
+        self.folder, self._controller_port = folder, controller_port
+        self.ports = {"PLAINTEXT": port, **(listeners or {})}
         self._more = dict(properties or {})
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def address(self) -> str:
         """Where clients find it."""
-        return f"127.0.0.1:{self.port}"
+        return f"127.0.0.1:{self.ports['PLAINTEXT']}"
 
     @property
     def is_running(self) -> bool:
@@ -148,11 +148,11 @@ class LocalBroker:
             BrokerFailed: it cannot be fetched, or does not start.
         """
         programs = fetch_broker()
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         properties = self._write_properties()
         java = [programs.java, *_JAVA_OPTIONS, "-cp", programs.classpath]
-        with (self._folder / "broker.log").open("ab") as output:
-            if not (self._folder / "data" / "meta.properties").exists():
+        with (self.folder / "broker.log").open("ab") as output:
+            if not (self.folder / "data" / "meta.properties").exists():
                 cluster = (
                     base64.urlsafe_b64encode(b"assay" + secrets.token_bytes(11)).decode().rstrip("=")
                 )  # never with "-" first
@@ -192,27 +192,27 @@ class LocalBroker:
         while not self._answers():
             if not self.is_running or time.monotonic() > until:
                 self.kill()
-                raise BrokerFailed(f"Apache Kafka does not start; see the end of {self._folder / 'broker.log'}.")
+                raise BrokerFailed(f"Apache Kafka does not start; see the end of {self.folder / 'broker.log'}.")
             time.sleep(_PAUSE_SECONDS)
 
     def _answers(self) -> bool:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.ports["PLAINTEXT"]), timeout=1):
             return broker_answers((self.address,))
         return False
 
     def _write_properties(self) -> Path:
-        protocols = {"CONTROLLER": "PLAINTEXT", **{name: name for name in self._listeners}}
-        addresses = [f"{name}://127.0.0.1:{port}" for name, port in self._listeners.items()]
+        protocols = {"CONTROLLER": "PLAINTEXT", **{name: name for name in self.ports}}
+        addresses = [f"{name}://127.0.0.1:{port}" for name, port in self.ports.items()]
         lines = {
             **_PROPERTIES,
             "controller.quorum.voters": f"1@127.0.0.1:{self._controller_port}",
             "listeners": ",".join([*addresses, f"CONTROLLER://127.0.0.1:{self._controller_port}"]),
             "advertised.listeners": ",".join(addresses),
             "listener.security.protocol.map": ",".join(f"{name}:{protocol}" for name, protocol in protocols.items()),
-            "log.dirs": str((self._folder / "data").resolve()),
+            "log.dirs": str((self.folder / "data").resolve()),
             **self._more,
         }
-        written = self._folder / "server.properties"
+        written = self.folder / "server.properties"
         written.touch(mode=0o600)  # what is added may hold passwords
         written.write_text("".join(f"{name}={_escaped(text)}\n" for name, text in lines.items()))
         return written

@@ -18,7 +18,7 @@ from infra.worker_messages import JobWaits
 
 log = logging.getLogger(__name__)
 
-AGAIN_SECONDS = 10.0
+AGAIN_SECONDS = 5.0
 MOST_AT_ONCE = 100
 """Those that wait longest; workers that have done these ask for the others."""
 _STEP_SECONDS = 0.5

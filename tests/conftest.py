@@ -18,6 +18,7 @@ from infra.embedded_postgres import ensure_postgres, superuser_address
 from infra.local_kafka import BrokerFailed, LocalBroker, fetch_broker
 from infra.settings import Settings, read_settings
 from tests.parts import require
+from tests.secured_kafka import secured_properties
 
 CHECKOUT = Path(__file__).parents[1]
 _numbers = itertools.count(1)
@@ -59,8 +60,14 @@ def kafka() -> Iterator[LocalBroker]:
         missing = str(failed)
     require("Apache Kafka", present=not missing, how_to_get_it=missing)
     folder = Path(tempfile.mkdtemp(prefix="assay-kafka-", dir="/tmp"))
-    port, controller_port = free_ports(2)
-    broker = LocalBroker(folder, port=port, controller_port=controller_port)
+    port, controller_port, secured_port = free_ports(3)
+    broker = LocalBroker(
+        folder,
+        port=port,
+        controller_port=controller_port,
+        listeners={"SASL_SSL": secured_port},
+        properties=secured_properties(folder),
+    )
     try:
         broker.start()
         yield broker

@@ -47,6 +47,7 @@ class KafkaPlant:
     def __init__(self, stack: ExitStack, database: str, settings: KafkaSettings, log: EventLog, pool: Pool) -> None:
         self._stack, self.database, self.settings, self.log = stack, database, settings, log
         self.kafka = Kafka(settings)
+        self.kafka.make_topics()
         self.assay = Assay(log, PORTS)
         self.heartbeats = Heartbeats(pool, silence_seconds=SILENCE_SECONDS)
         self.waiting = Waiting(pool, self.assay, silence_seconds=SILENCE_SECONDS)
