@@ -33,6 +33,8 @@ BATCH = 500
 PAUSE_SECONDS = 1.0
 DELIVERY_SECONDS = 30.0
 """How long the feed waits for the brokers to have a batch before it begins anew from its position."""
+LOOKED_EVERY_SECONDS = 10
+"""How often it is noted that there was nothing to send."""
 CONTENT_TYPE: Final = b"application/cloudevents+json; charset=UTF-8"
 _LEADER_LOCK = 0x46656564  # any number that no other program on the server uses
 _AWAY = (psycopg.OperationalError, psycopg.InterfaceError, OperationalError, InterfaceError, KafkaError, TimeoutError)
@@ -104,7 +106,11 @@ class MesFeed:
         """
         events = self._log.read(position, BATCH)
         if not events:
-            connection.execute("UPDATE app.feed SET looked_at = clock_timestamp()")
+            connection.execute(
+                "UPDATE app.feed SET looked_at = clock_timestamp() WHERE looked_at IS NULL OR looked_at < problem_at"
+                " OR looked_at < clock_timestamp() - make_interval(secs => %s)",
+                (LOOKED_EVERY_SECONDS,),
+            )
             return position
         sent = public_events(events)
         self._send(producer, sent)

@@ -20,10 +20,11 @@ class TokenUses:
         """Somebody asked with this token, from this address."""
         with self._pool.connection() as connection:
             connection.execute(
-                "INSERT INTO app.token_uses AS known VALUES (%s, clock_timestamp(), %s)"
-                " ON CONFLICT (token_id) DO UPDATE SET used_at = excluded.used_at, address = excluded.address"
-                " WHERE known.used_at < excluded.used_at - make_interval(secs => %s) OR known.address <> excluded.address",
-                (token_id, address, NOTED_EVERY_SECONDS),
+                "INSERT INTO app.token_uses SELECT %(token)s, clock_timestamp(), %(address)s WHERE NOT EXISTS ("
+                " SELECT FROM app.token_uses WHERE token_id = %(token)s AND address = %(address)s"
+                " AND used_at > clock_timestamp() - make_interval(secs => %(every)s))"
+                " ON CONFLICT (token_id) DO UPDATE SET used_at = excluded.used_at, address = excluded.address",
+                {"token": token_id, "address": address, "every": NOTED_EVERY_SECONDS},
             )
 
     def of(self, token_ids: Sequence[UUID]) -> dict[UUID, LastUse]:

@@ -15,6 +15,7 @@ import pytest
 
 import commands
 from commands.assay import DECISIONS_BEFORE_GIVING_UP, HANDLERS, Assay, Command
+from commands.datasets import DeleteDataset
 from commands.environments import AddNodes
 from commands.industries import ChooseDefaultIndustry
 from commands.prediction_jobs import QueuePredictionJob
@@ -247,6 +248,12 @@ def test_somebody_who_is_no_user_or_none_any_more_can_ask_for_nothing() -> None:
     assert log.events == before
 
 
+def test_the_id_of_something_else_names_nothing() -> None:
+    assay, _ = assay_after(owned_by_wang())
+    for dataset_id in (TRAINING_JOB_ID, MODEL_ID, TRAINER_WANG_ID):
+        assert answer_to(assay, DeleteDataset(actor=TRAINER_WANG_ID, dataset_id=dataset_id)) is NotFound
+
+
 def test_workers_reports_are_taken_from_the_system_only() -> None:  # U-6
     claim = {"job_id": TRAINING_JOB_ID, "attempt": 1, "worker": "gpu-1"}
     assay, _ = assay_after(plant().add(TRAINING_JOB_ID, TRAINING_QUEUED))
@@ -273,6 +280,18 @@ def test_a_command_may_bring_its_request_along() -> None:  # E-1
     assay, log = assay_after(plant())
     assay.dispatch(ChangeOwnEmail(actor=TRAINER_WANG_ID, email="wang@fab.example", request="request-0002"))
     assert log.events[-1].origin.request == "request-0002"
+
+
+def test_a_command_may_bring_the_token_of_a_machine_along() -> None:  # E-1, K-5
+    assay, log = assay_after(plant())
+    token = example_id("token")
+    assay.dispatch(ChangeOwnEmail(actor=TRAINER_WANG_ID, email="wang@fab.example", token=token))
+    assert log.events[-1].origin == Origin(actor=TRAINER_WANG_ID, token=token)
+    refused = CreateTaskType(
+        actor=TRAINER_LI_ID, task_type_id=example_id("new"), name="new", kind=TaskKind.CLASSIFICATION, token=token
+    )
+    assert answer_to(assay, refused) is NotPermitted
+    assert (type(log.events[-1].data), log.events[-1].origin.token) == (UserRefusedAction, token)
 
 
 def test_a_command_that_changes_nothing_stores_nothing_and_needs_no_waiting() -> None:

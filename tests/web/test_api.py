@@ -167,6 +167,11 @@ def test_a_body_that_does_not_fit_is_refused_with_the_place(wang: Machine) -> No
         assert place in str(answer.json()["refusals"])
 
 
+def test_a_body_that_is_too_large_is_refused_in_the_same_form(wang: Machine) -> None:
+    answer = wang.ask("POST", "/training-jobs", JOB | {"group_pattern": "x" * (5 << 20)}, key="key-0001")
+    assert (answer.status_code, answer.json()["type"]) == (413, "urn:assay:problem:too-large")
+
+
 def test_what_no_text_can_hold_is_refused_before_it_comes_anywhere(wang: Machine) -> None:
     for answer in (
         wang.get("/datasets?purpose=training&search=%00"),
