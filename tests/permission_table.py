@@ -29,7 +29,6 @@ TABLE: Mapping[str, tuple[Who, str]] = {
         GET /static/{name}
         GET /healthz
         GET /readyz
-        GET /api/v1
         GET /api/v1/asyncapi.json
         GET /api/v1/openapi.json
         """,
@@ -373,6 +372,10 @@ TABLE: Mapping[str, tuple[Who, str]] = {
         POST /api/v1/model-images/{model_image_id}/versions
         DELETE /api/v1/model-images/{model_image_id}/versions/{number}
         GET /api/v1/model-images/{model_image_id}/versions/{number}/archive
+        POST /api/v1/uploads
+        GET /api/v1/uploads/{upload_id}
+        PUT /api/v1/uploads/{upload_id}
+        DELETE /api/v1/uploads/{upload_id}
         GET /api/v1/training-jobs
         POST /api/v1/training-jobs
         GET /api/v1/training-jobs/{job_id}

@@ -37,6 +37,7 @@ from web.api.models import Models as ModelsForMachines
 from web.api.prediction_jobs import PredictionJobs as PredictionJobsForMachines
 from web.api.routes import api_router, openapi_config
 from web.api.training_jobs import TrainingJobs as TrainingJobsForMachines
+from web.api.uploads import Uploads as UploadsForMachines
 from web.api_tokens import ApiTokens
 from web.compute_resources import ComputeResources
 from web.datasets import QuestionBankDatasets, TrainingDatasets
@@ -98,6 +99,7 @@ FOR_MACHINES: tuple[ControllerRouterHandler, ...] = (
     Callers,
     Datasets,
     ModelImagesForMachines,
+    UploadsForMachines,
     TrainingJobsForMachines,
     PredictionJobsForMachines,
     ModelsForMachines,

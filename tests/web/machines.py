@@ -26,6 +26,11 @@ class Machine:
         self._site.client.cookies.clear()
         return self._site.client.request(method, f"{API}{path}", json=body, headers=sent)
 
+    def send(self, path: str, content: bytes) -> httpx.Response:
+        """Put bytes."""
+        headers = {"Authorization": f"Bearer {self.secret}"}
+        return self._site.client.put(f"{API}{path}", content=content, headers=headers)
+
     def get(self, path: str, **headers: str) -> httpx.Response:
         """Look at something."""
         return self.ask("GET", path, **headers)

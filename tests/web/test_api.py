@@ -281,6 +281,24 @@ def test_paths_are_added_once_and_a_version_is_imported_once(site: RealSite, wan
     assert len(wang.get(f"/model-images/{MODEL_IMAGE_ID}").json()["versions"]) == 2
 
 
+def test_an_archive_is_uploaded_in_parts_and_imported(site: RealSite, wang: Machine) -> None:  # I-2
+    content = b"an archive" * 1000
+    wish = {"file_name": "resnet18@1.1", "size": len(content), "model_image_id": str(MODEL_IMAGE_ID)}
+    begun = wang.ask("POST", "/uploads", wish, key="key-0001").json()
+    assert wang.ask("POST", "/uploads", wish, key="key-0001").json() == begun
+    address = f"/uploads/{begun['upload_id']}"
+    half = len(content) // 2
+    assert wang.send(f"{address}?offset=0", content[:half]).json()["received"] == half
+    wrong = wang.send(f"{address}?offset=5", content)
+    assert (wrong.status_code, wrong.json()["received"]) == (409, half)
+    assert machine_of(site, TRAINER_LI_ID).get(address).status_code in (404, 422)
+    assert wang.send(f"{address}?offset={half}", content[half:]).json()["received"] == len(content)
+    named = wang.ask("POST", "/uploads", wish | {"file_name": "no version"}, key="key-0002")
+    assert (named.status_code, named.json()["refusals"][0]["rule"]) == (422, "ArchiveNameIsInvalid")
+    assert wang.ask("DELETE", address).status_code == 204
+    assert wang.ask("DELETE", address).status_code == 204
+
+
 # The main way of a machine
 
 

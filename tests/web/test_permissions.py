@@ -119,6 +119,7 @@ BODIES: dict[str, dict[str, object]] = {
     "POST /api/v1/datasets/{dataset_id}/data-paths": PATHS,
     "POST /api/v1/model-images": {"kind": "general", "task_type_id": str(CLASSIFICATION_ID), "archive": "/nowhere"},
     "POST /api/v1/model-images/{model_image_id}/versions": {"archive": "/nowhere"},
+    "POST /api/v1/uploads": {"file_name": "unet@1.0", "size": 10},
     "POST /api/v1/training-jobs": {
         "model_name": "panel-b",
         "model_image_id": str(MODEL_IMAGE_ID),

@@ -19,18 +19,20 @@ from web.services import ReadModels, Services
 
 
 class NewModelImage(Shape, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The first archive of a name: a path on the server inside the archive roots."""
+    """The first archive of a name: a path on the server inside the archive roots, or an upload."""
 
     kind: ModelImageKind
     task_type_id: UUID
-    archive: str
+    archive: str = ""
+    upload_id: UUID | None = None
     environment: tuple[UUID, ...] = ()
 
 
 class NewVersion(Shape, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A further archive of the same name."""
+    """A further archive of the same name, from either place."""
 
-    archive: str
+    archive: str = ""
+    upload_id: UUID | None = None
 
 
 class ModelImages(Controller):
@@ -66,6 +68,7 @@ class ModelImages(Controller):
                 kind=data.kind,
                 task_type_id=data.task_type_id,
                 archive=data.archive,
+                upload_id=data.upload_id,
                 environment=data.environment,
             )
         )
@@ -90,7 +93,14 @@ class ModelImages(Controller):
         made = desk.made_by(idempotency_key, data)
         if made.is_done:
             return
-        desk.ask(AddModelImageVersion(actor=desk.caller.user_id, model_image_id=model_image_id, archive=data.archive))
+        desk.ask(
+            AddModelImageVersion(
+                actor=desk.caller.user_id,
+                model_image_id=model_image_id,
+                archive=data.archive,
+                upload_id=data.upload_id,
+            )
+        )
         desk.done(made)
 
     @delete("/{model_image_id:uuid}/versions/{number:int}", sync_to_thread=True, responses=ACTS)

@@ -6,6 +6,7 @@ from typing import Annotated, Any, TypeAlias
 from litestar import Request, Router
 from litestar.datastructures import ResponseHeader
 from litestar.di import Provide
+from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.plugins import JsonRenderPlugin
@@ -20,6 +21,7 @@ from web.api.problems import MEDIA_TYPE, TYPES, Problem
 
 VERSION = "1.0"
 PATH = "/api/v1"
+DOCUMENT = "/openapi.json"
 _SCHEME = "token"
 """The name of the way to authenticate, in the document."""
 
@@ -80,11 +82,16 @@ def api_router(controllers: tuple[ControllerRouterHandler, ...]) -> Router:
 
 
 class _DocumentOnly(Router):
-    """Litestar (2.25) adds a page in HTML for every other address beside the document; here those are problems as JSON."""
+    """The document at one address. Litestar (2.25) would serve it at the root of the path, too, and answer a page in HTML at every
+    other address beside it; here those are problems as JSON.
+    """
 
     def register(self, value: ControllerRouterHandler) -> list[BaseRoute]:
         """Only what serves the document."""
-        return super().register(value) if "/openapi.json" in getattr(value, "paths", ()) else []
+        if not isinstance(value, HTTPRouteHandler) or DOCUMENT not in value.paths:
+            return []
+        value.paths = {DOCUMENT}
+        return super().register(value)
 
 
 def openapi_config() -> OpenAPIConfig:
@@ -100,7 +107,7 @@ def openapi_config() -> OpenAPIConfig:
             security_schemes={_SCHEME: SecurityScheme(type="http", scheme="bearer", description="assay_…")}
         ),
         use_handler_docstrings=True,
-        render_plugins=[JsonRenderPlugin(path="/openapi.json")],
+        render_plugins=[JsonRenderPlugin(path=DOCUMENT)],
         openapi_router=_DocumentOnly(
             PATH,
             route_handlers=[],
