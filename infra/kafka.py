@@ -26,11 +26,14 @@ UNDELIVERED_MS = 24 * HOUR_MS
 
 
 class Topic(msgspec.Struct, frozen=True):
-    """A topic without the prefix of the installation. What it holds longer than `kept_hours` is lost."""
+    """A topic without the prefix of the installation. What it holds longer than `kept_hours` is lost; a message may have
+    `most_bytes`, or as many as the cluster allows anyway.
+    """
 
     name: str
     partitions: int
     kept_hours: int
+    most_bytes: int | None = None
 
 
 JOBS = Topic("jobs", partitions=8, kept_hours=24)
@@ -73,11 +76,13 @@ class Kafka:
         with KafkaAdminClient(**self._options) as admin:
             missing = [topic for topic in topics if self.topic(topic) not in set(admin.list_topics())]
             for topic in missing:
-                wanted = {
+                wanted: dict[str, Any] = {
                     "num_partitions": topic.partitions,
                     "replication_factor": -1,  # the cluster's own default
                     "configs": {"retention.ms": str(topic.kept_hours * HOUR_MS)},
                 }
+                if topic.most_bytes is not None:
+                    wanted["configs"]["max.message.bytes"] = str(topic.most_bytes)
                 try:
                     admin.create_topics({self.topic(topic): wanted}, wait_for_metadata=True)
                 except TopicAlreadyExistsError:
@@ -85,14 +90,19 @@ class Kafka:
             described = {found["name"]: found for found in admin.describe_topics([self.topic(one) for one in topics])}
             return {topic: UUID(str(described[self.topic(topic)]["topic_id"])) for topic in topics}
 
-    def producer(self) -> Any:
+    def producer(self, **options: Any) -> Any:
         """A producer whose messages arrive once and in order, whatever it has to send again.
 
         Raises:
             KafkaError: no broker can be reached.
         """
         return KafkaProducer(
-            **self._options, acks="all", max_block_ms=BLOCK_MS, delivery_timeout_ms=UNDELIVERED_MS, linger_ms=0
+            **self._options,
+            acks="all",
+            max_block_ms=BLOCK_MS,
+            delivery_timeout_ms=UNDELIVERED_MS,
+            linger_ms=0,
+            **options,
         )
 
     def consumer(self, **options: Any) -> Any:

@@ -27,7 +27,9 @@ from projections.read_model import Pool
 
 log = logging.getLogger(__name__)
 
-EVENTS = Topic("events", partitions=8, kept_hours=30 * 24)
+MOST_BYTES = 32 << 20
+"""A dataset may be made with thousands of data paths, and all of them stand in one event."""
+EVENTS = Topic("events", partitions=8, kept_hours=30 * 24, most_bytes=MOST_BYTES)
 """To the factory: public events as CloudEvents. Keyed by aggregate."""
 BATCH = 500
 PAUSE_SECONDS = 1.0
@@ -90,7 +92,7 @@ class MesFeed:
                 if stop.wait(PAUSE_SECONDS):
                     return
             self._kafka.make_topics((EVENTS,))
-            producer = self._kafka.producer()
+            producer = self._kafka.producer(max_request_size=MOST_BYTES)
             stack.callback(producer.close, timeout=PAUSE_SECONDS)
             position = position_of(connection)
             while not stop.is_set():

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from psycopg import Connection
 from psycopg.rows import DictRow, dict_row
 
+from domain.data_paths import FolderName
 from domain.datasets import DatasetDeleted
 from domain.public_events import is_public
 from infra import cli
@@ -135,6 +136,24 @@ def test_every_public_event_arrives_keyed_by_aggregate_and_as_its_schema_says(fa
         assert b"hash" not in message.value
     assert_in_order(messages)
     assert len({message.partition for message in messages}) > 1
+
+
+def test_an_event_of_thousands_of_data_paths_holds_up_nobody(factory: Factory) -> None:  # D-3, K-1
+    (path,) = TRAINING_DATASET.data_paths
+    many = tuple(
+        replace(
+            path,
+            path_id=example_id(f"path {n}"),
+            inspection=replace(path.inspection, folder=FolderName("data", f"{n}")),
+        )
+        for n in range(8_000)
+    )
+    factory.log.append(History().add(example_id("large"), replace(TRAINING_DATASET, data_paths=many)).events)
+    with factory.running():
+        eventually(factory.is_done, within_seconds=60)
+    (large,) = [message for message in factory.received() if message.key.decode() == str(example_id("large"))]
+    assert len(large.value) > 2 << 20
+    assert len(json.loads(large.value)["data"]["data_paths"]) == len(many)
 
 
 class DyingProducer:

@@ -99,7 +99,7 @@ def language_of(request: Request[Any, Any, Any]) -> str:
     return "zh" if request.headers.get("Accept-Language", "").strip().lower().startswith("zh") else "en"
 
 
-def refused(request: Request[Any, Any, Any], error: Refusal | Refusals) -> Response[Problem]:
+def refused(request: Request[Any, Any, Any], error: Refusal | Refusals) -> Response[bytes]:
     """The rules said no."""
     status = _status_of(error)
     several = error.refusals if isinstance(error, Refusals) else [error]
@@ -110,7 +110,7 @@ def refused(request: Request[Any, Any, Any], error: Refusal | Refusals) -> Respo
     return problem(request, status, told)
 
 
-def malformed(request: Request[Any, Any, Any], status: int, extra: object) -> Response[Problem]:
+def malformed(request: Request[Any, Any, Any], status: int, extra: object) -> Response[bytes]:
     """What the framework found wrong with a request before any rule was asked."""
     found = extra if isinstance(extra, list) else []
     told = [
@@ -127,7 +127,7 @@ def problem(
     refusals: Sequence[ToldRefusal] = (),
     *,
     headers: Mapping[str, str] | None = None,
-) -> Response[Problem]:
+) -> Response[bytes]:
     """The answer; an unknown status is one of a malformed request."""
     kind, title = TYPES.get(status, TYPES[400])
     sentence = translate(Sentence(title), language_of(request))
@@ -140,7 +140,7 @@ def problem(
         refusals=refusals,
     )
     return Response(
-        msgspec.json.encode(body),  # type: ignore[arg-type] - typed for the document, encoded for its media type
+        msgspec.json.encode(body),
         status_code=status,
         media_type=MEDIA_TYPE,
         headers={"Cache-Control": "no-store", **(headers or {})},
