@@ -62,7 +62,7 @@ def public_facts() -> dict[str, type[Fact]]:
 
 
 @cache
-def public_form(fact_type: type[Fact]) -> type[msgspec.Struct]:
+def public_shape(fact_type: type[Fact]) -> type[msgspec.Struct]:
     """What others see of a fact: every field but those that stay here, also where a field holds its default."""
     withheld = fact_type.PRIVATE | PERSONAL.get(fact_type.TOPIC, set())
     fields: list[Any] = []
@@ -87,7 +87,7 @@ def public_event(position: int, recorded: Recorded) -> PublicEvent:
     fact, subject = recorded.data, str(recorded.originator_id)
     if not is_public(type(fact)):
         raise ValueError(f"{fact.TOPIC} is not public")
-    form = public_form(type(fact))
+    form = public_shape(type(fact))
     return PublicEvent(
         specversion="1.0",
         id=f"{subject}:{recorded.originator_version}",

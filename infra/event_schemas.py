@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 import domain
-from domain.public_events import SCHEMA_PREFIX, TYPE_PREFIX, PublicEvent, public_facts, public_form
+from domain.public_events import SCHEMA_PREFIX, TYPE_PREFIX, PublicEvent, public_facts, public_shape
 from infra.mes_feed import EVENTS
 
 VERSION = "1.0.0"
@@ -28,7 +28,7 @@ _ENVELOPE = "PublicEvent"
 def asyncapi() -> dict[str, Any]:
     """The document."""
     facts = _facts()
-    forms = {topic: public_form(fact_type) for topic, fact_type in facts.items()}
+    forms = {topic: public_shape(fact_type) for topic, fact_type in facts.items()}
     references, schemas = msgspec.json.schema_components(
         [PublicEvent, *forms.values()], ref_template=_SCHEMAS + "{name}"
     )

@@ -20,7 +20,7 @@ from domain.public_events import (
     public_event,
     public_events,
     public_facts,
-    public_form,
+    public_shape,
 )
 from domain.users import UserEmailChanged, UserRoleChanged
 from tests.examples import QUALITY_LEAD, TRAINER_WANG_ID, VERSION_PUBLISHED, plant
@@ -76,7 +76,7 @@ def test_what_is_private_or_about_a_person_stays_here() -> None:  # E-6
 @pytest.mark.parametrize("fact_type", public_facts().values(), ids=public_facts())
 def test_every_other_field_is_told_also_where_it_holds_its_default(fact_type: type[Fact]) -> None:
     withheld = fact_type.PRIVATE | PERSONAL.get(fact_type.TOPIC, set())
-    form = public_form(fact_type)
+    form = public_shape(fact_type)
     assert set(form.__struct_fields__) == set(fact_type.__struct_fields__) - withheld
     assert not form.__struct_config__.omit_defaults
 

@@ -9,7 +9,7 @@ import jsonschema_rs
 import msgspec
 import pytest
 
-from domain.public_events import public_event, public_facts, public_form
+from domain.public_events import public_event, public_facts, public_shape
 from infra.event_schemas import DESCRIPTION, RELEASED, asyncapi, breaks, schema_of, write, written
 from tests.conftest import CHECKOUT
 from tests.examples import (
@@ -74,7 +74,7 @@ def test_the_previous_release_reads_what_is_sent_now() -> None:
 def test_what_the_previous_release_sent_is_read_now() -> None:
     """Facts only grow, so an event without the newest optional fields is still a whole one."""
     for topic, event in PUBLIC.items():
-        form = public_form(public_facts()[topic])
+        form = public_shape(public_facts()[topic])
         sent = json.loads(msgspec.json.encode(public_event(7, event).data))
         least = {
             name: sent[name]

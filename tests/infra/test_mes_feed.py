@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
@@ -24,7 +25,7 @@ from infra.event_store import EventLog, create_tables, open_event_log
 from infra.kafka import Kafka
 from infra.local_kafka import LocalBroker
 from infra.mes_feed import EVENTS, FeedState, FeedWatch, MesFeed, position_of
-from infra.settings import KafkaSettings, Settings
+from infra.settings import KafkaSettings, Settings, read_settings
 from infra.side_tables import create_side_tables
 from projections.read_model import open_pool
 from tests.eventually import eventually
@@ -83,12 +84,13 @@ class Factory:
             consumer.assign(places)
             ends = consumer.end_offsets(places)
             found: list[Any] = []
-            eventually(
-                lambda: (
-                    found.extend(one for many in consumer.poll(200).values() for one in many)
-                    or all(consumer.position(place) >= ends[place] for place in places)
-                )
-            )
+
+            def has_all() -> bool:
+                for messages in consumer.poll(200).values():
+                    found.extend(messages)
+                return all(consumer.position(place) >= ends[place] for place in places)
+
+            eventually(has_all)
         return found
 
     @property
@@ -235,3 +237,9 @@ def test_the_command_says_how_far_the_feed_is(
     factory.feed._note_problem(KafkaError("no broker answers"))
     assert cli.feed_status(settings) == 1
     assert "KafkaError: no broker answers" in capsys.readouterr().out
+
+
+def test_the_feed_runs_only_with_kafka(tmp_path: Path) -> None:  # K-2
+    state = {"ASSAY_STATE": str(tmp_path)}
+    assert "feed" not in cli.programs_of(read_settings(state))
+    assert "feed" in cli.programs_of(read_settings(state | {"ASSAY_KAFKA_BROKERS": "kafka-1:9092"}))

@@ -38,7 +38,7 @@ class Machine:
     def everything(self, path: str, limit: int) -> list[Any]:
         """A list to its end, a part at a time."""
         found: list[Any] = []
-        after = ""
+        after: str | None = ""
         while after is not None:
             part = self.get(f"{path}{'&' if '?' in path else '?'}limit={limit}&after={after}").json()
             assert len(part["items"]) <= limit

@@ -194,6 +194,7 @@ def test_a_token_made_on_the_page_opens_the_api_until_it_is_revoked(real: RealSi
         re.findall(r"assay_[A-Za-z0-9_-]{43}", real.post("/api-tokens/new", **form, scope="act", lifetime="").text)
     )
     (created,) = [event for _, event in real.log.read(0, 1000) if isinstance(event.data, ApiTokenCreated)]
+    assert isinstance(created.data, ApiTokenCreated)
     assert created.data.secret_hash == hash_of(secret)
     assert (created.data.user_id, created.origin.actor) == (TRAINER_WANG_ID, QUALITY_LEAD_ID)
     machine = Machine(real, secret)

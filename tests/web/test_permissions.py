@@ -112,8 +112,11 @@ def secret_of(user_id: UUID | None) -> str:
     return f"assay_{str(user_id).replace('-', ''):0<43}"
 
 
-PATHS = {"data_paths": ["/data/panel-a/train"]}
-CHOICES = {"data_paths": [{"root": "data", "path": "panel-a/train"}], "compute_resource_id": str(TWO_CORES_ID)}
+PATHS: dict[str, object] = {"data_paths": ["/data/panel-a/train"]}
+CHOICES: dict[str, object] = {
+    "data_paths": [{"root": "data", "path": "panel-a/train"}],
+    "compute_resource_id": str(TWO_CORES_ID),
+}
 BODIES: dict[str, dict[str, object]] = {
     "POST /api/v1/datasets": {"name": "panel-b", "purpose": "training", "environment": [], **PATHS},
     "POST /api/v1/datasets/{dataset_id}/data-paths": PATHS,
