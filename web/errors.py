@@ -14,7 +14,7 @@ from litestar.types import ExceptionHandlersMap
 
 from domain.refusals import NotFound, NotPermitted, Refusal, Refusals
 from domain.sentences import N_, Sentence
-from web.api.problems import is_for_machines, malformed, problem, refused
+from web.api.problems import ShownLate, is_for_machines, malformed, problem, refused
 from web.bearer import TokenIsWrong, TooManyWrongTokens
 from web.i18n import translate
 from web.pages import Page, Refused, Renderer
@@ -81,6 +81,7 @@ class Errors:
             TooManyWrongTokens: lambda request, error: problem(
                 request, 429, headers={"Retry-After": str(error.wait_seconds)}
             ),
+            ShownLate: lambda request, _error: problem(request, 503, headers={"Retry-After": "1"}),
             Refusal: self.refusal,
             Refusals: self.refusal,
             HTTPException: self.http,

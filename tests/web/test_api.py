@@ -246,6 +246,22 @@ def test_the_same_request_with_the_same_key_makes_one_job(site: RealSite, wang: 
     assert answers[0].json()["status"] == "waiting"
 
 
+def test_what_is_done_and_cannot_be_shown_yet_is_told_so_and_found_with_the_same_key(
+    site: RealSite, wang: Machine
+) -> None:  # E-5
+    def never(position: int) -> None:
+        raise TimeoutError(position)
+
+    wait = site.services.wait
+    object.__setattr__(site.services, "wait", never)
+    late = wang.ask("POST", "/training-jobs", JOB, key="key-0001")
+    assert (late.status_code, late.json()["type"]) == (503, "urn:assay:problem:shown-late")
+    wait(site.log.position())
+    object.__setattr__(site.services, "wait", wait)
+    assert wang.ask("POST", "/training-jobs", JOB, key="key-0001").status_code == 201
+    assert sum(isinstance(one.data, TrainingQueued) for _, one in site.log.read(0, 1000)) == 1
+
+
 def test_a_key_belongs_to_one_body_and_to_one_user(site: RealSite, wang: Machine) -> None:
     assert wang.ask("POST", "/training-jobs", JOB, key="key-0001").status_code == 201
     other = wang.ask("POST", "/training-jobs", JOB | {"split_ratio": 0.7}, key="key-0001")

@@ -9,7 +9,7 @@ import msgspec
 from litestar import Request
 
 from domain.sentences import Sentence
-from web.api.problems import KeyIsMissing
+from web.api.problems import KeyIsMissing, ShownLate
 from web.bearer import Caller
 from web.i18n import translate
 from web.services import Services
@@ -46,6 +46,7 @@ class ApiDesk:
 
         Raises:
             Refusal, Refusals: what the rules say.
+            ShownLate: it is done, and the read models do not show it yet.
         """
         caller = self.caller
         position = self._services.assay.dispatch(
@@ -55,6 +56,7 @@ class ApiDesk:
             self._services.wait(position)
         except TimeoutError:
             _log.warning("read_models_are_late", extra={"position": position, "request_id": caller.request_id})
+            raise ShownLate from None
 
     def made_by(self, key: str, body: object) -> Made:
         """What a request makes; `key` is its Idempotency-Key, and belongs to the user and the address.

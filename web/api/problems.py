@@ -27,7 +27,7 @@ TYPES: Mapping[int, tuple[str, str]] = {
     422: ("refused", N_("This was not done")),
     429: ("too-many-wrong-tokens", N_("Too many wrong tokens came from this address")),
     500: ("internal", N_("Something went wrong")),
-    503: ("unavailable", N_("Try again in a moment")),
+    503: ("shown-late", N_("This is done, but cannot be shown yet. Ask for it in a moment.")),
 }
 """By status: the end of `type`, and the title."""
 
@@ -49,6 +49,10 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
     request_id: str
     refusals: Sequence[ToldRefusal] = ()
+
+
+class ShownLate(Exception):
+    """A command is done; what it changed cannot be told yet. Sending it again with its Idempotency-Key does no harm."""
 
 
 class ScopeIsRead(NotPermitted):

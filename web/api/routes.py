@@ -34,7 +34,7 @@ def _problems(*statuses: int) -> Mapping[int, ResponseSpec]:
 
 
 LOOKS = _problems(400, 401, 403, 404, 422, 429)
-ACTS = _problems(400, 401, 403, 404, 409, 413, 422, 429)
+ACTS = _problems(400, 401, 403, 404, 409, 413, 422, 429, 503)
 
 IdempotencyKey: TypeAlias = Annotated[
     str,
