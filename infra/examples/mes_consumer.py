@@ -21,6 +21,8 @@ from kafka import KafkaConsumer
 PUBLISHED = "assay.model.version_published"
 ASK_EVERY_SECONDS = 1.0
 PART_BYTES = 1 << 20
+LONGEST_WORK_MS = 3_600_000
+"""Who takes longer over one event is taken for dead, and another consumer of the group gets it."""
 
 
 class NotOurs(Exception):
@@ -102,6 +104,8 @@ def main(arguments: list[str] | None = None) -> int:
         group_id=asked.group,
         auto_offset_reset="earliest",
         enable_auto_commit=False,
+        max_poll_records=1,  # an event at a time, and patience with it: a package may take minutes to be built
+        max_poll_interval_ms=LONGEST_WORK_MS,
     )
     fetched = 0
     for event in events(consumer):

@@ -122,5 +122,8 @@ def test_the_document_names_every_route_and_nobody_needs_a_token_to_read_it(
     named = {f"{method.upper()} {path}" for path, methods in document["paths"].items() for method in methods}
     assert routes - named == {"GET /api/v1/openapi.json", "GET /api/v1/asyncapi.json"}
     assert named <= routes
+    names = [operation["operationId"] for methods in document["paths"].values() for operation in methods.values()]
+    assert len(names) == len(set(names))
+    assert {"me", "datasets_list", "training_jobs_terminate"} <= set(names)
     assert document["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
     assert site.client.get("/api/v1/asyncapi.json").json() == json.loads(written(asyncapi()))

@@ -13,7 +13,8 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.params import HeaderParameter
 from litestar.routes import BaseRoute
-from litestar.types import ControllerRouterHandler
+from litestar.types import ControllerRouterHandler, Method
+from litestar.types.internal_types import PathParameterDefinition
 
 from web.api.access import TokenGate, may_act, refuse_nul
 from web.api.desk import ApiDesk
@@ -94,6 +95,12 @@ class _DocumentOnly(Router):
         return super().register(value)
 
 
+def _operation_id(handler: HTTPRouteHandler, _method: Method, path: list[str | PathParameterDefinition]) -> str:
+    """What generated clients call an operation: `datasets_list`, `training_jobs_terminate`, `me`."""
+    resource = str(path[PATH.count("/")]).replace("-", "_")
+    return resource if handler.handler_name == resource else f"{resource}_{handler.handler_name}"
+
+
 def openapi_config() -> OpenAPIConfig:
     """`GET /api/v1/openapi.json`: everybody may read what the API is, not only who holds a token."""
     return OpenAPIConfig(
@@ -107,6 +114,7 @@ def openapi_config() -> OpenAPIConfig:
             security_schemes={_SCHEME: SecurityScheme(type="http", scheme="bearer", description="assay_…")}
         ),
         use_handler_docstrings=True,
+        operation_id_creator=_operation_id,
         render_plugins=[JsonRenderPlugin(path=DOCUMENT)],
         openapi_router=_DocumentOnly(
             PATH,
