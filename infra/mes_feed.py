@@ -143,7 +143,7 @@ class MesFeed:
 
     def _note_problem(self, error: Exception) -> None:
         with contextlib.suppress(psycopg.Error), psycopg.connect(self._dsn, autocommit=True, connect_timeout=2) as one:
-            told = f"{type(error).__name__}: {error}".strip(": ")[:500]
+            told = f"{type(error).__name__}: {str(error).removeprefix(f'{type(error).__name__}: ')}".rstrip(": ")[:500]
             one.execute(
                 "INSERT INTO app.feed (problem, problem_at) VALUES (%s, clock_timestamp())"
                 " ON CONFLICT (only_row) DO UPDATE SET problem = excluded.problem, problem_at = excluded.problem_at",
