@@ -20,7 +20,8 @@ from domain.public_events import SCHEMA_PREFIX, TYPE_PREFIX, PublicEvent, public
 from infra.mes_feed import EVENTS
 
 VERSION = "1.0.0"
-DESCRIPTION, RELEASED = "asyncapi.json", "released.json"
+DESCRIPTION, RELEASED, JSON_SCHEMAS = "asyncapi.json", "released.json", "json-schemas"
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _SCHEMAS = "#/components/schemas/"
 _ENVELOPE = "PublicEvent"
 
@@ -67,8 +68,19 @@ def asyncapi() -> dict[str, Any]:
 
 def schema_of(document: dict[str, Any], event_type: str) -> dict[str, Any]:
     """The JSON Schema of whole events of a type, complete in itself."""
-    payload: dict[str, Any] = document["components"]["messages"][event_type.removeprefix(TYPE_PREFIX)]["payload"]
-    return {**payload, "components": {"schemas": document["components"]["schemas"]}}
+    topic = event_type.removeprefix(TYPE_PREFIX)
+    payload: dict[str, Any] = document["components"]["messages"][topic]["payload"]
+    schemas: dict[str, Any] = document["components"]["schemas"]
+    needed: dict[str, Any] = {}
+    wanted = _references(payload)
+    while wanted:
+        name = wanted.pop()
+        if name not in needed:
+            needed[name] = schemas[name]
+            wanted |= _references(schemas[name])
+    schema = {"$schema": _DIALECT, "$id": SCHEMA_PREFIX + topic, **payload, "$defs": needed}
+    placed: dict[str, Any] = json.loads(json.dumps(schema).replace(_SCHEMAS, "#/$defs/"))
+    return placed
 
 
 def breaks(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
@@ -88,14 +100,24 @@ def breaks(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     return sorted(set(found))
 
 
-def write(folder: Path) -> list[str]:
-    """Write the document and a schema for each type, unless that would break receivers; returns what would."""
+def files() -> dict[str, str]:
+    """Everything that is written, by its name: the document, and a JSON Schema for each type of event."""
     document = asyncapi()
+    schemas = {
+        f"{JSON_SCHEMAS}/{topic}.json": written(schema_of(document, topic))
+        for topic in document["components"]["messages"]
+    }
+    return {DESCRIPTION: written(document), **schemas}
+
+
+def write(folder: Path) -> list[str]:
+    """Write all files, unless that would break receivers; returns what would."""
     released = folder / RELEASED
-    if released.exists() and (broken := breaks(json.loads(released.read_text(encoding="utf-8")), document)):
+    if released.exists() and (broken := breaks(json.loads(released.read_text(encoding="utf-8")), asyncapi())):
         return broken
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / DESCRIPTION).write_text(written(document), encoding="utf-8")
+    (folder / JSON_SCHEMAS).mkdir(parents=True, exist_ok=True)
+    for name, text in files().items():
+        (folder / name).write_text(text, encoding="utf-8")
     return []
 
 
@@ -166,6 +188,16 @@ class _Comparison:
             # Each pair is looked at anew: what one pair has shown says nothing about another.
             if all(list(_Comparison(self._old, self._new).of(one, choice, at)) for one in old):
                 yield f"{at} may be something else now"
+
+
+def _references(schema: Any) -> set[str]:
+    if isinstance(schema, list):
+        return {name for one in schema for name in _references(one)}
+    if not isinstance(schema, dict):
+        return set()
+    found = {name for one in schema.values() for name in _references(one)}
+    reference = schema.get("$ref")
+    return found | {reference.removeprefix(_SCHEMAS)} if isinstance(reference, str) else found
 
 
 def _resolved(schema: dict[str, Any], schemas: dict[str, Any]) -> dict[str, Any]:
