@@ -344,6 +344,34 @@ def test_a_published_version_is_exported_and_fetched_with_its_checksum(
     assert stranger.ask("POST", address).json()["refusals"][0]["rule"] == "NotTheOwner"
 
 
+def test_a_version_is_judged_and_trained_again_by_its_owner_only(site: RealSite, wang: Machine) -> None:  # P-1, W-11
+    site.happened(
+        History()
+        .add(TRAINING_JOB_ID, TRAINING_QUEUED, actor=TRAINER_WANG_ID)
+        .add(MODEL_ID, VERSION_PUBLISHED, actor=TRAINER_WANG_ID)
+    )
+    prediction = {
+        "name": "evening",
+        "model_id": str(MODEL_ID),
+        "versions": ["v1.01"],
+        "data_paths": [{"root": "data", "path": "panel-a/question-bank"}],
+        "compute_resource_id": str(TWO_CORES_ID),
+    }
+    again = {name: JOB[name] for name in ("data_paths", "compute_resource_id")}
+    for path, body in (("/prediction-jobs", prediction), (f"/models/{MODEL_ID}/versions/v1.01/retrain", again)):
+        answers = [wang.ask("POST", path, body, key="key-0001") for _ in range(2)]
+        assert {answer.status_code for answer in answers} == {201}, answers[0].text
+        assert len({answer.json()["job_id"] for answer in answers}) == 1
+        by_li = machine_of(site, TRAINER_LI_ID).ask("POST", path, body, key="key-0001")
+        assert (by_li.status_code, by_li.json()["refusals"][0]["rule"]) == (403, "NotTheOwner")
+    (job,) = wang.get("/prediction-jobs").json()["items"]
+    assert (job["name"], job["status"], job["accuracy"]) == ("evening", "waiting", None)
+    assert wang.get(f"/prediction-jobs/{job['job_id']}/reports").json() == []
+    assert {one["model_id"] for one in wang.get("/training-jobs").json()["items"]} == {str(MODEL_ID)}
+    unknown = wang.ask("POST", f"/models/{MODEL_ID}/versions/v9.99/retrain", again, key="key-0002")
+    assert unknown.status_code == 404
+
+
 def test_a_job_is_watched_and_refuses_what_its_state_forbids(site: RealSite, wang: Machine) -> None:  # T-2
     site.happened(History().add(TRAINING_JOB_ID, TRAINING_QUEUED, actor=TRAINER_WANG_ID))
     waiting = wang.ask("POST", f"/training-jobs/{TRAINING_JOB_ID}/terminate")
