@@ -110,9 +110,15 @@ def test_what_a_job_needs_is_read_again_when_it_is_claimed(running: KafkaPlant) 
     worker = running.worker(ask_every_seconds=NEVER)
     answers = worker._connect()
     shown: list[Message] = []
-    becomes(lambda: shown.extend(filter(None, [worker._ask(answers, TWO_CORE_MACHINE)])) or shown)
+
+    def is_shown() -> bool:
+        shown.extend(filter(None, [worker._ask(answers, TWO_CORE_MACHINE)]))
+        return bool(shown)
+
+    becomes(is_shown)
     running.assay.dispatch(_change(TWO_CORES_ID, Resources(cpu_cores=64, memory_gib=2)))
-    assert worker._claim(answers, shown[0]) is None
+    worker._claimed = shown[0]
+    becomes(lambda: worker.take(TWO_CORE_MACHINE) or worker._claimed is None)
     assert running.job().status is TrainingStatus.WAITING
 
 
@@ -127,7 +133,7 @@ def test_a_worker_takes_only_jobs_of_its_kinds(running: KafkaPlant) -> None:  # 
 def test_of_four_workers_that_claim_at_once_one_gets_the_job(running: KafkaPlant) -> None:  # K-1, T-6
     names = [f"line-{number}" for number in range(4)]
     for name in names:
-        running.worker(name).take(TWO_CORE_MACHINE)
+        _heard(running, name)
     running.happen(TRAINING_JOB_ID, TRAINING_QUEUED)
     _send(running, *(_claim(name) for name in names), *(losses(worker=name) for name in names))
     becomes(
@@ -137,8 +143,7 @@ def test_of_four_workers_that_claim_at_once_one_gets_the_job(running: KafkaPlant
 
 
 def test_a_claim_whose_answer_was_lost_is_granted_again(running: KafkaPlant) -> None:  # K-1
-    worker = running.worker(ask_every_seconds=NEVER)
-    worker.take(TWO_CORE_MACHINE)
+    worker = _heard(running, "line-1")
     running.happen(TRAINING_JOB_ID, TRAINING_QUEUED)
     _send(running, _claim("line-1"))  # from here the worker was cut off
     becomes(lambda: running.job().status is TrainingStatus.TRAINING)
@@ -237,13 +242,25 @@ def test_nobody_is_called_silent_while_nobody_listens(line: KafkaPlant) -> None:
 def test_a_job_says_why_it_waits(running: KafkaPlant) -> None:  # T-6
     running.happen(TRAINING_JOB_ID, NEEDS_GPU)
     becomes(lambda: "No worker that could do this is running" in _told(running))
-    assert running.worker().take(TWO_CORE_MACHINE) is None
+    _heard(running, "line-1")
     becomes(lambda: "No running worker has this compute resource" in _told(running))
 
 
 def _told(line: KafkaPlant) -> str:
     wait = line.waiting.of(TRAINING_JOB_ID)
     return str(wait.reason) if wait else ""
+
+
+def _heard(line: KafkaPlant, name: str) -> KafkaMailbox:
+    """A free worker of which the relay knows what it offers."""
+    worker = line.worker(name, ask_every_seconds=NEVER)
+
+    def is_heard() -> bool:
+        assert worker.take(TWO_CORE_MACHINE) is None
+        return line.connection.execute("SELECT FROM app.workers WHERE name = %s", (name,)).fetchone() is not None
+
+    becomes(is_heard)
+    return worker
 
 
 def _train(line: KafkaPlant) -> KafkaMailbox:
