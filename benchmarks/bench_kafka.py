@@ -46,7 +46,8 @@ def kafka_reports(bench: Bench) -> Iterator[Row]:
             plant.happen(job_id, TRAINING_QUEUED, TRAINING_STARTED)
         stack.enter_context(_relaying(plant, bench))
         _report_all(plant, jobs, JOBS)  # warms up
-        direct, relayed = _direct(plant, jobs), _report_all(plant, jobs, REPORTED)
+        reported = max(JOBS, int(REPORTED * bench.share))
+        direct, relayed = _direct(plant, jobs, reported), _report_all(plant, jobs, reported)
         yield Row(
             name="reports through Kafka into the log",
             figure=relayed,
@@ -56,7 +57,7 @@ def kafka_reports(bench: Bench) -> Iterator[Row]:
             ratio=relayed / direct,
         )
         stack.enter_context(projecting(database))
-        shown = _until_shown(plant, jobs)
+        shown = _until_shown(plant, jobs, max(20, int(SHOWN * bench.share)))
         for percent in (50, 99):
             yield Row(
                 name=f"report until the read models have it, p{percent}",
@@ -101,11 +102,11 @@ def _reports(jobs: Sequence[UUID], count: int) -> Iterator[LossesMeasured]:
         yield losses(number + 1, job_id=jobs[number % len(jobs)])
 
 
-def _direct(plant: KafkaPlant, jobs: Sequence[UUID]) -> float:
+def _direct(plant: KafkaPlant, jobs: Sequence[UUID], count: int) -> float:
     start = time.perf_counter()
-    for report in _reports(jobs, REPORTED):
+    for report in _reports(jobs, count):
         plant.assay.dispatch(command_for(report))
-    return REPORTED / (time.perf_counter() - start)
+    return count / (time.perf_counter() - start)
 
 
 def _report_all(plant: KafkaPlant, jobs: Sequence[UUID], count: int) -> float:
@@ -120,12 +121,12 @@ def _report_all(plant: KafkaPlant, jobs: Sequence[UUID], count: int) -> float:
     return count / (time.perf_counter() - start)
 
 
-def _until_shown(plant: KafkaPlant, jobs: Sequence[UUID]) -> list[float]:
+def _until_shown(plant: KafkaPlant, jobs: Sequence[UUID], count: int) -> list[float]:
     """Seconds from a worker's call until every read model has the event, one report after the other."""
     worker, watcher = plant.worker(), PositionWatcher(plant.database)
     watcher.wait(plant.log.position(), timeout=60)
     seconds = []
-    for report in _reports(jobs, SHOWN):
+    for report in _reports(jobs, count):
         time.sleep(PAUSE_SECONDS)
         before = plant.log.position()
         start = time.perf_counter()

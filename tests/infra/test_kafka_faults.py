@@ -43,7 +43,7 @@ PROCESSES = {
     "line-1": ("-m", "tests.infra.light_worker", "line-1"),
     "line-2": ("-m", "tests.infra.light_worker", "line-2"),
 }
-PATIENCE_SECONDS = 180.0
+PATIENCE_SECONDS = 300.0
 AWAY = (psycopg.Error, OperationalError, InterfaceError)
 
 
@@ -112,7 +112,7 @@ def running_factory(broker: LocalBroker, prefix: str) -> Iterator[Factory]:
         "ASSAY_STATE": str(state),
         "ASSAY_KAFKA_BROKERS": broker.address,
         "ASSAY_KAFKA_TOPIC_PREFIX": prefix,
-        "ASSAY_WORKER_SILENCE_SECONDS": "4",
+        "ASSAY_WORKER_SILENCE_SECONDS": "6",
         "ASSAY_MAX_ATTEMPTS": "100",
     }
     settings = read_settings(environment)
