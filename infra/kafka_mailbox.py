@@ -92,14 +92,14 @@ class KafkaMailbox:
         if self._sent is None or self._sent.report != report:
             self._sent = _Sent(report)
         until = time.monotonic() + ACKNOWLEDGED_SECONDS
-        while not self._sent.is_acknowledged(self._send_report):
+        while True:
             if not isinstance(report, LogKept) and answers.is_over(report.job_id, report.attempt):
                 raise AttemptIsOver
+            if self._sent.is_acknowledged(self._send_report):
+                self._sent = None
+                return
             if time.monotonic() > until:
                 raise KafkaTimeoutError("the brokers have not taken the report yet")
-        self._sent = None
-        if not isinstance(report, LogKept) and answers.is_over(report.job_id, report.attempt):
-            raise AttemptIsOver
 
     def beat(self, heartbeat: Heartbeat) -> bool:
         """Say that the job goes on, and whether it is to; while nobody answers, it is."""
@@ -134,7 +134,7 @@ class KafkaMailbox:
             self._answers.close()
         if self._producer is not None:
             self._producer.close(timeout=_CLOSE_MS / 1000)
-        self._answers = self._producer = self._last_beat = None
+        self._answers = self._producer = self._last_beat = self._sent = None
 
     def _is_woken(self, offered: Resources) -> bool:
         """Whether it is time to ask: a trigger came, or nobody was asked for a while."""

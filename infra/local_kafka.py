@@ -24,7 +24,7 @@ import msgspec
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
-from infra.processes import DoesNotStart, until_told_to_stop
+from infra.processes import DoesNotStart, last_lines, until_told_to_stop
 from infra.settings import Settings
 
 DESCRIPTION = Path(__file__).parent / "kafka_broker"
@@ -32,7 +32,8 @@ _KEPT = DESCRIPTION / "build"
 """What was fetched is written down here, for every state folder; the jars themselves stay where Maven keeps them."""
 _COPY_CLASSPATH = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:build-classpath"
 _LEAST_JAVA = 17
-START_SECONDS = 60.0
+START_SECONDS = 300.0
+"""It takes seconds on a quiet machine, minutes where everything else computes."""
 STOP_SECONDS = 20.0
 _PAUSE_SECONDS = 0.05
 _LOOK_SECONDS = 0.5
@@ -192,7 +193,8 @@ class LocalBroker:
         while not self._answers():
             if not self.is_running or time.monotonic() > until:
                 self.kill()
-                raise BrokerFailed(f"Apache Kafka does not start; see the end of {self.folder / 'broker.log'}.")
+                said = last_lines(self.folder / "broker.log", count=5)
+                raise BrokerFailed(f"Apache Kafka does not start. The end of {self.folder / 'broker.log'}:\n{said}")
             time.sleep(_PAUSE_SECONDS)
 
     def _answers(self) -> bool:

@@ -165,7 +165,7 @@ class _Shift:
         self._source = ""
         self._answer_partitions = 0
         self._logs: dict[int, ReportLog] = {}
-        self._shown: dict[UUID, float] = {}
+        self._shown: dict[UUID, tuple[str, float]] = {}
         self._ends: dict[TopicPartition, int] = {}
         self._look_at = 0.0
 
@@ -273,10 +273,10 @@ class _Shift:
                 continue
             newest[said.heartbeat.worker if isinstance(said, Beat) else said.worker] = said
         for said in newest.values():
-            if isinstance(said, Beat):
-                self._take_beat(said.heartbeat)
-            else:
-                self._offer(said)
+            try:
+                self._take_beat(said.heartbeat) if isinstance(said, Beat) else self._offer(said)
+            except psycopg.DataError:  # a name that no table can hold
+                log.warning("worker_not_understood", exc_info=True)
 
     def _take_beat(self, beat: Heartbeat) -> None:
         state = self._assay.find(state_type_of(beat.kind), beat.job_id)
@@ -288,11 +288,12 @@ class _Shift:
     def _offer(self, wanted: WorkWanted) -> None:
         note_worker(self._connection, wanted.worker, wanted.kinds, wanted.offered)
         now = time.monotonic()
-        self._shown = {job_id: until for job_id, until in self._shown.items() if until > now}
+        self._shown = {job_id: shown for job_id, shown in self._shown.items() if shown[1] > now}
+        others = {job_id for job_id, (worker, _) in self._shown.items() if worker != wanted.worker}
         possible = offers(self._connection, self._assay, wanted.kinds, wanted.offered)
-        message = next((message for _, message in possible if message.job_id not in self._shown), None)
+        message = next((message for _, message in possible if message.job_id not in others), None)
         if message is not None:
-            self._shown[message.job_id] = now + SHOWN_SECONDS
+            self._shown[message.job_id] = (wanted.worker, now + SHOWN_SECONDS)
         self._tell(WorkOffered(worker=wanted.worker, question=wanted.question, message=message))
 
     def _tell(self, told: ToWorker) -> None:

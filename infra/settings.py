@@ -322,7 +322,7 @@ def _kafka(environment: Mapping[str, str]) -> KafkaSettings | None:
         security_protocol=protocol,
         sasl_mechanism=environment.get("ASSAY_KAFKA_SASL_MECHANISM") or "SCRAM-SHA-512",
         username=environment.get("ASSAY_KAFKA_USERNAME", ""),
-        password=_secret(environment, "ASSAY_KAFKA_PASSWORD"),
+        password=_secret(environment, "ASSAY_KAFKA_PASSWORD", "ASSAY_KAFKA_PASSWORD_FILE"),
         authority_file=_file(environment, "ASSAY_KAFKA_CA_FILE"),
         certificate_file=_file(environment, "ASSAY_KAFKA_CERTIFICATE_FILE"),
         key_file=_file(environment, "ASSAY_KAFKA_KEY_FILE"),
@@ -334,9 +334,9 @@ def _kafka(environment: Mapping[str, str]) -> KafkaSettings | None:
     return kafka
 
 
-def _secret(environment: Mapping[str, str], variable: str) -> str:
-    """What the variable says, or the first line of the file that `<variable>_FILE` names: a file keeps it out of `ps` and logs."""
-    file = _file(environment, f"{variable}_FILE")
+def _secret(environment: Mapping[str, str], variable: str, file_variable: str) -> str:
+    """What the variable says, or the first line of the file that the other names, which other processes cannot read as easily."""
+    file = _file(environment, file_variable)
     return file.read_text().partition("\n")[0] if file else environment.get(variable, "")
 
 

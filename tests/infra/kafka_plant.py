@@ -1,7 +1,7 @@
 """A plant whose workers hear of jobs over a real Kafka: its log, and dispatcher and relay as threads."""
 
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from uuid import UUID
 
@@ -35,8 +35,10 @@ from tests.eventually import eventually
 from tests.examples import PORTS, TRAINING_JOB_ID, History, plant
 
 TWO_CORE_MACHINE = Resources(cpu_cores=2, memory_gib=8)
-SILENCE_SECONDS = 3.0
+SILENCE_SECONDS = 5.0
 ASK_EVERY_SECONDS = 1.0
+PATIENCE_SECONDS = 60.0
+"""For a busy machine."""
 NEVER = 3600.0
 """For workers that are to be woken."""
 
@@ -129,7 +131,14 @@ def kafka_plant(database: str, settings: KafkaSettings) -> Iterator[KafkaPlant]:
         yield KafkaPlant(stack, database, settings, log, stack.enter_context(open_pool(database)))
 
 
-def take(worker: KafkaMailbox, offered: Resources = TWO_CORE_MACHINE, *, within_seconds: float = 20.0) -> Message:
+def becomes(condition: Callable[[], object]) -> None:
+    """Wait for other threads, processes and machines."""
+    eventually(condition, within_seconds=PATIENCE_SECONDS)
+
+
+def take(
+    worker: KafkaMailbox, offered: Resources = TWO_CORE_MACHINE, *, within_seconds: float = PATIENCE_SECONDS
+) -> Message:
     """What the worker takes, asked as often as a worker asks."""
     taken: list[Message] = []
 

@@ -27,9 +27,7 @@ from infra.listening import listening_since
 from infra.local_kafka import LocalBroker
 from infra.relay import MovedOn, ReportLog
 from infra.settings import KafkaSettings
-from infra.triggers import AGAIN_SECONDS
 from infra.worker_messages import REPORT_ID, SENT_AGAIN
-from tests.eventually import eventually
 from tests.examples import (
     LOADING_QUEUED,
     MODEL_IMAGE_IMPORTED,
@@ -49,6 +47,7 @@ from tests.infra.kafka_plant import (
     TWO_CORE_MACHINE,
     KafkaPlant,
     beat,
+    becomes,
     kafka_plant,
     losses,
     take,
@@ -79,21 +78,21 @@ def test_a_worker_gets_the_waiting_job_and_its_reports_come_back(running: KafkaP
     assert running.job().attempt.worker == "line-1"
     worker.report(losses(1))
     worker.report(losses(2))
-    eventually(lambda: _measured(running) == [(1,), (2,)])
+    becomes(lambda: _measured(running) == [(1,), (2,)])
 
 
 def test_a_free_worker_is_woken(running: KafkaPlant) -> None:  # K-1
     worker = running.worker(ask_every_seconds=NEVER)
-    eventually(lambda: worker.take(TWO_CORE_MACHINE) or worker._hears_triggers)
+    becomes(lambda: worker.take(TWO_CORE_MACHINE) or worker._hears_triggers)
     assert worker.take(TWO_CORE_MACHINE) is None
     running.happen(TRAINING_JOB_ID, TRAINING_QUEUED)
-    assert take(worker, within_seconds=AGAIN_SECONDS / 2).job_id == TRAINING_JOB_ID
+    assert take(worker).job_id == TRAINING_JOB_ID
 
 
 def test_a_job_that_waits_is_told_of_again_after_triggers_were_lost(running: KafkaPlant) -> None:  # K-1
     running.happen(TRAINING_JOB_ID, NEEDS_GPU)
     worker = running.worker(ask_every_seconds=NEVER)
-    eventually(lambda: worker.take(TWO_CORE_MACHINE) or worker._hears_triggers)  # every trigger so far woke it in vain
+    becomes(lambda: worker.take(TWO_CORE_MACHINE) or worker._hears_triggers)  # every trigger so far woke it in vain
     running.assay.dispatch(_change(ONE_GPU_ID, TWO_CORES.resources))  # and this is no event of the job
     assert take(worker).job_id == TRAINING_JOB_ID
 
@@ -111,9 +110,15 @@ def test_what_a_job_needs_is_read_again_when_it_is_claimed(running: KafkaPlant) 
     worker = running.worker(ask_every_seconds=NEVER)
     answers = worker._connect()
     shown: list[Message] = []
-    eventually(lambda: shown.extend(filter(None, [worker._ask(answers, TWO_CORE_MACHINE)])) or shown)
+
+    def is_shown() -> bool:
+        shown.extend(filter(None, [worker._ask(answers, TWO_CORE_MACHINE)]))
+        return bool(shown)
+
+    becomes(is_shown)
     running.assay.dispatch(_change(TWO_CORES_ID, Resources(cpu_cores=64, memory_gib=2)))
-    assert worker._claim(answers, shown[0]) is None
+    worker._claimed = shown[0]
+    becomes(lambda: worker.take(TWO_CORE_MACHINE) or worker._claimed is None)
     assert running.job().status is TrainingStatus.WAITING
 
 
@@ -128,21 +133,20 @@ def test_a_worker_takes_only_jobs_of_its_kinds(running: KafkaPlant) -> None:  # 
 def test_of_four_workers_that_claim_at_once_one_gets_the_job(running: KafkaPlant) -> None:  # K-1, T-6
     names = [f"line-{number}" for number in range(4)]
     for name in names:
-        running.worker(name).take(TWO_CORE_MACHINE)
+        _heard(running, name)
     running.happen(TRAINING_JOB_ID, TRAINING_QUEUED)
     _send(running, *(_claim(name) for name in names), *(losses(worker=name) for name in names))
-    eventually(
+    becomes(
         lambda: len(_measured(running)) == len(names)
     )  # reports are judged by their attempt; claims by who was first
     assert _count(running, TrainingStarted) == 1
 
 
 def test_a_claim_whose_answer_was_lost_is_granted_again(running: KafkaPlant) -> None:  # K-1
-    worker = running.worker(ask_every_seconds=NEVER)
-    worker.take(TWO_CORE_MACHINE)
+    worker = _heard(running, "line-1")
     running.happen(TRAINING_JOB_ID, TRAINING_QUEUED)
     _send(running, _claim("line-1"))  # from here the worker was cut off
-    eventually(lambda: running.job().status is TrainingStatus.TRAINING)
+    becomes(lambda: running.job().status is TrainingStatus.TRAINING)
     worker._claimed = TrainModel(
         job_id=TRAINING_JOB_ID, attempt=1, run=1, needs=TWO_CORES.resources, order=TRAINING_QUEUED.order
     )
@@ -155,7 +159,7 @@ def test_a_report_that_is_sent_again_is_taken_once(running: KafkaPlant) -> None:
     _send(running, losses(1), report_id="1")
     _send(running, losses(1), report_id="1", is_again=True)
     _send(running, losses(2), report_id="2", is_again=True)  # the first time it was lost
-    eventually(lambda: (2,) in _measured(running))
+    becomes(lambda: (2,) in _measured(running))
     assert _measured(running) == [(1,), (2,)]
 
 
@@ -164,12 +168,12 @@ def test_a_relay_goes_on_where_the_log_says_and_not_where_the_broker_does(line: 
         with line.relay():
             _train(line)
             _send(line, *map(losses, range(1, 6)))
-            eventually(lambda: len(_measured(line)) == 5)
+            becomes(lambda: len(_measured(line)) == 5)
         _send(line, *map(losses, range(6, 11)))
         with line.relay(), line.relay():  # the group has no offsets of its own: every report is delivered again
-            eventually(lambda: len(_measured(line)) >= 10)
+            becomes(lambda: len(_measured(line)) >= 10)
             _send(line, losses(11))
-            eventually(lambda: (11,) in _measured(line))
+            becomes(lambda: (11,) in _measured(line))
     assert _measured(line) == [(number,) for number in range(1, 12)]
 
 
@@ -189,7 +193,7 @@ def test_a_terminated_job_tells_its_worker_to_stop(running: KafkaPlant) -> None:
     worker = _train(running)
     assert worker.beat(beat())
     running.assay.dispatch(TerminateTraining(actor=TRAINER_WANG_ID, job_id=TRAINING_JOB_ID))
-    eventually(lambda: not worker.beat(beat()))
+    becomes(lambda: not worker.beat(beat()))
     with pytest.raises(AttemptIsOver):
         worker.report(losses())
     assert _measured(running) == []
@@ -204,7 +208,7 @@ def test_a_message_that_nobody_understands_is_kept_with_its_reason_and_holds_up_
         producer.send(topic, b"not json", key=TRAINING_JOB_ID.bytes)
         producer.send(topic, b'{"type": "job_praised"}', key=TRAINING_JOB_ID.bytes)
     _send(running, msgspec.structs.replace(losses(), kind=JobKind.EXPORT), losses(2))
-    eventually(lambda: _measured(running) == [(2,)])
+    becomes(lambda: _measured(running) == [(2,)])
     kept = running.unusable()
     assert [bytes(row["content"]) for row in kept[:2]] == [b"not json", b'{"type": "job_praised"}']
     assert "malformed" in kept[0]["reason"]
@@ -223,12 +227,12 @@ def test_nobody_is_called_silent_while_nobody_listens(line: KafkaPlant) -> None:
     with line.dispatcher():
         with line.relay():
             worker = _train(line)
-        eventually(lambda: listening_since(line.connection) is None)
+        becomes(lambda: listening_since(line.connection) is None)
         patience = threading.Event()
         patience.wait(SILENCE_SECONDS + 1)
         assert line.job().status is TrainingStatus.TRAINING
         with line.relay():
-            eventually(lambda: listening_since(line.connection) is not None)
+            becomes(lambda: listening_since(line.connection) is not None)
             for _ in range(6):
                 assert worker.beat(beat())
                 patience.wait(SILENCE_SECONDS / 6)
@@ -237,14 +241,26 @@ def test_nobody_is_called_silent_while_nobody_listens(line: KafkaPlant) -> None:
 
 def test_a_job_says_why_it_waits(running: KafkaPlant) -> None:  # T-6
     running.happen(TRAINING_JOB_ID, NEEDS_GPU)
-    eventually(lambda: "No worker that could do this is running" in _told(running))
-    assert running.worker().take(TWO_CORE_MACHINE) is None
-    eventually(lambda: "No running worker has this compute resource" in _told(running))
+    becomes(lambda: "No worker that could do this is running" in _told(running))
+    worker = running.worker()
+    becomes(lambda: worker.take(TWO_CORE_MACHINE) or "No running worker has this compute resource" in _told(running))
 
 
 def _told(line: KafkaPlant) -> str:
     wait = line.waiting.of(TRAINING_JOB_ID)
     return str(wait.reason) if wait else ""
+
+
+def _heard(line: KafkaPlant, name: str) -> KafkaMailbox:
+    """A free worker of which the relay knows what it offers."""
+    worker = line.worker(name, ask_every_seconds=NEVER)
+
+    def is_heard() -> bool:
+        assert worker.take(TWO_CORE_MACHINE) is None
+        return line.connection.execute("SELECT FROM app.workers WHERE name = %s", (name,)).fetchone() is not None
+
+    becomes(is_heard)
+    return worker
 
 
 def _train(line: KafkaPlant) -> KafkaMailbox:
