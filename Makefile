@@ -1,6 +1,8 @@
 # Everything from a bare machine: Python 3.11 to 3.14, make, git and a package registry.
 PYTHON ?= python3
 DATA ?=
+# host:port,host:port of a Kafka cluster, or local: then `up` runs a broker of its own (needs a JDK 17 and Maven).
+KAFKA ?=
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 
@@ -41,14 +43,14 @@ $(READY): $(LOCKS) pyproject.toml
 native: $(READY) ## build the native library of exports, where g++ or ziglang is
 	@$(MAKE) --no-print-directory -C gpu_worker/native PYTHON=$(CURDIR)/.venv/bin/python
 
-up: native ## start everything in the background
-	@.venv/bin/assay up --background
+up: native ## start everything in the background; KAFKA=local or KAFKA=host:port sends jobs through Kafka
+	@$(if $(KAFKA),ASSAY_KAFKA_BROKERS="$(KAFKA)") .venv/bin/assay up --background
 
 down: $(READY) ## stop everything
 	@.venv/bin/assay down
 
 demo: native ## start and put one job through; DATA=folder takes your own images, a folder for each defect code
-	@.venv/bin/assay demo $(if $(DATA),--images "$(abspath $(DATA))")
+	@$(if $(KAFKA),ASSAY_KAFKA_BROKERS="$(KAFKA)") .venv/bin/assay demo $(if $(DATA),--images "$(abspath $(DATA))")
 
 test: native ## run every test
 	@$(MAKE) --no-print-directory -C gpu_worker/native checks PYTHON=$(CURDIR)/.venv/bin/python

@@ -22,13 +22,14 @@ class Command(msgspec.Struct, metaclass=Frozen, frozen=True, kw_only=True):
     """A wish of one actor, in the imperative.
 
     `PERMISSION` is the row of the permission table; `OWNED` names an aggregate that the actor must own: its type and the field
-    of the command that holds its id.
+    of the command that holds its id. `token` is the API token through which a machine asks in the actor's name.
     """
 
     PERMISSION: ClassVar[Permission]
     OWNED: ClassVar[tuple[type[State], str] | None] = None
     actor: UUID
     request: str = ""
+    token: UUID | None = None
 
 
 class Change(NamedTuple):
@@ -110,7 +111,7 @@ class Assay:
         Raises:
             VersionConflict: decide again.
         """
-        return self._append(Origin(actor=command.actor, request=command.request), changes)
+        return self._append(Origin(actor=command.actor, request=command.request, token=command.token), changes)
 
     def owner_in_charge(self, owner: UUID) -> UUID:
         """Who acts on what `owner` made: the owner, or once the owner is deleted the heir in charge, of however many (U-7)."""
@@ -120,15 +121,16 @@ class Assay:
             user = self.find(User, owner)
         return owner
 
-    def note_refusal(self, actor: UUID, action: str, request_id: str = "") -> None:
+    def note_refusal(self, actor: UUID, action: str, request_id: str = "", token: UUID | None = None) -> None:
         """Leave the audit record of a management action that was refused (U-6); `action` names the command or the request."""
         user = self.load(User, actor)
         try:
             self._append(
-                Origin(actor=actor, request=request_id), [Change(user.id, user, [UserRefusedAction(command=action)])]
+                Origin(actor=actor, request=request_id, token=token),
+                [Change(user.id, user, [UserRefusedAction(command=action)])],
             )
         except VersionConflict:
-            self.note_refusal(actor, action, request_id)
+            self.note_refusal(actor, action, request_id, token)
 
     def _append(self, origin: Origin, changes: Sequence[Change]) -> int:
         now = datetime.now(UTC)
@@ -145,7 +147,7 @@ class Assay:
         user = self.load(User, command.actor)
         if not permits(user.role, command.PERMISSION):
             if ROLES[command.PERMISSION] != EVERYONE:
-                self.note_refusal(user.id, type(command).__name__, command.request)
+                self.note_refusal(user.id, type(command).__name__, command.request, command.token)
             raise NotPermitted
         if command.OWNED is not None:
             owned_type, field = command.OWNED

@@ -42,10 +42,11 @@ class Fact(msgspec.Struct, metaclass=Frozen, frozen=True, kw_only=True, omit_def
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Who caused a fact, and through which request (empty where there was none)."""
+    """Who caused a fact, through which request (empty where there was none), and with which API token, where a machine asked."""
 
     actor: UUID = SYSTEM
     request: str = ""
+    token: UUID | None = None
 
 
 class Recorded(msgspec.Struct, frozen=True):
@@ -82,8 +83,12 @@ def evolves(state_type: type[S], table: Evolve) -> Evolve:
 
 
 def fold(state_type: type[S], events: Iterable[Recorded], state: S | None = None) -> S | None:
-    """The state after `events`; None where there are none. Evolving only assigns, it never refuses."""
+    """The state after `events`; None where there are none, or where they are those of another kind of aggregate, whose id somebody
+    sent in the wrong place. Evolving only assigns, it never refuses.
+    """
     for event in events:
+        if state is None and type(event.data) not in _EVOLVE[state_type]:
+            return None
         changed = after(state_type, state, [event.data])
         assert changed is not None
         state = _replace(changed, id=event.originator_id, version=event.originator_version)

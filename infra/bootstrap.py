@@ -4,14 +4,12 @@ import asyncio
 import importlib
 import os
 import pkgutil
-import signal
-import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from types import FrameType, SimpleNamespace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 from uuid import NAMESPACE_URL, uuid5
 
@@ -21,40 +19,37 @@ from commands.ports import Ports
 from commands.task_types import CreateTaskType
 from commands.users import CreateUser, ListSuperAdministrators
 from domain.facts import SYSTEM, Recorded
-from domain.messages import COMPUTING, PACKAGING, JobKind
 from domain.names import NameTaken
 from domain.permissions import Role
 from domain.refusals import ChangedMeanwhile
 from domain.task_types import TaskKind
 from domain.users import SUPER_ADMINISTRATORS_ID, SuperAdministrators, User, UserCreated
-from infra.archives import Archives
 from infra.artifacts import Artifacts
 from infra.core import Core
-from infra.data_folders import DataFolders
 from infra.drafts import Drafts
 from infra.event_store import create_tables, open_event_log
 from infra.heartbeats import Heartbeats
 from infra.line_of_work import Waiting
 from infra.passwords import Argon2Passwords
 from infra.positions import PositionWatcher
+from infra.processes import until_told_to_stop
 from infra.projector import Projector
 from infra.scans import ScannedFolders, Scans
 from infra.settings import Settings, first_password, forget_first_password, seal_key, session_secret, untold_password
 from infra.side_tables import create_side_tables
-from infra.uploads import Uploads
+from infra.worker_bootstrap import BACKGROUND_NICENESS, WorkerRole, open_storage, work
 from projections.all import READ_MODELS
 from projections.datasets import Datasets
 from projections.read_model import Pool, open_pool
 from projections.users import Users
 
 if TYPE_CHECKING:
+    from infra.mes_feed import FeedState
     from infra.notary import Verified
 
 WEB_THREADS = 16
 FIRST_ADMINISTRATOR_ID = uuid5(NAMESPACE_URL, "urn:assay:first-administrator")
 """The same in every installation, so that the log itself takes only one, however many machines start at once."""
-BACKGROUND_NICENESS = 5
-"""Pages and training come first where processors are few."""
 SCANS_KEPT_DAYS = 30
 """How long answers about folders of no dataset are kept: longer than anybody's unfinished form."""
 FIRST_TASK_TYPES = (("分类", TaskKind.CLASSIFICATION), ("分割分类", TaskKind.SEGMENTATION_AND_CLASSIFICATION))
@@ -66,29 +61,23 @@ def open_core(settings: Settings, *, pool_size: int = 2) -> Iterator[Core]:
     if settings.database_url is None:
         raise ValueError("the settings name no database")
     _register_handlers()
-    data_folders = DataFolders(settings.data_roots, closed=[settings.state])
-    uploads = Uploads(
-        settings.state / "uploads",
-        most_bytes=settings.upload_gib << 30,
-        keep_free_bytes=settings.upload_keep_free_gib << 30,
-        keep_seconds=settings.upload_hours * 3600,
-    )
-    archives = Archives(settings.archive_roots, uploads)
+    storage = open_storage(settings)
     with (
         closing(open_event_log(settings.database_url, pool_size=pool_size)) as event_log,
         open_pool(settings.database_url, size=pool_size) as pool,
     ):
-        scanned_folders = ScannedFolders(data_folders, Scans(pool))
-        ports = Ports(Argon2Passwords(), scanned_folders, archives, Users(pool), max_attempts=settings.max_attempts)
+        scanned_folders = ScannedFolders(storage.data_folders, Scans(pool))
+        passwords, ownership = Argon2Passwords(), Users(pool)
+        ports = Ports(passwords, scanned_folders, storage.archives, ownership, max_attempts=settings.max_attempts)
         yield Core(
             settings.database_url,
             event_log,
             Assay(event_log, ports),
-            Artifacts(settings.state / "artifacts"),
-            data_folders,
+            storage.artifacts,
+            storage.data_folders,
             scanned_folders,
-            archives,
-            uploads,
+            storage.archives,
+            storage.uploads,
         )
 
 
@@ -111,7 +100,7 @@ def prepare(settings: Settings) -> list[str]:
 
 def run_projector(settings: Settings, ready: Callable[[], None]) -> None:
     """Follow the log into the read models until SIGTERM."""
-    with open_core(settings) as core, _until_told_to_stop() as stop:
+    with open_core(settings) as core, until_told_to_stop() as stop:
         projector = Projector(core.log, core.dsn, READ_MODELS, core.artifacts)
         projector.build_tables()
         ready()
@@ -122,10 +111,50 @@ def run_dispatcher(settings: Settings, ready: Callable[[], None]) -> None:
     """Keep the line of waiting work and notice silent workers until SIGTERM."""
     from infra.dispatcher import Dispatcher  # noqa: PLC0415 - each process loads what it is
 
-    with open_core(settings) as core, _until_told_to_stop() as stop:
-        dispatcher = Dispatcher(core.log, core.assay, core.dsn, silence_seconds=settings.worker_silence_seconds)
+    with open_core(settings) as core, until_told_to_stop() as stop:
+        dispatcher = Dispatcher(
+            core.log,
+            core.assay,
+            core.dsn,
+            silence_seconds=settings.worker_silence_seconds,
+            is_through_kafka=settings.kafka is not None,
+        )
         ready()
         dispatcher.run(stop)
+
+
+def run_relay(settings: Settings, ready: Callable[[], None]) -> None:
+    """Take what workers say over Kafka into the log until SIGTERM."""
+    from infra.kafka import Kafka  # noqa: PLC0415 - as above
+    from infra.relay import Relay  # noqa: PLC0415
+
+    assert settings.kafka is not None
+    with ExitStack() as stack:
+        core = stack.enter_context(open_core(settings))
+        pool = stack.enter_context(open_pool(core.dsn))
+        stop = stack.enter_context(until_told_to_stop())
+        heartbeats = Heartbeats(pool, silence_seconds=settings.worker_silence_seconds)
+        Relay(Kafka(settings.kafka), core.log, core.assay.ports, core.dsn, heartbeats).run(stop, ready)
+
+
+def run_feed(settings: Settings, ready: Callable[[], None]) -> None:
+    """Send public events to Kafka until SIGTERM."""
+    from infra.kafka import Kafka  # noqa: PLC0415 - as above
+    from infra.mes_feed import MesFeed  # noqa: PLC0415
+
+    assert settings.kafka is not None
+    with open_core(settings) as core, until_told_to_stop() as stop:
+        MesFeed(Kafka(settings.kafka), core.log, core.dsn).run(stop, ready)
+
+
+def feed_state(settings: Settings) -> "FeedState":
+    """How far the feed is."""
+    from infra.mes_feed import FeedWatch  # noqa: PLC0415 - as above
+
+    assert settings.database_url is not None
+    create_side_tables(settings.database_url)
+    with open_pool(settings.database_url, size=1) as pool:
+        return FeedWatch(pool, topic="").state()
 
 
 def run_scanner(settings: Settings, ready: Callable[[], None]) -> None:
@@ -138,7 +167,7 @@ def run_scanner(settings: Settings, ready: Callable[[], None]) -> None:
     with ExitStack() as stack:
         core = stack.enter_context(open_core(settings))
         pool = stack.enter_context(open_pool(core.dsn))
-        stop = stack.enter_context(_until_told_to_stop())
+        stop = stack.enter_context(until_told_to_stop())
         datasets, scans = Datasets(pool), Scans(pool)
 
         def tidy() -> None:
@@ -158,7 +187,7 @@ def run_housekeeper(settings: Settings, ready: Callable[[], None]) -> None:
     with ExitStack() as stack:
         core = stack.enter_context(open_core(settings))
         pool = stack.enter_context(open_pool(core.dsn))
-        stop = stack.enter_context(_until_told_to_stop())
+        stop = stack.enter_context(until_told_to_stop())
         watcher = PositionWatcher(core.dsn)
         stack.callback(watcher.close)
         ready()
@@ -172,7 +201,7 @@ def run_notary(settings: Settings, ready: Callable[[], None]) -> None:
     from infra.notary import Notary  # noqa: PLC0415
 
     assert settings.database_url is not None
-    with _until_told_to_stop() as stop:
+    with until_told_to_stop() as stop:
         notary = Notary(settings.database_url, Ed25519PrivateKey.from_private_bytes(seal_key(settings)), settings.seals)
         ready()
         notary.run(stop)
@@ -204,42 +233,17 @@ def export_log(settings: Settings, target: Path) -> int:
     return export_to(target, settings.database_url)
 
 
-def run_worker(settings: Settings, ready: Callable[[], None]) -> None:
-    """Train and predict until SIGTERM."""
-    _work(settings, ready, settings.worker_name, COMPUTING)
-
-
-def run_packager(settings: Settings, ready: Callable[[], None]) -> None:
-    """Load packages and build exports until SIGTERM: beside the worker, because nobody waits for days to import a package."""
-    os.nice(BACKGROUND_NICENESS)
-    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # merely looking at a card takes memory from what trains on it
-    _work(settings, ready, f"{settings.worker_name}-packages", PACKAGING)
-
-
-def _work(settings: Settings, ready: Callable[[], None], name: str, kinds: Collection[JobKind]) -> None:
-    from gpu_worker import worker  # noqa: PLC0415 - torch takes seconds to load, and only workers have it
-    from infra.mailbox import LogMailbox  # noqa: PLC0415
+def run_worker(settings: Settings, ready: Callable[[], None], role: WorkerRole) -> None:
+    """Be a worker that finds its jobs in the database, until SIGTERM."""
+    from infra.mailbox import LogMailbox  # noqa: PLC0415 - as above
 
     with ExitStack() as stack:
         core = stack.enter_context(open_core(settings))
         pool = stack.enter_context(open_pool(core.dsn))
-        stop = stack.enter_context(_until_told_to_stop())
         heartbeats = Heartbeats(pool, silence_seconds=settings.worker_silence_seconds)
-        mailbox = LogMailbox(core.assay, core.dsn, heartbeats, worker=name, kinds=kinds)
+        mailbox = LogMailbox(core.assay, core.dsn, heartbeats, worker=role.name_in(settings), kinds=role.kinds)
         stack.callback(mailbox.close)
-        ready()
-        worker.run_worker(
-            mailbox,
-            core.artifacts,
-            core.data_folders,
-            core.archives,
-            settings.state / "work",
-            name=name,
-            stop=stop.is_set,
-            settings=worker.WorkerSettings(
-                beat_every_seconds=settings.heartbeat_seconds, most_cpu_cores=settings.worker_threads
-            ),
-        )
+        work(settings, mailbox, role, ready)
 
 
 def run_web(settings: Settings) -> None:
@@ -247,8 +251,12 @@ def run_web(settings: Settings) -> None:
     import uvicorn  # noqa: PLC0415 - only the web process needs it
     from litestar.concurrency import set_asyncio_executor  # noqa: PLC0415
 
+    from infra.api_requests import ApiRequests  # noqa: PLC0415
+    from infra.event_reader import EventReader  # noqa: PLC0415
     from infra.images import Images  # noqa: PLC0415
+    from infra.mes_feed import EVENTS, FeedWatch  # noqa: PLC0415
     from infra.session_store import SessionStore  # noqa: PLC0415
+    from infra.token_uses import TokenUses  # noqa: PLC0415
     from web.app import create_app  # noqa: PLC0415
     from web.services import Services, WebSettings  # noqa: PLC0415
 
@@ -277,6 +285,10 @@ def run_web(settings: Settings) -> None:
             data_folders=core.scanned_folders,
             heartbeats=Heartbeats(pool, silence_seconds=settings.worker_silence_seconds),
             waiting=Waiting(pool, core.assay, silence_seconds=settings.worker_silence_seconds),
+            token_uses=TokenUses(pool),
+            api_requests=ApiRequests(pool),
+            public_events=EventReader(core.log),
+            feed=FeedWatch(pool, topic=f"{settings.kafka.topic_prefix}.{EVENTS.name}" if settings.kafka else ""),
             is_ready=lambda: _answers(pool),
             stopping=lambda: server.should_exit,
         )
@@ -374,22 +386,6 @@ def _list_super_administrators(core: Core, users: Sequence[Recorded]) -> None:
         if cast("UserCreated", recorded.data).role is Role.SUPER_ADMINISTRATOR
     )
     core.assay.dispatch(ListSuperAdministrators(actor=SYSTEM, user_ids=user_ids))
-
-
-@contextmanager
-def _until_told_to_stop() -> Iterator[threading.Event]:
-    """An event that SIGTERM and Ctrl-C set."""
-    stop = threading.Event()
-
-    def told(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    before = {number: signal.signal(number, told) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _answers(pool: Pool) -> bool:

@@ -8,7 +8,7 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -29,15 +29,27 @@ from infra.processes import (
     stop_supervisor,
     take_lock,
 )
-from infra.settings import Settings, WrongSetting, forget_first_password, read_settings, remember_data_root
+from infra.settings import CHECKOUT, Settings, WrongSetting, forget_first_password, read_settings, remember_data_root
+from infra.worker_bootstrap import ROLES, run_kafka_worker
 
 log = logging.getLogger(__name__)
 
-PROGRAMS = ("projector", "dispatcher", "notary", "scanner", "housekeeper", "worker", "packager", "web")
-"""In the order of their start; they stop the other way round."""
+PROGRAMS = (
+    "broker",
+    "projector",
+    "dispatcher",
+    "relay",
+    "feed",
+    "notary",
+    "scanner",
+    "housekeeper",
+    "worker",
+    "packager",
+    "web",
+)
+"""In the order of their start; they stop the other way round. Which of them run is told by `programs_of`."""
 
 MOST_FINDINGS_SHOWN = 20
-WORKERS = ("worker", "packager")
 PATIENCE_SECONDS, WORKER_PATIENCE_SECONDS = 10.0, 40.0
 """How long a process may take to stop before it is killed; a worker waits up to 30 s for the checkpoint of its job."""
 
@@ -59,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _run(asked: argparse.Namespace, settings: Settings) -> int:
+def _run(asked: argparse.Namespace, settings: Settings) -> int:  # noqa: C901 - a case a verb
     match asked.verb:
         case "up":
             return up(settings, in_background=asked.background)
@@ -75,10 +87,25 @@ def _run(asked: argparse.Namespace, settings: Settings) -> int:
             return verify(settings, asked.key)
         case "export-log":
             return export_log(settings, asked.target)
+        case "feed-status":
+            return feed_status(settings)
+        case "event-schemas":
+            return event_schemas(asked.folder)
         case "supervise":
             return supervise(settings, Lock(asked.lock_fd), asked.ready_fd)
         case _:
             return run_process(settings, asked.verb, asked.ready_fd)
+
+
+def programs_of(settings: Settings) -> list[str]:
+    """What runs beside each other: relay and feed where there is Kafka, a broker of our own where it is to be local."""
+    has_none = settings.kafka is None
+    is_left_out = {
+        "broker": settings.kafka is None or not settings.kafka.is_local,
+        "relay": has_none,
+        "feed": has_none,
+    }
+    return [name for name in PROGRAMS if not is_left_out.get(name)]
 
 
 def up(settings: Settings, *, in_background: bool) -> int:
@@ -93,6 +120,7 @@ def _up(settings: Settings, *, in_background: bool) -> tuple[int, list[str]]:
     except AlreadyRuns:
         return _say_that_it_runs(settings), []
     _refuse_taken_port(settings)
+    _fetch_local_broker(settings)
     try:
         sign_in = _prepare(settings)
     except BaseException:
@@ -108,7 +136,7 @@ def supervise(settings: Settings, lock: Lock, ready_fd: int | None) -> int:
     """Keep the processes running until a signal comes; the outcome of the start goes to `ready_fd` or the terminal."""
     start_logging("supervisor", level=logging.INFO if ready_fd is not None else logging.WARNING)
     supervisor = Supervisor(
-        [_program(settings, name) for name in PROGRAMS],
+        [_program(settings, name) for name in programs_of(settings)],
         folder=_records(settings),
         logs=settings.logs,
         address=settings.address,
@@ -228,35 +256,73 @@ def export_log(settings: Settings, target: Path) -> int:
     return 0
 
 
+def feed_status(settings: Settings) -> int:
+    """Print how far the feed is; 1 where something holds it up."""
+    from infra import bootstrap  # noqa: PLC0415 - as above
+
+    with _database_for_a_moment(settings) as settings:
+        state = bootstrap.feed_state(settings)
+    if settings.kafka is None:
+        print("Kafka is not configured (ASSAY_KAFKA_BROKERS): events are read through the HTTP API only.")
+    sent_at = f", the last at {state.sent_at:%Y-%m-%d %H:%M:%S %Z}" if state.sent_at else ""
+    print(f"{state.sent_count:,} events sent{sent_at}; {state.behind:,} events of the log are still to be looked at.")
+    if state.problem_at is not None:
+        print(f"The last problem, at {state.problem_at:%Y-%m-%d %H:%M:%S %Z}: {state.problem}")
+    return 1 if state.is_held_up else 0
+
+
+def event_schemas(folder: Path) -> int:
+    """Write AsyncAPI and JSON Schemas of the public events; 1 where a receiver of the released ones would be broken."""
+    from infra import event_schemas as schemas  # noqa: PLC0415 - loads every slice
+
+    broken = schemas.write(folder)
+    for sentence in broken:
+        print(sentence, file=sys.stderr)
+    print("Nothing is written." if broken else f"AsyncAPI and JSON Schemas are in {folder}.")
+    return 1 if broken else 0
+
+
 def run_process(settings: Settings, verb: str, ready_fd: int | None) -> int:
     """Be one of the processes until it is told to stop."""
     start_logging(verb)
+    ready = functools.partial(report_ready, ready_fd)
     try:
-        from infra import bootstrap  # noqa: PLC0415 - as above
+        if verb == "broker":
+            from infra import local_kafka  # noqa: PLC0415 - as above
 
-        settings = _with_database(settings)
-        ready = functools.partial(report_ready, ready_fd)
-        match verb:
-            case "projector":
-                bootstrap.run_projector(settings, ready)
-            case "dispatcher":
-                bootstrap.run_dispatcher(settings, ready)
-            case "scanner":
-                bootstrap.run_scanner(settings, ready)
-            case "notary":
-                bootstrap.run_notary(settings, ready)
-            case "housekeeper":
-                bootstrap.run_housekeeper(settings, ready)
-            case "worker":
-                bootstrap.run_worker(settings, ready)
-            case "packager":
-                bootstrap.run_packager(settings, ready)
-            case "web":
-                bootstrap.run_web(settings)
+            local_kafka.run_broker(settings, ready)
+        elif verb in ROLES and settings.kafka is not None:
+            run_kafka_worker(settings, ready, ROLES[verb])
+        else:
+            _run_on_database(_with_database(settings), verb, ready)
     except Exception:  # the edge of the process: logged, then the supervisor starts it again
         log.exception("process_failed")
         return 1
     return 0
+
+
+def _run_on_database(settings: Settings, verb: str, ready: Callable[[], None]) -> None:
+    from infra import bootstrap  # noqa: PLC0415 - as above
+
+    match verb:
+        case "projector":
+            bootstrap.run_projector(settings, ready)
+        case "dispatcher":
+            bootstrap.run_dispatcher(settings, ready)
+        case "scanner":
+            bootstrap.run_scanner(settings, ready)
+        case "notary":
+            bootstrap.run_notary(settings, ready)
+        case "housekeeper":
+            bootstrap.run_housekeeper(settings, ready)
+        case "relay":
+            bootstrap.run_relay(settings, ready)
+        case "feed":
+            bootstrap.run_feed(settings, ready)
+        case "worker" | "packager":
+            bootstrap.run_worker(settings, ready, ROLES[verb])
+        case "web":
+            bootstrap.run_web(settings)
 
 
 def _prepare(settings: Settings) -> list[str]:
@@ -296,6 +362,13 @@ def _start_in_background(settings: Settings, lock: Lock) -> int:
     return 0
 
 
+def _fetch_local_broker(settings: Settings) -> None:
+    if settings.kafka is not None and settings.kafka.is_local:
+        from infra import local_kafka  # noqa: PLC0415 - as above
+
+        local_kafka.fetch_broker()
+
+
 def _say_that_it_runs(settings: Settings) -> int:
     running = read_status(_records(settings))
     if running and running.is_ready:
@@ -333,7 +406,7 @@ def _program(settings: Settings, name: str) -> Program:
         name=name,
         arguments=(sys.executable, "-m", "infra.cli", name, "--ready-fd", "{ready}"),
         health_url=f"{settings.address}/healthz" if name == "web" else None,
-        patience_seconds=WORKER_PATIENCE_SECONDS if name in WORKERS else PATIENCE_SECONDS,
+        patience_seconds=WORKER_PATIENCE_SECONDS if name in ROLES else PATIENCE_SECONDS,
     )
 
 
@@ -386,6 +459,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     exported = verbs.add_parser("export-log", help="write the log as JSON Lines, without secrets, for an auditor")
     exported.add_argument("target", type=Path, metavar="FILE")
+    verbs.add_parser("feed-status", help="show how far public events were sent to Kafka, and what holds them up")
+    described = verbs.add_parser("event-schemas", help="write AsyncAPI and JSON Schemas of the public events")
+    described.add_argument("folder", type=Path, nargs="?", default=CHECKOUT / "infra" / "event_schemas")
     hidden = verbs.add_parser("supervise")
     hidden.add_argument("--lock-fd", type=int, required=True)
     hidden.add_argument("--ready-fd", type=int, required=True)

@@ -27,6 +27,7 @@ from domain.attempts import AttemptIsOver
 from domain.messages import JobKind
 from domain.refusals import NotFound
 from infra.event_store import EventLog
+from infra.listening import BEFORE_ALL, listening_since
 
 log = logging.getLogger(__name__)
 
@@ -40,9 +41,12 @@ _LEADER_LOCK = 0x446973706174  # any number that no other program on the server 
 class Dispatcher:
     """One dispatcher works at a time; others wait to take over."""
 
-    def __init__(self, log: EventLog, assay: Assay, dsn: str, *, silence_seconds: float) -> None:
+    def __init__(
+        self, log: EventLog, assay: Assay, dsn: str, *, silence_seconds: float, is_through_kafka: bool = False
+    ) -> None:
+        """With `is_through_kafka` workers are heard by the relay, and nobody is called silent while it hears nothing."""
         self._log, self._assay, self._dsn = log, assay, dsn
-        self._silence_seconds = silence_seconds
+        self._silence_seconds, self._is_through_kafka = silence_seconds, is_through_kafka
         self._judge_from = 0.0
 
     def run(self, stop: threading.Event, ready: threading.Event | None = None) -> None:
@@ -92,12 +96,15 @@ class Dispatcher:
         """Give running jobs whose worker has said nothing for too long to another worker (T-6)."""
         if time.monotonic() < self._judge_from:
             return
+        heard_since = listening_since(connection) if self._is_through_kafka else BEFORE_ALL
+        if heard_since is None:
+            return
         silent = connection.execute(
             "SELECT work.job_id, work.kind, work.attempt FROM app.work AS work"
             " LEFT JOIN app.heartbeats AS beat ON beat.job_id = work.job_id AND beat.attempt = work.attempt"
             " WHERE work.is_running"
-            " AND greatest(work.changed_at, beat.beaten_at) < clock_timestamp() - make_interval(secs => %s)",
-            (self._silence_seconds,),
+            " AND greatest(work.changed_at, beat.beaten_at, %s) < clock_timestamp() - make_interval(secs => %s)",
+            (heard_since, self._silence_seconds),
         ).fetchall()
         for row in silent:
             log.warning("worker_fell_silent", extra={"job_id": str(row["job_id"]), "attempt": row["attempt"]})

@@ -16,8 +16,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
-import psycopg
-from psycopg.conninfo import make_conninfo
 
 from infra.postgres_programs import (
     Account,
@@ -83,6 +81,8 @@ class Cluster(msgspec.Struct, frozen=True):
 
     def address(self, user: str, database: str) -> str:
         """The connection string for psycopg."""
+        from psycopg.conninfo import make_conninfo  # noqa: PLC0415 - a machine with nothing but a worker has no psycopg
+
         return make_conninfo(host=str(self.run), port=5432, user=user, dbname=database)
 
 
@@ -270,6 +270,8 @@ def _disown_pid_file(cluster: Cluster) -> None:
 
 def _create_database(cluster: Cluster) -> None:
     """Our database and its owner, who is no superuser."""
+    import psycopg  # noqa: PLC0415 - as above
+
     with psycopg.connect(cluster.address(user="postgres", database="postgres"), autocommit=True) as connection:
         if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = 'assay'").fetchone():
             connection.execute("CREATE ROLE assay LOGIN")
@@ -278,6 +280,8 @@ def _create_database(cluster: Cluster) -> None:
 
 
 def _answers(cluster: Cluster) -> bool:
+    import psycopg  # noqa: PLC0415 - as above
+
     try:
         with psycopg.connect(cluster.address(user="postgres", database="postgres"), connect_timeout=2):
             return True

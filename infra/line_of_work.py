@@ -4,7 +4,7 @@
 log decides who gets a job.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from uuid import UUID
 
 import msgspec
@@ -13,9 +13,9 @@ from psycopg.rows import DictRow
 from psycopg_pool import ConnectionPool
 
 from commands.assay import Assay
-from commands.gpu_jobs import SMALL
+from commands.gpu_jobs import SMALL, message_for, state_type_of
 from domain.compute_resources import ComputeResource
-from domain.messages import JobKind, Resources
+from domain.messages import JobKind, Message, Resources
 from domain.waiting import HeardWorker, Wait, why_it_waits
 
 MOST_OFFERS = 20
@@ -41,6 +41,12 @@ def note_worker(connection: Connection[DictRow], name: str, kinds: Collection[Jo
     )
 
 
+def offered_by(connection: Connection[DictRow], name: str) -> Resources | None:
+    """What a worker offered last; None where it was never heard."""
+    row = connection.execute("SELECT offered FROM app.workers WHERE name = %s", (name,)).fetchone()
+    return msgspec.convert(row["offered"], Resources) if row else None
+
+
 def forget_workers(connection: Connection[DictRow]) -> None:
     """Those that were not heard for a day."""
     connection.execute(
@@ -59,6 +65,17 @@ def first_that_fit(
         ([kind.value for kind in kinds], fitting, MOST_OFFERS),
     ).fetchall()
     return [WaitingJob(row["job_id"], JobKind(row["kind"]), row["compute_resource_id"]) for row in rows]
+
+
+def offers(
+    connection: Connection[DictRow], assay: Assay, kinds: Collection[JobKind], offered: Resources
+) -> Iterator[tuple[JobKind, Message]]:
+    """What a worker can claim, first come first: read anew from the log, so are the resources that each needs (M-6)."""
+    for job in first_that_fit(connection, assay, kinds, offered):
+        state = assay.find(state_type_of(job.kind), job.job_id)
+        message = message_for(state, needs_of(assay, job.compute_resource_id))
+        if message is not None and message.needs.fits_in(offered):
+            yield job.kind, message
 
 
 def needs_of(assay: Assay, compute_resource_id: UUID | None) -> Resources:

@@ -1,6 +1,6 @@
 """The embedded mailbox: a worker on the same database takes work from the line and its reports straight into the log.
 
-With Kafka the same worker is given another mailbox; both go through `message_for` and `command_for`.
+With Kafka the same worker is given `infra.kafka_mailbox`; both go through `message_for` and `command_for`.
 """
 
 import logging
@@ -13,13 +13,13 @@ from psycopg import Connection
 from psycopg.rows import DictRow, dict_row
 
 from commands.assay import Assay
-from commands.gpu_jobs import command_for, message_for, running_attempt, state_type_of
+from commands.gpu_jobs import command_for, running_attempt, state_type_of
 from domain.attempts import AttemptIsOver
 from domain.messages import AnyReport, Heartbeat, JobClaimed, JobKind, Message, Resources
 from domain.refusals import ChangedMeanwhile, NotFound
 from infra.dispatcher import WORK_CHANNEL
 from infra.heartbeats import Heartbeats
-from infra.line_of_work import first_that_fit, forget_workers, needs_of, note_worker
+from infra.line_of_work import forget_workers, note_worker, offers
 
 log = logging.getLogger(__name__)
 
@@ -95,10 +95,8 @@ class LogMailbox:
         self._connection = None
 
     def _claim_first(self, connection: Connection[DictRow], offered: Resources) -> Message | None:
-        for job in first_that_fit(connection, self._assay, self._kinds, offered):
-            state = self._assay.find(state_type_of(job.kind), job.job_id)
-            message = message_for(state, needs_of(self._assay, job.compute_resource_id))
-            if message is not None and message.needs.fits_in(offered) and self._claim(job.kind, message):
+        for kind, message in offers(connection, self._assay, self._kinds, offered):
+            if self._claim(kind, message):
                 return message
         return None
 

@@ -16,11 +16,43 @@ import msgspec
 CHECKOUT = Path(__file__).resolve().parents[1]
 _ROOT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
+_KAFKA_PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+_TOPIC_PREFIX = re.compile(r"[a-zA-Z0-9_-]+(\.[a-zA-Z0-9_-]+)*")
 _YES, _NO = frozenset({"1", "true", "yes", "on"}), frozenset({"0", "false", "no", "off"})
 
 
 class WrongSetting(ValueError):
     """A setting that cannot be used; the sentence names the variable and says what belongs there."""
+
+
+class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the brokers are, and who we are to them."""
+
+    brokers: tuple[str, ...]
+    """As `host:port`."""
+
+    is_local: bool = False
+    """Whether the broker is one of our own, started with everything else. For one machine."""
+
+    topic_prefix: str = "assay"
+    """Before the names of all topics and groups. Default: what tells them from those of others on the same cluster."""
+
+    security_protocol: str = "PLAINTEXT"
+    """Default: brokers on a closed network; SSL and SASL_SSL encrypt."""
+
+    sasl_mechanism: str = "SCRAM-SHA-512"
+    """How the password is proved where the protocol asks for one. Default: the one that never sends it."""
+
+    username: str = ""
+    password: str = ""
+    """Given by ASSAY_KAFKA_PASSWORD, or the first line of the file in ASSAY_KAFKA_PASSWORD_FILE."""
+
+    authority_file: Path | None = None
+    """PEM file of who vouches for the brokers' certificates. Default: those that the system trusts."""
+
+    certificate_file: Path | None = None
+    key_file: Path | None = None
+    """PEM files of our own certificate, where the brokers ask for one."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +61,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     state: Path
     """The folder of everything that lasts: database, artifacts, logs, secrets. Default: `.assay` in the checkout
     (without a checkout in the working folder), so that trying Assay leaves nothing elsewhere."""
+
+    shared: Path
+    """The folder that the server and all workers share: packages, weights, reports, uploads, checkpoints. Default: the state
+    folder; workers on other machines need it on network storage."""
 
     database_url: str | None = None
     """Another PostgreSQL server, as URL or key words. Default: none, the embedded server is started."""
@@ -93,8 +129,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How much disk the small pictures of images may take, in MiB. Default: about 200,000 of them, on a disk that holds as
     many images."""
 
-    kafka_brokers: tuple[str, ...] = ()
-    """Brokers as `host:port`. Default: none, messages go through the log."""
+    kafka: KafkaSettings | None = None
+    """Default: none, messages go through the log."""
 
     @property
     def logs(self) -> Path:
@@ -147,6 +183,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     remembered = {name: Path(folder) for name, folder in _remembered(state).data_roots.items()}
     return Settings(
         state=state,
+        shared=Path(shared).expanduser().resolve() if (shared := environment.get("ASSAY_SHARED")) else state,
         database_url=environment.get("ASSAY_DATABASE_URL") or None,
         postgres_programs=Path(programs) if (programs := environment.get("ASSAY_POSTGRES_BIN")) else None,
         data_roots={**remembered, **_roots(environment, "ASSAY_DATA_ROOTS", {"data": state / "data"})},
@@ -165,7 +202,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         upload_gib=_number(environment, "ASSAY_UPLOAD_GIB", 8, least=1, most=1024),
         upload_keep_free_gib=_number(environment, "ASSAY_UPLOAD_KEEP_FREE_GIB", 2, least=0, most=65536),
         upload_hours=_number(environment, "ASSAY_UPLOAD_HOURS", 24, least=1, most=8760),
-        kafka_brokers=tuple(filter(None, environment.get("ASSAY_KAFKA_BROKERS", "").replace(" ", "").split(","))),
+        kafka=_kafka(environment),
     )
 
 
@@ -256,6 +293,60 @@ def _roots(environment: Mapping[str, str], variable: str, default: dict[str, Pat
             raise WrongSetting(f"{variable} has “{entry}”. Write name=/absolute/path, with commas between.")
         roots[name] = Path(folder)
     return roots or default
+
+
+def _kafka(environment: Mapping[str, str]) -> KafkaSettings | None:
+    named = environment.get("ASSAY_KAFKA_BROKERS", "").replace(" ", "")
+    if not named:
+        return None
+    protocol = (environment.get("ASSAY_KAFKA_SECURITY") or "PLAINTEXT").upper()
+    if protocol not in _KAFKA_PROTOCOLS:
+        raise WrongSetting(f"ASSAY_KAFKA_SECURITY is “{protocol}”. Write one of {', '.join(_KAFKA_PROTOCOLS)}.")
+    if named == "local":
+        port = _number(environment, "ASSAY_KAFKA_PORT", 9092, least=1, most=65534)
+        brokers: tuple[str, ...] = (f"127.0.0.1:{port}",)
+    else:
+        brokers = tuple(filter(None, named.split(",")))
+        for broker in brokers:
+            if not re.fullmatch(r".+:\d+", broker):
+                raise WrongSetting(
+                    f"ASSAY_KAFKA_BROKERS has “{broker}”. Write host:port, with commas between, or local."
+                )
+    prefix = environment.get("ASSAY_KAFKA_TOPIC_PREFIX") or "assay"
+    if not _TOPIC_PREFIX.fullmatch(prefix):
+        raise WrongSetting(f"ASSAY_KAFKA_TOPIC_PREFIX is “{prefix}”. Use letters, digits, - and _, and dots between.")
+    kafka = KafkaSettings(
+        brokers=brokers,
+        is_local=named == "local",
+        topic_prefix=prefix,
+        security_protocol=protocol,
+        sasl_mechanism=environment.get("ASSAY_KAFKA_SASL_MECHANISM") or "SCRAM-SHA-512",
+        username=environment.get("ASSAY_KAFKA_USERNAME", ""),
+        password=_secret(environment, "ASSAY_KAFKA_PASSWORD", "ASSAY_KAFKA_PASSWORD_FILE"),
+        authority_file=_file(environment, "ASSAY_KAFKA_CA_FILE"),
+        certificate_file=_file(environment, "ASSAY_KAFKA_CERTIFICATE_FILE"),
+        key_file=_file(environment, "ASSAY_KAFKA_KEY_FILE"),
+    )
+    if protocol.startswith("SASL_") and not (kafka.username and kafka.password):
+        raise WrongSetting(
+            f"ASSAY_KAFKA_SECURITY is {protocol}. Set ASSAY_KAFKA_USERNAME and ASSAY_KAFKA_PASSWORD, too."
+        )
+    return kafka
+
+
+def _secret(environment: Mapping[str, str], variable: str, file_variable: str) -> str:
+    """What the variable says, or the first line of the file that the other names, which other processes cannot read as easily."""
+    file = _file(environment, file_variable)
+    return file.read_text().partition("\n")[0] if file else environment.get(variable, "")
+
+
+def _file(environment: Mapping[str, str], variable: str) -> Path | None:
+    if not (named := environment.get(variable)):
+        return None
+    file = Path(named)
+    if not file.is_file():
+        raise WrongSetting(f"{variable} names {file}, which is no file. Name an existing one.")
+    return file
 
 
 def _number(environment: Mapping[str, str], variable: str, default: int, *, least: int, most: int) -> int:

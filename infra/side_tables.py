@@ -1,9 +1,11 @@
 """What the database holds beside the log and the read models, and why it is in neither.
 
 `work` mirrors which jobs wait or run (made from the log by the dispatcher), `workers` says who was heard asking for work,
-`heartbeats` is momentary telemetry, `drafts` are unfinished forms, `sessions` say who is signed in, `scans` are what was seen in
-folders of images lately, `chain` and `seals` prove that nobody changed the log (seals lie in a file, too). Losing all of them
-loses no decision.
+`listening` says since when the relay hears what they say over Kafka, `unusable_reports` holds what it could not take in and why,
+`feed` how far public events were sent, `heartbeats` is momentary telemetry, `drafts` are unfinished forms, `sessions` say who is
+signed in, `token_uses` when API tokens were used last, `api_requests` which requests of machines came lately, `scans` are what
+was seen in folders of images lately, `chain` and `seals` prove that nobody changed the log (seals lie in a file, too). Losing all
+of them loses no decision.
 """
 
 import psycopg
@@ -31,6 +33,21 @@ CREATE TABLE IF NOT EXISTS app.workers (
     offered jsonb NOT NULL,
     seen_at timestamptz NOT NULL
 );
+CREATE TABLE IF NOT EXISTS app.listening (
+    topic text NOT NULL,
+    partition integer NOT NULL,
+    heard_at timestamptz NOT NULL DEFAULT '-infinity',
+    since timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (topic, partition)
+);
+CREATE TABLE IF NOT EXISTS app.unusable_reports (
+    source text NOT NULL,
+    place bigint NOT NULL,
+    kept_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    reason text NOT NULL,
+    content bytea NOT NULL,
+    PRIMARY KEY (source, place)
+);
 CREATE TABLE IF NOT EXISTS app.heartbeats (
     job_id uuid PRIMARY KEY,
     attempt integer NOT NULL,
@@ -53,6 +70,21 @@ CREATE TABLE IF NOT EXISTS app.sessions (
     seen_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 CREATE INDEX IF NOT EXISTS sessions_of_user ON app.sessions (user_id);
+CREATE TABLE IF NOT EXISTS app.feed (
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    position bigint NOT NULL DEFAULT 0,
+    sent_count bigint NOT NULL DEFAULT 0,
+    sent_at timestamptz,
+    looked_at timestamptz,
+    problem text NOT NULL DEFAULT '',
+    problem_at timestamptz
+);
+CREATE TABLE IF NOT EXISTS app.token_uses (token_id uuid PRIMARY KEY, used_at timestamptz NOT NULL, address text NOT NULL);
+CREATE TABLE IF NOT EXISTS app.api_requests (
+    request_key uuid PRIMARY KEY, digest bytea NOT NULL, is_done boolean NOT NULL DEFAULT false,
+    made_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX IF NOT EXISTS api_requests_by_time ON app.api_requests (made_at);
 CREATE TABLE IF NOT EXISTS app.scans (
     root text NOT NULL,
     path text NOT NULL,

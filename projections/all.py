@@ -1,5 +1,6 @@
 """Every read model; web pages find each under its name."""
 
+from projections.api_tokens import ApiTokens
 from projections.artifact_removals import ArtifactRemovals
 from projections.compute_resources import ComputeResources
 from projections.datasets import Datasets
@@ -31,4 +32,5 @@ READ_MODELS: tuple[type[ReadModel], ...] = (
     PredictionJobs,
     EvaluationReports,
     Overview,
+    ApiTokens,
 )

@@ -21,7 +21,7 @@ from domain.environments import EnvironmentBinding
 from domain.facts import SYSTEM, Recorded
 from domain.names import name_key
 from domain.users import UserCreated, UserDeleted
-from projections.read_model import Artifacts, Page, Pool, ReadModel, Row, Rows, Table
+from projections.read_model import Artifacts, Page, Pool, ReadModel, Row, Rows, Stretch, Table
 
 PAGE_SIZE = 20
 MOST_CHOICES = 20
@@ -252,6 +252,20 @@ class Datasets(ReadModel):
             shown=f"SELECT {_COLUMNS} FROM part JOIN {_DATASETS}",  # noqa: S608
         )
 
+    def stretch(
+        self, purpose: DatasetPurpose, *, search: str = "", after: tuple[str, UUID] | None = None, size: int
+    ) -> Stretch[DatasetRow]:
+        """The datasets of a purpose by name, for programs."""
+        return self._stretch(
+            "SELECT name_key, dataset_id FROM datasets WHERE purpose = %(purpose)s AND strpos(name_key, %(search)s) > 0",
+            {"purpose": purpose.value, "search": name_key(search)},
+            DatasetRow,
+            key=("name_key", "dataset_id"),
+            after=after,
+            size=size,
+            shown=f"SELECT {_COLUMNS} FROM part JOIN {_DATASETS}",  # noqa: S608
+        )
+
     def get(self, dataset_id: UUID) -> DatasetDetail | None:
         """One dataset, None where there is none (any more)."""
         row = self.head(dataset_id)
@@ -271,6 +285,18 @@ class Datasets(ReadModel):
     def paths(self, dataset_id: UUID, *, page: int, size: int) -> Page[DataPathRow]:
         """Some data paths of a dataset, in the order in which they were added."""
         return self._page(_PATHS, {"dataset_id": dataset_id}, DataPathRow, number=page, size=size, order="added")
+
+    def path_stretch(self, dataset_id: UUID, *, after: tuple[int] | None = None, size: int) -> Stretch[DataPathRow]:
+        """The data paths of a dataset in the order in which they were added, for programs."""
+        return self._stretch(
+            "SELECT added, dataset_id, path_id FROM data_paths WHERE dataset_id = %(dataset_id)s",
+            {"dataset_id": dataset_id},
+            DataPathRow,
+            key=("added",),
+            after=after,
+            size=size,
+            shown=f"SELECT {_PATH_COLUMNS} FROM part JOIN data_paths USING (dataset_id, path_id)",  # noqa: S608
+        )
 
     def path(self, dataset_id: UUID, path_id: UUID) -> DataPathRow | None:
         """One data path, None where it is not (any more) in the dataset."""

@@ -29,7 +29,7 @@ from domain.model_images import (
 )
 from domain.model_packages import ModelPackage
 from domain.sentences import Sentence
-from projections.read_model import Page, ReadModel, Rows, Table
+from projections.read_model import Page, ReadModel, Rows, Stretch, Table
 
 ROWS_ON_A_PAGE = 20
 MOST_CHOICES = 10
@@ -262,6 +262,18 @@ class ModelImages(ReadModel):
             number=number,
             size=size,
             order="modified_at DESC, model_image_id DESC",
+            shown=f"{_SELECT} JOIN part USING (model_image_id)",
+        )
+
+    def stretch(self, *, search: str = "", after: tuple[str, UUID] | None = None, size: int) -> Stretch[ModelImageRow]:
+        """The list by name, for programs."""
+        return self._stretch(
+            "SELECT name AS by_name, model_image_id FROM model_images WHERE strpos(lower(name), lower(%(search)s)) > 0",
+            {"search": search},
+            ModelImageRow,
+            key=("by_name", "model_image_id"),
+            after=after,
+            size=size,
             shown=f"{_SELECT} JOIN part USING (model_image_id)",
         )
 

@@ -17,7 +17,7 @@ from domain.model_images import TaskTypeUsed, version_label
 from domain.model_packages import ResolutionRule
 from domain.models import ModelDataPathReleased, ModelVersionPublished
 from domain.training_jobs import ModelImageUsed, VersionUsed
-from projections.read_model import Page, ReadModel, Rows, Table
+from projections.read_model import Page, ReadModel, Rows, Stretch, Table
 from projections.users import OWNED_BY, OWNER_COLUMNS, OWNERS
 
 ROWS_ON_A_PAGE = 20
@@ -260,6 +260,21 @@ class Models(ReadModel):
             number=number,
             size=size,
             order=f"{SORTS[sort.removeprefix('-')]} {direction}, model_id {direction}",
+            shown=_SHOWN,
+        )
+
+    def stretch(
+        self, owner: UUID, *, search: str = "", after: tuple[str, UUID] | None = None, size: int
+    ) -> Stretch[ModelRow]:
+        """Somebody's models by name, for programs."""
+        return self._stretch(
+            f"SELECT name AS by_name, model_id FROM models WHERE {OWNED_BY}"  # noqa: S608 - our own text
+            " AND strpos(lower(name), lower(%(search)s)) > 0",
+            {"owner": owner, "search": search},
+            ModelRow,
+            key=("by_name", "model_id"),
+            after=after,
+            size=size,
             shown=_SHOWN,
         )
 

@@ -24,7 +24,7 @@ from domain.prediction_jobs import (
     PredictionTerminated,
 )
 from domain.sentences import Sentence
-from projections.read_model import Page, ReadModel, Rows, Table
+from projections.read_model import Page, ReadModel, Rows, Stretch, Table
 from projections.users import OWNED_BY, OWNER_COLUMNS, OWNERS
 
 PAGE_SIZE = 20
@@ -181,6 +181,21 @@ class PredictionJobs(ReadModel):
             number=page,
             size=size,
             order="queued_at DESC, job_id DESC",
+        )
+
+    def stretch(
+        self, owner: UUID, *, after: tuple[datetime, UUID] | None = None, size: int
+    ) -> Stretch[PredictionJobRow]:
+        """The user's own jobs of every kind, the newest first, for programs."""
+        return self._stretch(
+            f"SELECT queued_at AS by_time, job_id FROM prediction_jobs WHERE {OWNED_BY}",  # noqa: S608 - our own text
+            {"owner": owner},
+            PredictionJobRow,
+            key=("by_time", "job_id"),
+            after=after,
+            size=size,
+            shown=f"SELECT {_COLUMNS} FROM part JOIN prediction_jobs USING (job_id) {OWNERS}",  # noqa: S608
+            is_descending=True,
         )
 
     def get(self, job_id: UUID) -> PredictionJobRow | None:

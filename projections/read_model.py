@@ -299,6 +299,55 @@ class ReadModel:
             rows = connection.execute(ordered, {**parameters, **window}).fetchall()
         return Page(items=tuple(_shaped(rows, shape)), total=total, number=number, size=size)
 
+    def _stretch(
+        self,
+        sql: str,
+        parameters: Mapping[str, Any],
+        shape: type[T],
+        *,
+        key: Sequence[str],
+        after: Key | None,
+        size: int,
+        shown: str,
+        is_descending: bool = False,
+    ) -> "Stretch[T]":
+        """The next rows behind the one whose `key` is `after`, for programs that read a list to its end while it changes.
+
+        `sql` gives the columns of `key`, which order the list and of which no two rows have the same; `shown` selects the whole
+        rows FROM part, as for a page.
+        """
+        names, beyond, order = ", ".join(key), "<" if is_descending else ">", " DESC" if is_descending else ""
+        marks = {f"after_{number}": value for number, value in enumerate(after or ())}
+        begin = f"({names}) {beyond} ({', '.join(f'%({mark})s' for mark in marks)})" if after else "true"
+        ordered = ", ".join(f"{name}{order}" for name in key)
+        ends = {f"end_{number}": f"%(end_{number})s" for number in range(len(key))}
+        found = f"SELECT {names} FROM ({sql}) AS found WHERE {begin}"  # noqa: S608 - our own
+        with self.pool.connection() as connection:
+            keys = connection.execute(
+                f"{found} ORDER BY {ordered} LIMIT %(stretch_size)s",
+                {**parameters, **marks, "stretch_size": size + 1},
+            ).fetchall()
+            if not keys:
+                return Stretch(items=())
+            last = tuple(keys[:size][-1].values())
+            # What came in between since the keys were read is shown, too: nothing may fall out at the end of this part.
+            part = (
+                f"SELECT *, row_number() OVER (ORDER BY {ordered}) AS place FROM ({sql}) AS found"  # noqa: S608
+                f" WHERE {begin} AND NOT ({names}) {beyond} ({', '.join(ends.values())})"
+            )
+            rows = connection.execute(
+                f"WITH part AS MATERIALIZED ({part}) {shown} ORDER BY place",
+                {**parameters, **marks, **dict(zip(ends, last, strict=True))},
+            ).fetchall()
+        return Stretch(items=tuple(_shaped(rows, shape)), following=last if len(keys) > size else None)
+
+
+class Stretch(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
+    """A part of a list that is read to its end; `following` is the key behind which it goes on, None at the end."""
+
+    items: tuple[T, ...]
+    following: tuple[Any, ...] | None = None
+
 
 class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     """A part of a list. `number` counts from 1; `total` is the length of the whole list, `size` of a full page."""

@@ -33,7 +33,7 @@ from domain.training_jobs import (
     TrainingValidated,
     VersionUsed,
 )
-from projections.read_model import Page, ReadModel, Rows, Table
+from projections.read_model import Page, ReadModel, Rows, Stretch, Table
 from projections.users import OWNED_BY, OWNER_COLUMNS, OWNERS
 
 ROWS_ON_A_PAGE = 20
@@ -373,6 +373,27 @@ class TrainingJobs(ReadModel):
             size=size,
             order=f"{SORTS[sort.removeprefix('-')]} {direction}, queued_at DESC, job_id DESC",
             shown=f"SELECT {_COLUMNS} FROM part JOIN {_JOBS}",  # noqa: S608
+        )
+
+    def stretch(
+        self,
+        *,
+        status: TrainingStatus | None = None,
+        search: str = "",
+        after: tuple[datetime, UUID] | None = None,
+        size: int,
+    ) -> Stretch[TrainingJobRow]:
+        """Everyone's jobs, the newest first, for programs."""
+        return self._stretch(
+            "SELECT queued_at AS by_time, job_id FROM training_jobs"
+            " WHERE (%(status)s = '' OR status = %(status)s) AND strpos(lower(model_name), lower(%(search)s)) > 0",
+            {"status": status.value if status else "", "search": search},
+            TrainingJobRow,
+            key=("by_time", "job_id"),
+            after=after,
+            size=size,
+            shown=f"SELECT {_COLUMNS} FROM part JOIN {_JOBS}",  # noqa: S608
+            is_descending=True,
         )
 
     def creators(self) -> list[Creator]:

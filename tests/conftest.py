@@ -1,10 +1,13 @@
 """What every kind of test shares: a real PostgreSQL server a session, a database of its own a test."""
 
 import itertools
+import shutil
+import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import psycopg
@@ -12,7 +15,10 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from infra.embedded_postgres import ensure_postgres, superuser_address
+from infra.local_kafka import BrokerFailed, LocalBroker, fetch_broker
 from infra.settings import Settings, read_settings
+from tests.parts import require
+from tests.secured_kafka import secured_properties
 
 CHECKOUT = Path(__file__).parents[1]
 _numbers = itertools.count(1)
@@ -42,3 +48,44 @@ def database(postgres: Settings) -> Iterator[str]:
         connection.execute(f"CREATE DATABASE {name} OWNER assay TEMPLATE template0 STRATEGY file_copy".encode())
         yield make_conninfo(ensure_postgres(postgres), dbname=name)
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[LocalBroker]:
+    """A real Apache Kafka on `kafka.address`, which ends with the session. A test that kills it starts it again."""
+    missing = ""
+    try:
+        fetch_broker()
+    except BrokerFailed as failed:
+        missing = str(failed)
+    require("Apache Kafka", present=not missing, how_to_get_it=missing)
+    folder = Path(tempfile.mkdtemp(prefix="assay-kafka-", dir="/tmp"))
+    port, controller_port, secured_port = free_ports(3)
+    broker = LocalBroker(
+        folder,
+        port=port,
+        controller_port=controller_port,
+        listeners={"SASL_SSL": secured_port},
+        properties=secured_properties(folder),
+    )
+    try:
+        broker.start()
+        yield broker
+    finally:
+        broker.kill()
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def topic_prefix() -> str:
+    """Before the names of a test's topics, so that tests share a broker and no messages."""
+    return f"test-{next(_numbers)}"
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of this machine that nobody listens on."""
+    with ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]

@@ -29,6 +29,8 @@ TABLE: Mapping[str, tuple[Who, str]] = {
         GET /static/{name}
         GET /healthz
         GET /readyz
+        GET /api/v1/asyncapi.json
+        GET /api/v1/openapi.json
         """,
     ),
     "users: own e-mail and password": (
@@ -125,6 +127,24 @@ TABLE: Mapping[str, tuple[Who, str]] = {
         GET /locked-paths/{model_id}
         GET /locked-paths/{model_id}/release
         POST /locked-paths/{model_id}/release
+        """,
+    ),
+    "event feed": (
+        Who.SUPER_ADMINISTRATOR,
+        """
+        GET /mes-feed
+        """,
+    ),
+    "tokens of the HTTP API": (
+        Who.SUPER_ADMINISTRATOR,
+        """
+        CreateApiToken
+        RevokeApiToken
+        GET /api-tokens
+        GET /api-tokens/new
+        POST /api-tokens/new
+        GET /api-tokens/{token_id}/revoke
+        POST /api-tokens/{token_id}/revoke
         """,
     ),
     "master data: may choose values in forms": (
@@ -329,6 +349,65 @@ TABLE: Mapping[str, tuple[Who, str]] = {
         POST /training-jobs/{job_id}/delete
         GET /training-jobs/{job_id}/publish
         POST /training-jobs/{job_id}/publish
+        """,
+    ),
+    "HTTP API: as the pages, whoever the token acts for": (
+        Who.EVERYONE,
+        """
+        GET /api/v1/me
+        GET /api/v1/task-types
+        GET /api/v1/compute-resources
+        GET /api/v1/environment-nodes
+        GET /api/v1/datasets
+        POST /api/v1/datasets
+        GET /api/v1/datasets/{dataset_id}
+        DELETE /api/v1/datasets/{dataset_id}
+        GET /api/v1/datasets/{dataset_id}/data-paths
+        POST /api/v1/datasets/{dataset_id}/data-paths
+        DELETE /api/v1/datasets/{dataset_id}/data-paths/{path_id}
+        POST /api/v1/datasets/{dataset_id}/inspect
+        GET /api/v1/model-images
+        POST /api/v1/model-images
+        GET /api/v1/model-images/{model_image_id}
+        POST /api/v1/model-images/{model_image_id}/versions
+        DELETE /api/v1/model-images/{model_image_id}/versions/{number}
+        GET /api/v1/model-images/{model_image_id}/versions/{number}/archive
+        POST /api/v1/uploads
+        GET /api/v1/uploads/{upload_id}
+        PUT /api/v1/uploads/{upload_id}
+        DELETE /api/v1/uploads/{upload_id}
+        GET /api/v1/training-jobs
+        POST /api/v1/training-jobs
+        GET /api/v1/training-jobs/{job_id}
+        GET /api/v1/prediction-jobs
+        POST /api/v1/prediction-jobs
+        GET /api/v1/models
+        """,
+    ),
+    "HTTP API: own models and jobs only": (
+        Who.OWNER,
+        """
+        GET /api/v1/models/{model_id}
+        GET /api/v1/models/{model_id}/versions/{label}
+        GET /api/v1/models/{model_id}/versions/{label}/export
+        POST /api/v1/models/{model_id}/versions/{label}/export
+        GET /api/v1/models/{model_id}/versions/{label}/export/package
+        POST /api/v1/models/{model_id}/versions/{label}/retrain
+        GET /api/v1/prediction-jobs/{job_id}
+        GET /api/v1/prediction-jobs/{job_id}/reports
+        POST /api/v1/prediction-jobs/{job_id}/terminate
+        POST /api/v1/prediction-jobs/{job_id}/restart
+        DELETE /api/v1/prediction-jobs/{job_id}
+        POST /api/v1/training-jobs/{job_id}/publish
+        POST /api/v1/training-jobs/{job_id}/terminate
+        POST /api/v1/training-jobs/{job_id}/restart
+        DELETE /api/v1/training-jobs/{job_id}
+        """,
+    ),
+    "HTTP API: the public events of everybody": (
+        Who.SUPER_ADMINISTRATOR,
+        """
+        GET /api/v1/events
         """,
     ),
     "what workers report, and housekeeping": (

@@ -29,6 +29,16 @@ from litestar.params import FromPath
 from litestar.types import ControllerRouterHandler, Message, Scope
 
 from domain.refusals import NotFound
+from web.api.callers import Callers
+from web.api.datasets import Datasets
+from web.api.events import PublicEvents, event_description
+from web.api.model_images import ModelImages as ModelImagesForMachines
+from web.api.models import Models as ModelsForMachines
+from web.api.prediction_jobs import PredictionJobs as PredictionJobsForMachines
+from web.api.routes import api_router, openapi_config
+from web.api.training_jobs import TrainingJobs as TrainingJobsForMachines
+from web.api.uploads import Uploads as UploadsForMachines
+from web.api_tokens import ApiTokens
 from web.compute_resources import ComputeResources
 from web.datasets import QuestionBankDatasets, TrainingDatasets
 from web.environment_choices import EnvironmentChoices
@@ -40,6 +50,7 @@ from web.images import Images
 from web.industries import Industries
 from web.live import Live
 from web.locked_paths import LockedPaths
+from web.mes_feed import MesFeed
 from web.model_images import ModelImages
 from web.models import Models
 from web.overview import Overview
@@ -80,6 +91,20 @@ PAGES: tuple[ControllerRouterHandler, ...] = (
     TrainingWizard,
     Retraining,
     TrainingJobs,
+    ApiTokens,
+    MesFeed,
+)
+
+FOR_MACHINES: tuple[ControllerRouterHandler, ...] = (
+    Callers,
+    Datasets,
+    ModelImagesForMachines,
+    UploadsForMachines,
+    TrainingJobsForMachines,
+    PredictionJobsForMachines,
+    ModelsForMachines,
+    PublicEvents,
+    event_description,
 )
 
 LARGEST_FORM_BYTES = 4 << 20
@@ -126,13 +151,14 @@ def create_app(services: Services, pages: tuple[ControllerRouterHandler, ...] = 
         )
 
     app = Litestar(
-        [*pages, static_file, healthz, readyz],
+        [*pages, static_file, healthz, readyz, api_router(FOR_MACHINES)],
         middleware=[Gate(visits)],
         dependencies=_dependencies(services, renderer, visits, doorkeeper),
         exception_handlers=Errors(renderer, visits).handlers,
         before_send=[_finish_headers(secure=services.settings.secure_cookies)],
         request_max_body_size=LARGEST_FORM_BYTES,
-        openapi_config=None,
+        openapi_config=openapi_config(),
+        include_in_schema=False,
         logging_config=None,
         state=State({"services": services}),
         debug=False,

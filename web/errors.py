@@ -14,6 +14,8 @@ from litestar.types import ExceptionHandlersMap
 
 from domain.refusals import NotFound, NotPermitted, Refusal, Refusals
 from domain.sentences import N_, Sentence
+from web.api.problems import ShownLate, is_for_machines, malformed, problem, refused
+from web.bearer import TokenIsWrong, TooManyWrongTokens
 from web.i18n import translate
 from web.pages import Page, Refused, Renderer
 from web.sessions import SAFE_METHODS, SignInNeeded, Visit, Visits
@@ -75,6 +77,11 @@ class Errors:
         return {
             Refused: lambda _request, refused: refused.answer,
             SignInNeeded: self.sign_in_needed,
+            TokenIsWrong: lambda request, _error: problem(request, 401, headers={"WWW-Authenticate": "Bearer"}),
+            TooManyWrongTokens: lambda request, error: problem(
+                request, 429, headers={"Retry-After": str(error.wait_seconds)}
+            ),
+            ShownLate: lambda request, _error: problem(request, 503, headers={"Retry-After": "1"}),
             Refusal: self.refusal,
             Refusals: self.refusal,
             HTTPException: self.http,
@@ -93,6 +100,8 @@ class Errors:
 
     def refusal(self, request: Request[Any, Any, Any], error: Refusal | Refusals) -> Response[Any]:
         """A rule said no outside of a form."""
+        if is_for_machines(request):
+            return refused(request, error)
         status = 403 if isinstance(error, NotPermitted) else 404 if isinstance(error, NotFound) else 422
         several = error.refusals if isinstance(error, Refusals) else [error]
         return self._answer(request, status, tuple((one.at, one.sentence) for one in several))
@@ -101,12 +110,16 @@ class Errors:
         """What Litestar itself refuses: unknown addresses, broken values, too large bodies."""
         if error.status_code >= 500:
             return self.unexpected(request, error)
+        if is_for_machines(request):
+            return malformed(request, error.status_code, error.extra)
         return self._answer(request, error.status_code)
 
     def unexpected(self, request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
         """Our own mistake: logged with its trace, told without it."""
         visit = self._visit(request)
         _log.error("request_failed", exc_info=error, extra={"request_id": visit.request_id, "path": visit.path})
+        if is_for_machines(request):
+            return problem(request, 500)
         return self._answer(request, 500)
 
     def _answer(
@@ -145,9 +158,7 @@ class Errors:
 def wants_json(request: Request[Any, Any, Any]) -> bool:
     """Programs ask for JSON or for a stream of events; browsers ask for pages."""
     accepted = request.headers.get("Accept", "")
-    return request.url.path.startswith("/api/") or (
-        "text/html" not in accepted and ("json" in accepted or "event-stream" in accepted)
-    )
+    return "text/html" not in accepted and ("json" in accepted or "event-stream" in accepted)
 
 
 def _way_back(request: Request[Any, Any, Any]) -> str:

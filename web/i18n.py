@@ -29,6 +29,8 @@ ROOT = HERE.parent
 LOCALE = HERE / "locale"
 PACKAGES = ("domain", "commands", "projections", "web", "gpu_worker", "infra")
 SLICES = (
+    "api_tokens",
+    "mes_feed",
     "overview", "users", "industries", "environments", "task_types", "compute_resources", "datasets", "model_images", "models",
     "locked_paths",
     "uploads", "training_jobs", "prediction_jobs", "evaluation_reports", "audit", "sign_in", "training_wizard", "gpu_worker",

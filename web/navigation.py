@@ -62,6 +62,14 @@ MENU = (
         "prediction_jobs",
         (Entry(N_("Question-bank prediction"), "/prediction-jobs"), Entry(N_("Model comparison"), "/comparisons")),
     ),
+    Section(
+        N_("Operations"),
+        "operations",
+        (
+            Entry(N_("API tokens"), "/api-tokens", Permission.SUPERVISE),
+            Entry(N_("MES feed"), "/mes-feed", Permission.SUPERVISE),
+        ),
+    ),
 )
 
 

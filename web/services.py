@@ -7,6 +7,7 @@ from uuid import UUID
 
 from commands.assay import Assay
 from web.attempts import SignInAttempts
+from web.bearer import WrongTokens
 from web.sessions import SessionStore
 
 ReadModels: TypeAlias = Any
@@ -47,8 +48,9 @@ class Services:
     `wait` returns when the read models have reached a position and raises TimeoutError after five seconds. `artifacts` gives the
     path of a stored file, `uploads` takes files from browsers, `images` the files of data paths, `data_folders` looks into folders
     as they are typed; `drafts` keeps the wizards' unfinished forms; `heartbeats` say what running jobs do at this moment, `waiting`
-    why the others wait. `stopping` says that the server is about to end, so that open
-    streams end first.
+    why the others wait; `token_uses` says when API tokens were used last, `api_requests` which requests machines have sent,
+    `public_events` reads the log as others may see it, `feed` says how far those events were sent. `stopping` says that the server
+    is about to end, so that open streams end first.
     """
 
     assay: Assay
@@ -65,7 +67,12 @@ class Services:
     data_folders: Any = None
     heartbeats: Any = None
     waiting: Any = None
+    token_uses: Any = None
+    api_requests: Any = None
+    public_events: Any = None
+    feed: Any = None
     attempts: SignInAttempts = field(default_factory=SignInAttempts)
+    wrong_tokens: WrongTokens = field(default_factory=WrongTokens)
     is_ready: Callable[[], bool] = lambda: True
     stopping: Callable[[], bool] = lambda: False
 

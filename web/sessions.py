@@ -186,7 +186,12 @@ class Gate(ASGIMiddleware):
     """Stands before every page: finds the visit, refuses forms without their token, and sends strangers to the sign-in page."""
 
     scopes = (ScopeType.HTTP,)
-    exclude_opt_key = "is_static"
+
+    @staticmethod
+    def should_bypass_for_scope(scope: Scope) -> bool:
+        """What everybody gets without a visit, and requests of machines, which have a gate of their own (`web.api.access`)."""
+        opt = scope["route_handler"].opt
+        return bool(opt.get("is_static") or opt.get("is_for_machines"))
 
     def __init__(self, visits: "Visits") -> None:
         self._visits = visits

@@ -97,23 +97,7 @@ class Uploads(Controller):
         services: NamedDependency[Services],
     ) -> Response[Upload]:
         """The bytes from `offset` on; 409 and how far it is where that is not the place to go on, or another request writes."""
-        part = await sync_to_thread(services.uploads.open, upload_id, actor, offset)
-        stream = aiter(request.stream())
-        if part is None:
-            await _drain(request, stream)
-            return Response(await sync_to_thread(services.uploads.find, upload_id, actor), status_code=409)
-        try:
-            await _write(part, stream)
-            upload = part.upload
-            return Response(await sync_to_thread(part.finish) if upload.is_complete else upload, status_code=200)
-        except Refusal:
-            await _drain(request, stream)
-            raise
-        except InternalServerException:  # the browser went away; what had arrived has been written
-            log.info("upload_broke_off", extra={"upload_id": str(upload_id), "received": part.upload.received})
-            return Response(part.upload, status_code=200)
-        finally:
-            part.close()
+        return await take_body(request, services.uploads, upload_id, actor, offset)
 
     @post("/{upload_id:uuid}/cancel", sync_to_thread=True)
     def cancel(
@@ -133,6 +117,33 @@ class Uploads(Controller):
             return Response(None, status_code=204)
         desk.say(N_("The upload is removed."))
         return desk.go("/model-images/import")
+
+
+async def take_body(
+    request: Request[Any, Any, Any], uploads: Any, upload_id: UUID, owner: UUID, offset: int
+) -> Response[Upload]:
+    """Put a request's body behind the `offset` bytes that have arrived; 409 where that is not the place, or another request writes.
+
+    Raises:
+        UploadIsGone, and what `uploads` raises while it writes.
+    """
+    part = await sync_to_thread(uploads.open, upload_id, owner, offset)
+    stream = aiter(request.stream())
+    if part is None:
+        await _drain(request, stream)
+        return Response(await sync_to_thread(uploads.find, upload_id, owner), status_code=409)
+    try:
+        await _write(part, stream)
+        upload = part.upload
+        return Response(await sync_to_thread(part.finish) if upload.is_complete else upload, status_code=200)
+    except Refusal:
+        await _drain(request, stream)
+        raise
+    except InternalServerException:  # the sender went away; what had arrived has been written
+        log.info("upload_broke_off", extra={"upload_id": str(upload_id), "received": part.upload.received})
+        return Response(part.upload, status_code=200)
+    finally:
+        part.close()
 
 
 async def read_form_with_file(

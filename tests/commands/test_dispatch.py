@@ -5,6 +5,7 @@ import pkgutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from datetime import datetime
 from threading import Barrier
 from typing import Any, cast, get_type_hints
 from uuid import UUID
@@ -14,12 +15,14 @@ import pytest
 
 import commands
 from commands.assay import DECISIONS_BEFORE_GIVING_UP, HANDLERS, Assay, Command
+from commands.datasets import DeleteDataset
 from commands.environments import AddNodes
 from commands.industries import ChooseDefaultIndustry
 from commands.prediction_jobs import QueuePredictionJob
 from commands.task_types import CreateTaskType
 from commands.training_jobs import QueueTrainingJob, StartTraining
 from commands.users import ChangeOwnEmail
+from domain.api_tokens import TokenScope
 from domain.artifacts import Artifact
 from domain.compute_resources import ComputeResourceKind
 from domain.data_paths import FolderName, Inspection
@@ -80,6 +83,8 @@ VALUES: dict[Any, Any] = {
     bool: True,
     Role: Role.MODEL_TRAINER,
     TaskKind: TaskKind.CLASSIFICATION,
+    TokenScope: TokenScope.READ,
+    datetime | None: None,
     DatasetPurpose: DatasetPurpose.TRAINING,
     ModelImageKind: ModelImageKind.GENERAL,
     ComputeResourceKind: ComputeResourceKind.GENERAL_PURPOSE,
@@ -101,7 +106,9 @@ VALUES: dict[Any, Any] = {
 def command_of(command_type: type[Command], actor: UUID, **fields: Any) -> Command:
     """Some command of a type: complete, but about nothing that exists."""
     hints = get_type_hints(command_type)
-    names = [field.name for field in msgspec.structs.fields(command_type) if field.name not in ("actor", "request")]
+    names = [
+        field.name for field in msgspec.structs.fields(command_type) if field.name not in ("actor", "request", "token")
+    ]
     return command_type(actor=actor, **({name: VALUES[hints[name]] for name in names} | fields))
 
 
@@ -241,6 +248,12 @@ def test_somebody_who_is_no_user_or_none_any_more_can_ask_for_nothing() -> None:
     assert log.events == before
 
 
+def test_the_id_of_something_else_names_nothing() -> None:
+    assay, _ = assay_after(owned_by_wang())
+    for dataset_id in (TRAINING_JOB_ID, MODEL_ID, TRAINER_WANG_ID):
+        assert answer_to(assay, DeleteDataset(actor=TRAINER_WANG_ID, dataset_id=dataset_id)) is NotFound
+
+
 def test_workers_reports_are_taken_from_the_system_only() -> None:  # U-6
     claim = {"job_id": TRAINING_JOB_ID, "attempt": 1, "worker": "gpu-1"}
     assay, _ = assay_after(plant().add(TRAINING_JOB_ID, TRAINING_QUEUED))
@@ -267,6 +280,18 @@ def test_a_command_may_bring_its_request_along() -> None:  # E-1
     assay, log = assay_after(plant())
     assay.dispatch(ChangeOwnEmail(actor=TRAINER_WANG_ID, email="wang@fab.example", request="request-0002"))
     assert log.events[-1].origin.request == "request-0002"
+
+
+def test_a_command_may_bring_the_token_of_a_machine_along() -> None:  # E-1, K-5
+    assay, log = assay_after(plant())
+    token = example_id("token")
+    assay.dispatch(ChangeOwnEmail(actor=TRAINER_WANG_ID, email="wang@fab.example", token=token))
+    assert log.events[-1].origin == Origin(actor=TRAINER_WANG_ID, token=token)
+    refused = CreateTaskType(
+        actor=TRAINER_LI_ID, task_type_id=example_id("new"), name="new", kind=TaskKind.CLASSIFICATION, token=token
+    )
+    assert answer_to(assay, refused) is NotPermitted
+    assert (type(log.events[-1].data), log.events[-1].origin.token) == (UserRefusedAction, token)
 
 
 def test_a_command_that_changes_nothing_stores_nothing_and_needs_no_waiting() -> None:

@@ -107,8 +107,7 @@ def test_a_word_for_a_level_would_be_noticed() -> None:
 def test_the_readme_names_every_setting() -> None:
     read = set(re.findall(r'"(ASSAY_[A-Z_]+)"', (CHECKOUT / "infra" / "settings.py").read_text(encoding="utf-8")))
     told = set(re.findall(r"ASSAY_[A-Z_]+", README)) - {"ASSAY_TESTS_REQUIRE"}
-    kafka_comes_with_its_topics = {"ASSAY_KAFKA_BROKERS"}
-    assert told == read - kafka_comes_with_its_topics
+    assert told == read
 
 
 def test_the_readme_names_commands_that_exist() -> None:

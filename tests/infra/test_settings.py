@@ -110,3 +110,51 @@ def test_a_live_worker_is_never_taken_for_a_silent_one(tmp_path: Path) -> None: 
     with pytest.raises(WrongSetting, match="at least twice as long as the pause between heartbeats"):
         settings_in(tmp_path, ASSAY_HEARTBEAT_SECONDS="10")
     assert settings_in(tmp_path, ASSAY_HEARTBEAT_SECONDS="7").heartbeat_seconds == 7
+
+
+def test_without_brokers_messages_go_through_the_log(tmp_path: Path) -> None:  # K-2
+    assert settings_in(tmp_path).kafka is None
+
+
+def test_a_broker_of_our_own_listens_on_this_machine_only(tmp_path: Path) -> None:  # K-1, S-1
+    kafka = settings_in(tmp_path, ASSAY_KAFKA_BROKERS="local", ASSAY_KAFKA_PORT="19092").kafka
+    assert kafka is not None
+    assert (kafka.is_local, kafka.brokers) == (True, ("127.0.0.1:19092",))
+
+
+def test_brokers_of_the_factory_are_named_with_their_ports(tmp_path: Path) -> None:  # K-1
+    kafka = settings_in(tmp_path, ASSAY_KAFKA_BROKERS="kafka-1:9092, kafka-2:9092").kafka
+    assert kafka is not None
+    assert (kafka.is_local, kafka.brokers) == (False, ("kafka-1:9092", "kafka-2:9092"))
+    with pytest.raises(WrongSetting, match="Write host:port, with commas between, or local"):
+        settings_in(tmp_path, ASSAY_KAFKA_BROKERS="kafka-1")
+
+
+def test_a_secured_cluster_needs_a_user_and_a_password_that_may_lie_in_a_file(tmp_path: Path) -> None:  # K-1
+    secured = {
+        "ASSAY_KAFKA_BROKERS": "kafka-1:9093",
+        "ASSAY_KAFKA_SECURITY": "sasl_ssl",
+        "ASSAY_KAFKA_USERNAME": "assay",
+    }
+    with pytest.raises(WrongSetting, match="Set ASSAY_KAFKA_USERNAME and ASSAY_KAFKA_PASSWORD, too"):
+        settings_in(tmp_path, **secured)
+    password_file = tmp_path / "kafka-password"
+    password_file.write_text("Panel2026\n")
+    kafka = settings_in(tmp_path, **secured, ASSAY_KAFKA_PASSWORD_FILE=str(password_file)).kafka
+    assert kafka is not None
+    assert (kafka.security_protocol, kafka.sasl_mechanism, kafka.password) == ("SASL_SSL", "SCRAM-SHA-512", "Panel2026")
+
+
+@pytest.mark.parametrize(
+    ("variable", "wrong", "told"),
+    [
+        ("ASSAY_KAFKA_SECURITY", "TLS", "Write one of PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL"),
+        ("ASSAY_KAFKA_CA_FILE", "/nowhere/ca.pem", "which is no file"),
+        ("ASSAY_KAFKA_TOPIC_PREFIX", "line 1", "Use letters, digits"),
+    ],
+)
+def test_a_setting_of_kafka_that_cannot_be_used_is_refused(
+    tmp_path: Path, variable: str, wrong: str, told: str
+) -> None:
+    with pytest.raises(WrongSetting, match=told):
+        settings_in(tmp_path, ASSAY_KAFKA_BROKERS="kafka-1:9092", **{variable: wrong})

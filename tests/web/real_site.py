@@ -14,19 +14,23 @@ from commands.assay import Assay
 from commands.users import CreateUser
 from domain.facts import SYSTEM
 from domain.permissions import Role
+from infra.api_requests import ApiRequests
 from infra.artifacts import Artifacts
 from infra.data_folders import DataFolders
 from infra.drafts import Drafts
+from infra.event_reader import EventReader
 from infra.event_store import EventLog, create_tables, open_event_log
 from infra.heartbeats import Heartbeats
 from infra.images import Images
 from infra.line_of_work import Waiting
+from infra.mes_feed import FeedWatch
 from infra.passwords import Argon2Passwords
 from infra.positions import PositionWatcher
 from infra.projector import Projector
 from infra.scans import ScannedFolders, Scans
 from infra.session_store import SessionStore
 from infra.side_tables import create_side_tables
+from infra.token_uses import TokenUses
 from infra.uploads import Uploads
 from projections.all import READ_MODELS
 from projections.read_model import open_pool
@@ -79,6 +83,10 @@ def open_real_site(database: str, folder: Path) -> Iterator[RealSite]:
             images=Images(data_folders, folder / "cache", folder / "indexes"),
             data_folders=scanned_folders,
             heartbeats=Heartbeats(pool, silence_seconds=60.0),
+            token_uses=TokenUses(pool),
+            api_requests=ApiRequests(pool),
+            public_events=EventReader(log),
+            feed=FeedWatch(pool, topic=""),
             waiting=Waiting(pool, Assay(log, PORTS), silence_seconds=60.0),
         )
         with TestClient(create_app(services), raise_server_exceptions=False) as client:

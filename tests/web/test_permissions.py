@@ -9,9 +9,11 @@ import httpx
 import pytest
 from litestar import Litestar
 
+from domain.api_tokens import ApiTokenCreated, TokenScope
 from domain.facts import Recorded
 from domain.users import UserRefusedAction
 from tests.examples import (
+    CLASSIFICATION_ID,
     FACTORY_2,
     INDUSTRY_ID,
     MODEL_ID,
@@ -24,12 +26,14 @@ from tests.examples import (
     TRAINING_JOB_ID,
     TRAINING_QUEUED,
     TRAINING_STARTED,
+    TWO_CORES_ID,
     VERSION_PUBLISHED,
     example_id,
     plant,
 )
 from tests.permission_table import REQUESTS, Who
 from tests.web.real_site import RealSite, open_real_site
+from web.bearer import hash_of
 from web.services import Services
 from web.sessions import SAFE_METHODS, Session, Signer
 
@@ -57,7 +61,7 @@ MAY: dict[Who, set[UUID]] = {
 
 def address_of(pattern: str) -> str:
     def part(found: re.Match[str]) -> str:
-        if found[1] == "job_id" and pattern.startswith("/training-jobs/"):
+        if found[1] == "job_id" and "/training-jobs/" in pattern:
             return str(TRAINING_JOB_ID)
         return str(PARTS.get(found[1], example_id("something that does not exist")))
 
@@ -75,6 +79,8 @@ class Visitor:
         """Send the request with a valid form token, so that nothing but the permissions can refuse it."""
         method, pattern = line.split(" ")
         self._site.client.cookies.clear()
+        if pattern.startswith("/api/"):
+            return self._ask_as_machine(method, pattern)
         if self._user_id is None:
             mark = "a stranger"
             self._site.client.cookies.set("assay_visitor", self._signer.sign("visitor", mark))
@@ -90,6 +96,48 @@ class Visitor:
             files={"file": b""} if pattern.endswith("/file") else None,  # such a form brings its token itself
         )
 
+    def _ask_as_machine(self, method: str, pattern: str) -> httpx.Response:
+        """With the token of this user, and a whole body."""
+        headers = {"Authorization": f"Bearer {secret_of(self._user_id)}"} if self._user_id else {}
+        return self._site.client.request(
+            method,
+            address_of(pattern),
+            headers={**headers, "Idempotency-Key": f"{method} {pattern}".replace(" ", "_")},
+            json=BODIES.get(f"{method} {pattern}"),
+        )
+
+
+def secret_of(user_id: UUID | None) -> str:
+    """The token of a user; it is as long as a real one."""
+    return f"assay_{str(user_id).replace('-', ''):0<43}"
+
+
+PATHS: dict[str, object] = {"data_paths": ["/data/panel-a/train"]}
+CHOICES: dict[str, object] = {
+    "data_paths": [{"root": "data", "path": "panel-a/train"}],
+    "compute_resource_id": str(TWO_CORES_ID),
+}
+BODIES: dict[str, dict[str, object]] = {
+    "POST /api/v1/datasets": {"name": "panel-b", "purpose": "training", "environment": [], **PATHS},
+    "POST /api/v1/datasets/{dataset_id}/data-paths": PATHS,
+    "POST /api/v1/model-images": {"kind": "general", "task_type_id": str(CLASSIFICATION_ID), "archive": "/nowhere"},
+    "POST /api/v1/model-images/{model_image_id}/versions": {"archive": "/nowhere"},
+    "POST /api/v1/uploads": {"file_name": "unet@1.0", "size": 10},
+    "POST /api/v1/training-jobs": {
+        "model_name": "panel-b",
+        "model_image_id": str(MODEL_IMAGE_ID),
+        "model_image_version": 1,
+        **CHOICES,
+    },
+    "POST /api/v1/models/{model_id}/versions/{label}/retrain": CHOICES,
+    "POST /api/v1/prediction-jobs": {
+        "name": "evening",
+        "model_id": str(TWO_CORES_ID),
+        "versions": ["v1.01"],
+        **CHOICES,
+    },
+}
+
 
 @pytest.fixture
 def real(database: str, tmp_path: Path) -> Iterator[RealSite]:
@@ -100,6 +148,11 @@ def real(database: str, tmp_path: Path) -> Iterator[RealSite]:
         .add(MODEL_ID, VERSION_PUBLISHED, actor=TRAINER_WANG_ID)
         .add(PREDICTION_JOB_ID, PREDICTION_QUEUED, actor=TRAINER_WANG_ID)
     )
+    for user_id in (QUALITY_LEAD_ID, TRAINER_LI_ID, TRAINER_WANG_ID):
+        token = ApiTokenCreated(
+            name="MES", user_id=user_id, scope=TokenScope.ACT, secret_hash=hash_of(secret_of(user_id))
+        )
+        history = history.add(example_id(f"token of {user_id}"), token, actor=QUALITY_LEAD_ID)
     with open_real_site(database, tmp_path) as site:
         site.happened(history)
         object.__setattr__(site.services, "stopping", lambda: True)  # streams end after their first word
@@ -118,14 +171,20 @@ def test_every_request_has_its_line_in_the_permission_table(app_and_services: tu
     assert len(answered) > 100
 
 
-def test_a_stranger_is_sent_to_the_sign_in_page_and_does_nothing(real: RealSite) -> None:  # U-1, U-6
+def is_kept_out(line: str, answer: httpx.Response) -> bool:
+    """A browser is sent to the sign-in page, a machine is told that it has no token."""
+    if "/api/" in line:
+        return answer.status_code in (401, 429)
+    return answer.status_code == 303 and answer.headers["Location"].startswith("/sign-in")
+
+
+def test_a_stranger_is_kept_out_and_does_nothing(real: RealSite) -> None:  # U-1, U-6
     before = real.log.position()
     stranger = Visitor(real, None)
     for line, who in REQUESTS.items():
         answer = stranger.ask(line)
-        is_sent_away = answer.status_code == 303 and answer.headers["Location"].startswith("/sign-in")
-        assert is_sent_away is (who is not Who.ANYBODY), f"{line}: {answer.status_code}"
-        assert is_sent_away or answer.status_code not in (401, 403, 500), f"{line}: {answer.status_code}"
+        assert is_kept_out(line, answer) is (who is not Who.ANYBODY), f"{line}: {answer.status_code}"
+        assert is_kept_out(line, answer) or answer.status_code not in (401, 403, 500), f"{line}: {answer.status_code}"
     assert real.log.position() == before
 
 

@@ -1,0 +1,115 @@
+"""API tokens: machines act through the HTTP API in the name of one user. Source: REQUIREMENTS, K-5, U-6, E-6."""
+
+import enum
+from datetime import datetime
+from typing import ClassVar
+from uuid import UUID
+
+from domain.facts import Fact, State, evolves, replace
+from domain.refusals import Refusal, collect, raise_together
+from domain.sentences import N_
+from domain.users import User
+
+LONGEST_NAME = 60
+
+
+class TokenScope(enum.Enum):
+    """What a token is good for; what its user may not do, it may not do either."""
+
+    READ = "read"
+    ACT = "act"
+
+
+class ApiTokenCreated(Fact):
+    """A machine may ask in the name of `user_id`. Only the SHA-256 of the secret is kept: 256 random bits need no slow hash."""
+
+    TOPIC: ClassVar[str] = "api_token.created"
+    PRIVATE: ClassVar[frozenset[str]] = frozenset({"secret_hash"})
+    name: str
+    user_id: UUID
+    scope: TokenScope
+    secret_hash: str
+    expires_at: datetime | None = None
+
+
+class ApiTokenRevoked(Fact):
+    """The token opens nothing any more."""
+
+    TOPIC: ClassVar[str] = "api_token.revoked"
+
+
+class ApiTokenNameIsInvalid(Refusal):
+    """A name says which machine holds the token."""
+
+    field = "name"
+    message = N_("Enter a name of 1 to 60 characters that says which machine uses the token.")
+
+
+class UserOfTokenNotFound(Refusal):
+    """A token acts for somebody who is there."""
+
+    field = "username"
+    message = N_("There is no such user. Choose one of the present users.")
+
+
+class ApiTokenWasCreated(Refusal):
+    """A secret is shown once, also where a form is sent twice."""
+
+    message = N_(
+        "This token was created already, and its secret was shown then. If nobody kept it, revoke the token and create another."
+    )
+
+
+class ApiToken(State):
+    """What the rules need of a token."""
+
+    name: str
+    user_id: UUID
+    scope: TokenScope
+    is_revoked: bool = False
+
+
+def create(
+    token: ApiToken | None = None,
+    *,
+    name: str,
+    user: User | None,
+    scope: TokenScope,
+    secret_hash: str,
+    expires_at: datetime | None = None,
+) -> list[Fact]:
+    """A new token for `user`; the secret itself never comes here. `token` is there where the form was sent before.
+
+    Raises:
+        ApiTokenWasCreated
+        ApiTokenNameIsInvalid, UserOfTokenNotFound (all that apply, together).
+    """
+    if token is not None:
+        raise ApiTokenWasCreated
+    refusals: list[Refusal] = []
+    collect(refusals, _check_name, name)
+    if user is None or user.is_deleted:
+        refusals.append(UserOfTokenNotFound())
+    raise_together(refusals)
+    assert user is not None
+    created = ApiTokenCreated(name=name, user_id=user.id, scope=scope, secret_hash=secret_hash, expires_at=expires_at)
+    return [created]
+
+
+def revoke(token: ApiToken) -> list[Fact]:
+    """End a token; once more changes nothing."""
+    return [] if token.is_revoked else [ApiTokenRevoked()]
+
+
+def _check_name(name: str) -> None:
+    if not 1 <= len(name) <= LONGEST_NAME or not name.isprintable():
+        raise ApiTokenNameIsInvalid
+
+
+EVOLVE = evolves(
+    ApiToken,
+    {
+        ApiTokenCreated: lambda token, fact: ApiToken(name=fact.name, user_id=fact.user_id, scope=fact.scope),
+        ApiTokenRevoked: lambda token, fact: replace(token, is_revoked=True),
+    },
+)

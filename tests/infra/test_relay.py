@@ -1,0 +1,301 @@
+"""From a queued job to a worker and back over a real Kafka; the log decides who works and takes each report once."""
+
+import threading
+from collections.abc import Iterator
+from uuid import UUID
+
+import msgspec
+import pytest
+
+from commands.assay import Assay
+from commands.compute_resources import ChangeComputeResource
+from commands.gpu_jobs import command_for
+from commands.training_jobs import TerminateTraining
+from domain.attempts import AttemptIsOver
+from domain.compute_resources import ComputeResourceKind
+from domain.facts import Fact
+from domain.messages import COMPUTING, PACKAGING, AnyReport, JobClaimed, JobKind, Message, Resources, TrainModel
+from domain.training_jobs import (
+    TrainingInterrupted,
+    TrainingLossesMeasured,
+    TrainingStarted,
+    TrainingStatus,
+)
+from infra.kafka import REPORTS
+from infra.kafka_mailbox import KafkaMailbox
+from infra.listening import listening_since
+from infra.local_kafka import LocalBroker
+from infra.relay import MovedOn, ReportLog
+from infra.settings import KafkaSettings
+from infra.worker_messages import REPORT_ID, SENT_AGAIN
+from tests.examples import (
+    LOADING_QUEUED,
+    MODEL_IMAGE_IMPORTED,
+    ONE_GPU_ID,
+    PORTS,
+    QUALITY_LEAD_ID,
+    TRAINER_WANG_ID,
+    TRAINING_JOB_ID,
+    TRAINING_QUEUED,
+    TWO_CORES,
+    TWO_CORES_ID,
+    example_id,
+)
+from tests.infra.kafka_plant import (
+    NEVER,
+    SILENCE_SECONDS,
+    TWO_CORE_MACHINE,
+    KafkaPlant,
+    beat,
+    becomes,
+    kafka_plant,
+    losses,
+    take,
+)
+
+GPU_MACHINE = Resources(cpu_cores=16, memory_gib=64, gpu_cards=2, gpu_memory_gib=24)
+NEEDS_GPU = msgspec.structs.replace(TRAINING_QUEUED, compute_resource_id=ONE_GPU_ID)
+
+
+@pytest.fixture
+def line(kafka: LocalBroker, topic_prefix: str, database: str) -> Iterator[KafkaPlant]:
+    with kafka_plant(database, KafkaSettings(brokers=(kafka.address,), topic_prefix=topic_prefix)) as made:
+        yield made
+
+
+@pytest.fixture
+def running(line: KafkaPlant) -> Iterator[KafkaPlant]:
+    with line.dispatcher(), line.relay():
+        yield line
+
+
+def test_a_worker_gets_the_waiting_job_and_its_reports_come_back(running: KafkaPlant) -> None:  # K-1, K-4, T-6
+    running.happen(TRAINING_JOB_ID, TRAINING_QUEUED)
+    worker = running.worker()
+    assert take(worker) == TrainModel(
+        job_id=TRAINING_JOB_ID, attempt=1, run=1, needs=TWO_CORES.resources, order=TRAINING_QUEUED.order
+    )
+    assert running.job().attempt.worker == "line-1"
+    worker.report(losses(1))
+    worker.report(losses(2))
+    becomes(lambda: _measured(running) == [(1,), (2,)])
+
+
+def test_a_free_worker_is_woken(running: KafkaPlant) -> None:  # K-1
+    worker = running.worker(ask_every_seconds=NEVER)
+    becomes(lambda: worker.take(TWO_CORE_MACHINE) or worker._hears_triggers)
+    assert worker.take(TWO_CORE_MACHINE) is None
+    running.happen(TRAINING_JOB_ID, TRAINING_QUEUED)
+    assert take(worker).job_id == TRAINING_JOB_ID
+
+
+def test_a_job_that_waits_is_told_of_again_after_triggers_were_lost(running: KafkaPlant) -> None:  # K-1
+    running.happen(TRAINING_JOB_ID, NEEDS_GPU)
+    worker = running.worker(ask_every_seconds=NEVER)
+    becomes(lambda: worker.take(TWO_CORE_MACHINE) or worker._hears_triggers)  # every trigger so far woke it in vain
+    running.assay.dispatch(_change(ONE_GPU_ID, TWO_CORES.resources))  # and this is no event of the job
+    assert take(worker).job_id == TRAINING_JOB_ID
+
+
+def test_a_job_waits_for_a_worker_that_has_its_compute_resource(running: KafkaPlant) -> None:  # T-6
+    second = example_id("second")
+    running.happen(TRAINING_JOB_ID, NEEDS_GPU)
+    running.happen(second, TRAINING_QUEUED)
+    assert take(running.worker()).job_id == second
+    assert take(running.worker("gpu-1"), GPU_MACHINE).job_id == TRAINING_JOB_ID
+
+
+def test_what_a_job_needs_is_read_again_when_it_is_claimed(running: KafkaPlant) -> None:  # M-6
+    running.happen(TRAINING_JOB_ID, TRAINING_QUEUED)
+    worker = running.worker(ask_every_seconds=NEVER)
+    answers = worker._connect()
+    shown: list[Message] = []
+
+    def is_shown() -> bool:
+        shown.extend(filter(None, [worker._ask(answers, TWO_CORE_MACHINE)]))
+        return bool(shown)
+
+    becomes(is_shown)
+    running.assay.dispatch(_change(TWO_CORES_ID, Resources(cpu_cores=64, memory_gib=2)))
+    worker._claimed = shown[0]
+    becomes(lambda: worker.take(TWO_CORE_MACHINE) or worker._claimed is None)
+    assert running.job().status is TrainingStatus.WAITING
+
+
+def test_a_worker_takes_only_jobs_of_its_kinds(running: KafkaPlant) -> None:  # T-6, I-2
+    image = example_id("resnet34")
+    running.happen(TRAINING_JOB_ID, TRAINING_QUEUED)
+    running.happen(image, MODEL_IMAGE_IMPORTED, LOADING_QUEUED)
+    assert take(running.worker("line-1-packages", PACKAGING)).job_id == image
+    assert take(running.worker("line-1", COMPUTING)).job_id == TRAINING_JOB_ID
+
+
+def test_of_four_workers_that_claim_at_once_one_gets_the_job(running: KafkaPlant) -> None:  # K-1, T-6
+    names = [f"line-{number}" for number in range(4)]
+    for name in names:
+        _heard(running, name)
+    running.happen(TRAINING_JOB_ID, TRAINING_QUEUED)
+    _send(running, *(_claim(name) for name in names), *(losses(worker=name) for name in names))
+    becomes(
+        lambda: len(_measured(running)) == len(names)
+    )  # reports are judged by their attempt; claims by who was first
+    assert _count(running, TrainingStarted) == 1
+
+
+def test_a_claim_whose_answer_was_lost_is_granted_again(running: KafkaPlant) -> None:  # K-1
+    worker = _heard(running, "line-1")
+    running.happen(TRAINING_JOB_ID, TRAINING_QUEUED)
+    _send(running, _claim("line-1"))  # from here the worker was cut off
+    becomes(lambda: running.job().status is TrainingStatus.TRAINING)
+    worker._claimed = TrainModel(
+        job_id=TRAINING_JOB_ID, attempt=1, run=1, needs=TWO_CORES.resources, order=TRAINING_QUEUED.order
+    )
+    assert take(worker).job_id == TRAINING_JOB_ID
+    assert _count(running, TrainingStarted) == 1
+
+
+def test_a_report_that_is_sent_again_is_taken_once(running: KafkaPlant) -> None:  # K-1
+    _train(running)
+    _send(running, losses(1), report_id="1")
+    _send(running, losses(1), report_id="1", is_again=True)
+    _send(running, losses(2), report_id="2", is_again=True)  # the first time it was lost
+    becomes(lambda: (2,) in _measured(running))
+    assert _measured(running) == [(1,), (2,)]
+
+
+def test_a_relay_goes_on_where_the_log_says_and_not_where_the_broker_does(line: KafkaPlant) -> None:  # K-1
+    with line.dispatcher():
+        with line.relay():
+            _train(line)
+            _send(line, *map(losses, range(1, 6)))
+            becomes(lambda: len(_measured(line)) == 5)
+        _send(line, *map(losses, range(6, 11)))
+        with line.relay(), line.relay():  # the group has no offsets of its own: every report is delivered again
+            becomes(lambda: len(_measured(line)) >= 10)
+            _send(line, losses(11))
+            becomes(lambda: (11,) in _measured(line))
+    assert _measured(line) == [(number,) for number in range(1, 12)]
+
+
+def test_a_position_that_another_relay_has_moved_refuses_the_report(line: KafkaPlant) -> None:  # K-1
+    line.happen(TRAINING_JOB_ID, TRAINING_QUEUED, TrainingStarted(worker="line-1", attempt=1))
+    slow, fast = ReportLog(line.log, "kafka 1/0"), ReportLog(line.log, "kafka 1/0")
+    fast.place = slow.place = 7
+    command = command_for(losses())
+    Assay(fast, PORTS).dispatch(command)
+    with pytest.raises(MovedOn):
+        Assay(slow, PORTS).dispatch(command)
+    assert _measured(line) == [(1,)]
+    assert ReportLog(line.log, "kafka 1/0").reached == 7
+
+
+def test_a_terminated_job_tells_its_worker_to_stop(running: KafkaPlant) -> None:  # T-6
+    worker = _train(running)
+    assert worker.beat(beat())
+    running.assay.dispatch(TerminateTraining(actor=TRAINER_WANG_ID, job_id=TRAINING_JOB_ID))
+    becomes(lambda: not worker.beat(beat()))
+    with pytest.raises(AttemptIsOver):
+        worker.report(losses())
+    assert _measured(running) == []
+
+
+def test_a_message_that_nobody_understands_is_kept_with_its_reason_and_holds_up_nothing(
+    running: KafkaPlant,
+) -> None:  # K-1
+    _train(running)
+    topic = running.kafka.topic(REPORTS)
+    with running.kafka.producer() as producer:
+        producer.send(topic, b"not json", key=TRAINING_JOB_ID.bytes)
+        producer.send(topic, b'{"type": "job_praised"}', key=TRAINING_JOB_ID.bytes)
+    _send(running, msgspec.structs.replace(losses(), kind=JobKind.EXPORT), losses(2))
+    becomes(lambda: _measured(running) == [(2,)])
+    kept = running.unusable()
+    assert [bytes(row["content"]) for row in kept[:2]] == [b"not json", b'{"type": "job_praised"}']
+    assert "malformed" in kept[0]["reason"]
+    assert "a export job sends no LossesMeasured" in kept[2]["reason"]
+    assert len(kept) == 3
+
+
+def test_a_silent_worker_loses_its_job_to_another(running: KafkaPlant) -> None:  # T-6
+    _train(running)
+    message = take(running.worker("line-2"))
+    assert isinstance(message, TrainModel)
+    assert (message.attempt, message.run) == (2, 1)
+
+
+def test_nobody_is_called_silent_while_nobody_listens(line: KafkaPlant) -> None:  # T-6, S-2
+    with line.dispatcher():
+        with line.relay():
+            worker = _train(line)
+        becomes(lambda: listening_since(line.connection) is None)
+        patience = threading.Event()
+        patience.wait(SILENCE_SECONDS + 1)
+        assert line.job().status is TrainingStatus.TRAINING
+        with line.relay():
+            becomes(lambda: listening_since(line.connection) is not None)
+            for _ in range(6):
+                assert worker.beat(beat())
+                patience.wait(SILENCE_SECONDS / 6)
+    assert _count(line, TrainingInterrupted) == 0
+
+
+def test_a_job_says_why_it_waits(running: KafkaPlant) -> None:  # T-6
+    running.happen(TRAINING_JOB_ID, NEEDS_GPU)
+    becomes(lambda: "No worker that could do this is running" in _told(running))
+    worker = running.worker()
+    becomes(lambda: worker.take(TWO_CORE_MACHINE) or "No running worker has this compute resource" in _told(running))
+
+
+def _told(line: KafkaPlant) -> str:
+    wait = line.waiting.of(TRAINING_JOB_ID)
+    return str(wait.reason) if wait else ""
+
+
+def _heard(line: KafkaPlant, name: str) -> KafkaMailbox:
+    """A free worker of which the relay knows what it offers."""
+    worker = line.worker(name, ask_every_seconds=NEVER)
+
+    def is_heard() -> bool:
+        assert worker.take(TWO_CORE_MACHINE) is None
+        return line.connection.execute("SELECT FROM app.workers WHERE name = %s", (name,)).fetchone() is not None
+
+    becomes(is_heard)
+    return worker
+
+
+def _train(line: KafkaPlant) -> KafkaMailbox:
+    """The worker line-1, which has the example job."""
+    line.happen(TRAINING_JOB_ID, TRAINING_QUEUED)
+    worker = line.worker()
+    take(worker)
+    return worker
+
+
+def _change(compute_resource_id: UUID, resources: Resources) -> ChangeComputeResource:
+    return ChangeComputeResource(
+        actor=QUALITY_LEAD_ID,
+        compute_resource_id=compute_resource_id,
+        kind=ComputeResourceKind.GENERAL_PURPOSE,
+        resources=resources,
+    )
+
+
+def _claim(worker: str) -> JobClaimed:
+    return JobClaimed(kind=JobKind.TRAINING, job_id=TRAINING_JOB_ID, attempt=1, worker=worker)
+
+
+def _send(line: KafkaPlant, *reports: AnyReport, report_id: str = "", is_again: bool = False) -> None:
+    """As a worker's mailbox does it, without waiting for answers."""
+    headers = [(REPORT_ID, report_id.encode()), *([(SENT_AGAIN, b"")] if is_again else [])]
+    with line.kafka.producer() as producer:
+        for report in reports:
+            content, key = msgspec.json.encode(report), report.job_id.bytes
+            producer.send(line.kafka.topic(REPORTS), content, key=key, headers=headers)
+
+
+def _count(line: KafkaPlant, fact_type: type[Fact]) -> int:
+    return [type(fact) for fact in line.facts_of()].count(fact_type)
+
+
+def _measured(line: KafkaPlant) -> list[tuple[int, ...]]:
+    return [fact.iterations for fact in line.facts_of() if isinstance(fact, TrainingLossesMeasured)]

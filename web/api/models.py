@@ -1,0 +1,145 @@
+"""Models, their versions and export packages: one's own. Source: REQUIREMENTS, sections V and X."""
+
+from uuid import UUID
+
+from litestar import Controller, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody
+
+from commands.exports import RequestExport
+from commands.training_jobs import RetrainModel
+from domain.json_forms import write_json
+from domain.refusals import NotFound
+from domain.training_requests import TrainingDraft
+from projections.models import ModelDetail as ModelDetailRow
+from projections.models import ModelVersionRow
+from web.api.desk import ApiDesk
+from web.api.lists import BY_NAME, DEFAULT_LIMIT, After, Limit, Listed, Search, listed, place_of
+from web.api.routes import ACTS, LOOKS, IdempotencyKey, file_answer
+from web.api.shapes import Export, Model, ModelDetail, ModelVersion, TrainingJobDetail, shaped
+from web.api.training_jobs import TrainingChoices, chosen, detail, seed_of
+from web.downloads import Download, stored_file
+from web.models import own_model
+from web.services import ReadModels, Services
+
+
+class Models(Controller):
+    """Others' models are nobody's business (U)."""
+
+    path = "/models"
+    tags = ("models and exports",)
+
+    @get("/", sync_to_thread=True, responses=LOOKS)
+    def list(
+        self,
+        read: NamedDependency[ReadModels],
+        desk: NamedDependency[ApiDesk],
+        search: Search = "",
+        after: After = "",
+        limit: Limit = DEFAULT_LIMIT,
+    ) -> Listed[Model]:
+        """The user's own models, by name."""
+        place = place_of(after, BY_NAME)
+        found = read.models.stretch(desk.caller.user_id, search=search, after=place, size=limit)
+        return listed(found, lambda row: shaped(row, Model))
+
+    @get("/{model_id:uuid}", sync_to_thread=True, responses=LOOKS)
+    def one(
+        self, model_id: FromPath[UUID], read: NamedDependency[ReadModels], desk: NamedDependency[ApiDesk]
+    ) -> ModelDetail:
+        """A model with its versions."""
+        model = own_model(read, model_id, desk.caller.user_id)
+        return shaped(model, ModelDetail, versions=tuple(shaped(row, ModelVersion) for row in model.versions))
+
+    @get("/{model_id:uuid}/versions/{label:str}", sync_to_thread=True, responses=LOOKS)
+    def version(
+        self,
+        model_id: FromPath[UUID],
+        label: FromPath[str],
+        read: NamedDependency[ReadModels],
+        desk: NamedDependency[ApiDesk],
+    ) -> ModelVersion:
+        """One published version."""
+        return shaped(_version(own_model(read, model_id, desk.caller.user_id), label), ModelVersion)
+
+    @post("/{model_id:uuid}/versions/{label:str}/retrain", sync_to_thread=True, responses=ACTS)
+    def retrain(
+        self,
+        model_id: FromPath[UUID],
+        label: FromPath[str],
+        data: JSONBody[TrainingChoices],
+        idempotency_key: IdempotencyKey,
+        read: NamedDependency[ReadModels],
+        desk: NamedDependency[ApiDesk],
+    ) -> TrainingJobDetail:
+        """Train a further version from the weights of this one."""
+        model = own_model(read, model_id, desk.caller.user_id)
+        made = desk.made_by(idempotency_key, data)
+        used = _version(model, label).training_order.training_parameters
+        command = RetrainModel(
+            actor=desk.caller.user_id,
+            job_id=made.id("job"),
+            model_id=model_id,
+            version=label,
+            draft=TrainingDraft(**chosen(data, write_json(used))),
+            seed=seed_of(made),
+        )
+        desk.ask(command)
+        return detail(read, command.job_id, desk)
+
+    @get("/{model_id:uuid}/versions/{label:str}/export", sync_to_thread=True, responses=LOOKS)
+    def export(
+        self,
+        model_id: FromPath[UUID],
+        label: FromPath[str],
+        read: NamedDependency[ReadModels],
+        desk: NamedDependency[ApiDesk],
+    ) -> Export:
+        """How far the export package of a version is, and its checksum; not found while nobody asked for it."""
+        _version(own_model(read, model_id, desk.caller.user_id), label)
+        return _export(read, model_id, label, desk)
+
+    @post("/{model_id:uuid}/versions/{label:str}/export", sync_to_thread=True, status_code=202, responses=ACTS)
+    def request_export(
+        self,
+        model_id: FromPath[UUID],
+        label: FromPath[str],
+        read: NamedDependency[ReadModels],
+        desk: NamedDependency[ApiDesk],
+    ) -> Export:
+        """Have the package built in the background; asking again while it is there or under way changes nothing."""
+        desk.ask(RequestExport(actor=desk.caller.user_id, model_id=model_id, version=label))
+        return _export(read, model_id, label, desk)
+
+    @get(
+        "/{model_id:uuid}/versions/{label:str}/export/package",
+        sync_to_thread=True,
+        responses=file_answer("application/zip"),
+    )
+    def package(
+        self,
+        model_id: FromPath[UUID],
+        label: FromPath[str],
+        services: NamedDependency[Services],
+        desk: NamedDependency[ApiDesk],
+    ) -> Download:
+        """The zip. Its SHA-256 is the `ETag`, and `package.checksum` of the export."""
+        model = own_model(services.read, model_id, desk.caller.user_id)
+        export = services.read.exports.get(model_id, _version(model, label).version)
+        if export is None or export.package is None:
+            raise NotFound
+        return stored_file(services, export.package, f"{model.name}-{label}.zip", kind="application/zip")
+
+
+def _version(model: ModelDetailRow, label: str) -> ModelVersionRow:
+    version = model.version(label)
+    if version is None:
+        raise NotFound
+    return version
+
+
+def _export(read: ReadModels, model_id: UUID, label: str, desk: ApiDesk) -> Export:
+    row = read.exports.get(model_id, label)
+    if row is None:
+        raise NotFound
+    return shaped(row, Export, reason=desk.say(row.reason))
