@@ -283,7 +283,8 @@ class Projector:
             with feeds[0].connection.transaction():
                 for feed in feeds:
                     project, rows = feed.model.project, feed.rows
-                    for _, recorded in events:
+                    for position, recorded in events:
+                        rows.position = position
                         project(rows, recorded)
                     rows.flush()
                 if feeds[0] in self._feeds:

@@ -1,6 +1,7 @@
 """Every read model; web pages find each under its name."""
 
 from projections.artifact_removals import ArtifactRemovals
+from projections.audit import Audit
 from projections.compute_resources import ComputeResources
 from projections.datasets import Datasets
 from projections.environments import Environments
@@ -31,4 +32,5 @@ READ_MODELS: tuple[type[ReadModel], ...] = (
     PredictionJobs,
     EvaluationReports,
     Overview,
+    Audit,
 )
