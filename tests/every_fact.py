@@ -40,7 +40,7 @@ def _value(annotation: Any, seed: str) -> Any:
     if origin in (Union, types.UnionType):
         return _value(next(one for one in arguments if one is not type(None)), seed)
     if origin is tuple and arguments[-1:] == (...,):
-        return (_value(arguments[0], seed),)
+        return (_value(arguments[0], f"{seed}1"), _value(arguments[0], f"{seed}2"))
     if origin is tuple:
         return tuple(_value(one, f"{seed}{number}") for number, one in enumerate(arguments))
     if origin is dict:
