@@ -277,6 +277,7 @@ def run_web(settings: Settings) -> None:
             data_folders=core.scanned_folders,
             heartbeats=Heartbeats(pool, silence_seconds=settings.worker_silence_seconds),
             waiting=Waiting(pool, core.assay, silence_seconds=settings.worker_silence_seconds),
+            log=core.log,
             is_ready=lambda: _answers(pool),
             stopping=lambda: server.should_exit,
         )

@@ -99,7 +99,7 @@ class AuditPart(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Thing(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that has a history. `owner` is who owned it first, None where it is nobody's."""
+    """Something that has a history. `owner` is who owns it now, None where it is nobody's."""
 
     aggregate_id: UUID
     kind: Kind
@@ -223,6 +223,10 @@ class Audit(ReadModel):
             int,
         )
 
+    def person(self, username: str) -> UUID | None:
+        """Who bears a name, or bore it: names are never given twice (U-3)."""
+        return self._one("SELECT user_id FROM users WHERE name_key = %s", (name_key(username),), UUID)
+
     def thing(self, aggregate_id: UUID) -> Thing | None:
         """Something by its id."""
         return self._one(f"{_THINGS} WHERE aggregate_id = %s", (aggregate_id,), Thing)
@@ -230,8 +234,9 @@ class Audit(ReadModel):
     def called(self, name: str, kind: Kind | None = None) -> list[Thing]:
         """The things whose names contain `name`, at most `MOST_THINGS`."""
         return self._all(
-            f"{_THINGS} WHERE strpos(name_key, %(name)s) > 0 AND (%(kind)s::text IS NULL OR kind = %(kind)s)"
-            " AND kind NOT IN ('name', 'use') ORDER BY length(name), name_key, aggregate_id LIMIT %(most)s",
+            f"{_THINGS} WHERE strpos(thing.name_key, %(name)s) > 0 AND (%(kind)s::text IS NULL OR thing.kind = %(kind)s)"
+            " AND thing.kind NOT IN ('name', 'use') ORDER BY length(thing.name), thing.name_key, aggregate_id"
+            " LIMIT %(most)s",
             {"name": name_key(name), "kind": kind.value if kind else None, "most": MOST_THINGS},
             Thing,
         )
@@ -280,7 +285,10 @@ _ONLY_BOOKKEEPING: frozenset[Kind | None] = frozenset(
     kind for kind, fact_types in kinds_told().items() if BOOKKEEPING.issuperset(fact_types)
 )
 """Who asks for one of these kinds wants to see it."""
-_THINGS = "SELECT aggregate_id, kind, name, owner FROM audit_things"
+_THINGS = (
+    "SELECT thing.aggregate_id, thing.kind, thing.name, coalesce(maker.in_charge, thing.owner) AS owner"
+    " FROM audit_things AS thing LEFT JOIN users AS maker ON maker.user_id = thing.owner"
+)
 
 
 def _rows(events: str) -> str:

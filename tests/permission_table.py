@@ -210,6 +210,21 @@ TABLE: Mapping[str, tuple[Who, str]] = {
         GET /model-images/{model_image_id}/versions/{number}/archive
         """,
     ),
+    "audit: everything that happened": (
+        Who.SUPER_ADMINISTRATOR,
+        """
+        GET /audit
+        GET /audit/events.jsonl
+        """,
+    ),
+    "audit: the history of what one may look at": (
+        Who.EVERYONE,
+        """
+        GET /history/{aggregate_id}
+        GET /history/{aggregate_id}/state
+        GET /history/{aggregate_id}/events.jsonl
+        """,
+    ),
     "overview: own figures": (
         Who.EVERYONE,
         """

@@ -29,6 +29,7 @@ from litestar.params import FromPath
 from litestar.types import ControllerRouterHandler, Message, Scope
 
 from domain.refusals import NotFound
+from web.audit import Audit, Histories
 from web.compute_resources import ComputeResources
 from web.datasets import QuestionBankDatasets, TrainingDatasets
 from web.environment_choices import EnvironmentChoices
@@ -80,6 +81,8 @@ PAGES: tuple[ControllerRouterHandler, ...] = (
     TrainingWizard,
     Retraining,
     TrainingJobs,
+    Audit,
+    Histories,
 )
 
 LARGEST_FORM_BYTES = 4 << 20

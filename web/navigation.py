@@ -62,6 +62,7 @@ MENU = (
         "prediction_jobs",
         (Entry(N_("Question-bank prediction"), "/prediction-jobs"), Entry(N_("Model comparison"), "/comparisons")),
     ),
+    Section("", "audit", (Entry(N_("Audit"), "/audit", Permission.SUPERVISE),)),
 )
 
 

@@ -80,6 +80,7 @@ def open_real_site(database: str, folder: Path) -> Iterator[RealSite]:
             data_folders=scanned_folders,
             heartbeats=Heartbeats(pool, silence_seconds=60.0),
             waiting=Waiting(pool, Assay(log, PORTS), silence_seconds=60.0),
+            log=log,
         )
         with TestClient(create_app(services), raise_server_exceptions=False) as client:
             client.follow_redirects = False

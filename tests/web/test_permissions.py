@@ -40,6 +40,7 @@ PARTS = {
     "model_image_id": MODEL_IMAGE_ID,
     "model_id": MODEL_ID,
     "job_id": PREDICTION_JOB_ID,
+    "aggregate_id": TRAINING_JOB_ID,
     "label": "v1.01",
     "number": 1,
     "loading": 1,
