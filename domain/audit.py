@@ -122,7 +122,10 @@ Remembering: TypeAlias = Callable[[Any, Subject, Names], Subject]
 
 def kind_of(fact_type: type[Fact]) -> Kind:
     """What kind of thing a fact happens to."""
-    return _KINDS.get(state_type_of(fact_type), Kind.OTHER)
+    try:
+        return _KINDS[state_type_of(fact_type)]
+    except LookupError:
+        return Kind.OTHER
 
 
 def tell(fact: Fact, subject: Subject | None, named: Names) -> tuple[Sentence, Subject]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from infra.audit_options import add_audit_verbs
 from infra.embedded_postgres import ensure_postgres, postgres_runs, stop_postgres
 from infra.logs import start_logging
 from infra.postgres_programs import PostgresFailed
@@ -75,6 +76,8 @@ def _run(asked: argparse.Namespace, settings: Settings) -> int:
             return verify(settings, asked.key)
         case "export-log":
             return export_log(settings, asked.target)
+        case "audit" | "rebuild" | "replay":
+            return audited(settings, asked)
         case "supervise":
             return supervise(settings, Lock(asked.lock_fd), asked.ready_fd)
         case _:
@@ -226,6 +229,18 @@ def export_log(settings: Settings, target: Path) -> int:
         return 1
     print(f"{count:,} events in {target}; the seals are in {settings.seals}.")
     return 0
+
+
+def audited(settings: Settings, asked: argparse.Namespace) -> int:
+    """Ask what happened, make read tables anew, or prove by replaying that they and a training are what the log says."""
+    from infra import audit_verbs, bootstrap  # noqa: PLC0415 - as above
+
+    try:
+        with _database_for_a_moment(settings) as settings, bootstrap.open_core(settings) as core:
+            return audit_verbs.run(asked, core, settings, functools.partial(print, flush=True))
+    except audit_verbs.NoAnswer as reason:
+        print(reason, file=sys.stderr)
+        return 1
 
 
 def run_process(settings: Settings, verb: str, ready_fd: int | None) -> int:
@@ -386,6 +401,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     exported = verbs.add_parser("export-log", help="write the log as JSON Lines, without secrets, for an auditor")
     exported.add_argument("target", type=Path, metavar="FILE")
+    add_audit_verbs(verbs)
     hidden = verbs.add_parser("supervise")
     hidden.add_argument("--lock-fd", type=int, required=True)
     hidden.add_argument("--ready-fd", type=int, required=True)

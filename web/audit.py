@@ -171,7 +171,7 @@ class Audit(Controller):
     ) -> Response[str]:
         """A part of what happened, the newest first."""
         with desk.refusals_on(AuditPage(form=form)):
-            question, things = _question(read, form)
+            question, things = read_question(read, form)
             older, newer = _place(form.text("older")), _place(form.text("newer"))
             part = read.audit.search(question, older_than=older, newer_than=None if older else newer)
         return desk.show(AuditPage(form=form, part=part, things=things))
@@ -182,7 +182,7 @@ class Audit(Controller):
     ) -> Stream:
         """Everything that the list would show, however long it is."""
         with desk.refusals_on(AuditPage(form=form)):
-            question, _ = _question(services.read, form)
+            question, _ = read_question(services.read, form)
         return _lines(event_lines(services.read, services.log, question), "events.jsonl")
 
 
@@ -259,6 +259,24 @@ def event_lines(read: ReadModels, log: Any, question: Question) -> Iterator[str]
         place = part.rows[-1].place
 
 
+def state_at(read: ReadModels, log: Any, aggregate_id: UUID, form: Form) -> dict[str, Any]:
+    """The state of something at the `moment` of a form, as JSON has it, but for what is private in it.
+
+    Raises:
+        NotFound, NothingHappenedYet, TimeIsUnreadable.
+    """
+    events: list[Recorded] = log.history(aggregate_id)
+    moment = _moment(form, "moment")
+    version = len(events) if moment is None else read.audit.version_at(aggregate_id, moment)
+    if version is None:
+        raise NothingHappenedYet(at="moment")
+    if not events:
+        raise NotFound
+    state = fold(state_type_of(type(events[0].data)), events[:version])
+    assert state is not None
+    return public_form(state)
+
+
 def _line(row: AuditRow, recorded: Recorded) -> str:
     told = {language: translate(row.sentence, language) for language in LANGUAGES}
     line: dict[str, Any] = {
@@ -288,7 +306,7 @@ def _lines(lines: Iterator[str], name: str) -> Stream:
     )
 
 
-def _question(read: ReadModels, form: Form) -> tuple[Question, tuple[Thing, ...]]:
+def read_question(read: ReadModels, form: Form) -> tuple[Question, tuple[Thing, ...]]:
     """What the filters ask, and the things that the name among them may mean.
 
     Raises:

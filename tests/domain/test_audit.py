@@ -7,7 +7,7 @@ import pytest
 
 from domain.audit import BOOKKEEPING, KIND_NAMES, TOLD, Kind, Subject, kind_of, tell, who_sentence
 from domain.compute_resources import ComputeResourceChanged, ComputeResourceCreated, ComputeResourceKind
-from domain.facts import FACTS, SYSTEM, Fact, State, fold, public_form, state_type_of
+from domain.facts import SYSTEM, Fact, State, fold, public_form, state_type_of
 from domain.industries import DefaultIndustryChosen, IndustryLevelsDefined
 from domain.messages import Resources
 from domain.permissions import Role
@@ -15,11 +15,9 @@ from domain.sentences import Sentence
 from domain.task_types import TaskTypeRenamed
 from domain.training_jobs import TrainingFailed
 from domain.users import User, UserCreated, UserEmailChanged, UserRoleChanged
-from tests.every_fact import SECRET, every_fact
+from tests.every_fact import FACT_TYPES, SECRET, every_fact
 from tests.examples import QUALITY_LEAD, TRAINER_WANG, TRAINER_WANG_ID, History, example_id
 from web.i18n import translate
-
-FACT_TYPES = list(FACTS.values())
 
 
 def nobody_named(_thing_id: UUID) -> str:
@@ -34,13 +32,13 @@ def told(*facts: Fact, by: str = "chen_wei", language: str = "en") -> str:
     return translate(who_sentence(sentence, TRAINER_WANG_ID, by), language)
 
 
-@pytest.mark.parametrize("fact_type", FACT_TYPES, ids=FACTS)
+@pytest.mark.parametrize("fact_type", FACT_TYPES.values(), ids=FACT_TYPES)
 def test_every_fact_has_a_sentence(fact_type: type[Fact]) -> None:  # E-3
     assert fact_type in TOLD, f"write what is told of {fact_type.TOPIC} in domain/audit.py"
     assert kind_of(fact_type) is not Kind.OTHER, f"name the kind of {state_type_of(fact_type).__name__} there, too"
 
 
-@pytest.mark.parametrize("fact", every_fact().values(), ids=FACTS)
+@pytest.mark.parametrize("fact", every_fact().values(), ids=FACT_TYPES)
 def test_every_sentence_can_be_read_in_both_languages(fact: Fact) -> None:  # E-3, S-4
     for known in (None, Subject("panel-a", None, {})):
         sentence, _ = tell(fact, known, nobody_named)
@@ -51,7 +49,7 @@ def test_every_sentence_can_be_read_in_both_languages(fact: Fact) -> None:  # E-
         assert re.search("[\u3400-\u9fff]", chinese)
 
 
-@pytest.mark.parametrize("fact", every_fact().values(), ids=FACTS)
+@pytest.mark.parametrize("fact", every_fact().values(), ids=FACT_TYPES)
 def test_no_sentence_and_no_public_form_holds_a_secret(fact: Fact) -> None:  # E-6
     sentence, subject = tell(fact, None, nobody_named)
     assert SECRET not in f"{sentence!r} {subject!r} {public_form(fact)}"
@@ -130,6 +128,6 @@ def test_bookkeeping_is_a_part_of_what_is_told() -> None:
 
 
 def test_a_state_belongs_to_each_fact() -> None:
-    assert all(issubclass(state_type_of(fact_type), State) for fact_type in FACT_TYPES)
+    assert all(issubclass(state_type_of(fact_type), State) for fact_type in FACT_TYPES.values())
     with pytest.raises(LookupError):
         state_type_of(Fact)
