@@ -35,6 +35,7 @@ from infra.drafts import Drafts
 from infra.event_store import create_tables, open_event_log
 from infra.heartbeats import Heartbeats
 from infra.line_of_work import Waiting
+from infra.manifests import Manifests
 from infra.passwords import Argon2Passwords
 from infra.positions import PositionWatcher
 from infra.projector import Projector
@@ -278,6 +279,7 @@ def run_web(settings: Settings) -> None:
             heartbeats=Heartbeats(pool, silence_seconds=settings.worker_silence_seconds),
             waiting=Waiting(pool, core.assay, silence_seconds=settings.worker_silence_seconds),
             log=core.log,
+            manifests=Manifests(core.artifacts, core.data_folders),
             is_ready=lambda: _answers(pool),
             stopping=lambda: server.should_exit,
         )

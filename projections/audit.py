@@ -98,6 +98,13 @@ class AuditPart(msgspec.Struct, frozen=True, kw_only=True):
     has_older: bool
 
 
+class Person(msgspec.Struct, frozen=True):
+    """Somebody who did something."""
+
+    user_id: UUID
+    username: str
+
+
 class Thing(msgspec.Struct, frozen=True, kw_only=True):
     """Something that has a history. `owner` is who owns it now, None where it is nobody's."""
 
@@ -226,6 +233,11 @@ class Audit(ReadModel):
     def person(self, username: str) -> UUID | None:
         """Who bears a name, or bore it: names are never given twice (U-3)."""
         return self._one("SELECT user_id FROM users WHERE name_key = %s", (name_key(username),), UUID)
+
+    def people(self, user_ids: Sequence[UUID]) -> dict[UUID, str]:
+        """What people are, or were, called."""
+        statement = "SELECT user_id, username FROM users WHERE user_id = ANY(%s)"
+        return {person.user_id: person.username for person in self._all(statement, (list(user_ids),), Person)}
 
     def thing(self, aggregate_id: UUID) -> Thing | None:
         """Something by its id."""

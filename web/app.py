@@ -47,6 +47,7 @@ from web.overview import Overview
 from web.pages import Desk, Renderer, static_files
 from web.prediction_jobs import PredictionJobs
 from web.prediction_wizard import NewPredictionJob
+from web.provenance import ProvenancePages
 from web.scans import Scans
 from web.services import Account, Services
 from web.sessions import Cookies, Gate, Signer, Visits, request_id_of
@@ -83,6 +84,7 @@ PAGES: tuple[ControllerRouterHandler, ...] = (
     TrainingJobs,
     Audit,
     Histories,
+    ProvenancePages,
 )
 
 LARGEST_FORM_BYTES = 4 << 20

@@ -47,7 +47,8 @@ class Services:
     `wait` returns when the read models have reached a position and raises TimeoutError after five seconds. `artifacts` gives the
     path of a stored file, `uploads` takes files from browsers, `images` the files of data paths, `data_folders` looks into folders
     as they are typed; `drafts` keeps the wizards' unfinished forms; `heartbeats` say what running jobs do at this moment, `waiting`
-    why the others wait; `log` gives the facts themselves, for their history. `stopping` says that the server is about to end, so
+    why the others wait; `log` gives the facts themselves, for their history,
+    `manifests` the images of jobs. `stopping` says that the server is about to end, so
     that open streams end first.
     """
 
@@ -66,6 +67,7 @@ class Services:
     heartbeats: Any = None
     waiting: Any = None
     log: Any = None
+    manifests: Any = None
     attempts: SignInAttempts = field(default_factory=SignInAttempts)
     is_ready: Callable[[], bool] = lambda: True
     stopping: Callable[[], bool] = lambda: False

@@ -21,6 +21,7 @@ from infra.event_store import EventLog, create_tables, open_event_log
 from infra.heartbeats import Heartbeats
 from infra.images import Images
 from infra.line_of_work import Waiting
+from infra.manifests import Manifests
 from infra.passwords import Argon2Passwords
 from infra.positions import PositionWatcher
 from infra.projector import Projector
@@ -81,6 +82,7 @@ def open_real_site(database: str, folder: Path) -> Iterator[RealSite]:
             heartbeats=Heartbeats(pool, silence_seconds=60.0),
             waiting=Waiting(pool, Assay(log, PORTS), silence_seconds=60.0),
             log=log,
+            manifests=Manifests(Artifacts(folder / "artifacts"), data_folders),
         )
         with TestClient(create_app(services), raise_server_exceptions=False) as client:
             client.follow_redirects = False

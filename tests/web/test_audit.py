@@ -2,16 +2,19 @@
 
 import json
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from uuid import UUID
 
 import msgspec
 import pytest
 
-from domain.audit import Kind
-from domain.facts import Recorded
+from domain.facts import Origin, Recorded
+from domain.messages import ManifestEntry, StageName
 from domain.prediction_jobs import PredictionTerminated
+from domain.training_jobs import TrainingStageFinished
 from domain.users import UserEmailChanged, UserPasswordChanged
+from infra.artifacts import Artifacts
 from projections.audit import Question
 from tests.every_fact import SECRET, every_fact
 from tests.examples import (
@@ -24,10 +27,12 @@ from tests.examples import (
     QUALITY_LEAD_ID,
     TRAINER_LI_ID,
     TRAINER_WANG_ID,
+    TRAINING_COMPLETED,
     TRAINING_DATASET,
     TRAINING_DATASET_ID,
     TRAINING_JOB_ID,
     TRAINING_QUEUED,
+    TRAINING_STARTED,
     VERSION_PUBLISHED,
     example_id,
     plant,
@@ -183,22 +188,74 @@ def test_the_export_holds_every_event_of_the_filter_as_a_line_of_json(real: Real
 
 def test_no_secret_leaves_by_any_page_whatever_the_event(real: RealSite) -> None:  # E-6
     enter(real, QUALITY_LEAD_ID)
-    events = [
-        Recorded(example_id(f"one of {topic}"), 1, fact, real.read.audit.history(MODEL_ID)[0].happened_at)
-        for topic, fact in every_fact().items()
+    moment = real.read.audit.history(MODEL_ID)[0].happened_at
+    facts = every_fact()
+    happened = [
+        Recorded(thing, version, fact, moment)
+        for topic in facts
+        if topic.startswith("user.")
+        for thing in (example_id(topic),)
+        for version, fact in enumerate((facts["user.created"], facts[topic]), 1)
     ]
-    first = {"user.created": every_fact()["user.created"]}
-    for number, event in enumerate(events):  # what can only follow something follows it
-        kind = event.data.TOPIC.partition(".")[0]
-        if kind == "user" and event.data.TOPIC not in first:
-            begun = msgspec.structs.replace(event, data=first["user.created"])
-            events[number] = msgspec.structs.replace(event, originator_version=2)
-            events.append(begun)
-    real.services.wait(real.log.append(events))
+    happened += [
+        Recorded(example_id(topic), 1, fact, moment) for topic, fact in facts.items() if not topic.startswith("user.")
+    ]
+    real.services.wait(real.log.append(happened))
     shown = [real.get(address).text for address in ("/audit?everything=yes", "/audit/events.jsonl?everything=yes")]
-    for row in real.read.audit.search(Question(everything=True), size=1_000).rows:
-        if row.kind is Kind.USER:
-            shown.append(real.get(f"/history/{row.aggregate_id}/state?version={row.version}").text)
-            shown.append(real.get(f"/history/{row.aggregate_id}/events.jsonl").text)
-    assert len(shown) > 10
+    assert set(facts) == {json.loads(line)["type"] for line in shown[1].splitlines()}
+    for event in happened:
+        if event.data.TOPIC.startswith("user."):
+            shown.append(real.get(f"/history/{event.originator_id}/state?version={event.originator_version}").text)
+            shown.append(real.get(f"/history/{event.originator_id}/events.jsonl").text)
+    assert "UserCreated.username" in "".join(shown)
     assert not [text for text in shown if SECRET in text or HASH in text]
+
+
+def test_a_version_shows_its_provenance_to_its_owner_and_to_auditors(real: RealSite, tmp_path: Path) -> None:  # E-3
+    manifest = Artifacts(tmp_path / "artifacts").keep(manifest_of(tmp_path))
+    split = TrainingStageFinished(
+        stage=StageName.DATA_SPLIT, seconds=1, training_count=2, validation_count=1, manifest=manifest
+    )
+    version = msgspec.structs.replace(VERSION_PUBLISHED, job_id=TRAINING_JOB_ID, version="v1.02")
+    moment = real.read.audit.history(MODEL_ID)[0].happened_at
+    origin = Origin(actor=TRAINER_WANG_ID)
+    happened = [
+        Recorded(TRAINING_JOB_ID, 2, TRAINING_STARTED, moment),
+        Recorded(TRAINING_JOB_ID, 3, split, moment),
+        Recorded(TRAINING_JOB_ID, 4, TRAINING_COMPLETED, moment),
+        Recorded(MODEL_ID, 2, version, moment, origin),
+    ]
+    real.services.wait(real.log.append(happened))
+    address = f"/provenance/{MODEL_ID}/v1.02"
+    page = words(enter(real, TRAINER_WANG_ID, epoch=1).get(address).text)
+    for shown in (TRAINING_COMPLETED.device, TRAINING_COMPLETED.software, "gpu-1", "trainer_wang", manifest.checksum):
+        assert shown in page
+    assert page.count("not compared") == 3
+    assert "On this page: 1 unchanged, 1 changed, 1 gone, 0 not compared" in words(
+        real.get(f"{address}?check=yes").text
+    )
+    assert enter(real, QUALITY_LEAD_ID).get(address).status_code == 200
+    assert real.get(f"/provenance/{MODEL_ID}/v9.99").status_code == 404
+    assert enter(real, TRAINER_LI_ID).get(address).status_code == 403
+
+
+def test_a_version_without_its_list_of_images_says_so(real: RealSite) -> None:
+    page = words(enter(real, QUALITY_LEAD_ID).get(f"/provenance/{MODEL_ID}/{VERSION_PUBLISHED.version}").text)
+    assert "recorded no list of images" in page
+
+
+def manifest_of(folder: Path) -> Path:
+    """Three images: as it was, changed since, gone."""
+    entries = []
+    for name, then, now in (("1.png", b"same", b"same"), ("2.png", b"before", b"after!"), ("3.png", b"gone", None)):
+        if now is not None:
+            (folder / name).write_bytes(now)
+        checksum = sha256(then).hexdigest()
+        entries.append(
+            ManifestEntry(
+                root="data", path=name, size=len(then), checksum=checksum, defect_code="TPFIP", split="training"
+            )
+        )
+    file = folder / "manifest.jsonl"
+    file.write_bytes(b"".join(msgspec.json.encode(one) + b"\n" for one in entries))
+    return file
