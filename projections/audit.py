@@ -163,14 +163,13 @@ class Audit(ReadModel):
             row = rows.row(self.things, thing_id) or rows.row(self.names, thing_id)
             return row["name"] if row else ""
 
-        known = rows.row(self.things, aggregate_id)
-        before = (
-            Subject(
-                known["name"], known["owner"], msgspec.convert(known["was"], dict[str, int | float | str | Sentence])
-            )
-            if known
-            else Subject(named(aggregate_id))
-        )
+        # What just began needs no look into the tables, and of a batch most things just began or were looked up already.
+        known = rows.row(self.things, aggregate_id) if recorded.originator_version > 1 else None
+        if known is not None:
+            was = msgspec.convert(known["was"], dict[str, int | float | str | Sentence])
+            before = Subject(known["name"], known["owner"], was)
+        else:
+            before = Subject(named(aggregate_id) if kind is Kind.USE else "")
         told, after = tell(fact, before, named)
         if known is None or after != before:
             rows.insert(
