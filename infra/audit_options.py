@@ -1,4 +1,4 @@
-"""What an auditor asks on the command line: the options of `audit`, `rebuild` and `replay`."""
+"""What an auditor asks on the command line: the options of `audit`, `provenance`, `rebuild` and `replay`."""
 
 import argparse
 from pathlib import Path
@@ -10,6 +10,9 @@ LANGUAGES = ("en", "zh")
 def add_audit_verbs(verbs: Any) -> None:
     """Add the verbs to those of `infra.cli`; `infra.audit_verbs` does what they ask."""
     _add_search(verbs.add_parser("audit", help="who did what and when; the history and the past states of a thing"))
+    made = verbs.add_parser("provenance", help="what made a published version: people, parameters, files, images")
+    made.add_argument("version", metavar="MODEL:VERSION", help="for example panel-a:v1.01")
+    made.add_argument("--check", action="store_true", help="compare every image with what it was; 1 where one is not")
     rebuild = verbs.add_parser("rebuild", help="make read tables anew from the log, while the service runs")
     rebuild.add_argument("names", nargs="*", metavar="READ_MODEL", help="for example users; default: all of them")
     replay = verbs.add_parser(

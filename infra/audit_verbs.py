@@ -1,25 +1,34 @@
-"""What `audit`, `rebuild` and `replay` do; each says its answer in lines, and returns the exit status."""
+"""What `audit`, `provenance`, `rebuild` and `replay` do; each says its answer in lines, and returns the exit status."""
 
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
+from uuid import UUID
+
+import msgspec
 
 from domain.facts import SYSTEM
+from domain.model_images import version_label
+from domain.provenance import Act, ImageState, Provenance
 from domain.refusals import Refusal
 from infra import bootstrap
 from infra.core import Core
+from infra.manifests import Manifests
 from infra.projector import Projector
 from infra.replay import ReplayIsRunning, verify_replay
+from infra.replayed_training import find_version, replay_training
 from infra.settings import Settings
 from projections.all import READ_MODELS
-from projections.audit import AuditRow, Place, Question, Thing
+from projections.audit import Audit, AuditRow, Place, Question, Thing
 from projections.read_model import open_pool
 from web.audit import event_lines, read_question, state_at
 from web.forms import Form
 from web.i18n import local_time_with_seconds, translate
+from web.provenance import find_provenance
 
 ROWS_AT_ONCE = 500
 Say: TypeAlias = Callable[[str], None]
@@ -38,12 +47,12 @@ def run(asked: argparse.Namespace, core: Core, settings: Settings, say: Say) -> 
     match asked.verb:
         case "audit":
             return _audit(asked, core, say)
+        case "provenance":
+            return _provenance(asked.version, core, say, is_checking=asked.check)
         case "rebuild":
             return _rebuild(asked.names, core, say)
         case _ if asked.verify:
             return _verify(core, say)
-    from infra.replayed_training import replay_training  # noqa: PLC0415 - needs torch
-
     try:
         return replay_training(asked.job, core, settings, say, most_iterations=asked.iterations)
     except Refusal as refusal:
@@ -117,6 +126,61 @@ def _write(lines: Iterator[str], target: Path, say: Say) -> int:
         raise NoAnswer(f"{target} cannot be written: {error.strerror}.") from error
     say(f"{count:,} events in {target}.")
     return 0
+
+
+def _provenance(asked: str, core: Core, say: Say, *, is_checking: bool) -> int:
+    try:
+        model, label = find_version(asked, core.assay)
+        made = find_provenance(core.log, model.id, label)
+    except Refusal as refusal:
+        raise NoAnswer(str(refusal)) from refusal
+    with open_pool(core.dsn, size=1) as pool:
+        names = Audit(pool).people(made.people)
+    say(_pretty(_told(made, names)))
+    if made.manifest is None:
+        raise NoAnswer("The training recorded no list of images.")
+    manifests = Manifests(core.artifacts, core.data_folders)
+    try:
+        say(f"{manifests.count(made.manifest):,} images.")
+        if not is_checking:
+            return 0
+        found: Counter[ImageState] = Counter()
+        for entry in manifests.entries(made.manifest):
+            state = manifests.state(entry)
+            found[state] += 1
+            if state is not ImageState.SAME:
+                say(f"{state.value}: {entry.root}:{entry.path} (SHA-256 {entry.checksum})")
+    except FileNotFoundError as error:
+        raise NoAnswer(f"The list of images is missing: {error}") from error
+    say(
+        f"{found[ImageState.SAME]:,} as they were, {found[ImageState.CHANGED]:,} changed, {found[ImageState.GONE]:,} gone."
+    )
+    return 0 if found[ImageState.SAME] == found.total() else 1
+
+
+def _told(made: Provenance, names: Mapping[UUID, str]) -> dict[str, Any]:
+    """What made a version, for people who read JSON."""
+
+    def act(one: Act | None) -> dict[str, str] | None:
+        return one and {"by": names.get(one.actor, str(one.actor)), "at": one.moment.isoformat()}
+
+    version, completed = made.published, made.completed
+    return {
+        "model": version.model_name,
+        "version": version.version,
+        "queued": act(made.queued_by),
+        "started_again": [act(one) for one in made.restarted_by],
+        "attempts": [{"worker": one.worker, "at": one.moment.isoformat()} for one in made.attempts],
+        "completed_at": made.completed_at and made.completed_at.isoformat(),
+        "published": act(made.published_by),
+        "device": completed and completed.device,
+        "software": completed and completed.software,
+        "model_image": f"{version.model_image.name} {version_label(version.model_image.number)}",
+        "package": made.package and made.package.checksum,
+        "weights": version.weights.checksum,
+        "images": made.manifest and made.manifest.checksum,
+        "order": msgspec.to_builtins(version.order),
+    }
 
 
 def _rebuild(names: list[str], core: Core, say: Say) -> int:

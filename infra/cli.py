@@ -76,7 +76,7 @@ def _run(asked: argparse.Namespace, settings: Settings) -> int:
             return verify(settings, asked.key)
         case "export-log":
             return export_log(settings, asked.target)
-        case "audit" | "rebuild" | "replay":
+        case "audit" | "provenance" | "rebuild" | "replay":
             return audited(settings, asked)
         case "supervise":
             return supervise(settings, Lock(asked.lock_fd), asked.ready_fd)

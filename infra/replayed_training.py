@@ -18,6 +18,7 @@ from uuid import UUID
 
 import msgspec
 
+from commands.assay import Assay
 from domain.artifacts import Artifact
 from domain.compute_resources import ComputeResource
 from domain.data_paths import FolderName
@@ -112,16 +113,26 @@ def find_job(asked: str, core: Core) -> UUID:
     Raises:
         NotFound, ModelVersionNotFound
     """
-    name, colon, version = asked.rpartition(":")
-    if colon:
-        claim = core.assay.load(NameClaim, claim_id(NameKind.MODEL, name))
-        if claim.owner is None:
-            raise NotFound
-        return core.assay.load(Model, claim.owner).published_version(version).published.job_id
+    if ":" in asked:
+        model, version = find_version(asked, core.assay)
+        return model.published_version(version).published.job_id
     try:
         return UUID(asked)
     except ValueError:
         raise NotFound from None
+
+
+def find_version(asked: str, assay: Assay) -> tuple[Model, str]:
+    """The model of `model:version`, and the label of the version.
+
+    Raises:
+        NotFound: no model has the name.
+    """
+    name, _, version = asked.rpartition(":")
+    claim = assay.load(NameClaim, claim_id(NameKind.MODEL, name))
+    if claim.owner is None:
+        raise NotFound
+    return assay.load(Model, claim.owner), version
 
 
 @dataclass
