@@ -444,8 +444,8 @@ def _leaves(way: str, value: Any) -> Iterator[tuple[str, str]]:
     elif isinstance(value, list) and value and not all(isinstance(one, str | int | float) for one in value):
         for number, inner in enumerate(value, 1):
             yield from _leaves(f"{way}[{number}]", inner)
-    elif isinstance(value, str):
-        yield way, value
+    elif isinstance(value, str) or value is None:
+        yield way, value or ""
     else:
         yield way, json.dumps(value, ensure_ascii=False)
 
