@@ -162,7 +162,7 @@ def _told(made: Provenance, names: Mapping[UUID, str]) -> dict[str, Any]:
     """What made a version, for people who read JSON."""
 
     def act(one: Act | None) -> dict[str, str] | None:
-        return one and {"by": names.get(one.actor, str(one.actor)), "at": one.moment.isoformat()}
+        return None if one is None else {"by": names.get(one.actor, str(one.actor)), "at": one.moment.isoformat()}
 
     version, completed = made.published, made.completed
     return {

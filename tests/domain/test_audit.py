@@ -26,9 +26,11 @@ def nobody_named(_thing_id: UUID) -> str:
 
 def told(*facts: Fact, by: str = "chen_wei", language: str = "en") -> str:
     """What is told of the last of some facts of one aggregate."""
+    *before, last = facts
     subject = None
-    for fact in facts:
-        sentence, subject = tell(fact, subject, nobody_named)
+    for fact in before:
+        _, subject = tell(fact, subject, nobody_named)
+    sentence, _ = tell(last, subject, nobody_named)
     return translate(who_sentence(sentence, TRAINER_WANG_ID, by), language)
 
 
@@ -111,9 +113,9 @@ def test_what_nobody_asked_for_was_done_by_the_platform() -> None:
 
 def test_the_default_industry_is_named_before_and_after() -> None:
     names = {example_id("a"): "显示面板", example_id("b"): "电池"}
-    subject = None
-    for industry_id in names:
-        sentence, subject = tell(DefaultIndustryChosen(industry_id=industry_id), subject, names.__getitem__)
+    first, second = (DefaultIndustryChosen(industry_id=industry_id) for industry_id in names)
+    _, subject = tell(first, None, names.__getitem__)
+    sentence, _ = tell(second, subject, names.__getitem__)
     assert (sentence.values["before"], sentence.values["after"]) == ("显示面板", "电池")
 
 

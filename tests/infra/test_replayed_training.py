@@ -12,7 +12,7 @@ import pytest
 
 from commands.assay import Assay
 from domain.facts import Fact, Recorded
-from domain.messages import Resources, StageFinished, TrainingSucceeded
+from domain.messages import AnyReport, Resources, StageFinished, TrainingSucceeded
 from domain.names import NameKind
 from domain.refusals import NotFound
 from domain.training_jobs import TrainingCompleted, TrainingStageFinished
@@ -79,13 +79,19 @@ class Trained:
         return plant().add(TRAINING_JOB_ID, queued, TRAINING_STARTED, *(facts or self.facts))
 
 
-def fact_of(report: Any) -> Fact | None:
+def fact_of(report: AnyReport) -> Fact | None:
     """What the log holds of a report."""
-    kinds = {StageFinished: TrainingStageFinished, TrainingSucceeded: TrainingCompleted}
-    fact_type = kinds.get(type(report))
-    if fact_type is None:
-        return None
-    return fact_type(**{name: getattr(report, name) for name in fact_type.__struct_fields__})
+    match report:
+        case StageFinished():
+            return TrainingStageFinished(**fields_of(report, TrainingStageFinished))
+        case TrainingSucceeded():
+            return TrainingCompleted(**fields_of(report, TrainingCompleted))
+    return None
+
+
+def fields_of(report: AnyReport, fact_type: type[Fact]) -> dict[str, Any]:
+    """What a fact takes from a report."""
+    return {name: getattr(report, name) for name in fact_type.__struct_fields__}
 
 
 @pytest.fixture(scope="module")
