@@ -96,15 +96,16 @@ def state_type_of(fact_type: type[Fact]) -> type[State]:
 def public_form(thing: Fact | State) -> dict[str, Any]:
     """What may leave the service of a fact or a state, as JSON has it: whatever bears the name of a private field stays (E-6)."""
     private = frozenset().union(*(fact_type.PRIVATE for fact_type in FACTS.values()))
-    form: dict[str, Any] = _without(msgspec.to_builtins(thing), private)
+    form: dict[str, Any] = without(msgspec.to_builtins(thing), private)
     return form
 
 
-def _without(value: Any, private: frozenset[str]) -> Any:
+def without(value: Any, private: frozenset[str]) -> Any:
+    """A value as JSON has it without what is under some names, however deep inside."""
     if isinstance(value, dict):
-        return {name: _without(inner, private) for name, inner in value.items() if name not in private}
+        return {name: without(inner, private) for name, inner in value.items() if name not in private}
     if isinstance(value, list | tuple):
-        return [_without(inner, private) for inner in value]
+        return [without(inner, private) for inner in value]
     return value
 
 
