@@ -82,6 +82,34 @@ def evolves(state_type: type[S], table: Evolve) -> Evolve:
     return table
 
 
+def state_type_of(fact_type: type[Fact]) -> type[State]:
+    """What kind of aggregate a fact happens to.
+
+    Raises:
+        LookupError: nothing declares what the fact changes.
+    """
+    for state_type, table in _EVOLVE.items():
+        if fact_type in table:
+            return state_type
+    raise LookupError(f"no state evolves with {fact_type.__qualname__}")
+
+
+def public_form(thing: Fact | State) -> dict[str, Any]:
+    """What may leave the service of a fact or a state, as JSON has it: whatever bears the name of a private field stays (E-6)."""
+    private = frozenset().union(*(fact_type.PRIVATE for fact_type in FACTS.values()))
+    form: dict[str, Any] = without(msgspec.to_builtins(thing), private)
+    return form
+
+
+def without(value: Any, private: frozenset[str]) -> Any:
+    """A value as JSON has it without what is under some names, however deep inside."""
+    if isinstance(value, dict):
+        return {name: without(inner, private) for name, inner in value.items() if name not in private}
+    if isinstance(value, list | tuple):
+        return [without(inner, private) for inner in value]
+    return value
+
+
 def fold(state_type: type[S], events: Iterable[Recorded], state: S | None = None) -> S | None:
     """The state after `events`; None where there are none, or where they are those of another kind of aggregate, whose id somebody
     sent in the wrong place. Evolving only assigns, it never refuses.

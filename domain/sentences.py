@@ -17,10 +17,10 @@ def N_(text: str) -> str:  # noqa: N802 - the gettext convention that marks a te
 
 
 class Sentence(msgspec.Struct, frozen=True):
-    """`text` is the English form and the key of the catalogues; `values` fill its {places}."""
+    """`text` is the English form and the key of the catalogues; `values` fill its {places}, other sentences among them."""
 
     text: str
-    values: dict[str, Value] = {}
+    values: "dict[str, Value | Sentence]" = {}
 
     def __str__(self) -> str:
         return self.text.format(**self.values)

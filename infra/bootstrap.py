@@ -30,6 +30,7 @@ from infra.drafts import Drafts
 from infra.event_store import create_tables, open_event_log
 from infra.heartbeats import Heartbeats
 from infra.line_of_work import Waiting
+from infra.manifests import Manifests
 from infra.passwords import Argon2Passwords
 from infra.positions import PositionWatcher
 from infra.processes import until_told_to_stop
@@ -289,6 +290,8 @@ def run_web(settings: Settings) -> None:
             api_requests=ApiRequests(pool),
             public_events=EventReader(core.log),
             feed=FeedWatch(pool, topic=f"{settings.kafka.topic_prefix}.{EVENTS.name}" if settings.kafka else ""),
+            log=core.log,
+            manifests=Manifests(core.artifacts, core.data_folders),
             is_ready=lambda: _answers(pool),
             stopping=lambda: server.should_exit,
         )

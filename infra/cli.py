@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from infra.audit_options import add_audit_verbs
 from infra.embedded_postgres import ensure_postgres, postgres_runs, stop_postgres
 from infra.logs import start_logging
 from infra.postgres_programs import PostgresFailed
@@ -91,6 +92,8 @@ def _run(asked: argparse.Namespace, settings: Settings) -> int:  # noqa: C901 - 
             return feed_status(settings)
         case "event-schemas":
             return event_schemas(asked.folder)
+        case "audit" | "provenance" | "rebuild" | "replay":
+            return audited(settings, asked)
         case "supervise":
             return supervise(settings, Lock(asked.lock_fd), asked.ready_fd)
         case _:
@@ -282,6 +285,18 @@ def event_schemas(folder: Path) -> int:
     return 1 if broken else 0
 
 
+def audited(settings: Settings, asked: argparse.Namespace) -> int:
+    """Ask what happened, make read tables anew, or prove by replaying that they and a training are what the log says."""
+    from infra import audit_verbs, bootstrap  # noqa: PLC0415 - as above
+
+    try:
+        with _database_for_a_moment(settings) as settings, bootstrap.open_core(settings) as core:
+            return audit_verbs.run(asked, core, settings, functools.partial(print, flush=True))
+    except audit_verbs.NoAnswer as reason:
+        print(reason, file=sys.stderr)
+        return 1
+
+
 def run_process(settings: Settings, verb: str, ready_fd: int | None) -> int:
     """Be one of the processes until it is told to stop."""
     start_logging(verb)
@@ -462,6 +477,7 @@ def _parser() -> argparse.ArgumentParser:
     verbs.add_parser("feed-status", help="show how far public events were sent to Kafka, and what holds them up")
     described = verbs.add_parser("event-schemas", help="write AsyncAPI and JSON Schemas of the public events")
     described.add_argument("folder", type=Path, nargs="?", default=CHECKOUT / "infra" / "event_schemas")
+    add_audit_verbs(verbs)
     hidden = verbs.add_parser("supervise")
     hidden.add_argument("--lock-fd", type=int, required=True)
     hidden.add_argument("--ready-fd", type=int, required=True)

@@ -25,6 +25,7 @@ from eventsourcing.persistence import (
     Transcoder,
 )
 from eventsourcing.utils import Environment, EnvType
+from psycopg.sql import SQL, Identifier
 
 import domain
 from domain.facts import FACTS, Fact, Origin, Recorded, State, fold
@@ -146,6 +147,25 @@ class EventLog(Application[UUID]):
         notifications = self.recorder.select_notifications(after, limit, stop=upto, inclusive_of_start=False)
         to_domain_event = self.mapper.to_domain_event
         return [(notification.id, cast("Recorded", to_domain_event(notification))) for notification in notifications]
+
+    def at(self, positions: Sequence[int]) -> dict[int, Recorded]:
+        """The events of some positions; what stands nowhere is left out."""
+        recorder = cast("LogRecorder", self.recorder)
+        events = Identifier(recorder.datastore.schema, recorder.events_table_name)
+        asked = SQL(
+            "SELECT notification_id, originator_id, originator_version, topic, state FROM {} WHERE notification_id = ANY(%s)"
+        ).format(events)
+        with recorder.datastore.get_connection() as connection:
+            rows = connection.execute(asked, (list(positions),)).fetchall()
+        return {
+            row["notification_id"]: cast(
+                "Recorded",
+                self.mapper.to_domain_event(
+                    StoredEvent(row["originator_id"], row["originator_version"], row["topic"], bytes(row["state"]))
+                ),
+            )
+            for row in rows
+        }
 
     def all_of(self, fact_type: type[Fact]) -> list[Recorded]:
         """Every fact of one type, oldest first; for types of which a platform has few."""

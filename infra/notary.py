@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
-from domain.facts import FACTS
+from domain.facts import FACTS, without
 from infra.chain import (
     START,
     Entry,
@@ -250,7 +250,7 @@ def _exported(row: tuple[Any, ...]) -> str:
 
 def _without(state: bytes, private: frozenset[str]) -> Any:
     timestamp, data, *others = json.loads(state)
-    return [timestamp, {name: value for name, value in data.items() if name not in private}, *others]
+    return [timestamp, without(data, private), *others]
 
 
 def _whole_lines(file: Path) -> bytes:

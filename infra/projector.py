@@ -9,7 +9,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import psycopg
@@ -131,6 +131,24 @@ class Projector:
         self._begin_rebuilds()
         while self._advance():
             pass
+
+    def replay(self, upto: Mapping[str, int]) -> Mapping[str, str]:
+        """Project each read model up to a position of its own, that of an event, and not beyond.
+
+        Returns what stopped those that stopped before. Others of the log's readers are not disturbed: this is for tables in a
+        schema of their own.
+
+        Raises:
+            NotLeading: another projector feeds the same tables.
+        """
+        if not self._lead():
+            raise NotLeading("another projector feeds these tables")
+        while behind := [feed for feed in self._feeds if feed.may_run and feed.position < upto[feed.model.name]]:
+            position = min(feed.position for feed in behind)
+            group = [feed for feed in behind if feed.position == position]
+            if not self._advance_group(group, self._batch, min(upto[feed.model.name] for feed in group)):
+                break
+        return {feed.model.name: feed.problem for feed in self._feeds if feed.problem is not None}
 
     def rebuild(self, name: str, *, timeout: float = 3600.0) -> None:
         """Make the tables of a read model anew, beside those that answer meanwhile, and return when they took their place.
@@ -283,7 +301,8 @@ class Projector:
             with feeds[0].connection.transaction():
                 for feed in feeds:
                     project, rows = feed.model.project, feed.rows
-                    for _, recorded in events:
+                    for position, recorded in events:
+                        rows.position = position
                         project(rows, recorded)
                     rows.flush()
                 if feeds[0] in self._feeds:

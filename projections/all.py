@@ -2,6 +2,7 @@
 
 from projections.api_tokens import ApiTokens
 from projections.artifact_removals import ArtifactRemovals
+from projections.audit import Audit
 from projections.compute_resources import ComputeResources
 from projections.datasets import Datasets
 from projections.environments import Environments
@@ -33,4 +34,5 @@ READ_MODELS: tuple[type[ReadModel], ...] = (
     EvaluationReports,
     Overview,
     ApiTokens,
+    Audit,
 )

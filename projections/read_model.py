@@ -84,6 +84,9 @@ class Rows:
     may be anything that msgspec can write; jsonb columns take structs. NaN becomes NULL.
     """
 
+    position = 0
+    """Where in the log the fact stands that is being projected."""
+
     def __init__(self, connection: Connection[DictRow]) -> None:
         self._connection = connection
         self._pending: defaultdict[Table, _Pending] = defaultdict(_Pending)

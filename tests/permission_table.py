@@ -14,6 +14,7 @@ class Who(enum.Enum):
     ANYBODY = "anybody, signed in or not"
     EVERYONE = "whoever is signed in, about what is theirs or everybody's"
     OWNER = "the owner only, whatever the role"
+    OWNER_OR_AUDITOR = "the owner, and super administrators, who audit"
     SUPER_ADMINISTRATOR = "super administrators only"
     NO_PERSON = "no person: workers' reports and housekeeping"
 
@@ -228,6 +229,27 @@ TABLE: Mapping[str, tuple[Who, str]] = {
         POST /model-images/{model_image_id}/loadings/{loading}/retry
         POST /model-images/{model_image_id}/loadings/{loading}/dismiss
         GET /model-images/{model_image_id}/versions/{number}/archive
+        """,
+    ),
+    "audit: everything that happened": (
+        Who.SUPER_ADMINISTRATOR,
+        """
+        GET /audit
+        GET /audit/events.jsonl
+        """,
+    ),
+    "audit: the history of what one may look at": (
+        Who.EVERYONE,
+        """
+        GET /history/{aggregate_id}
+        GET /history/{aggregate_id}/state
+        GET /history/{aggregate_id}/events.jsonl
+        """,
+    ),
+    "audit: what made a model": (
+        Who.OWNER_OR_AUDITOR,
+        """
+        GET /provenance/{model_id}/{label}
         """,
     ),
     "overview: own figures": (

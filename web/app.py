@@ -39,6 +39,7 @@ from web.api.routes import api_router, openapi_config
 from web.api.training_jobs import TrainingJobs as TrainingJobsForMachines
 from web.api.uploads import Uploads as UploadsForMachines
 from web.api_tokens import ApiTokens
+from web.audit import Audit, Histories
 from web.compute_resources import ComputeResources
 from web.datasets import QuestionBankDatasets, TrainingDatasets
 from web.environment_choices import EnvironmentChoices
@@ -57,6 +58,7 @@ from web.overview import Overview
 from web.pages import Desk, Renderer, static_files
 from web.prediction_jobs import PredictionJobs
 from web.prediction_wizard import NewPredictionJob
+from web.provenance import ProvenancePages
 from web.scans import Scans
 from web.services import Account, Services
 from web.sessions import Cookies, Gate, Signer, Visits, request_id_of
@@ -93,6 +95,9 @@ PAGES: tuple[ControllerRouterHandler, ...] = (
     TrainingJobs,
     ApiTokens,
     MesFeed,
+    Audit,
+    Histories,
+    ProvenancePages,
 )
 
 FOR_MACHINES: tuple[ControllerRouterHandler, ...] = (

@@ -62,7 +62,11 @@ class Translations(NullTranslations):
         """A sentence with its places filled in."""
         if isinstance(sentence, str):
             return self.gettext(sentence)
-        return self.gettext(sentence.text).format(**_written(sentence.values))
+        values = {
+            name: self.sentence(value) if isinstance(value, Sentence) else value
+            for name, value in sentence.values.items()
+        }
+        return self.gettext(sentence.text).format(**_written(values))
 
 
 @cache

@@ -66,6 +66,7 @@ MENU = (
         N_("Operations"),
         "operations",
         (
+            Entry(N_("Audit"), "/audit", Permission.SUPERVISE),
             Entry(N_("API tokens"), "/api-tokens", Permission.SUPERVISE),
             Entry(N_("MES feed"), "/mes-feed", Permission.SUPERVISE),
         ),

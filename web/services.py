@@ -49,8 +49,9 @@ class Services:
     path of a stored file, `uploads` takes files from browsers, `images` the files of data paths, `data_folders` looks into folders
     as they are typed; `drafts` keeps the wizards' unfinished forms; `heartbeats` say what running jobs do at this moment, `waiting`
     why the others wait; `token_uses` says when API tokens were used last, `api_requests` which requests machines have sent,
-    `public_events` reads the log as others may see it, `feed` says how far those events were sent. `stopping` says that the server
-    is about to end, so that open streams end first.
+    `public_events` reads the log as others may see it, `feed` says how far those events were sent; `log` gives the facts
+    themselves, for their history, `manifests` the images of jobs. `stopping` says that the server is about to end, so that open
+    streams end first.
     """
 
     assay: Assay
@@ -71,6 +72,8 @@ class Services:
     api_requests: Any = None
     public_events: Any = None
     feed: Any = None
+    log: Any = None
+    manifests: Any = None
     attempts: SignInAttempts = field(default_factory=SignInAttempts)
     wrong_tokens: WrongTokens = field(default_factory=WrongTokens)
     is_ready: Callable[[], bool] = lambda: True

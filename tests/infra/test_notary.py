@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
@@ -13,13 +14,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
+from domain.facts import Recorded
 from infra import chain
 from infra.chain import Finding, Seal, check_export
 from infra.event_store import create_tables, open_event_log
-from infra.notary import Notary, export_to, seals_in_database, seals_in_file, verify
+from infra.notary import Notary, export_log, export_to, seals_in_database, seals_in_file, verify
 from infra.side_tables import create_side_tables
 from tests.eventually import eventually
-from tests.examples import plant
+from tests.every_fact import SECRET, every_fact
+from tests.examples import example_id, plant
 
 KEY = Ed25519PrivateKey.from_private_bytes(b"a key of the tests, 32 bytes lon")
 PUBLIC_KEY = KEY.public_key().public_bytes_raw()
@@ -232,6 +235,18 @@ def test_no_secret_leaves_with_it(exported: list[str]) -> None:  # E-6
     assert created
     assert all(line["withheld"] == ["password_hash"] and "stored" not in line for line in created)
     assert 'password_hash":' not in "".join(exported).replace(" ", "").replace("\\", "")
+
+
+def test_no_secret_of_any_event_leaves_with_it(office: Office) -> None:  # E-6
+    moment = datetime(2026, 3, 2, 8, 30, tzinfo=UTC)
+    office.log.append(
+        [Recorded(example_id(f"one of {topic}"), 1, fact, moment) for topic, fact in every_fact().items()]
+    )
+    office.work()
+    lines = list(export_log(office.connection))
+    assert set(every_fact()) <= {json.loads(line)["type"] for line in lines}
+    assert SECRET in "".join(str(fact) for fact in every_fact().values())
+    assert not [line for line in lines if SECRET in line]
 
 
 def first_stored(lines: list[str]) -> int:

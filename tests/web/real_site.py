@@ -23,6 +23,7 @@ from infra.event_store import EventLog, create_tables, open_event_log
 from infra.heartbeats import Heartbeats
 from infra.images import Images
 from infra.line_of_work import Waiting
+from infra.manifests import Manifests
 from infra.mes_feed import FeedWatch
 from infra.passwords import Argon2Passwords
 from infra.positions import PositionWatcher
@@ -88,6 +89,8 @@ def open_real_site(database: str, folder: Path) -> Iterator[RealSite]:
             public_events=EventReader(log),
             feed=FeedWatch(pool, topic=""),
             waiting=Waiting(pool, Assay(log, PORTS), silence_seconds=60.0),
+            log=log,
+            manifests=Manifests(Artifacts(folder / "artifacts"), data_folders),
         )
         with TestClient(create_app(services), raise_server_exceptions=False) as client:
             client.follow_redirects = False

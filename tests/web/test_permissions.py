@@ -44,6 +44,7 @@ PARTS = {
     "model_image_id": MODEL_IMAGE_ID,
     "model_id": MODEL_ID,
     "job_id": PREDICTION_JOB_ID,
+    "aggregate_id": TRAINING_JOB_ID,
     "label": "v1.01",
     "number": 1,
     "loading": 1,
@@ -55,6 +56,7 @@ MAY: dict[Who, set[UUID]] = {
     Who.ANYBODY: {QUALITY_LEAD_ID, TRAINER_LI_ID, TRAINER_WANG_ID},
     Who.EVERYONE: {QUALITY_LEAD_ID, TRAINER_LI_ID, TRAINER_WANG_ID},
     Who.OWNER: {TRAINER_WANG_ID},
+    Who.OWNER_OR_AUDITOR: {QUALITY_LEAD_ID, TRAINER_WANG_ID},
     Who.SUPER_ADMINISTRATOR: {QUALITY_LEAD_ID},
 }
 

@@ -1,0 +1,127 @@
+"""Where a published model comes from: what made it, who, and when, as the log tells (E-3)."""
+
+import enum
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from domain.artifacts import Artifact
+from domain.facts import Recorded
+from domain.messages import ManifestEntry
+from domain.model_images import ModelImageLoaded
+from domain.models import ModelVersionPublished
+from domain.training_jobs import (
+    TrainingCompleted,
+    TrainingQueued,
+    TrainingRestarted,
+    TrainingStageFinished,
+    TrainingStarted,
+)
+
+
+class ImageState(enum.Enum):
+    """Whether an image is still what the training saw. `UNCHECKED`: nobody has looked."""
+
+    SAME = "same"
+    CHANGED = "changed"
+    GONE = "gone"
+    UNCHECKED = "unchecked"
+
+
+class ManifestImage(msgspec.Struct, frozen=True):
+    """An image as the training saw it, and what it is now."""
+
+    entry: ManifestEntry
+    state: ImageState = ImageState.UNCHECKED
+
+
+class Act(msgspec.Struct, frozen=True):
+    """Who did something, and when."""
+
+    actor: UUID
+    moment: datetime
+
+
+class Attempt(msgspec.Struct, frozen=True):
+    """A worker that trained, and when it began."""
+
+    worker: str
+    number: int
+    moment: datetime
+
+
+class Provenance(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that made one version. Where a release of the platform did not record something, it is None or empty.
+
+    `package` is the model image archive; `attempts` are those of the run that succeeded.
+    """
+
+    published: ModelVersionPublished
+    published_by: Act
+    queued_by: Act | None
+    restarted_by: tuple[Act, ...]
+    attempts: tuple[Attempt, ...]
+    package: Artifact | None
+    manifest: Artifact | None
+    training_count: int
+    validation_count: int
+    completed: TrainingCompleted | None
+    completed_at: datetime | None
+
+    @property
+    def people(self) -> tuple[UUID, ...]:
+        """Whoever had a part in it."""
+        acts = (self.published_by, self.queued_by, *self.restarted_by)
+        return tuple(dict.fromkeys(act.actor for act in acts if act))
+
+
+def provenance_of(published: Recorded, job: Sequence[Recorded], model_image: Sequence[Recorded]) -> Provenance:
+    """Of the version that `published` made, from everything that happened to its training job and to its model image."""
+    version = published.data
+    assert isinstance(version, ModelVersionPublished)
+    queued: Act | None = None
+    restarts: list[Act] = []
+    attempts: list[Attempt] = []
+    split: TrainingStageFinished | None = None
+    completed: Recorded | None = None
+    for event in job:
+        match event.data:
+            case TrainingQueued():
+                queued = _act(event)
+            case TrainingRestarted():
+                restarts.append(_act(event))
+                attempts, split = [], None
+            case TrainingStarted(worker=worker, attempt=number):
+                attempts.append(Attempt(worker, number, event.timestamp))
+            case TrainingStageFinished() as stage if stage.manifest:
+                split = stage
+            case TrainingCompleted():
+                completed = event
+    package = next(
+        (
+            event.data.archive
+            for event in model_image
+            if isinstance(event.data, ModelImageLoaded) and event.data.number == version.model_image.number
+        ),
+        None,
+    )
+    done = completed.data if completed else None
+    return Provenance(
+        published=version,
+        published_by=_act(published),
+        queued_by=queued,
+        restarted_by=tuple(restarts),
+        attempts=tuple(attempts),
+        package=package,
+        manifest=split.manifest if split else None,
+        training_count=split.training_count if split else 0,
+        validation_count=split.validation_count if split else 0,
+        completed=done if isinstance(done, TrainingCompleted) else None,
+        completed_at=completed.timestamp if completed else None,
+    )
+
+
+def _act(event: Recorded) -> Act:
+    return Act(event.origin.actor, event.timestamp)

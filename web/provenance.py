@@ -1,0 +1,132 @@
+"""来源: what made a published version, and whether its images are still what they were. Source: REQUIREMENTS, E-3."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from litestar import Controller, Response, get
+from litestar.di import NamedDependency
+from litestar.params import FromPath
+
+from domain.json_forms import write_json
+from domain.models import ModelVersionPublished
+from domain.permissions import Permission, Role, permits
+from domain.provenance import ImageState, ManifestImage, Provenance, provenance_of
+from domain.refusals import NotFound, NotTheOwner
+from projections.models import ModelDetail
+from web.forms import Form
+from web.listing import Listing, read_listing
+from web.pages import Desk, Page
+from web.services import Account, Services
+
+ADDRESS = "/provenance"
+IMAGES_ON_A_PAGE = 50
+CHECK_SECONDS = 5.0
+"""So long a page may read images before it is shown; the rest of them say that they were not looked at."""
+
+
+class ProvenancePage(Page, frozen=True):
+    """Everything about one version; `names` are those of the people."""
+
+    TEMPLATE = "audit/provenance.html"
+    model: ModelDetail
+    made: Provenance
+    names: Mapping[UUID, str]
+    listing: Listing
+    images: tuple[ManifestImage, ...]
+    is_manifest_gone: bool
+
+    @property
+    def address(self) -> str:
+        """This page."""
+        return f"{ADDRESS}/{self.model.model_id}/{self.made.published.version}"
+
+    @property
+    def is_checked(self) -> bool:
+        """Whether anybody looked at the images."""
+        return self.form.checked("check")
+
+    @property
+    def check_address(self) -> str:
+        """The same images, compared with what they were."""
+        part = self.listing.page_address(self.listing.page)
+        return f"{part}{'&' if '?' in part else '?'}check=yes"
+
+    def count(self, state: str) -> int:
+        """How many of the images shown are in a state."""
+        return sum(image.state is ImageState(state) for image in self.images)
+
+    @property
+    def model_parameters(self) -> str:
+        """Step 1 of the training."""
+        return write_json(self.made.published.order.model_parameters)
+
+    @property
+    def training_parameters(self) -> str:
+        """Step 3 of the training."""
+        return write_json(self.made.published.order.training_parameters)
+
+    @property
+    def preprocessing(self) -> str:
+        """Step 4 of the training."""
+        return write_json(self.made.published.order.preprocessing)
+
+
+class ProvenancePages(Controller):
+    """For the owner of the model, and for super administrators, who audit."""
+
+    path = ADDRESS
+
+    @get("/{model_id:uuid}/{label:str}", sync_to_thread=True)
+    def provenance(
+        self,
+        model_id: FromPath[UUID],
+        label: FromPath[str],
+        form: NamedDependency[Form],
+        user: NamedDependency[Account],
+        services: NamedDependency[Services],
+        desk: NamedDependency[Desk],
+    ) -> Response[str]:
+        """One version. Its images are compared when asked for, those of one page at a time."""
+        model: ModelDetail | None = services.read.models.get(model_id)
+        if model is None:
+            raise NotFound
+        if model.owner != user.user_id and not permits(Role(user.role), Permission.SUPERVISE):
+            raise NotTheOwner
+        made = find_provenance(services.log, model_id, label)
+        listing = read_listing(f"{ADDRESS}/{model_id}/{label}", form, rows=IMAGES_ON_A_PAGE)
+        is_gone = False
+        images: tuple[ManifestImage, ...] = ()
+        if made.manifest:
+            try:
+                listing = listing.of(services.manifests.count(made.manifest))
+                entries = list(services.manifests.entries(made.manifest, listing.offset, listing.rows))
+                seconds = CHECK_SECONDS if form.checked("check") else 0.0
+                images = tuple(services.manifests.checked(entries, seconds=seconds))
+            except FileNotFoundError:
+                is_gone = True
+        return desk.show(
+            ProvenancePage(
+                form=form,
+                model=model,
+                made=made,
+                names=services.read.audit.people(made.people),
+                listing=listing,
+                images=images,
+                is_manifest_gone=is_gone,
+            )
+        )
+
+
+def find_provenance(log: Any, model_id: UUID, label: str) -> Provenance:
+    """What made a version, from the log.
+
+    Raises:
+        NotFound: there is no such version.
+    """
+    history = log.history
+    for event in history(model_id):
+        if isinstance(event.data, ModelVersionPublished) and event.data.version == label:
+            job_id, model_image_id = event.data.job_id, event.data.model_image.model_image_id
+            return provenance_of(event, history(job_id), history(model_image_id))
+    raise NotFound
