@@ -48,12 +48,12 @@ DEFECTS_OF_TILES = ("MT_Blowhole", "MT_Break", "MT_Crack", "MT_Fray", "MT_Uneven
 THREADS = 2
 SEED = 7
 AUGMENTATIONS = (Augmentation.FLIPPING, Augmentation.SCALING, Augmentation.COLOR_ENHANCEMENT)
-CLASSIFICATION = SgdParameters(base_lr=0.05, batch_size=16, max_iter=1, weight_decay=0.0005)
+CLASSIFICATION = SgdParameters(base_lr=0.05, batch_size=32, max_iter=1, weight_decay=0.0005)
 """What PACKAGES.md advises for a training from nothing, but for the number of iterations."""
-SEGMENTATION = SgdParameters(base_lr=0.05, batch_size=8, max_iter=1, weight_decay=0.0005)
-STRIP_IMAGES, TILE_IMAGES, MASKED_IMAGES = 20_000, 12_000, 12_000
-"""How many images are learnt from, counted as often as they are seen: about seven, four and ten minutes on two quiet cores."""
-SIDE, SEGMENTATION_SIDE = 128, 192
+SEGMENTATION = SgdParameters(base_lr=0.03, batch_size=8, max_iter=1, weight_decay=0.0005)
+STRIP_IMAGES, TILE_IMAGES, MASKED_IMAGES = 34_000, 34_000, 20_000
+"""How many images are learnt from, counted as often as they are seen: about seven minutes each on two quiet cores."""
+SIDE, SEGMENTATION_SIDE = 128, 128
 """Input sizes in pixels."""
 RECIPE_BATCH, RECIPE_RATE = 32, 0.05
 

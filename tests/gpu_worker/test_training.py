@@ -117,7 +117,7 @@ def test_the_loop_computes_what_a_plain_one_computes(place: Workplace) -> None:
         for group in optimizer.param_groups:
             group["lr"] = sgd.base_lr * (1 - iteration / sgd.max_iter) ** sgd.power
         optimizer.zero_grad()
-        loss = torch.nn.functional.cross_entropy(model(images), labels)
+        loss = torch.nn.functional.cross_entropy(model(images), labels, label_smoothing=0.1)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         assert float.fromhex(losses(place)[iteration + 1]) == pytest.approx(loss.item(), rel=tolerance)
