@@ -38,6 +38,7 @@ from infra.line_of_work import Waiting
 from infra.passwords import Argon2Passwords
 from infra.positions import PositionWatcher
 from infra.projector import Projector
+from infra.running_logs import RunningLogs
 from infra.scans import ScannedFolders, Scans
 from infra.settings import Settings, first_password, forget_first_password, seal_key, session_secret, untold_password
 from infra.side_tables import create_side_tables
@@ -233,7 +234,7 @@ def _work(settings: Settings, ready: Callable[[], None], name: str, kinds: Colle
             core.artifacts,
             core.data_folders,
             core.archives,
-            settings.state / "work",
+            settings.scratch,
             name=name,
             stop=stop.is_set,
             settings=worker.WorkerSettings(
@@ -277,6 +278,7 @@ def run_web(settings: Settings) -> None:
             data_folders=core.scanned_folders,
             heartbeats=Heartbeats(pool, silence_seconds=settings.worker_silence_seconds),
             waiting=Waiting(pool, core.assay, silence_seconds=settings.worker_silence_seconds),
+            running_logs=RunningLogs(settings.scratch),
             is_ready=lambda: _answers(pool),
             stopping=lambda: server.should_exit,
         )

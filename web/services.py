@@ -47,8 +47,8 @@ class Services:
     `wait` returns when the read models have reached a position and raises TimeoutError after five seconds. `artifacts` gives the
     path of a stored file, `uploads` takes files from browsers, `images` the files of data paths, `data_folders` looks into folders
     as they are typed; `drafts` keeps the wizards' unfinished forms; `heartbeats` say what running jobs do at this moment, `waiting`
-    why the others wait. `stopping` says that the server is about to end, so that open
-    streams end first.
+    why the others wait, `running_logs` what a training has logged up to this moment. `stopping` says that the server is about to
+    end, so that open streams end first.
     """
 
     assay: Assay
@@ -65,6 +65,7 @@ class Services:
     data_folders: Any = None
     heartbeats: Any = None
     waiting: Any = None
+    running_logs: Any = None
     attempts: SignInAttempts = field(default_factory=SignInAttempts)
     is_ready: Callable[[], bool] = lambda: True
     stopping: Callable[[], bool] = lambda: False

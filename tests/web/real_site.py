@@ -24,6 +24,7 @@ from infra.line_of_work import Waiting
 from infra.passwords import Argon2Passwords
 from infra.positions import PositionWatcher
 from infra.projector import Projector
+from infra.running_logs import RunningLogs
 from infra.scans import ScannedFolders, Scans
 from infra.session_store import SessionStore
 from infra.side_tables import create_side_tables
@@ -80,6 +81,7 @@ def open_real_site(database: str, folder: Path) -> Iterator[RealSite]:
             data_folders=scanned_folders,
             heartbeats=Heartbeats(pool, silence_seconds=60.0),
             waiting=Waiting(pool, Assay(log, PORTS), silence_seconds=60.0),
+            running_logs=RunningLogs(folder / "work"),
         )
         with TestClient(create_app(services), raise_server_exceptions=False) as client:
             client.follow_redirects = False
