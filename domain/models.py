@@ -23,7 +23,8 @@ MOST_VERSIONS = 99
 class ModelVersionPublished(Fact):
     """A completed training became a version: everything it takes to predict, export and retrain it.
 
-    Weights, evaluation and figures are those of the `chosen_weights`; `kept_weights` names those that were not chosen, too.
+    Weights, evaluation and figures are those of the `chosen_weights`; `kept_weights` names those that were not chosen, too, and
+    `other_figures` are theirs, None where there are no others.
     """
 
     TOPIC: ClassVar[str] = "model.version_published"
@@ -43,6 +44,7 @@ class ModelVersionPublished(Fact):
     started_from: VersionUsed | None = None
     chosen_weights: TrainedWeights = TrainedWeights.BEST
     kept_weights: tuple[KeptWeights, ...] = ()
+    other_figures: EvaluationFigures | None = None
 
 
 class ModelDataPathReleased(Fact):
@@ -196,6 +198,7 @@ def publish(model: Model | None, job: TrainingJob, chosen: TrainedWeights = Trai
             started_from=job.started_from,
             chosen_weights=chosen,
             kept_weights=job.completed.kept_weights,
+            other_figures=job.completed.last_figures if chosen is TrainedWeights.BEST else job.completed.figures,
         )
     ]
 

@@ -41,7 +41,7 @@ class ModelRow(msgspec.Struct, frozen=True, kw_only=True):
 
 class ModelVersionRow(msgspec.Struct, frozen=True, kw_only=True):
     """One published version with everything that made it. `training_order` is what its job was given; `weights` and `figures` are
-    those of the `chosen_weights`.
+    those of the `chosen_weights`, `other_figures` those of the weights that were not chosen.
     """
 
     version: str
@@ -59,6 +59,7 @@ class ModelVersionRow(msgspec.Struct, frozen=True, kw_only=True):
     started_from: VersionUsed | None = None
     chosen_weights: TrainedWeights = TrainedWeights.BEST
     kept_weights: tuple[KeptWeights, ...] = ()
+    other_figures: EvaluationFigures | None = None
 
     @property
     def label(self) -> str:
@@ -192,6 +193,7 @@ class Models(ReadModel):
             "started_from jsonb",
             "chosen_weights text NOT NULL",
             "kept_weights jsonb NOT NULL",
+            "other_figures jsonb",
             "place_ids uuid[] NOT NULL",
         ),
     )
@@ -237,6 +239,7 @@ class Models(ReadModel):
                     started_from=fact.started_from,
                     chosen_weights=fact.chosen_weights.value,
                     kept_weights=fact.kept_weights,
+                    other_figures=fact.other_figures,
                     place_ids=fact.environment.place_ids,
                 )
             case ModelDataPathReleased(folder=folder):

@@ -86,7 +86,7 @@ def test_a_job_that_is_not_completed_cannot_be_published() -> None:
 def test_the_last_weights_are_published_when_they_are_chosen() -> None:
     job = state_of(TRAINING_QUEUED, TRAINING_STARTED, WORSE_AT_THE_END, aggregate_id=TRAINING_JOB_ID)
     kept = WORSE_AT_THE_END.kept_weights
-    given().when(publish, job).then(replace(VERSION_PUBLISHED, kept_weights=kept))
+    given().when(publish, job).then(replace(VERSION_PUBLISHED, kept_weights=kept, other_figures=LAST_FIGURES))
     given().when(publish, job, TrainedWeights.LAST).then(
         replace(
             VERSION_PUBLISHED,
@@ -95,6 +95,7 @@ def test_the_last_weights_are_published_when_they_are_chosen() -> None:
             weights=artifact("panel-a-last.safetensors"),
             evaluation=artifact("panel-a last evaluation"),
             figures=LAST_FIGURES,
+            other_figures=TRAINING_COMPLETED.figures,
         )
     )
 
