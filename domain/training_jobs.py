@@ -466,7 +466,7 @@ EVOLVE = evolves(
         ),
         TrainingStageFinished: lambda job, fact: job,
         TrainingLossesMeasured: lambda job, fact: replace(
-            job, measured={**job.measured, fact.part: max(job.measured.get(fact.part, 0), *fact.iterations)}
+            job, measured={**job.measured, fact.part: max((job.measured.get(fact.part, 0), *fact.iterations))}
         ),
         TrainingValidated: lambda job, fact: job,
         TrainingCompleted: lambda job, fact: replace(job, status=TrainingStatus.COMPLETED, completed=fact),

@@ -139,6 +139,9 @@ def test_a_loss_that_the_log_knows_is_not_noted_again() -> None:
     from_the_beginning = replace(MEASURED, iterations=(10, 20, 30), losses=(1.1, 0.9, 0.8))
     given(*resumed).when(report, 2, from_the_beginning).then(replace(MEASURED, iterations=(30,), losses=(0.8,)))
     given(*resumed).when(report, 2, MEASURED).then()
+    assert state_of(QUEUED, STARTED, replace(MEASURED, iterations=(), losses=())).measured == {
+        LossPart.CLASSIFICATION: 0
+    }
     of_the_other_network = replace(MEASURED, part=LossPart.SEGMENTATION)
     given(*resumed).when(report, 2, of_the_other_network).then(of_the_other_network)
     again = (*resumed, FAILED, TrainingRestarted(), TrainingStarted(worker="gpu-2", attempt=3))
