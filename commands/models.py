@@ -8,15 +8,16 @@ from domain import models, training_jobs
 from domain.data_paths import FolderName
 from domain.models import Model
 from domain.permissions import Permission
-from domain.training_jobs import TrainingJob
+from domain.training_jobs import TrainedWeights, TrainingJob
 
 
 class PublishModelVersion(Command):
-    """Make a completed training the next version of its model (V-1)."""
+    """Make a completed training, with the chosen one of its weights, the next version of its model (V-1)."""
 
     PERMISSION: ClassVar = Permission.MANAGE_OWN_TRAINING_JOBS
     OWNED: ClassVar = (TrainingJob, "job_id")
     job_id: UUID
+    chosen_weights: TrainedWeights = TrainedWeights.BEST
 
 
 class ReleaseDataPath(Command):
@@ -33,8 +34,8 @@ def publish_model_version(command: PublishModelVersion, assay: Assay) -> int:
     model = assay.find(Model, job.model_id)
     return assay.save(
         command,
-        Change(job.id, job, training_jobs.publish(job, models.next_version(model, job))),
-        Change(job.model_id, model, models.publish(model, job)),
+        Change(job.id, job, training_jobs.publish(job, models.next_version(model, job), command.chosen_weights)),
+        Change(job.model_id, model, models.publish(model, job, command.chosen_weights)),
     )
 
 

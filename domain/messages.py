@@ -268,10 +268,25 @@ class PartLog(msgspec.Struct, frozen=True, kw_only=True):
     log: Artifact
 
 
+class KeptWeights(msgspec.Struct, frozen=True, kw_only=True):
+    """What was kept of the training of one network: the weights of its best validation and those of its last iteration, often the
+    same file. Iterations count from 1.
+    """
+
+    part: LossPart
+    best: Artifact
+    best_iteration: int
+    last: Artifact
+    last_iteration: int
+
+
 class TrainingSucceeded(Report, frozen=True, kw_only=True, tag="training_succeeded"):
     """The training ended. `weights` are safetensors, `evaluation` is the `Evaluation` artifact, `log` the text log of everything,
     `losses` the metrics file with every raw point (JSON Lines). `segmentation_weights` and `part_logs` are there where segmentation
     was trained, too.
+
+    All these are of the best weights. `last_evaluation` and `last_figures` are the same of the last ones, None where no network has
+    others than its best. `kept_weights` has an entry a network; workers before it was written sent none.
     """
 
     seconds: float
@@ -285,6 +300,9 @@ class TrainingSucceeded(Report, frozen=True, kw_only=True, tag="training_succeed
     software: str
     segmentation_weights: Artifact | None = None
     part_logs: tuple[PartLog, ...] = ()
+    kept_weights: tuple[KeptWeights, ...] = ()
+    last_evaluation: Artifact | None = None
+    last_figures: EvaluationFigures | None = None
 
 
 class VersionResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,18 +10,22 @@ from domain.data_paths import DataPathState, FolderName, Inspection
 from domain.environments import EnvironmentBinding
 from domain.evaluation import EvaluationFigures
 from domain.facts import Fact, State, evolves, replace
-from domain.messages import SegmentationToPredict, TrainingOrder, VersionToPredict
+from domain.messages import KeptWeights, SegmentationToPredict, TrainingOrder, VersionToPredict
 from domain.model_images import TaskTypeUsed
 from domain.model_packages import NetworkTask, ResolutionRule
 from domain.refusals import Refusal
 from domain.sentences import N_
-from domain.training_jobs import ModelImageUsed, OnlyCompletedCanBePublished, TrainingJob, VersionUsed
+from domain.training_jobs import ModelImageUsed, TrainedWeights, TrainingJob, VersionUsed, trained_model
 
 MOST_VERSIONS = 99
 
 
 class ModelVersionPublished(Fact):
-    """A completed training became a version: everything it takes to predict, export and retrain it."""
+    """A completed training became a version: everything it takes to predict, export and retrain it.
+
+    Weights, evaluation and figures are those of the `chosen_weights`; `kept_weights` names those that were not chosen, too, and
+    `other_figures` are theirs, None where there are no others.
+    """
 
     TOPIC: ClassVar[str] = "model.version_published"
     owner: UUID
@@ -38,6 +42,9 @@ class ModelVersionPublished(Fact):
     resolution_rule: ResolutionRule
     segmentation_weights: Artifact | None = None
     started_from: VersionUsed | None = None
+    chosen_weights: TrainedWeights = TrainedWeights.BEST
+    kept_weights: tuple[KeptWeights, ...] = ()
+    other_figures: EvaluationFigures | None = None
 
 
 class ModelDataPathReleased(Fact):
@@ -165,14 +172,14 @@ def next_version(model: Model | None, job: TrainingJob) -> str:
     return f"v{job.model_image.number}.{count:02d}"
 
 
-def publish(model: Model | None, job: TrainingJob) -> list[Fact]:
-    """Make the job's result the next version of the model.
+def publish(model: Model | None, job: TrainingJob, chosen: TrainedWeights = TrainedWeights.BEST) -> list[Fact]:
+    """Make the job's result, with the chosen weights, the next version of the model.
 
     Raises:
-        OnlyCompletedCanBePublished, TooManyVersions.
+        OnlyCompletedCanBePublished, NoOtherLastWeights, TooManyVersions.
     """
-    if job.completed is None:
-        raise OnlyCompletedCanBePublished(name=job.name)
+    trained = trained_model(job, chosen)
+    assert job.completed is not None
     return [
         ModelVersionPublished(
             owner=job.owner,
@@ -183,12 +190,15 @@ def publish(model: Model | None, job: TrainingJob) -> list[Fact]:
             task_type=job.task_type,
             environment=job.environment,
             order=job.order,
-            weights=job.completed.weights,
-            evaluation=job.completed.evaluation,
-            figures=job.completed.figures,
+            weights=trained.weights,
+            evaluation=trained.evaluation,
+            figures=trained.figures,
             resolution_rule=job.completed.resolution_rule,
-            segmentation_weights=job.completed.segmentation_weights,
+            segmentation_weights=trained.segmentation_weights,
             started_from=job.started_from,
+            chosen_weights=chosen,
+            kept_weights=job.completed.kept_weights,
+            other_figures=job.completed.last_figures if chosen is TrainedWeights.BEST else job.completed.figures,
         )
     ]
 

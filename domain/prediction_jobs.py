@@ -223,12 +223,17 @@ def check_data_step(versions: Sequence[ModelVersion], inspections: Sequence[Insp
         NoDataPathChosen, DataPathHasNoImages, DataPathStillScanning, DataPathsShareImages, DefectCodesUnknown.
     """
     refusals = unusable_paths(inspections)
-    known = {code for version in versions for code in version.published.order.model_parameters.code_list}
+    known = known_codes(versions)
     for line, inspection in enumerate(inspections, 1):
         unknown = [count.defect_code for count in inspection.defect_codes if count.defect_code not in known]
         if unknown:
             refusals.append(DefectCodesUnknown(at=f"data_paths.{line}", defect_codes=", ".join(unknown)))
     raise_together(refusals)
+
+
+def known_codes(versions: Sequence[ModelVersion]) -> frozenset[str]:
+    """The codes whose images can be judged, special ones included."""
+    return frozenset(code for version in versions for code in version.published.order.model_parameters.code_list)
 
 
 def check_prediction_step(draft: PredictionDraft, resources: Resources | None) -> PredictionParameters:

@@ -1,6 +1,7 @@
 """Training jobs: one run of training after another until a model is worth publishing. Source: REQUIREMENTS, section T."""
 
 import enum
+from bisect import bisect_right
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import ClassVar
@@ -13,7 +14,7 @@ from domain.attempts import Attempt, check_open, check_owned, gave_up, is_last
 from domain.environments import EnvironmentBinding
 from domain.evaluation import EvaluationFigures
 from domain.facts import Fact, State, evolves, replace
-from domain.messages import LossPart, PartLog, StageName, TrainingOrder
+from domain.messages import KeptWeights, LossPart, PartLog, StageName, TrainingOrder
 from domain.model_images import TaskTypeUsed
 from domain.model_packages import ResolutionRule
 from domain.refusals import Refusal
@@ -41,6 +42,13 @@ class TrainingAction(enum.Enum):
     TERMINATE = "terminate"
     START_AGAIN = "start_again"
     DELETE = "delete"
+
+
+class TrainedWeights(enum.Enum):
+    """Which weights of a run: those of the best validation, or those of the last iteration."""
+
+    BEST = "best"
+    LAST = "last"
 
 
 ACTIONS: Mapping[TrainingStatus, tuple[TrainingAction, ...]] = MappingProxyType(
@@ -148,7 +156,7 @@ class TrainingValidated(Fact):
 
 
 class TrainingCompleted(Fact):
-    """The run ended; its report can be read, its model published."""
+    """The run ended; its report can be read, its model published. Best and last weights as in `messages.TrainingSucceeded`."""
 
     TOPIC: ClassVar[str] = "training.completed"
     seconds: float
@@ -162,6 +170,9 @@ class TrainingCompleted(Fact):
     software: str
     segmentation_weights: Artifact | None = None
     part_logs: tuple[PartLog, ...] = ()
+    kept_weights: tuple[KeptWeights, ...] = ()
+    last_evaluation: Artifact | None = None
+    last_figures: EvaluationFigures | None = None
 
 
 class TrainingFailed(Fact):
@@ -208,6 +219,7 @@ class TrainingPublished(Fact):
 
     TOPIC: ClassVar[str] = "training.published"
     version: str
+    chosen_weights: TrainedWeights = TrainedWeights.BEST
 
 
 class TrainingDeleted(Fact):
@@ -246,8 +258,26 @@ class OnlyCompletedCanBePublished(Refusal):
     message = N_("“{name}” cannot be published: only a completed training job can, and only once.")
 
 
+class NoOtherLastWeights(Refusal):
+    """Publishing the last weights takes figures of their own."""
+
+    message = N_(
+        "“{name}” has no last weights of its own: its last iteration was its best, or they were not kept yet when it was trained. "
+        "Publish the best weights."
+    )
+
+
+class TrainedModel(msgspec.Struct, frozen=True):
+    """What a completed run gives to a version: weights, and what they are worth on the validation split."""
+
+    weights: Artifact
+    segmentation_weights: Artifact | None
+    evaluation: Artifact
+    figures: EvaluationFigures
+
+
 class TrainingJob(State):
-    """What the rules need of a training job."""
+    """What the rules need of a training job. `measured` says up to which iteration this run's losses are in the log."""
 
     owner: UUID
     model_id: UUID
@@ -261,6 +291,7 @@ class TrainingJob(State):
     status: TrainingStatus = TrainingStatus.WAITING
     attempt: Attempt = Attempt()
     completed: TrainingCompleted | None = None
+    measured: dict[LossPart, int] = msgspec.field(default_factory=dict)
     is_deleted: bool = False
 
     @property
@@ -322,12 +353,20 @@ def start(job: TrainingJob, attempt: int, worker: str) -> list[Fact]:
 def report(job: TrainingJob, attempt: int, fact: Fact) -> list[Fact]:
     """Note what the worker of the current attempt measured or achieved; of a terminated one the log is still worth keeping.
 
+    An attempt that goes on cannot know what its killed predecessor had still reported, so it reports the curve from the beginning;
+    of a loss that is in the log already nothing is noted again (T-5).
+
     Raises:
         AttemptIsOver
     """
     is_last_word = isinstance(fact, TrainingLogKept) and job.status is TrainingStatus.TERMINATED and not job.is_deleted
     check_owned(job.attempt, attempt, is_running=job.status is TrainingStatus.TRAINING or is_last_word)
-    return [fact]
+    if not isinstance(fact, TrainingLossesMeasured):
+        return [fact]
+    known = bisect_right(fact.iterations, job.measured.get(fact.part, 0))
+    if known == len(fact.iterations):
+        return []
+    return [msgspec.structs.replace(fact, iterations=fact.iterations[known:], losses=fact.losses[known:])]
 
 
 def interrupt(job: TrainingJob, attempt: int, max_attempts: int, *, is_fault: bool = True) -> list[Fact]:
@@ -377,15 +416,35 @@ def delete(job: TrainingJob) -> list[Fact]:
     return [TrainingDeleted()]
 
 
-def publish(job: TrainingJob, version: str) -> list[Fact]:
-    """Mark the job as published under `version`.
+def publish(job: TrainingJob, version: str, chosen: TrainedWeights = TrainedWeights.BEST) -> list[Fact]:
+    """Mark the job as published under `version`, with the chosen weights.
 
     Raises:
         OnlyCompletedCanBePublished
     """
     if job.status is not TrainingStatus.COMPLETED:
         raise OnlyCompletedCanBePublished(name=job.name)
-    return [TrainingPublished(version=version)]
+    return [TrainingPublished(version=version, chosen_weights=chosen)]
+
+
+def trained_model(job: TrainingJob, chosen: TrainedWeights) -> TrainedModel:
+    """What a version gets of a completed run.
+
+    Raises:
+        OnlyCompletedCanBePublished
+        NoOtherLastWeights: the last ones are chosen, and there are none but the best.
+    """
+    done = job.completed
+    if done is None:
+        raise OnlyCompletedCanBePublished(name=job.name)
+    if chosen is TrainedWeights.BEST:
+        return TrainedModel(done.weights, done.segmentation_weights, done.evaluation, done.figures)
+    if done.last_evaluation is None or done.last_figures is None:
+        raise NoOtherLastWeights(name=job.name)
+    last = {kept.part: kept.last for kept in done.kept_weights}
+    return TrainedModel(
+        last[LossPart.CLASSIFICATION], last.get(LossPart.SEGMENTATION), done.last_evaluation, done.last_figures
+    )
 
 
 EVOLVE = evolves(
@@ -406,7 +465,9 @@ EVOLVE = evolves(
             job, status=TrainingStatus.TRAINING, attempt=job.attempt.claimed_by(fact.worker)
         ),
         TrainingStageFinished: lambda job, fact: job,
-        TrainingLossesMeasured: lambda job, fact: job,
+        TrainingLossesMeasured: lambda job, fact: replace(
+            job, measured={**job.measured, fact.part: max((job.measured.get(fact.part, 0), *fact.iterations))}
+        ),
         TrainingValidated: lambda job, fact: job,
         TrainingCompleted: lambda job, fact: replace(job, status=TrainingStatus.COMPLETED, completed=fact),
         TrainingFailed: lambda job, fact: replace(job, status=TrainingStatus.FAILED),
@@ -416,7 +477,7 @@ EVOLVE = evolves(
             job, status=TrainingStatus.WAITING, attempt=job.attempt.interrupted(is_fault=fact.is_fault)
         ),
         TrainingRestarted: lambda job, fact: replace(
-            job, status=TrainingStatus.WAITING, attempt=job.attempt.restarted()
+            job, status=TrainingStatus.WAITING, attempt=job.attempt.restarted(), measured={}
         ),
         TrainingPublished: lambda job, fact: replace(job, status=TrainingStatus.PUBLISHED),
         TrainingDeleted: lambda job, fact: replace(job, is_deleted=True),

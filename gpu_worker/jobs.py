@@ -100,17 +100,28 @@ class Job:
             raise JobStopped
 
 
+def workspace_of(scratch: Path, job_id: UUID, number: int) -> Path:
+    """The folder of a run of a training, or of an attempt at anything else."""
+    return scratch / "jobs" / str(job_id) / str(number)
+
+
 def part_log_file(workspace: Path, part: LossPart) -> Path:
     """Where the log of one network lies."""
     return workspace / f"log-{part.value}.txt"
 
 
-def kept_part_logs(workspace: Path, artifacts: Artifacts) -> tuple[PartLog, ...]:
-    """The logs of the networks up to here, once there are two to tell apart; of one alone the job's log says everything."""
+def part_logs_in(workspace: Path) -> dict[LossPart, Path]:
+    """The logs of the networks, once there are two to tell apart; of one alone the job's log says everything."""
     if not part_log_file(workspace, LossPart.SEGMENTATION).is_file():
-        return ()
-    files = ((part, part_log_file(workspace, part)) for part in LossPart)
-    return tuple(PartLog(part=part, log=kept_copy(file, artifacts)) for part, file in files if file.is_file())
+        return {}
+    files = {part: part_log_file(workspace, part) for part in LossPart}
+    return {part: file for part, file in files.items() if file.is_file()}
+
+
+def kept_part_logs(workspace: Path, artifacts: Artifacts) -> tuple[PartLog, ...]:
+    """The logs of the networks up to here."""
+    found = part_logs_in(workspace).items()
+    return tuple(PartLog(part=part, log=kept_copy(file, artifacts)) for part, file in found)
 
 
 def kept_copy(file: Path, artifacts: Artifacts) -> Artifact:

@@ -3,6 +3,7 @@
 import math
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Final, Self
 
@@ -70,7 +71,11 @@ class LossCurve:
         device: torch.device,
         part: LossPart = LossPart.CLASSIFICATION,
     ) -> None:
-        """What the metrics file holds beyond the checkpoint was made after it, and is made again."""
+        """What the metrics file holds beyond the checkpoint was made after it, and is made again.
+
+        Which of the points before it were reported died with the attempt before, so all come with the first report; the log takes
+        those that it does not know.
+        """
         self.job, self.part = job, part
         self.stride = math.ceil(max_iter / MOST_REPORTED_POINTS)
         self.max_iter = max_iter
@@ -85,6 +90,9 @@ class LossCurve:
         self._losses: list[float] = []
         self.file = file_of(job.workspace, part)
         self._file = _opened_at(self.file, start.curve_bytes)
+        for point in _points_of(self.file):
+            self._note(point.iteration, point.loss)
+            self.latest, self._rate = point.loss, point.learning_rate
 
     def __enter__(self) -> Self:
         return self
@@ -121,9 +129,7 @@ class LossCurve:
                 raise not_finite(self.part, iteration, rate)
             point = Point(self.part.value, iteration, loss, rate)
             self._file.write(msgspec.json.encode(point) + b"\n")
-            if iteration % self.stride == 0 or iteration in (1, self.max_iter):
-                self._iterations.append(iteration)
-                self._losses.append(loss)
+            self._note(iteration, loss)
         if losses:
             self.latest, self._rate = losses[-1], self._rates[-1]
             self._first += len(losses)
@@ -136,6 +142,12 @@ class LossCurve:
         self._file.flush()
         os.fsync(self._file.fileno())
         return self._file.tell()
+
+    def _note(self, iteration: int, loss: float) -> None:
+        """Keep the point for the next report, if it is one of those that are reported."""
+        if iteration % self.stride == 0 or iteration in (1, self.max_iter):
+            self._iterations.append(iteration)
+            self._losses.append(loss)
 
     def _report(self, learning_rate: float) -> None:
         self._reported = time.monotonic()
@@ -159,6 +171,12 @@ class LossCurve:
 def file_of(workspace: Path, part: LossPart) -> Path:
     """Where the metrics file of a network lies."""
     return workspace / f"losses-{part.value}.jsonl"
+
+
+def _points_of(file: Path) -> Iterator[Point]:
+    with file.open("rb") as opened:
+        for line in opened:
+            yield msgspec.json.decode(line, type=Point)
 
 
 def _opened_at(file: Path, kept_bytes: int) -> BinaryIO:

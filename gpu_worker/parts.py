@@ -19,11 +19,12 @@ from gpu_worker.preprocessing import Prepared, SegmentationImages
 from gpu_worker.segmentation import segmentation_figures, segmentation_loss
 from gpu_worker.team import ALONE, Team
 
-
 LABEL_SMOOTHING: Final = 0.1
-"""A classifier aims at 0.9 for the code that an image shows, and shares the rest among all: it goes on learning when most are right,
-and is less sure of labels that are wrong. The loss that it is trained with therefore never comes near 0; that of a validation is
-without. Source: Szegedy et al., “Rethinking the Inception Architecture for Computer Vision” (arXiv 1512.00567), section 7.
+"""A classifier aims at 0.9 for the code that an image shows, and shares the rest among all: it goes on learning when most are
+right, and is less sure of labels that are wrong. The loss that it is trained with therefore never comes near 0; that of a
+validation is without.
+
+Source: Szegedy et al., “Rethinking the Inception Architecture for Computer Vision” (arXiv 1512.00567), section 7.
 """
 
 

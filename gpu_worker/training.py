@@ -17,9 +17,9 @@ import torch
 from torch import nn
 
 from domain.artifacts import Artifact
-from domain.evaluation import figures_of
+from domain.evaluation import Evaluation, figures_of
 from domain.learning_rates import learning_rate
-from domain.messages import Resources, TrainingOrder, TrainingSucceeded, ValidationMeasured
+from domain.messages import KeptWeights, Resources, TrainingOrder, TrainingSucceeded, ValidationMeasured
 from domain.refusals import Refusal
 from domain.sentences import N_
 from domain.training_parameters import SgdParameters
@@ -84,7 +84,7 @@ def train(order: TrainingOrder, needs: Resources, job: Job, settings: TrainingSe
     prepared = prepare(order, job)
     parts = parts_of(order, prepared)
     clock = Clock(settings, parts)
-    trained: list[tuple[Part, Weights]] = []
+    trained: list[tuple[Part, Best, Checkpoint]] = []
     start: Checkpoint | None = None
     described = []
     for part in parts:
@@ -99,19 +99,23 @@ def train(order: TrainingOrder, needs: Resources, job: Job, settings: TrainingSe
                 best = train_in_ranks(part, start, order, prepared, job, settings, count)
             assert best is not None, "the last iteration is always validated"
             job.log.info("the weights of iteration %s are the best", best.iteration)
-        trained.append((part, best.weights))
+        end = checkpoints.load(job.workspace, part.part)
+        assert end is not None, "the last iteration is always saved"
+        trained.append((part, best, end))
     assert start is not None
 
     screening = prepared.screening
-    judged = _judge(order, prepared, trained, device, job)
-    evaluation = evaluation_of(trained[-1][0].defect_codes, judged, screening.non_compliant, screening.damaged)
+    evaluation = _evaluation(order, prepared, [(part, best.weights) for part, best, _ in trained], device, job)
+    last_evaluation: Evaluation | None = None
+    if any(best.iteration < end.iteration for _, best, end in trained):
+        last_evaluation = _evaluation(order, prepared, [(part, end.model) for part, _, end in trained], device, job)
+    kept = tuple(_kept_weights(part, best, end, job) for part, best, end in trained)
     losses = b"".join(file_of(job.workspace, part.part).read_bytes() for part in parts)
-    weights = [_kept_weights(part, best_weights, job) for part, best_weights in trained]
     job.report(
         TrainingSucceeded(
             **job.sender,
             seconds=time.monotonic() - started,
-            weights=weights[0],
+            weights=kept[0].best,
             evaluation=keep_bytes(job, "evaluation.msgpack", msgspec.msgpack.encode(evaluation)),
             figures=figures_of(evaluation, screening.left_out_count),
             log=job.kept_log(),
@@ -119,8 +123,13 @@ def train(order: TrainingOrder, needs: Resources, job: Job, settings: TrainingSe
             resolution_rule=screening.resolution_rule,
             device=" / ".join(dict.fromkeys(described)),
             software=start.software,
-            segmentation_weights=weights[1] if len(weights) > 1 else None,
+            segmentation_weights=kept[1].best if len(kept) > 1 else None,
             part_logs=kept_part_logs(job.workspace, job.artifacts),
+            kept_weights=kept,
+            last_evaluation=keep_bytes(job, "last-evaluation.msgpack", msgspec.msgpack.encode(last_evaluation))
+            if last_evaluation
+            else None,
+            last_figures=figures_of(last_evaluation, screening.left_out_count) if last_evaluation else None,
         )
     )
 
@@ -298,10 +307,20 @@ def _checkpoint(
     )
 
 
-def _kept_weights(part: Part, weights: Weights, job: Job) -> Artifact:
-    file = job.workspace / f"{part.part.value}.safetensors"
-    save_weights(weights, file, part.network, part.defect_codes)
-    return job.artifacts.keep(file)
+def _kept_weights(part: Part, best: Best, end: Checkpoint, job: Job) -> KeptWeights:
+    def keep(weights: Weights) -> Artifact:
+        file = job.workspace / f"{part.part.value}.safetensors"
+        save_weights(weights, file, part.network, part.defect_codes)
+        return job.artifacts.keep(file)
+
+    kept = keep(best.weights)
+    return KeptWeights(
+        part=part.part,
+        best=kept,
+        best_iteration=best.iteration,
+        last=kept if best.iteration == end.iteration else keep(end.model),
+        last_iteration=end.iteration,
+    )
 
 
 def _model(part: Part, weights: Weights, device: torch.device) -> nn.Module:
@@ -351,6 +370,18 @@ def _validate(
         return best
     weights = {name: tensor.detach().to("cpu", copy=True) for name, tensor in model.state_dict().items()}
     return Best(iteration=done, score=figures.score, weights=weights)
+
+
+def _evaluation(
+    order: TrainingOrder,
+    prepared: Prepared,
+    trained: Sequence[tuple[Part, Weights]],
+    device: torch.device,
+    job: Job,
+) -> Evaluation:
+    """The report on the validation split."""
+    judged, screening = _judge(order, prepared, trained, device, job), prepared.screening
+    return evaluation_of(trained[-1][0].defect_codes, judged, screening.non_compliant, screening.damaged)
 
 
 def _judge(

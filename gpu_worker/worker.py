@@ -39,7 +39,7 @@ from domain.refusals import Refusal
 from domain.sentences import N_, Sentence
 from gpu_worker.channel import Answer, Channel, Deliver, Ended, FromJob, Keep, Locate, Ready, Resolve, Tell, ToJob, Work
 from gpu_worker.decoded_images import remove_unused
-from gpu_worker.jobs import LOG_FILE, Progress, kept_copy, kept_part_logs, kind_of
+from gpu_worker.jobs import LOG_FILE, Progress, kept_copy, kept_part_logs, kind_of, workspace_of
 from gpu_worker.ports import Artifacts, FolderNotFound, Folders, Mailbox
 from gpu_worker.reasons import reason_of, reason_of_exit
 from gpu_worker.settings import TrainingSettings, WorkerSettings
@@ -184,7 +184,7 @@ class _Worker:
     def workspace(self, message: Message) -> Path:
         """The folder of a run: attempts of one training run share it, everything else begins anew each time."""
         number = message.run if isinstance(message, TrainModel) else message.attempt
-        return self.scratch / "jobs" / str(message.job_id) / str(number)
+        return workspace_of(self.scratch, message.job_id, number)
 
     def _tidy(self) -> None:
         now = time.time()

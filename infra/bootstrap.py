@@ -35,6 +35,7 @@ from infra.passwords import Argon2Passwords
 from infra.positions import PositionWatcher
 from infra.processes import until_told_to_stop
 from infra.projector import Projector
+from infra.running_logs import RunningLogs
 from infra.scans import ScannedFolders, Scans
 from infra.settings import Settings, first_password, forget_first_password, seal_key, session_secret, untold_password
 from infra.side_tables import create_side_tables
@@ -292,6 +293,7 @@ def run_web(settings: Settings) -> None:
             feed=FeedWatch(pool, topic=f"{settings.kafka.topic_prefix}.{EVENTS.name}" if settings.kafka else ""),
             log=core.log,
             manifests=Manifests(core.artifacts, core.data_folders),
+            running_logs=RunningLogs(settings.scratch),
             is_ready=lambda: _answers(pool),
             stopping=lambda: server.should_exit,
         )

@@ -143,6 +143,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return self.state / "seals" / "seals.jsonl"
 
     @property
+    def scratch(self) -> Path:
+        """Where workers train: checkpoints, logs that are being written, decoded images. On shared storage, so that another worker
+        goes on with a job, and the pages show its log.
+        """
+        return self.shared / "work"
+
+    @property
     def thumbnails(self) -> Path:
         """The cache of small pictures."""
         return self.state / "cache" / "thumbnails"

@@ -98,7 +98,7 @@ def work(settings: Settings, mailbox: Mailbox, role: WorkerRole, ready: Callable
             storage.artifacts,
             storage.data_folders,
             storage.archives,
-            settings.shared / "work",
+            settings.scratch,
             name=role.name_in(settings),
             stop=stop.is_set,
             settings=worker.WorkerSettings(

@@ -19,6 +19,9 @@ from projections.read_model import Page, ReadModel, Rows, Table
 
 TRAINING_LABEL = "validation"
 """The label of the report that a training job makes on its validation split; a prediction's reports carry the version."""
+LAST_LABEL = "validation-last"
+"""The same with the last weights instead of the best, where they are others."""
+TRAINING_LABELS = frozenset((TRAINING_LABEL, LAST_LABEL))
 PAGE_SIZE = 48
 
 
@@ -116,8 +119,10 @@ class EvaluationReports(ReadModel):
         """A report comes with the completion of its job and goes with the job."""
         job_id = recorded.originator_id
         match recorded.data:
-            case TrainingCompleted(evaluation=evaluation, figures=figures):
-                self._put(rows, job_id, TRAINING_LABEL, evaluation, figures)
+            case TrainingCompleted() as fact:
+                self._put(rows, job_id, TRAINING_LABEL, fact.evaluation, fact.figures)
+                if fact.last_evaluation and fact.last_figures:
+                    self._put(rows, job_id, LAST_LABEL, fact.last_evaluation, fact.last_figures)
             case PredictionCompleted(results=results):
                 for result in results:
                     self._put(rows, job_id, result.label, result.evaluation, result.figures)

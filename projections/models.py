@@ -12,11 +12,11 @@ from domain.data_paths import FolderName
 from domain.environments import EnvironmentBinding
 from domain.evaluation import EvaluationFigures
 from domain.facts import Recorded
-from domain.messages import TrainingOrder
+from domain.messages import KeptWeights, TrainingOrder
 from domain.model_images import TaskTypeUsed, version_label
 from domain.model_packages import ResolutionRule
 from domain.models import ModelDataPathReleased, ModelVersionPublished
-from domain.training_jobs import ModelImageUsed, VersionUsed
+from domain.training_jobs import ModelImageUsed, TrainedWeights, VersionUsed
 from projections.read_model import Page, ReadModel, Rows, Stretch, Table
 from projections.users import OWNED_BY, OWNER_COLUMNS, OWNERS
 
@@ -40,7 +40,9 @@ class ModelRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelVersionRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One published version with everything that made it. `training_order` is what its job was given."""
+    """One published version with everything that made it. `training_order` is what its job was given; `weights` and `figures` are
+    those of the `chosen_weights`, `other_figures` those of the weights that were not chosen.
+    """
 
     version: str
     published_by: str
@@ -55,6 +57,9 @@ class ModelVersionRow(msgspec.Struct, frozen=True, kw_only=True):
     resolution_rule: ResolutionRule
     is_publisher_deleted: bool = False
     started_from: VersionUsed | None = None
+    chosen_weights: TrainedWeights = TrainedWeights.BEST
+    kept_weights: tuple[KeptWeights, ...] = ()
+    other_figures: EvaluationFigures | None = None
 
     @property
     def label(self) -> str:
@@ -186,6 +191,9 @@ class Models(ReadModel):
             "figures jsonb NOT NULL",
             "resolution_rule jsonb NOT NULL",
             "started_from jsonb",
+            "chosen_weights text NOT NULL",
+            "kept_weights jsonb NOT NULL",
+            "other_figures jsonb",
             "place_ids uuid[] NOT NULL",
         ),
     )
@@ -229,6 +237,9 @@ class Models(ReadModel):
                     figures=fact.figures,
                     resolution_rule=fact.resolution_rule,
                     started_from=fact.started_from,
+                    chosen_weights=fact.chosen_weights.value,
+                    kept_weights=fact.kept_weights,
+                    other_figures=fact.other_figures,
                     place_ids=fact.environment.place_ids,
                 )
             case ModelDataPathReleased(folder=folder):

@@ -11,12 +11,13 @@ from domain.artifacts import Artifact
 from domain.environments import EnvironmentBinding
 from domain.evaluation import EvaluationFigures
 from domain.facts import Recorded
-from domain.messages import LossPart, PartLog, StageName, TrainingOrder
+from domain.messages import KeptWeights, LossPart, PartLog, StageName, TrainingOrder
 from domain.model_images import TaskTypeUsed, version_label
 from domain.model_packages import ResolutionRule
 from domain.sentences import Sentence
 from domain.training_jobs import (
     ModelImageUsed,
+    TrainedWeights,
     TrainingCompleted,
     TrainingDeleted,
     TrainingFailed,
@@ -88,7 +89,9 @@ class TrainingJobRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TrainingJobDetail(TrainingJobRow, frozen=True, kw_only=True):
-    """Everything of a job but its curves. What only a finished run has is None before."""
+    """Everything of a job but its curves. What only a finished run has is None before. `figures` are those of the best weights,
+    `last_figures` of the last ones where they are others; `chosen_weights` are those that were published.
+    """
 
     environment: EnvironmentBinding
     compute_resource_id: UUID
@@ -104,6 +107,9 @@ class TrainingJobDetail(TrainingJobRow, frozen=True, kw_only=True):
     resolution_rule: ResolutionRule | None
     device: str
     software: str
+    kept_weights: tuple[KeptWeights, ...] = ()
+    last_figures: EvaluationFigures | None = None
+    chosen_weights: TrainedWeights | None = None
 
 
 class StageRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -194,6 +200,10 @@ class TrainingJobs(ReadModel):
             "evaluation jsonb",
             "figures jsonb",
             "segmentation_weights jsonb",
+            "kept_weights jsonb NOT NULL DEFAULT '[]'",
+            "last_evaluation jsonb",
+            "last_figures jsonb",
+            "chosen_weights text",
             "resolution_rule jsonb",
             "device text NOT NULL DEFAULT ''",
             "software text NOT NULL DEFAULT ''",
@@ -286,8 +296,8 @@ class TrainingJobs(ReadModel):
                 )
             case TrainingRestarted():
                 self._restarted(rows, job_id, at)
-            case TrainingPublished(version=version):
-                rows.update(self.JOBS, job_id, status="published", version=version)
+            case TrainingPublished(version=version, chosen_weights=chosen):
+                rows.update(self.JOBS, job_id, status="published", version=version, chosen_weights=chosen.value)
             case TrainingDeleted():
                 for table in self.tables:
                     rows.delete(table, job_id)

@@ -10,6 +10,8 @@ from hashlib import sha256
 from typing import Any, TypeVar
 from uuid import UUID, uuid5
 
+from msgspec.structs import replace
+
 from commands.assay import Assay
 from commands.ports import Ports, VersionConflict
 from domain.artifacts import Artifact
@@ -20,7 +22,16 @@ from domain.environments import EnvironmentBinding, EnvironmentNode, Environment
 from domain.evaluation import Evaluation, EvaluationFigures, Sample, SampleState, figures_of
 from domain.facts import SYSTEM, Fact, Origin, Recorded, State, fold
 from domain.industries import DEFAULT_INDUSTRY_ID, DefaultIndustryChosen, IndustryCreated, IndustryLevelsDefined
-from domain.messages import LoadingOrder, PredictionOrder, Resources, TrainingOrder, VersionResult, VersionToPredict
+from domain.messages import (
+    KeptWeights,
+    LoadingOrder,
+    LossPart,
+    PredictionOrder,
+    Resources,
+    TrainingOrder,
+    VersionResult,
+    VersionToPredict,
+)
 from domain.model_images import (
     ArchiveNotFound,
     ModelImageImported,
@@ -280,6 +291,22 @@ TRAINING_COMPLETED = TrainingCompleted(
     device="cpu",
     software="torch 2.9.1",
 )
+LAST_FIGURES: EvaluationFigures = replace(FIGURES, accuracy=0.8, recall=0.75)
+WORSE_AT_THE_END = replace(
+    TRAINING_COMPLETED,
+    kept_weights=(
+        KeptWeights(
+            part=LossPart.CLASSIFICATION,
+            best=TRAINING_COMPLETED.weights,
+            best_iteration=150,
+            last=artifact("panel-a-last.safetensors"),
+            last_iteration=200,
+        ),
+    ),
+    last_evaluation=artifact("panel-a last evaluation"),
+    last_figures=LAST_FIGURES,
+)
+"""The same training, whose best validation was not its last."""
 TRAINING_PUBLISHED = TrainingPublished(version="v1.01")
 VERSION_PUBLISHED = ModelVersionPublished(
     owner=TRAINER_WANG_ID,

@@ -342,6 +342,7 @@ TABLE: Mapping[str, tuple[Who, str]] = {
         GET /training-jobs/{job_id}/manifest
         GET /training-jobs/{job_id}/preview
         GET /training-jobs/{job_id}/report
+        GET /training-jobs/{job_id}/report/last
         GET /training-jobs/new
         POST /training-jobs/new
         GET /training-jobs/new/continue
@@ -371,6 +372,7 @@ TABLE: Mapping[str, tuple[Who, str]] = {
         POST /training-jobs/{job_id}/delete
         GET /training-jobs/{job_id}/publish
         POST /training-jobs/{job_id}/publish
+        GET /training-jobs/{job_id}/weights/{which}/{part}
         """,
     ),
     "HTTP API: as the pages, whoever the token acts for": (

@@ -7,6 +7,7 @@ import msgspec
 
 WIDTH, HEIGHT = 640.0, 290.0
 LEFT, RIGHT, TOP, BOTTOM = 64.0, 24.0, 14.0, 42.0
+LONE_WIDTH = 4
 MOST_POINTS = 400
 """More points than pixels show nothing more; of each bundle the lowest and highest stay, so that no spike is lost."""
 
@@ -148,13 +149,18 @@ def evenly(points: Sequence[Point], most: int) -> list[Point]:
 
 
 def svg_path(points: Sequence[Point]) -> str:
-    """`M x y L x y …`, lifted over gaps."""
-    commands: list[str] = []
-    pen = "M"
+    """`M x y L x y …`, lifted over gaps; a point alone is a short dash, because a line from it to itself would not be seen."""
+    stretches: list[list[Point]] = [[]]
     for x, y in points:
-        if not math.isfinite(y):
-            pen = "M"
-            continue
-        commands.append(f"{pen}{x:.1f} {y:.1f}")
-        pen = "L"
-    return " ".join(commands)
+        if math.isfinite(y):
+            stretches[-1].append((x, y))
+        else:
+            stretches.append([])
+    return " ".join(_stretch(points) for points in stretches if points)
+
+
+def _stretch(points: Sequence[Point]) -> str:
+    if len(points) == 1:
+        [(x, y)] = points
+        return f"M{x - LONE_WIDTH / 2:.1f} {y:.1f}h{LONE_WIDTH}"
+    return " ".join(f"{'L' if number else 'M'}{x:.1f} {y:.1f}" for number, (x, y) in enumerate(points))

@@ -51,15 +51,18 @@ class Download:
     def __init__(
         self,
         path: Path,
-        artifact: Artifact,
+        mark: str,
+        size: int,
         name: str,
         *,
         kind: str = "application/octet-stream",
         is_attachment: bool = True,
     ) -> None:
-        """`name` is what the reader's folder shows; `kind` is the media type."""
-        self._path, self._artifact = path, artifact
-        self.etag = f'"{artifact.checksum}"'
+        """The first `size` bytes of the file; `mark` is another one for every other content. `name` is what the reader's folder
+        shows; `kind` is the media type.
+        """
+        self._path, self._size = path, size
+        self.etag = f'"{mark}"'
         self._headers = {
             "Content-Type": kind,
             "Content-Disposition": content_disposition(name, is_attachment=is_attachment),
@@ -73,7 +76,7 @@ class Download:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         asked = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        size = self._artifact.size
+        size = self._size
         if _names(asked.get("if-none-match", ""), self.etag):
             await self._start(send, 304, {})
             await _end(send)
@@ -117,7 +120,7 @@ class Download:
             body = await to_thread.run_sync(file.read, min(PART_BYTES, length))
             if not body:
                 # Too late for another answer; the server cuts the connection, so that no half file looks whole.
-                raise OSError(f"artifact {self._artifact.checksum} ended {length} bytes early")
+                raise OSError(f"{self._path.name} ended {length} bytes early")
             length -= len(body)
             await send({"type": "http.response.body", "body": body, "more_body": True})
         await _end(send)
@@ -145,7 +148,20 @@ def stored_file(
     if found_bytes != artifact.size:
         _log.error("artifact_has_wrong_size", extra={"checksum": artifact.checksum, "found_bytes": found_bytes})
         raise FileIsGone
-    return Download(path, artifact, name, kind=kind, is_attachment=is_attachment)
+    return Download(path, artifact.checksum, artifact.size, name, kind=kind, is_attachment=is_attachment)
+
+
+def growing_file(path: Path, name: str, *, kind: str) -> Download:
+    """The answer with a file that is still being written, as far as it is at this moment; what is written never changes.
+
+    Raises:
+        NotFound: it was just tidied away.
+    """
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        raise NotFound from None
+    return Download(path, f"{found.st_ino}-{found.st_size}", found.st_size, name, kind=kind)
 
 
 def read_range(header: str, size: int) -> Part | None:

@@ -21,7 +21,14 @@ from litestar.response import Stream
 from domain.evaluation import DefectFigures, SampleState
 from domain.refusals import NotFound, NotTheOwner
 from domain.sentences import N_, Sentence
-from projections.evaluation_reports import PAGE_SIZE, TRAINING_LABEL, EvaluationReport, Place, SampleRow
+from projections.evaluation_reports import (
+    LAST_LABEL,
+    PAGE_SIZE,
+    TRAINING_LABELS,
+    EvaluationReport,
+    Place,
+    SampleRow,
+)
 from projections.prediction_jobs import PredictionJobRow
 from projections.read_model import Page as Part
 from projections.training_jobs import TrainingJobDetail
@@ -243,7 +250,8 @@ class EvaluationReports(Controller):
         desk: NamedDependency[Desk],
     ) -> Response[str]:
         """One image of a report with its verdict. Training reports may be read by everyone, predictions by their owner."""
-        trail = _training_trail(job_id) if label == TRAINING_LABEL else _prediction_trail(read, job_id, actor)
+        is_training = label in TRAINING_LABELS
+        trail = _training_trail(job_id, label) if is_training else _prediction_trail(read, job_id, actor)
         report: EvaluationReport | None = read.evaluation_reports.get(job_id, label)
         sample: SampleRow | None = read.evaluation_reports.sample(job_id, label, number)
         if report is None or sample is None:
@@ -301,7 +309,7 @@ class EvaluationReports(Controller):
         read: NamedDependency[ReadModels],
     ) -> Response[bytes]:
         """The predicted pixels of a sample, to be laid over its image."""
-        if label != TRAINING_LABEL:
+        if label not in TRAINING_LABELS:
             own_prediction(read, job_id, actor)
         overlay: bytes | None = read.evaluation_reports.overlay(job_id, label, number)
         if overlay is None:
@@ -329,7 +337,7 @@ def _name_of(read: ReadModels, job_id: UUID, label: str, actor: UUID) -> str:
     Raises:
         NotFound, NotTheOwner.
     """
-    if label != TRAINING_LABEL:
+    if label not in TRAINING_LABELS:
         return own_prediction(read, job_id, actor).name
     job: TrainingJobDetail | None = read.training_jobs.get(job_id)
     if job is None:
@@ -367,8 +375,9 @@ def _zip_entries(services: Services, samples: Iterable[SampleRow]) -> Iterator[E
     yield "samples.csv", table.getvalue().encode("utf-8-sig")  # the mark tells a spreadsheet that it is UTF-8
 
 
-def _training_trail(job_id: UUID) -> Trail:
-    return ((N_("Training jobs"), "/training-jobs"), (N_("Training report"), f"/training-jobs/{job_id}/report"))
+def _training_trail(job_id: UUID, label: str) -> Trail:
+    report = f"/training-jobs/{job_id}/report{'/last' if label == LAST_LABEL else ''}"
+    return ((N_("Training jobs"), "/training-jobs"), (N_("Training report"), report))
 
 
 def _prediction_trail(read: ReadModels, job_id: UUID, actor: UUID) -> Trail:

@@ -15,7 +15,7 @@ from litestar.response import Redirect
 from commands.prediction_jobs import CheckedPrediction, QueuePredictionJob, check_step
 from domain.data_paths import Inspection
 from domain.datasets import DatasetPurpose
-from domain.prediction_jobs import PredictionDraft, check_data_step
+from domain.prediction_jobs import PredictionDraft, check_data_step, known_codes
 from domain.refusals import Refusal, Refusals, raise_together
 from domain.sentences import N_
 from projections.compute_resources import ComputeResourceRow
@@ -168,8 +168,8 @@ class NewPredictionJob(Controller):
     ) -> Response[str]:
         """Question-bank paths."""
         kept = _kept(services, actor)
-        _check_model(services, actor, kept, desk)
-        return desk.show(_data_step(services, kept))
+        checked = _check_model(services, actor, kept, desk)
+        return desk.show(_data_step(services, kept, checked))
 
     @post("/step-2", sync_to_thread=True)
     def choose_data(
@@ -188,7 +188,7 @@ class NewPredictionJob(Controller):
         kept = _keep(services, actor, _with_paths(kept, found, pressed))
         if pressed.button == "back":
             return desk.go(f"{ADDRESS}/step-1")
-        with desk.refusals_on(_data_step(services, kept)):
+        with desk.refusals_on(_data_step(services, kept, checked)):
             raise_together(pressed.refusals)
             if is_next:
                 check_data_step(checked.versions, kept.found)
@@ -218,7 +218,7 @@ class NewPredictionJob(Controller):
         """Parameters."""
         kept = _kept(services, actor)
         checked = _check_model(services, actor, kept, desk)
-        with desk.refusals_on(_data_step(services, kept)):
+        with desk.refusals_on(_data_step(services, kept, checked)):
             check_data_step(checked.versions, kept.found)
         return desk.show(_parameters_step(services, kept, checked.model.name))
 
@@ -307,7 +307,7 @@ def _model_step(services: Services, actor: UUID, kept: KeptDraft) -> ModelStepPa
     )
 
 
-def _data_step(services: Services, kept: KeptDraft) -> DataStepPage:
+def _data_step(services: Services, kept: KeptDraft, checked: CheckedPrediction) -> DataStepPage:
     chosen = chosen_paths(
         kept.found,
         services.read.datasets,
@@ -316,6 +316,7 @@ def _data_step(services: Services, kept: KeptDraft) -> DataStepPage:
         datasets_address=QUESTION_BANKS,
         images_address=f"{ADDRESS}/images",
         data_folders=services.data_folders,
+        code_list=known_codes(checked.versions),
     )
     return DataStepPage(form=form_of(kept.found, kept.typed), chosen=chosen)
 

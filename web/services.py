@@ -48,10 +48,10 @@ class Services:
     `wait` returns when the read models have reached a position and raises TimeoutError after five seconds. `artifacts` gives the
     path of a stored file, `uploads` takes files from browsers, `images` the files of data paths, `data_folders` looks into folders
     as they are typed; `drafts` keeps the wizards' unfinished forms; `heartbeats` say what running jobs do at this moment, `waiting`
-    why the others wait; `token_uses` says when API tokens were used last, `api_requests` which requests machines have sent,
-    `public_events` reads the log as others may see it, `feed` says how far those events were sent; `log` gives the facts
-    themselves, for their history, `manifests` the images of jobs. `stopping` says that the server is about to end, so that open
-    streams end first.
+    why the others wait, `running_logs` what a training has logged up to this moment; `token_uses` says when API tokens were used
+    last, `api_requests` which requests machines have sent, `public_events` reads the log as others may see it, `feed` says how far
+    those events were sent; `log` gives the facts themselves, for their history, `manifests` the images of jobs. `stopping` says
+    that the server is about to end, so that open streams end first.
     """
 
     assay: Assay
@@ -74,6 +74,7 @@ class Services:
     feed: Any = None
     log: Any = None
     manifests: Any = None
+    running_logs: Any = None
     attempts: SignInAttempts = field(default_factory=SignInAttempts)
     wrong_tokens: WrongTokens = field(default_factory=WrongTokens)
     is_ready: Callable[[], bool] = lambda: True

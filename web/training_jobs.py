@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlencode
@@ -16,13 +17,14 @@ from litestar.response import Redirect, ServerSentEvent
 from commands.models import PublishModelVersion
 from commands.training_jobs import DeleteTrainingJob, RestartTraining, TerminateTraining
 from domain.artifacts import Artifact
+from domain.evaluation import EvaluationFigures
 from domain.json_forms import write_json
 from domain.messages import Heartbeat, LossPart, StageName
 from domain.refusals import NotFound, NotTheOwner
 from domain.sentences import N_
-from domain.training_jobs import ACTIONS, LOOKING, TrainingAction, TrainingStatus
+from domain.training_jobs import ACTIONS, LOOKING, TrainedWeights, TrainingAction, TrainingStatus
 from domain.waiting import Wait
-from projections.evaluation_reports import TRAINING_LABEL
+from projections.evaluation_reports import LAST_LABEL, TRAINING_LABEL
 from projections.training_jobs import (
     SORTS,
     Creator,
@@ -35,7 +37,7 @@ from projections.training_jobs import (
 )
 from web.cascade import standing_nodes
 from web.charts import MOST_POINTS, LineChart, Series, evenly, line_chart
-from web.downloads import Download, stored_file
+from web.downloads import Download, growing_file, stored_file
 from web.evaluation_reports import ReportView, report_view
 from web.forms import Form, id_or_none
 from web.listing import Listing, read_listing
@@ -118,6 +120,19 @@ class ValidationCurve(msgspec.Struct, frozen=True, kw_only=True):
     chart: LineChart
 
 
+class WeightsLine(msgspec.Struct, frozen=True, kw_only=True):
+    """Weights that a completed run kept, the best or the last: of which iteration of each network, and what they are worth.
+    `address` is their report; their owner can download them.
+    """
+
+    which: TrainedWeights
+    iterations: tuple[tuple[LossPart, int], ...]
+    figures: EvaluationFigures
+    address: str
+    is_published: bool
+    can_be_downloaded: bool
+
+
 class TrainingJobsPage(Page, frozen=True):
     """Everyone's jobs, the newest first."""
 
@@ -139,11 +154,15 @@ class TrainingJobsPage(Page, frozen=True):
 
 
 class MonitorPage(Page, frozen=True):
-    """监控: everything that is known of a job, while it trains and afterwards."""
+    """监控: everything that is known of a job, while it trains and afterwards. `has_log` and `logged_parts` say which logs can be
+    downloaded by now.
+    """
 
     TEMPLATE = "training_jobs/monitor.html"
     job: TrainingJobDetail
     line: JobLine
+    has_log: bool
+    logged_parts: tuple[LossPart, ...]
     stages: tuple[StageLine, ...]
     curves: tuple[PartCurve, ...]
     validations: tuple[ValidationCurve, ...]
@@ -159,19 +178,22 @@ class MonitorPage(Page, frozen=True):
 
 
 class TrainingReportPage(Page, frozen=True):
-    """模型评估报告 of the validation split."""
+    """模型评估报告 of the validation split, with the best weights or with the last; `kept` are both, where they are known."""
 
     TEMPLATE = "training_jobs/report.html"
     line: JobLine
     view: ReportView
+    which: TrainedWeights
+    kept: tuple[WeightsLine, ...]
 
 
 class ConfirmPage(Page, frozen=True):
-    """The question before something that cannot be undone; `action` is terminate, delete or publish."""
+    """The question before something that cannot be undone; `action` is terminate, delete or publish, which may choose weights."""
 
     TEMPLATE = "training_jobs/confirm.html"
     line: JobLine
     action: str
+    kept: tuple[WeightsLine, ...] = ()
 
 
 LIST_PARTS: Mapping[str, Part[TrainingJobsPage]] = MappingProxyType(
@@ -180,7 +202,10 @@ LIST_PARTS: Mapping[str, Part[TrainingJobsPage]] = MappingProxyType(
 MONITOR_PARTS: Mapping[str, Part[MonitorPage]] = MappingProxyType(
     {
         "acts": Part("training_jobs/_acts.html", shows=lambda page: (page.job.status, page.line.actions)),
-        "progress": Part("training_jobs/_progress.html", shows=lambda page: (page.job, page.line, page.resource)),
+        "progress": Part(
+            "training_jobs/_progress.html",
+            shows=lambda page: (page.job, page.line, page.has_log, page.logged_parts, page.resource),
+        ),
         "stages": Part("training_jobs/_stages.html", shows=lambda page: page.stages),
         "curves": Part("training_jobs/_curves.html", shows=lambda page: (page.curves, page.validations)),
     }
@@ -255,16 +280,18 @@ class TrainingJobs(Controller):
 
     @get("/{job_id:uuid}/log", sync_to_thread=True)
     def log(self, job_id: FromPath[UUID], services: NamedDependency[Services]) -> Download:
-        """下载日志."""
+        """下载日志: of a run that goes on, as far as it is."""
         job = _job(services.read, job_id)
-        return _file(services, job.log, f"{job.model_name}-{job.label}.log", kind="text/plain; charset=utf-8")
+        return _log(services, job.log, services.running_logs.of(job_id, job.run), f"{job.model_name}-{job.label}.log")
 
     @get("/{job_id:uuid}/log/{part:str}", sync_to_thread=True)
     def part_log(self, job_id: FromPath[UUID], part: FromPath[str], services: NamedDependency[Services]) -> Download:
         """下载日志 of one of two networks (T-5)."""
         job = _job(services.read, job_id)
-        found = next((kept.log for kept in job.part_logs if kept.part.value == part), None)
-        return _file(services, found, f"{job.model_name}-{job.label}-{part}.log", kind="text/plain; charset=utf-8")
+        kept = next((kept.log for kept in job.part_logs if kept.part.value == part), None)
+        files = services.running_logs.of_parts(job_id, job.run)
+        running = next((file for one, file in files.items() if one.value == part), None)
+        return _log(services, kept, running, f"{job.model_name}-{job.label}-{part}.log")
 
     @get("/{job_id:uuid}/losses", sync_to_thread=True)
     def losses(self, job_id: FromPath[UUID], services: NamedDependency[Services]) -> Download:
@@ -295,9 +322,36 @@ class TrainingJobs(Controller):
         desk: NamedDependency[Desk],
     ) -> Response[str]:
         """模型评估报告 (R-1)."""
-        line = _line(_job(services.read, job_id), None, actor, datetime.now(UTC))
-        view = report_view(services.read, job_id, TRAINING_LABEL, form, address=f"{line.address}/report")
-        return desk.show(TrainingReportPage(line=line, view=view))
+        return desk.show(_report_page(services.read, job_id, form, actor, TrainedWeights.BEST))
+
+    @get("/{job_id:uuid}/report/last", sync_to_thread=True)
+    def last_report(
+        self,
+        job_id: FromPath[UUID],
+        form: NamedDependency[Form],
+        actor: NamedDependency[UUID],
+        services: NamedDependency[Services],
+        desk: NamedDependency[Desk],
+    ) -> Response[str]:
+        """The same with the weights of the last iteration, where they are not the best."""
+        return desk.show(_report_page(services.read, job_id, form, actor, TrainedWeights.LAST))
+
+    @get("/{job_id:uuid}/weights/{which:str}/{part:str}", sync_to_thread=True)
+    def weights(
+        self,
+        job_id: FromPath[UUID],
+        which: FromPath[str],
+        part: FromPath[str],
+        actor: NamedDependency[UUID],
+        services: NamedDependency[Services],
+    ) -> Download:
+        """The best or the last weights of a network, as safetensors; for the owner, as the model is."""
+        job = _job(services.read, job_id)
+        if job.owner != actor:
+            raise NotTheOwner
+        kept = next((one for one in job.kept_weights if one.part.value == part), None)
+        files = {TrainedWeights.BEST.value: kept.best, TrainedWeights.LAST.value: kept.last} if kept else {}
+        return _file(services, files.get(which), f"{job.model_name}-{job.label}-{part}-{which}.safetensors")
 
     @get("/{job_id:uuid}/terminate", sync_to_thread=True)
     def confirm_terminate(
@@ -379,11 +433,14 @@ class TrainingJobs(Controller):
         self,
         job_id: FromPath[UUID],
         actor: NamedDependency[UUID],
+        form: NamedDependency[Form],
         read: NamedDependency[ReadModels],
         desk: NamedDependency[Desk],
     ) -> Redirect:
-        """【模型发布】."""
-        desk.ask(PublishModelVersion(actor=actor, job_id=job_id))
+        """【模型发布】, with the best weights unless the last are chosen."""
+        is_last = form.text("weights") == TrainedWeights.LAST.value
+        chosen = TrainedWeights.LAST if is_last else TrainedWeights.BEST
+        desk.ask(PublishModelVersion(actor=actor, job_id=job_id, chosen_weights=chosen))
         job = _job(read, job_id)
         desk.say(N_("“{name}” is published as {version}."), name=job.model_name, version=job.label)
         return desk.go(f"{ADDRESS}/{job_id}")
@@ -443,7 +500,47 @@ def _confirm_page(read: ReadModels, job_id: UUID, actor: UUID, action: str) -> C
     job = _job(read, job_id)
     if job.owner != actor:
         raise NotTheOwner
-    return ConfirmPage(line=_line(job, None, actor, datetime.now(UTC)), action=action)
+    form = Form.of(weights=TrainedWeights.BEST.value)
+    return ConfirmPage(
+        form=form, line=_line(job, None, actor, datetime.now(UTC)), action=action, kept=_kept(job, actor)
+    )
+
+
+def _report_page(read: ReadModels, job_id: UUID, form: Form, actor: UUID, which: TrainedWeights) -> TrainingReportPage:
+    job = _job(read, job_id)
+    line = _line(job, None, actor, datetime.now(UTC))
+    address, label = _report_of(job_id, which)
+    return TrainingReportPage(
+        line=line, view=report_view(read, job_id, label, form, address=address), which=which, kept=_kept(job, actor)
+    )
+
+
+def _report_of(job_id: UUID, which: TrainedWeights) -> tuple[str, str]:
+    """Address and label."""
+    address = f"{ADDRESS}/{job_id}/report"
+    return (address, TRAINING_LABEL) if which is TrainedWeights.BEST else (f"{address}/last", LAST_LABEL)
+
+
+def _kept(job: TrainingJobDetail, actor: UUID) -> tuple[WeightsLine, ...]:
+    """The best and the last weights; one line where they are the same, none where the run kept none or has not ended."""
+    if not job.kept_weights or job.figures is None:
+        return ()
+    found = [(TrainedWeights.BEST, job.figures), (TrainedWeights.LAST, job.last_figures)]
+    return tuple(
+        WeightsLine(
+            which=which,
+            iterations=tuple(
+                (kept.part, kept.best_iteration if which is TrainedWeights.BEST else kept.last_iteration)
+                for kept in job.kept_weights
+            ),
+            figures=figures,
+            address=_report_of(job.job_id, which)[0],
+            is_published=job.chosen_weights is which,
+            can_be_downloaded=job.owner == actor,
+        )
+        for which, figures in found
+        if figures is not None
+    )
 
 
 def _monitor_page(
@@ -454,9 +551,12 @@ def _monitor_page(
     [line] = _lines(services, [job], actor)
     read = services.read.training_jobs
     parts = read.parts(job_id)
+    logs = services.running_logs
     return MonitorPage(
         job=job,
         line=line,
+        has_log=job.log is not None or logs.of(job_id, job.run) is not None,
+        logged_parts=tuple(kept.part for kept in job.part_logs) or tuple(logs.of_parts(job_id, job.run)),
         stages=_stages(job, read.stages(job_id)),
         curves=tuple(drawn.get(part) or _curve(services, job_id, part) for part in parts),
         validations=_validations(parts, read.validations(job_id)),
@@ -517,6 +617,14 @@ def _job(read: ReadModels, job_id: UUID) -> TrainingJobDetail:
     if job is None:
         raise NotFound
     return job
+
+
+def _log(services: Services, kept: Artifact | None, running: Path | None, name: str) -> Download:
+    """The log that a worker kept when its run ended, else the one that it writes, or wrote until it died."""
+    kind = "text/plain; charset=utf-8"
+    if kept is None and running is not None:
+        return growing_file(running, name, kind=kind)
+    return _file(services, kept, name, kind=kind)
 
 
 def _file(services: Services, artifact: Artifact | None, name: str, **options: Any) -> Download:

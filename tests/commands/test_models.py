@@ -11,7 +11,13 @@ from commands.models import PublishModelVersion
 from domain.facts import Fact
 from domain.models import Model, ModelVersionPublished
 from domain.refusals import NotFound, NotTheOwner
-from domain.training_jobs import OnlyCompletedCanBePublished, TrainingJob, TrainingPublished, TrainingStatus
+from domain.training_jobs import (
+    OnlyCompletedCanBePublished,
+    TrainedWeights,
+    TrainingJob,
+    TrainingPublished,
+    TrainingStatus,
+)
 from infra.event_store import EventLog, create_tables, open_event_log
 from tests.commands.meeting import at_once
 from tests.examples import (
@@ -26,6 +32,7 @@ from tests.examples import (
     TRAINING_QUEUED,
     TRAINING_STARTED,
     VERSION_PUBLISHED,
+    WORSE_AT_THE_END,
     History,
     artifact,
     assay_after,
@@ -54,6 +61,17 @@ def test_publishing_makes_a_version_and_marks_the_job_in_one_step() -> None:
     assay.dispatch(PUBLISH)
     assert [event.data for event in log.events[-2:]] == [TRAINING_PUBLISHED, VERSION_PUBLISHED]
     assert assay.load(TrainingJob, TRAINING_JOB_ID).status is TrainingStatus.PUBLISHED
+
+
+def test_the_job_and_the_version_say_which_weights_were_chosen() -> None:
+    history = plant().add(TRAINING_JOB_ID, TRAINING_QUEUED, TRAINING_STARTED, WORSE_AT_THE_END, actor=TRAINER_WANG_ID)
+    assay, log = assay_after(history)
+    assay.dispatch(replace(PUBLISH, chosen_weights=TrainedWeights.LAST))
+    job, version = [event.data for event in log.events[-2:]]
+    assert isinstance(job, TrainingPublished)
+    assert isinstance(version, ModelVersionPublished)
+    assert job.chosen_weights is version.chosen_weights is TrainedWeights.LAST
+    assert version.weights == WORSE_AT_THE_END.kept_weights[0].last
 
 
 def test_the_next_job_of_the_model_becomes_the_next_version() -> None:

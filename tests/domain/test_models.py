@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from domain.data_paths import DataPathProblem, DataPathState, FolderName, Inspection
 from domain.facts import Fact
-from domain.messages import SegmentationOrder, SegmentationToPredict
+from domain.messages import KeptWeights, LossPart, SegmentationOrder, SegmentationToPredict
 from domain.model_packages import NetworkInput, NetworkTask
 from domain.models import (
     DataPathHasImages,
@@ -13,14 +13,22 @@ from domain.models import (
     Model,
     ModelDataPathReleased,
     ModelVersionNotFound,
+    ModelVersionPublished,
     TooManyVersions,
     next_version,
     publish,
     release_path,
 )
-from domain.training_jobs import ModelImageUsed, OnlyCompletedCanBePublished, VersionUsed
+from domain.training_jobs import (
+    ModelImageUsed,
+    NoOtherLastWeights,
+    OnlyCompletedCanBePublished,
+    TrainedWeights,
+    VersionUsed,
+)
 from tests.examples import (
     DEFECT_CODES,
+    LAST_FIGURES,
     MODEL_ID,
     MODEL_IMAGE_ID,
     TRAINING_COMPLETED,
@@ -29,6 +37,7 @@ from tests.examples import (
     TRAINING_QUEUED,
     TRAINING_STARTED,
     VERSION_PUBLISHED,
+    WORSE_AT_THE_END,
     artifact,
     inspection,
 )
@@ -71,6 +80,46 @@ def test_a_new_image_version_begins_again_at_01() -> None:
 def test_a_job_that_is_not_completed_cannot_be_published() -> None:
     training = state_of(TRAINING_QUEUED, TRAINING_STARTED, aggregate_id=TRAINING_JOB_ID)
     given().when(publish, training).then_refused(OnlyCompletedCanBePublished, "panel-a")
+
+
+# V-1
+def test_the_last_weights_are_published_when_they_are_chosen() -> None:
+    job = state_of(TRAINING_QUEUED, TRAINING_STARTED, WORSE_AT_THE_END, aggregate_id=TRAINING_JOB_ID)
+    kept = WORSE_AT_THE_END.kept_weights
+    given().when(publish, job).then(replace(VERSION_PUBLISHED, kept_weights=kept, other_figures=LAST_FIGURES))
+    given().when(publish, job, TrainedWeights.LAST).then(
+        replace(
+            VERSION_PUBLISHED,
+            kept_weights=kept,
+            chosen_weights=TrainedWeights.LAST,
+            weights=artifact("panel-a-last.safetensors"),
+            evaluation=artifact("panel-a last evaluation"),
+            figures=LAST_FIGURES,
+            other_figures=TRAINING_COMPLETED.figures,
+        )
+    )
+
+
+def test_a_segmentation_is_published_with_its_own_last_weights() -> None:  # V-1
+    unet = KeptWeights(
+        part=LossPart.SEGMENTATION,
+        best=artifact("unet.safetensors"),
+        best_iteration=80,
+        last=artifact("unet-last.safetensors"),
+        last_iteration=100,
+    )
+    segmenting = replace(
+        WORSE_AT_THE_END, segmentation_weights=unet.best, kept_weights=(*WORSE_AT_THE_END.kept_weights, unet)
+    )
+    job = state_of(TRAINING_QUEUED, TRAINING_STARTED, segmenting, aggregate_id=TRAINING_JOB_ID)
+    for chosen, weights in ((TrainedWeights.BEST, unet.best), (TrainedWeights.LAST, unet.last)):
+        (version,) = publish(None, job, chosen)
+        assert isinstance(version, ModelVersionPublished)
+        assert version.segmentation_weights == weights
+
+
+def test_last_weights_that_are_the_best_are_no_choice() -> None:  # V-1
+    given().when(publish, JOB, TrainedWeights.LAST).then_refused(NoOtherLastWeights, "Publish the best weights")
 
 
 # W-4

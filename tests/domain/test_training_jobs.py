@@ -133,6 +133,21 @@ def test_the_log_of_a_terminated_run_is_kept_until_it_is_started_again_or_delete
     given(*terminated).when(report, 1, MEASURED).then_refused(AttemptIsOver, "This attempt is over")
 
 
+# T-5, K-1
+def test_a_loss_that_the_log_knows_is_not_noted_again() -> None:
+    resumed = (QUEUED, STARTED, MEASURED, TrainingInterrupted(), TrainingStarted(worker="gpu-2", attempt=2))
+    from_the_beginning = replace(MEASURED, iterations=(10, 20, 30), losses=(1.1, 0.9, 0.8))
+    given(*resumed).when(report, 2, from_the_beginning).then(replace(MEASURED, iterations=(30,), losses=(0.8,)))
+    given(*resumed).when(report, 2, MEASURED).then()
+    assert state_of(QUEUED, STARTED, replace(MEASURED, iterations=(), losses=())).measured == {
+        LossPart.CLASSIFICATION: 0
+    }
+    of_the_other_network = replace(MEASURED, part=LossPart.SEGMENTATION)
+    given(*resumed).when(report, 2, of_the_other_network).then(of_the_other_network)
+    again = (*resumed, FAILED, TrainingRestarted(), TrainingStarted(worker="gpu-2", attempt=3))
+    given(*again).when(report, 3, MEASURED).then(MEASURED)
+
+
 @pytest.mark.parametrize("status", [TrainingStatus.COMPLETED, TrainingStatus.FAILED, TrainingStatus.TERMINATED])
 def test_a_job_that_ended_cannot_be_terminated(status: TrainingStatus) -> None:
     given(*HISTORIES[status]).when(terminate).then_refused(OnlyTrainingCanBeTerminated, "is not training any more")

@@ -1,15 +1,24 @@
 """The loss curve: complete in the metrics file, thinned in the log, honest about divergence."""
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
 import pytest
 import torch
 
+from commands.gpu_jobs import command_for
+from commands.training_jobs import RecordTraining
+from domain.facts import after
 from domain.messages import LossesMeasured
+from domain.training_jobs import TrainingJob, report
 from gpu_worker.checkpoints import Checkpoint
 from gpu_worker.loss_curve import MOST_REPORTED_POINTS, LossCurve, LossIsNotFinite
+from tests.examples import TRAINING_QUEUED, TRAINING_STARTED
+from tests.given_when_then import state_of
 from tests.gpu_worker.workplace import Workplace
 
 START = Checkpoint(
@@ -92,6 +101,49 @@ def test_a_resume_makes_the_points_behind_its_checkpoint_again_and_no_others_twi
         curve.add(torch.tensor(4.0), 0.01)
         curve.publish(everything=True)
     assert written(curve) == [(1, 0.0), (2, 1.0), (3, 2.0), (4, 3.0), (5, 4.0)]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import msgspec, torch
+from domain.messages import LossesMeasured
+from tests.gpu_worker.test_loss_curve import CPU, START, LossCurve
+from tests.gpu_worker.workplace import Workplace
+place = Workplace(Path(sys.argv[1]))
+with LossCurve(place.job(), START, 10, CPU) as curve:
+    curve.add(torch.tensor(0.0), 0.01)
+    curve.publish()
+    curve._started -= 10_000  # a job of hours reports rarely, and saves between two reports
+    for iteration in range(1, 4):
+        curve.add(torch.tensor(float(iteration)), 0.01)
+    curve.publish()
+    state = msgspec.json.encode((curve.kept_bytes(), place.all(LossesMeasured)))
+    Path(sys.argv[1], "left behind").write_bytes(state)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_attempt_had_not_reported_comes_with_the_next_and_is_noted_once(place: Workplace) -> None:  # T-5
+    killed = subprocess.run([sys.executable, "-c", KILLED, place.folder], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    kept_bytes, before = msgspec.json.decode(
+        (place.folder / "left behind").read_bytes(), type=tuple[int, list[LossesMeasured]]
+    )
+    assert [report.iterations for report in before] == [(1,)]
+    later = msgspec.structs.replace(START, iteration=4, curve_bytes=kept_bytes)
+    with LossCurve(place.job(attempt=2), later, 10, CPU) as curve:
+        curve.add(torch.tensor(4.0), 0.01)
+        curve.publish(everything=True)
+    job = state_of(TRAINING_QUEUED, TRAINING_STARTED)
+    noted: list[tuple[int, float]] = []
+    for measured in (*before, *place.all(LossesMeasured)):
+        command = command_for(measured)
+        assert isinstance(command, RecordTraining)
+        facts = report(job, 1, command.fact)
+        noted += [point for fact in facts for point in zip(fact.iterations, fact.losses, strict=True)]  # type: ignore[attr-defined]
+        job = after(TrainingJob, job, facts)
+    assert noted == written(curve) == [(1, 0.0), (2, 1.0), (3, 2.0), (4, 3.0), (5, 4.0)]
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])

@@ -415,6 +415,9 @@ def test_a_stopped_training_of_two_networks_goes_on_bit_for_bit(tmp_path: Path, 
         other.segmentation_weights,
         other.evaluation,
     )
+    assert [kept.part for kept in one.kept_weights] == list(LossPart)
+    assert [kept.best for kept in one.kept_weights] == [one.weights, one.segmentation_weights]
+    assert (one.kept_weights, one.last_evaluation) == (other.kept_weights, other.last_evaluation)
 
 
 def test_a_diverging_segmentation_stops_and_names_its_own_parameters(place: Workplace) -> None:

@@ -35,6 +35,7 @@ from domain.messages import (
 from domain.model_packages import ResolutionRule
 from domain.training_parameters import Augmentation
 from gpu_worker import checkpoints, loss_curve
+from gpu_worker.checkpoints import Best
 from gpu_worker.devices import GpuIsMissing
 from gpu_worker.jobs import Job, JobStopped
 from gpu_worker.loss_curve import LossIsNotFinite
@@ -166,6 +167,37 @@ def test_a_stopped_training_goes_on_bit_for_bit(
     assert losses(stopped) == losses(whole)
     assert weights_of(stopped) == weights_of(whole)
     assert stopped.the(TrainingSucceeded).figures == whole.the(TrainingSucceeded).figures
+
+
+def test_the_last_weights_are_kept_beside_the_best_and_judged_too(place: Workplace) -> None:  # V-1
+    order = an_order(max_iter=8)
+    job = place.job()
+    with pytest.raises(JobStopped):
+        train(order, Resources(), job_that_stops_in_the_loop(job, iter([False, False, True])), SETTINGS)
+    halfway = checkpoints.load(job.workspace, LossPart.CLASSIFICATION)
+    assert halfway is not None
+    head = {"fc.bias": torch.tensor([9.0, 0.0, 0.0]), "fc.weight": torch.zeros(3, 512)}  # everything is OK
+    unbeaten = Best(iteration=3, score=9.0, weights={**halfway.model, **head})
+    checkpoints.save(msgspec.structs.replace(halfway, best=unbeaten), job.workspace, LossPart.CLASSIFICATION)
+    trained = run(place, order)
+    (kept,) = trained.kept_weights
+    assert (kept.part, kept.best_iteration, kept.last_iteration) == (LossPart.CLASSIFICATION, 3, 8)
+    assert kept.best == trained.weights
+    best, last = (load_file(place.artifacts.path(one)) for one in (kept.best, kept.last))
+    assert best["fc.bias"].tolist() == [9.0, 0.0, 0.0]
+    assert last["fc.bias"].tolist() != [9.0, 0.0, 0.0]
+    judged = msgspec.msgpack.decode(place.content(trained.last_evaluation), type=Evaluation)
+    assert trained.last_figures == figures_of(judged)
+    assert {sample.predicted_index for sample in evaluation_of(place).samples} == {0}
+    assert [one.scores for one in judged.samples] != [one.scores for one in evaluation_of(place).samples]
+
+
+def test_a_last_iteration_that_is_the_best_is_kept_and_judged_once(place: Workplace) -> None:
+    trained = run(place, an_order(max_iter=1))
+    (kept,) = trained.kept_weights
+    assert kept.best == kept.last == trained.weights
+    assert (kept.best_iteration, kept.last_iteration) == (1, 1)
+    assert (trained.last_evaluation, trained.last_figures) == (None, None)
 
 
 def job_that_stops_in_the_loop(job: Job, looks: Iterator[bool]) -> Job:

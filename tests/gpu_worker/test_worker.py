@@ -53,6 +53,7 @@ from gpu_worker.packages import build_package, write_shipped_description
 from gpu_worker.settings import Precision, TrainingSettings, WorkerSettings
 from gpu_worker.training import train
 from gpu_worker.worker import run_worker
+from infra.running_logs import RunningLogs
 from tests.gpu_worker.workplace import (
     JOB_ID,
     ROOT,
@@ -280,6 +281,9 @@ def test_terminate_reaches_a_training_within_seconds_even_when_it_hangs(tmp_path
             (process,) = job_processes()
             if hangs:
                 os.kill(process, signal.SIGSTOP)
+            running = RunningLogs(tmp_path / "scratch").of(JOB_ID, run)  # T-5
+            assert running is not None
+            assert "training ResNet18 on" in running.read_text()
             mailbox.goes_on = False
             asked = time.monotonic()
             eventually(partial(is_gone, process))

@@ -23,7 +23,13 @@ from domain.data_paths import FolderName
 from domain.messages import Resources
 from domain.model_images import LoadStatus, ModelImage, ModelImageKind
 from domain.task_types import TaskKind
-from domain.training_jobs import OnlyTrainingCanBeTerminated, TrainingFailed, TrainingJob, TrainingStatus
+from domain.training_jobs import (
+    OnlyTrainingCanBeTerminated,
+    TrainingFailed,
+    TrainingJob,
+    TrainingLossesMeasured,
+    TrainingStatus,
+)
 from gpu_worker.packages import build_shipped_package
 from infra.bootstrap import FIRST_ADMINISTRATOR_ID, open_core
 from infra.core import Core
@@ -190,10 +196,14 @@ def test_a_job_goes_on_with_another_worker_and_fails_with_a_reason_after_the_con
         plant.kill("worker")
         plant.becomes(lambda process=process: not Path(f"/proc/{process}").exists())  # type: ignore[misc]
     plant.becomes(lambda: plant.job(job_id).status is TrainingStatus.FAILED)
-    failed = [event.data for event in plant.core.log.history(job_id)][-1]
+    facts = [event.data for event in plant.core.log.history(job_id)]
+    failed = facts[-1]
     assert isinstance(failed, TrainingFailed)
     assert str(failed.reason).startswith(f"{MAX_ATTEMPTS} workers in a row fell silent")
     plant.becomes(lambda: plant.shown_status(job_id) is TrainingStatus.FAILED)
+    noted = [number for fact in facts if isinstance(fact, TrainingLossesMeasured) for number in fact.iterations]
+    assert noted[0] == 1
+    assert noted == sorted(set(noted))  # both attempts measured the first loss, the log has it once (T-5)
 
 
 def test_a_killed_database_comes_back_and_the_training_has_noticed_nothing(plant: Plant, job_id: UUID) -> None:  # S-2

@@ -10,11 +10,12 @@ from domain.evaluation import SampleState, Segmented
 from domain.prediction_jobs import PredictionDeleted
 from infra.event_store import EventLog, create_tables, open_event_log
 from infra.projector import Projector
-from projections.evaluation_reports import TRAINING_LABEL, EvaluationReports
+from projections.evaluation_reports import LAST_LABEL, TRAINING_LABEL, EvaluationReports
 from projections.read_model import open_pool
 from tests.examples import (
     EVALUATION,
     FIGURES,
+    LAST_FIGURES,
     PREDICTION_COMPLETED,
     PREDICTION_JOB_ID,
     PREDICTION_QUEUED,
@@ -23,10 +24,13 @@ from tests.examples import (
     TRAINING_JOB_ID,
     TRAINING_QUEUED,
     TRAINING_STARTED,
+    WORSE_AT_THE_END,
     History,
+    example_id,
 )
 from tests.projections.rebuild import assert_rebuild_equals_live
 
+WORSE_ID = example_id("a training whose best validation was not its last")
 SEEN = Segmented((3, 40, 0), marked_pixels=50, common_pixels=30, overlay=b"\x89PNG not really")
 SEGMENTED = msgspec.structs.replace(
     EVALUATION,
@@ -41,7 +45,11 @@ class OneEvaluation:
     """Every artifact is the example evaluation; one of its samples was segmented."""
 
     def read(self, artifact: Artifact) -> bytes:
-        assert artifact in (TRAINING_COMPLETED.evaluation, PREDICTION_COMPLETED.results[0].evaluation)
+        assert artifact in (
+            TRAINING_COMPLETED.evaluation,
+            WORSE_AT_THE_END.last_evaluation,
+            PREDICTION_COMPLETED.results[0].evaluation,
+        )
         return msgspec.msgpack.encode(SEGMENTED)
 
 
@@ -52,6 +60,7 @@ def log(database: str) -> Iterator[EventLog]:
     opened.append(
         History()
         .add(TRAINING_JOB_ID, TRAINING_QUEUED, TRAINING_STARTED, TRAINING_COMPLETED)
+        .add(WORSE_ID, TRAINING_QUEUED, TRAINING_STARTED, WORSE_AT_THE_END)
         .add(PREDICTION_JOB_ID, PREDICTION_QUEUED, PREDICTION_STARTED, PREDICTION_COMPLETED)
         .events
     )
@@ -72,6 +81,15 @@ def test_a_report_keeps_the_figures_it_was_completed_with(reports: EvaluationRep
     report = reports.get(TRAINING_JOB_ID)
     assert report is not None
     assert (report.figures, report.defect_codes) == (FIGURES, EVALUATION.defect_codes)
+
+
+def test_last_weights_other_than_the_best_have_a_report_of_their_own(reports: EvaluationReports) -> None:  # R-1
+    best, last = reports.get(WORSE_ID), reports.get(WORSE_ID, LAST_LABEL)
+    assert best is not None
+    assert last is not None
+    assert (best.figures, last.figures) == (FIGURES, LAST_FIGURES)
+    assert reports.sample(WORSE_ID, LAST_LABEL, 7) == reports.sample(WORSE_ID, TRAINING_LABEL, 7)
+    assert reports.get(TRAINING_JOB_ID, LAST_LABEL) is None
 
 
 def test_there_is_no_report_under_another_label(reports: EvaluationReports) -> None:
@@ -155,4 +173,4 @@ def test_a_report_goes_with_its_job(log: EventLog, database: str, reports: Evalu
 
 def test_a_rebuild_gives_the_same_rows(log: EventLog, database: str, reports: EvaluationReports) -> None:  # E-2
     rows = assert_rebuild_equals_live(log, database, [EvaluationReports], OneEvaluation(), batch=2)
-    assert len(rows["evaluation_samples"]) == 2 * len(EVALUATION.samples)
+    assert len(rows["evaluation_samples"]) == 4 * len(EVALUATION.samples)  # one run has two reports

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from domain.data_paths import FolderName
 from domain.models import ModelDataPathReleased
-from domain.training_jobs import VersionUsed
+from domain.training_jobs import TrainedWeights, VersionUsed
 from projections.models import SORTS, Models, ModelVersionChoices
 from projections.users import Users
 from tests.examples import (
@@ -15,6 +15,7 @@ from tests.examples import (
     FACTORY_1,
     FACTORY_2,
     FIGURES,
+    LAST_FIGURES,
     MODEL_ID,
     QUALITY_LEAD_ID,
     TRAINER_LI_ID,
@@ -23,6 +24,7 @@ from tests.examples import (
     TRAINING_JOB_ID,
     TRAINING_ORDER,
     VERSION_PUBLISHED,
+    WORSE_AT_THE_END,
     History,
     example_id,
     plant,
@@ -107,6 +109,21 @@ def test_a_model_keeps_everything_that_made_each_version(project: Project) -> No
     assert (first.weights, first.resolution_rule) == (VERSION_PUBLISHED.weights, VERSION_PUBLISHED.resolution_rule)
     assert model.newest.recall == 0.5
     assert model.version("v1.03") is None
+
+
+def test_a_version_tells_which_weights_it_was_published_with(project: Project) -> None:  # V-2
+    kept = WORSE_AT_THE_END.kept_weights
+    last = replace(
+        VERSION_PUBLISHED,
+        version="v1.02",
+        chosen_weights=TrainedWeights.LAST,
+        kept_weights=kept,
+        other_figures=LAST_FIGURES,
+    )
+    history = plant().add(MODEL_ID, VERSION_PUBLISHED, last, actor=TRAINER_WANG_ID)
+    model = project(history, Users, Models).models.get(MODEL_ID)
+    told = [(one.label, one.chosen_weights, one.kept_weights, one.other_figures) for one in model.versions]
+    assert told == [("v1.02", TrainedWeights.LAST, kept, LAST_FIGURES), ("v1.01", TrainedWeights.BEST, (), None)]
 
 
 def test_every_version_can_be_chosen_the_last_published_first(project: Project) -> None:  # P-1

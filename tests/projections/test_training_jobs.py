@@ -9,6 +9,7 @@ from domain.facts import Fact
 from domain.messages import LossPart, PartLog, StageName
 from domain.sentences import Sentence
 from domain.training_jobs import (
+    TrainedWeights,
     TrainingDeleted,
     TrainingFailed,
     TrainingInterrupted,
@@ -27,6 +28,8 @@ from projections.training_jobs import Creator, LossPoint, TrainingJobs
 from projections.users import Users
 from tests.examples import (
     APPLIED_RULE,
+    FIGURES,
+    LAST_FIGURES,
     MODEL_ID,
     TRAINER_LI_ID,
     TRAINER_WANG_ID,
@@ -35,6 +38,7 @@ from tests.examples import (
     TRAINING_PUBLISHED,
     TRAINING_QUEUED,
     TRAINING_STARTED,
+    WORSE_AT_THE_END,
     History,
     artifact,
     example_id,
@@ -109,6 +113,17 @@ def test_the_list_shows_the_state_and_how_far_a_job_is(  # T-1, T-3
 
 def test_a_published_job_bears_its_model_version(project: Project) -> None:  # T-3, V-1
     assert the_row(read_after(project, TRAINING_STARTED, TRAINING_COMPLETED, TRAINING_PUBLISHED)).label == "v1.01"
+
+
+def test_a_completed_job_tells_what_its_best_and_last_weights_are_worth(project: Project) -> None:  # T-5, V-1
+    chosen = msgspec.structs.replace(TRAINING_PUBLISHED, chosen_weights=TrainedWeights.LAST)
+    history = job_history(TRAINING_STARTED, WORSE_AT_THE_END, chosen)
+    history.add(example_id("not yet published"), TRAINING_QUEUED, TRAINING_STARTED, WORSE_AT_THE_END)
+    read = project(history, Users, TrainingJobs).training_jobs
+    job, other = read.get(TRAINING_JOB_ID), read.get(example_id("not yet published"))
+    assert job.kept_weights == WORSE_AT_THE_END.kept_weights
+    assert (job.figures, job.last_figures) == (FIGURES, LAST_FIGURES)
+    assert (job.chosen_weights, other.chosen_weights) == (TrainedWeights.LAST, None)
 
 
 def test_the_clock_runs_while_a_worker_trains_and_stands_still_while_the_job_waits(project: Project) -> None:  # T-3

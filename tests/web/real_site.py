@@ -28,6 +28,7 @@ from infra.mes_feed import FeedWatch
 from infra.passwords import Argon2Passwords
 from infra.positions import PositionWatcher
 from infra.projector import Projector
+from infra.running_logs import RunningLogs
 from infra.scans import ScannedFolders, Scans
 from infra.session_store import SessionStore
 from infra.side_tables import create_side_tables
@@ -91,6 +92,7 @@ def open_real_site(database: str, folder: Path) -> Iterator[RealSite]:
             waiting=Waiting(pool, Assay(log, PORTS), silence_seconds=60.0),
             log=log,
             manifests=Manifests(Artifacts(folder / "artifacts"), data_folders),
+            running_logs=RunningLogs(folder / "work"),
         )
         with TestClient(create_app(services), raise_server_exceptions=False) as client:
             client.follow_redirects = False

@@ -99,8 +99,14 @@ def test_a_curve_as_a_short_table_keeps_its_ends() -> None:
     assert evenly(points[:7], 20) == points[:7]
 
 
+def test_a_point_alone_is_seen() -> None:
+    """A training of weeks begins with one point; a line needs two."""
+    assert svg_path([(10, 1)]) == "M8.0 1.0h4"
+    assert svg_path([]) == ""
+
+
 def test_a_value_that_is_not_finite_leaves_a_gap() -> None:
-    assert svg_path([(0, 1), (1, math.nan), (2, 1), (3, 2)]) == "M0.0 1.0 M2.0 1.0 L3.0 2.0"
+    assert svg_path([(2, 1), (3, math.nan), (4, 1), (5, 2)]) == "M0.0 1.0h4 M4.0 1.0 L5.0 2.0"
     chart = line_chart([Series("训练集", ((0.0, 1.0), (1.0, math.inf), (2.0, 3.0)))], x_label="", y_label="")
     assert "inf" not in chart.lines[0].path
     assert "nan" not in chart.lines[0].path

@@ -210,7 +210,7 @@ class Wire:
 
 def send(path: Path, artifact: Artifact, wire: Wire) -> None:
     scope: Any = {"type": "http", "method": "GET", "headers": []}
-    asyncio.run(Download(path, artifact, "a.tar")(scope, wire.receive, wire.send))
+    asyncio.run(Download(path, artifact.checksum, artifact.size, "a.tar")(scope, wire.receive, wire.send))
 
 
 def sparse(tmp_path: Path, size: int) -> Path:

@@ -14,7 +14,7 @@ from domain.exports import ExportStatus, export_id
 from domain.messages import Heartbeat, JobKind
 from domain.models import ModelVersionNotFound
 from domain.sentences import Sentence
-from domain.training_jobs import VersionUsed
+from domain.training_jobs import TrainedWeights, VersionUsed
 from domain.training_parameters import Augmentation
 from infra.artifacts import Artifacts
 from projections.exports import ExportRow
@@ -24,10 +24,12 @@ from tests.examples import (
     BINDING,
     CLASSIFICATION_USED,
     FIGURES,
+    LAST_FIGURES,
     MODEL_ID,
     TRAINING_JOB_ID,
     TRAINING_ORDER,
     VERSION_PUBLISHED,
+    WORSE_AT_THE_END,
     artifact,
     example_id,
 )
@@ -259,6 +261,27 @@ def test_a_version_shows_how_it_was_trained(site: Site, models: FakeModels) -> N
         shown, "数据路径 data:panel-a/train", "切分比例 80 %", "归一化处理 开启", "数据增强 图像翻转、图像缩放"
     )
     assert_in_order(shown, '"num_of_classes": 3', '"base_lr": 0.01', '"lr_policy": "poly"')
+
+
+def test_a_version_says_which_weights_it_has_and_what_the_others_were_worth(
+    site: Site, models: FakeModels
+) -> None:  # V-1, V-2
+    last = version(
+        "v1.02",
+        chosen_weights=TrainedWeights.LAST,
+        kept_weights=WORSE_AT_THE_END.kept_weights,
+        figures=LAST_FIGURES,
+        other_figures=FIGURES,
+    )
+    models.models = (replace(PANEL_A, versions=(last,)),)
+    page = site.get(f"{VERSIONS}/v1.02").text
+    assert_in_order(
+        words(page), "准确率 80.0 %", "训练的最后权重", "最佳 150，最后 200", "最佳权重（未采用）", "90.0 %"
+    )
+    for address in (f"{VERSIONS}/v1.02", VERSIONS, f"{VERSIONS}/v1.02/report"):
+        assert f'href="/training-jobs/{TRAINING_JOB_ID}/report/last"' in site.get(address).text
+    models.models = (replace(PANEL_A, versions=(version("v1.02"),)),)  # published before the last weights were kept
+    assert "权重的迭代次数" not in words(site.get(f"{VERSIONS}/v1.02").text)
 
 
 def test_further_versions_and_exports_appear_without_reloading(site: Site, models: FakeModels) -> None:

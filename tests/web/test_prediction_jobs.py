@@ -574,7 +574,10 @@ def test_without_paths_the_next_step_does_not_open(trainer: Site) -> None:  # P-
 
 def test_codes_that_the_version_does_not_know_are_named_at_their_path(trainer: Site) -> None:  # P-1
     through_step_1(trainer)
-    press(trainer, 2, "add", typed="/data/panel-b")
+    added = press(trainer, 2, "add", typed="/data/panel-a/next-line\n/data/panel-b")
+    assert added.status_code == 200  # it is told at once, and refused when the next step is asked for
+    told = text(added).split("已选数据路径")[-1]
+    assert_in_order(told, "data:panel-a/next-line", "有效", "data:panel-b", "无效", "模型版本不识别：TXXXX")
     answer = press(trainer, 2, "next")
     assert (answer.status_code, answer.url.path) == (422, f"{NEW}/step-2")
     assert_in_order(text(answer), "data:panel-b", "该模型版本不包含以下 code：TXXXX")

@@ -18,12 +18,12 @@ from domain.artifacts import Artifact
 from domain.messages import Heartbeat, JobKind, LossPart, PartLog, StageName
 from domain.refusals import NotTheOwner
 from domain.sentences import Sentence
-from domain.training_jobs import OnlyTrainingCanBeTerminated, TrainingStatus, VersionUsed
+from domain.training_jobs import OnlyTrainingCanBeTerminated, TrainedWeights, TrainingStatus, VersionUsed
 from domain.training_parameters import Augmentation, PreprocessingParameters
 from domain.uses import NeededIsGone
 from domain.waiting import NOBODY_RUNS
 from projections.compute_resources import ComputeResourceRow
-from projections.evaluation_reports import TRAINING_LABEL
+from projections.evaluation_reports import LAST_LABEL, TRAINING_LABEL
 from projections.read_model import Page
 from projections.training_jobs import (
     Creator,
@@ -39,6 +39,7 @@ from tests.examples import (
     BINDING,
     CLASSIFICATION_USED,
     FIGURES,
+    LAST_FIGURES,
     MODEL_ID,
     PANEL_75,
     TRAINER_LI_ID,
@@ -47,6 +48,7 @@ from tests.examples import (
     TRAINING_QUEUED,
     TWO_CORES,
     TWO_CORES_ID,
+    WORSE_AT_THE_END,
     artifact,
     example_id,
 )
@@ -113,6 +115,12 @@ COMPLETED: dict[str, Any] = {
     "device": "cpu",
     "software": "torch 2.9.1",
 }
+WORSE: dict[str, Any] = {
+    **COMPLETED,
+    "kept_weights": WORSE_AT_THE_END.kept_weights,
+    "last_figures": LAST_FIGURES,
+}
+"""Its best validation was not its last."""
 BEAT = Heartbeat(
     worker="gpu-1",
     kind=JobKind.TRAINING,
@@ -183,6 +191,7 @@ class FakeTrainingJobs:
 def services(services: Services) -> Services:
     resource = ComputeResourceRow(TWO_CORES_ID, TWO_CORES.kind, TWO_CORES.resources, datetime(2026, 3, 1, tzinfo=UTC))
     services.read.compute_resources = SimpleNamespace(get=lambda _resource_id: resource)
+    object.__setattr__(services, "running_logs", FakeRunningLogs())
     services.read.environments = SimpleNamespace(standing=lambda ids: [one for one in ids if one != PANEL_75.node_id])
     use(services, job())
     return services
@@ -566,7 +575,48 @@ def test_each_of_two_networks_has_a_log_of_its_own(trainer: Site, tmp_path: Path
 def test_files_that_a_job_does_not_have_are_not_found(trainer: Site) -> None:
     for name in ("log", "losses", "manifest", "preview"):
         assert trainer.get(f"{MONITOR}/{name}").status_code == 404
-    assert "训练结束后可下载日志" in text(trainer.get(MONITOR))
+    assert "训练开始后可下载日志" in text(trainer.get(MONITOR))
+
+
+class FakeRunningLogs:
+    """Logs by run; None is the whole one."""
+
+    def __init__(self, *files: tuple[int, LossPart | None, Path]) -> None:
+        self.files = files
+
+    def of(self, _job_id: UUID, run: int) -> Path | None:
+        return next((file for one, part, file in self.files if one == run and part is None), None)
+
+    def of_parts(self, _job_id: UUID, run: int) -> dict[LossPart, Path]:
+        return {part: file for one, part, file in self.files if one == run and part}
+
+
+def test_the_log_of_a_running_training_is_downloaded_as_far_as_it_is(trainer: Site, tmp_path: Path) -> None:  # T-5
+    whole, part = tmp_path / "log.txt", tmp_path / "log-segmentation.txt"
+    whole.write_text("up to now")
+    part.write_text("of the segmentation")
+    logs = FakeRunningLogs((2, None, whole), (2, LossPart.SEGMENTATION, part))
+    object.__setattr__(trainer.services, "running_logs", logs)
+    use(trainer.services, job(run=2))
+    assert_in_order(text(trainer.get(MONITOR)), "下载日志", "分割训练日志")
+    first = trainer.get(f"{MONITOR}/log")
+    assert (first.text, first.headers["Content-Type"]) == ("up to now", "text/plain; charset=utf-8")
+    assert trainer.get(f"{MONITOR}/log/segmentation").text == "of the segmentation"
+    assert trainer.get(f"{MONITOR}/log", **{"If-None-Match": first.headers["ETag"]}).status_code == 304
+    whole.write_text("up to now, and more")
+    assert trainer.get(f"{MONITOR}/log", **{"If-None-Match": first.headers["ETag"]}).text == "up to now, and more"
+    use(trainer.services, job(run=3))  # which has not begun
+    assert trainer.get(f"{MONITOR}/log").status_code == 404
+
+
+def test_a_log_that_was_kept_goes_before_the_one_that_was_written(trainer: Site, tmp_path: Path) -> None:  # T-5
+    (tmp_path / "log.txt").write_text("written")
+    object.__setattr__(trainer.services, "artifacts", FakeArtifacts(tmp_path))
+    object.__setattr__(trainer.services, "running_logs", FakeRunningLogs((1, None, tmp_path / "log.txt")))
+    use(trainer.services, job(**COMPLETED))
+    assert trainer.get(f"{MONITOR}/log").text == "1234"
+    use(trainer.services, job(**{**ENDED, "status": TrainingStatus.TERMINATED}))  # its worker died before it kept any
+    assert trainer.get(f"{MONITOR}/log").text == "written"
 
 
 # Actions
@@ -622,6 +672,65 @@ def test_the_report_of_a_training_is_that_of_its_validation_split(trainer: Site)
     page = trainer.get(f"{MONITOR}/report")
     assert_in_order(text(page), "panel-a 的模型评估报告", "模型发布", "基于验证集", "准确率", "召回率", "混淆矩阵")
     assert f"{MONITOR}/report?true=TTFBS" in html.unescape(page.text)
+
+
+def test_a_report_tells_best_and_last_weights_with_iteration_and_figures(trainer: Site) -> None:  # R-1, V-1
+    use(trainer.services, job(**WORSE))
+    trainer.read.evaluation_reports = FakeEvaluationReports((TRAINING_JOB_ID, TRAINING_LABEL))
+    page = trainer.get(f"{MONITOR}/report")
+    shown = text(page)
+    assert_in_order(shown, "保留的权重", "最佳权重", "150", "90.0 %", "最后权重", "200", "80.0 %", "75.0 %")
+    assert f'href="{MONITOR}/report/last"' in page.text
+    assert "各缺陷" not in shown.split("保留的权重")[0]
+
+
+def test_the_last_weights_have_a_report_of_their_own(trainer: Site) -> None:  # R-1
+    use(trainer.services, job(**WORSE))
+    trainer.read.evaluation_reports = FakeEvaluationReports((TRAINING_JOB_ID, LAST_LABEL))
+    page = trainer.get(f"{MONITOR}/report/last")
+    assert_in_order(text(page), "最后一次迭代的权重", "混淆矩阵")
+    assert f"{MONITOR}/report/last?true=TTFBS" in html.unescape(page.text)
+    sample = trainer.get(f"/evaluation-reports/{TRAINING_JOB_ID}/{LAST_LABEL}/samples/7?true=TTFBS")
+    assert f'href="{MONITOR}/report/last?true=TTFBS#samples"' in sample.text
+    trainer.read.evaluation_reports = FakeEvaluationReports((TRAINING_JOB_ID, TRAINING_LABEL))
+    assert trainer.get(f"{MONITOR}/report/last").status_code == 404
+
+
+def test_last_weights_that_are_the_best_are_told_as_one(trainer: Site) -> None:  # R-1
+    use(trainer.services, job(**{**WORSE, "last_figures": None}))
+    trainer.read.evaluation_reports = FakeEvaluationReports((TRAINING_JOB_ID, TRAINING_LABEL))
+    page = trainer.get(f"{MONITOR}/report")
+    assert_in_order(text(page), "最佳权重，也是最后权重", "没有其他权重")
+    assert "/report/last" not in page.text
+    assert "最后权重" not in text(trainer.get(f"{MONITOR}/publish"))
+
+
+def test_who_publishes_chooses_the_best_or_the_last_weights(trainer: Site) -> None:  # V-1
+    use(trainer.services, job(**WORSE))
+    page = trainer.get(f"{MONITOR}/publish")
+    assert re.search(r'name="weights" value="best" checked', page.text)
+    assert_in_order(
+        text(page), "最佳权重（第 150 次迭代）", "准确率 90.0 %", "最后权重（第 200 次迭代）", "准确率 80.0 %"
+    )
+    for chosen in ("last", "best", "nonsense"):
+        trainer.post(f"{MONITOR}/publish", weights=chosen)
+    sent = [command.chosen_weights for command in trainer.assay.commands]
+    assert sent == [TrainedWeights.LAST, TrainedWeights.BEST, TrainedWeights.BEST]
+
+
+def test_the_owner_downloads_the_weights_and_nobody_else(trainer: Site, tmp_path: Path) -> None:  # U, V-1
+    object.__setattr__(trainer.services, "artifacts", FakeArtifacts(tmp_path))
+    kept = msgspec.structs.replace(WORSE_AT_THE_END.kept_weights[0], last=artifact("last", 4))
+    use(trainer.services, job(**{**WORSE, "kept_weights": (kept,)}))
+    answer = trainer.get(f"{MONITOR}/weights/last/classification")
+    assert answer.content == b"1234"
+    assert "panel-a-v1.0-classification-last.safetensors" in answer.headers["Content-Disposition"]
+    for unknown in ("worst/classification", "last/segmentation"):
+        assert trainer.get(f"{MONITOR}/weights/{unknown}").status_code == 404
+    use(trainer.services, job(**{**WORSE, "owner": TRAINER_LI_ID}))
+    assert trainer.get(f"{MONITOR}/weights/last/classification").status_code == 403
+    trainer.read.evaluation_reports = FakeEvaluationReports((TRAINING_JOB_ID, TRAINING_LABEL))
+    assert "/weights/" not in trainer.get(f"{MONITOR}/report").text
 
 
 def test_the_report_of_others_can_be_read(trainer: Site) -> None:  # T-2
