@@ -9,7 +9,7 @@ namespace csot {
 namespace {
 
 constexpr int kImageChannels = 3;
-constexpr size_t kWorkspace = (size_t(64) << 20) / sizeof(float);      // so many images at once that their maps fit into it
+constexpr size_t kWorkspace = (size_t(8) << 20) / sizeof(float);     // so many images at once that their maps stay in the caches
 constexpr size_t kLargestImage = (size_t(1) << 30) / sizeof(float);  // maps of a single image
 constexpr int kMostImages = 8;                                       // more would not be faster
 

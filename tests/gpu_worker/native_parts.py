@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from domain.model_packages import NetworkInput, ResolutionRule
-from gpu_worker.native_library import FOLDER, LIBRARY
+from gpu_worker.native_library import BUILT, FOLDER
 from gpu_worker.native_models import NativeModel, NativeNetwork, model_file, network_section
 from gpu_worker.native_networks import Operation, OperationKind, Operations, operations_of
 from gpu_worker.networks import new_network
@@ -29,7 +29,7 @@ Pixels = npt.NDArray[np.uint8]
 
 def built(target: str) -> Path:
     """A program or library that only the tests need; compiled once, then taken from the build folder."""
-    if not LIBRARY.is_file():
+    if not BUILT.is_file():
         pytest.fail("the native library is not built: install g++ and run “make native”")
     made = subprocess.run(
         ["make", "--no-print-directory", target], cwd=FOLDER, capture_output=True, text=True, check=False

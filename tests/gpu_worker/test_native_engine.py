@@ -34,7 +34,10 @@ CONVOLUTIONS = [
     (16, 48, 3, 1, 1, 6, 5),  # too few channels for Winograd
     (32, 40, 3, 1, 1, 14, 19),  # Winograd, with patches that reach beyond the halo
     (64, 64, 3, 1, 1, 16, 16),  # Winograd, tiles that fit
-    (512, 128, 3, 1, 1, 7, 7),  # input channels in several chunks
+    (512, 128, 3, 1, 1, 7, 7),  # Winograd in small tiles, with patches that reach beyond the halo
+    (32, 24, 3, 1, 1, 8, 8),  # small tiles that fit
+    (64, 64, 3, 1, 1, 5, 5),  # too few tiles for Winograd
+    (512, 128, 3, 2, 1, 13, 13),  # input channels in several chunks
     (33, 17, 5, 1, 2, 10, 30),
     (16, 16, 7, 2, 3, 12, 12),
     (32, 32, 3, 1, 0, 12, 12),  # without padding
@@ -88,7 +91,7 @@ def test_convolutions(
 
 @on_every_set
 @torch.inference_mode()
-@pytest.mark.parametrize("side", [7, 16])  # the direct way, and Winograd's
+@pytest.mark.parametrize("side", [5, 7, 16])  # the direct way, and Winograd's in small and large tiles
 @pytest.mark.parametrize("relu", [False, True])
 @pytest.mark.parametrize("threads", [1, 3])
 def test_a_second_tensor_is_added(instruction_set: str, side: int, relu: bool, threads: int) -> None:
