@@ -15,7 +15,7 @@ from domain.model_packages import NetworkInput, ResolutionRule
 from domain.sentences import N_
 from gpu_worker.jobs import Job
 from gpu_worker.native_agreement import check_agreement
-from gpu_worker.native_library import FOLDER, native_library
+from gpu_worker.native_library import FOLDER, native_library, needed_glibc
 from gpu_worker.native_library import NAME as LIBRARY
 from gpu_worker.native_models import model_file
 from gpu_worker.native_versions import Platform, native_model
@@ -54,11 +54,11 @@ def files_of(order: ExportOrder, platform: Platform) -> dict[str, bytes]:
     Raises:
         OtherProcessor, LibraryIsMissing, TooManyCodesToMark
     """
-    library = native_library()
+    library = native_library().read_bytes()
     version = order.version
     return {
         MODEL: model_file(native_model(version, platform, _described(order, platform))),
-        LIBRARY: library.read_bytes(),
+        LIBRARY: library,
         CONFIG: config_of(order, platform).encode(),
         HEADER: (FOLDER / HEADER).read_bytes(),
         **{name: (_TEXTS / name).read_bytes() for name in EXAMPLES},
@@ -68,6 +68,7 @@ def files_of(order: ExportOrder, platform: Platform) -> dict[str, bytes]:
             label=version.label,
             width=str(version.input.width),
             height=str(version.input.height),
+            glibc=needed_glibc(library),
         ).encode(),
     }
 

@@ -5,6 +5,7 @@ The structures follow `gpu_worker/native/csot.h`.
 
 import ctypes
 import platform
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -28,6 +29,7 @@ RGB8: Final = 1
 
 Pixels = npt.NDArray[np.uint8]
 _CODE_BYTES: Final = 256
+_GLIBC_SYMBOLS: Final = re.compile(rb"\0GLIBC_(\d+)\.(\d+)")
 
 
 class LibraryIsMissing(Refusal):
@@ -129,6 +131,12 @@ def native_library() -> Path:
         if library.is_file():
             return library
     raise LibraryIsMissing
+
+
+def needed_glibc(library: bytes) -> str:
+    """The oldest glibc on which a library runs, for example 2.17: that of the newest symbol it asks for."""
+    major, minor = max((int(major), int(minor)) for major, minor in _GLIBC_SYMBOLS.findall(library))
+    return f"{major}.{minor}"
 
 
 class NativeModel:

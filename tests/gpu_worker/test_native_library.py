@@ -7,7 +7,9 @@ import re
 import shutil
 import struct
 import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ from gpu_worker.native_library import (
     OtherProcessor,
     Predicted,
     native_library,
+    needed_glibc,
 )
 from gpu_worker.native_library import NativeModel as Opened
 from gpu_worker.native_models import NOTE, NativeModel, container, model_file
@@ -453,6 +456,33 @@ def test_a_csharp_program_says_the_same(both: Both, tmp_path: Path) -> None:
     refused = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False)
     assert refused.returncode != 0
     assert "too short" in refused.stderr
+
+
+def newest_symbol(file: Path) -> tuple[int, ...]:
+    """Of glibc, as binutils says."""
+    readelf = shutil.which("readelf")
+    if readelf is None:
+        pytest.skip("no readelf here")
+    said = subprocess.run([readelf, "--version-info", str(file)], capture_output=True, text=True, check=True).stdout
+    return max(tuple(int(part) for part in one.split(".")) for one in re.findall(r"Name: GLIBC_([\d.]+)", said))
+
+
+def test_the_glibc_that_a_library_needs_is_that_of_its_newest_symbol() -> None:
+    needed = needed_glibc(native_library().read_bytes())
+    assert tuple(int(part) for part in needed.split(".")) == newest_symbol(native_library())[:2]
+
+
+@pytest.mark.skipif(find_spec("ziglang") is None, reason="only ziglang builds for older systems (make wheel)")
+def test_the_library_of_a_release_runs_on_old_systems_and_answers_the_same(both: Both) -> None:
+    command = ["make", "--no-print-directory", "library", "RELEASE=yes", f"PYTHON={sys.executable}"]
+    made = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stdout + made.stderr
+    released = FOLDER / "build" / "release" / native_library().name
+    assert newest_symbol(released) <= (2, 17)
+    pictures = real_pictures(4)
+    with Opened(both.file, library=released) as opened:
+        for one, picture in zip(opened.predict(pictures), pictures, strict=True):
+            check(one, picture, both)
 
 
 def test_only_the_interface_is_exported() -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import itertools
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -311,6 +312,7 @@ def test_an_export_holds_what_a_machine_needs_and_says_how_to_use_it(place: Work
     guide = (unpacked / "README.md").read_text()
     assert guide.startswith("# panel-a v1.01")
     assert "32 × 32" in guide
+    assert re.search(r"glibc 2\.\d+ or newer", guide)
     assert "{" not in guide
     with NativeModel(unpacked / "models.xbin", unpacked / "config.yaml", unpacked / "libCsotArtifact.so") as opened:
         assert opened.codes == CODES
