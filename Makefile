@@ -51,6 +51,7 @@ native: $(READY) ## build the native library of exports
 wheel: $(READY) ## a wheel with the native library for machines without a compiler, in dist/
 	@$(call INSTALL,compiler)
 	@$(NATIVE) prebuilt
+	@rm -rf build
 	@.venv/bin/python -m pip wheel --quiet --no-deps --no-build-isolation --no-index --wheel-dir dist \
 		--config-settings=--build-option=--plat-name=manylinux2014_x86_64 .
 

@@ -8,6 +8,7 @@ namespace csot {
 namespace {
 
 constexpr int kTilesAtOnce = 48;  // their values stay in the second-level cache
+constexpr int kFewTiles = 16;     // too few to fill the registers, unless more blocks are computed together
 constexpr int kFewestTiles = 12;  // with fewer, reading the larger filters takes longer than the multiplications saved
 constexpr int kFewestChannels = 32;
 constexpr size_t kLargestFilters = (16 << 20) / sizeof(float);  // bounds the memory of a model; larger ones leave the caches, too
@@ -58,7 +59,9 @@ WinogradConvolution::WinogradConvolution(int tile, const Operation &operation, c
       relu_(operation.relu),
       input_blocks_(input.blocks()),
       output_blocks_(output.blocks()),
-      group_(group_of(output.blocks(), 2)),
+      group_(group_of(output.blocks(), tiles_along(output.height, tile) * tiles_along(output.width, tile) <= kFewTiles
+                                           ? kernels.widest_group
+                                           : 2)),
       tile_rows_(tiles_along(output.height, tile)),
       tile_columns_(tiles_along(output.width, tile)),
       bias_(packed_bias(operation, output)) {
