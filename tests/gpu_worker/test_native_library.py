@@ -3,6 +3,7 @@
 import ctypes
 import hashlib
 import json
+import platform
 import re
 import shutil
 import struct
@@ -371,7 +372,7 @@ def test_the_library_that_was_built_here_goes_before_the_one_of_a_release(
 
 
 def test_on_another_processor_there_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(library.platform, "machine", lambda: "aarch64")
+    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
     with pytest.raises(OtherProcessor, match=r"for x86-64 Linux, .* another kind \(aarch64\)"):
         native_library()
 
@@ -441,19 +442,22 @@ def test_a_csharp_program_says_the_same(both: Both, tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("resolution_screening: true\n")
     source, program = FOLDER / "package" / "Example.cs", tmp_path / "Example.exe"
     subprocess.run([compiler, "-warnaserror", f"-out:{program}", str(source)], check=True)
-    environment = {"LD_LIBRARY_PATH": str(tmp_path), "LANG": "C.UTF-8"}
-    for picture in real_pictures(2):
+
+    def said_of(picture: Pixels) -> subprocess.CompletedProcess[str]:
         (tmp_path / "image.rgb").write_bytes(picture.tobytes())
         height, width, _ = picture.shape
         arguments = [runtime, str(program), str(tmp_path), str(width), str(height), str(tmp_path / "image.rgb")]
-        said = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=True).stdout
+        environment = {"LD_LIBRARY_PATH": str(tmp_path), "LANG": "C.UTF-8"}
+        return subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False)
+
+    for picture in real_pictures(2):
         _, code_index, confidence, _ = both.platform(picture)
-        found = re.match(r"code (\S+), confidence ([\d.]+), [\d.]+ ms", said)
+        found = re.match(r"code (\S+), confidence ([\d.]+), [\d.]+ ms", said_of(picture).stdout)
         assert found is not None
         assert found[1] == both.model.defect_codes[code_index]
         assert float(found[2]) == pytest.approx(confidence, abs=TOLERANCE)
     (tmp_path / "models.xbin").write_bytes(b"damaged")
-    refused = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False)
+    refused = said_of(a_picture(1, 64, 48))
     assert refused.returncode != 0
     assert "too short" in refused.stderr
 
