@@ -89,7 +89,7 @@ def faster_library(
 
         found, seconds = _measured(by_library)
         expected, torch_seconds = _measured(by_torch)
-    except (Refusal, LibraryFails) as reason:
+    except (Refusal, LibraryFails, OSError) as reason:  # the last one: built for a newer system, or a full disk
         job.log.info("torch predicts %s, because the native library cannot: %s", version.label, reason)
         return None
     if not _agree(found, expected):

@@ -240,7 +240,10 @@ def test_torch_predicts_where_the_native_library_is_missing_or_disagrees(
         patched.setattr(native_library, "BUILT", place.folder / "none.so")
         patched.setattr(native_library, "PREBUILT", place.folder / "none.so")
         assert run(place, version).results == expected
-    assert "because the native library cannot: The native library is not on this" in place.job().log_file.read_text()
+        assert "because the native library cannot: The native library is not on" in place.job().log_file.read_text()
+        (place.folder / "none.so").write_bytes(b"no library")
+        assert run(place, version).results == expected
+        assert "none.so: " in place.job().log_file.read_text()
 
 
 def spoilt(model: nn.Module) -> tuple[Operation, ...]:
