@@ -109,7 +109,8 @@ csot_status csot_create(const char *models_xbin, const char *config_yaml, csot_m
 
 csot_status csot_describe(const csot_model *model, csot_info *info) {
     return guarded([&] {
-        require(model && info && info->struct_size >= kSmallestInfo, "model or info is NULL, or struct_size is not set, or csot.h is older than the library");
+        require(model && info && info->struct_size >= kSmallestInfo,
+                "model or info is NULL, or struct_size is not set, or csot.h is older than the library");
         const Model &described = model->model;
         const auto &sizes = described.facts().rule.exact_sizes;
         csot_info answer = {};

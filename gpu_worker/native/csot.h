@@ -17,6 +17,7 @@ extern "C" {
 #endif
 
 #define CSOT_API __attribute__((visibility("default")))
+/* A program that was compiled with another number has to be compiled anew. 2: results hold every code whole. */
 #define CSOT_ABI 2
 #define CSOT_CODE_SIZE 256 /* every code fits: they have at most 240 bytes, 60 characters of UTF-8 */
 
