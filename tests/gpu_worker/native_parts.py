@@ -3,7 +3,7 @@
 import ctypes
 import functools
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,12 +54,17 @@ def runnable_sets() -> tuple[str, ...]:
 
 
 def run_network(
-    operations: Sequence[Operation], images_NCHW: Floats, shape: tuple[int, ...], instruction_set: str, threads: int = 1
+    operations: Sequence[Operation],
+    images_NCHW: Floats,
+    shape: tuple[int, ...],
+    instruction_set: str,
+    threads: int = 1,
+    change: Callable[[bytes], bytes] = bytes,
 ) -> Floats:
-    """What the engine computes of standardised images; `shape` is that of one output."""
+    """What the engine computes of standardised images; `shape` is that of one output, `change` alters the section before."""
     images_NCHW = np.ascontiguousarray(images_NCHW, np.float32)
     count, _, height, width = images_NCHW.shape
-    section = network_section(NativeNetwork(NetworkInput(width=width, height=height), tuple(operations)))
+    section = change(network_section(NativeNetwork(NetworkInput(width=width, height=height), tuple(operations))))
     output = np.full((count, *shape), np.nan, np.float32)
     floats = probe().probe_network(
         section,

@@ -105,6 +105,31 @@ def test_a_second_tensor_is_added(instruction_set: str, side: int, relu: bool, t
     check(operations, expected.relu() if relu else expected, images_NCHW, instruction_set, threads)
 
 
+@torch.inference_mode()
+def test_weights_may_be_shared_and_lie_in_any_order() -> None:
+    """Memory of weights is given back when they are packed, but not before the last operation that reads them is."""
+    first, shared, other = stem(64), nn.Conv2d(64, 64, 3, padding=1), nn.Conv2d(64, 64, 3, padding=1)
+    operations = Operations()
+    for convolution in (first, shared, other, shared):
+        operations.convolution(len(operations.written), convolution)
+
+    def as_one_would_write_it_by_hand(section: bytes) -> bytes:
+        """The second convolution reads what lies last, the fourth reads it again."""
+        places = [64 + 64 * number + 48 for number in range(4)]
+        _, of_shared, of_other, of_copy = (section[place : place + 16] for place in places)
+        assert of_shared != of_copy
+        for place, weights in zip(places[1:], (of_copy, of_other, of_copy), strict=True):
+            section = section[:place] + weights + section[place + 16 :]
+        return section
+
+    images_NCHW = images(1, 12, 12)
+    expected = shared(other(shared(first(images_NCHW))))
+    found = run_network(
+        operations.written, images_NCHW.numpy(), (64, 12, 12), "base", change=as_one_would_write_it_by_hand
+    )
+    np.testing.assert_allclose(found, expected.numpy(), rtol=0, atol=3e-5)
+
+
 @on_every_set
 @torch.inference_mode()
 @pytest.mark.parametrize(("kernel", "stride"), [(7, 2), (3, 1), (1, 2), (5, 2)])
