@@ -49,7 +49,9 @@ def native_latency(bench: Bench) -> Iterator[Row]:
         file.write_bytes(model_file(_model(*(network.model for network in used))))
         with Opened(file) as opened:
             for batch in batches:
-                images = list(np.random.default_rng(1).integers(0, 256, (batch, CLASSIFIER.height, CLASSIFIER.width, 3), np.uint8))
+                images = list(
+                    np.random.default_rng(1).integers(0, 256, (batch, CLASSIFIER.height, CLASSIFIER.width, 3), np.uint8)
+                )
                 for network in used:
                     network.prepare(images)
                 ours, runtime, eager = in_turns(

@@ -13,10 +13,10 @@ OPSET, IR_VERSION = 17, 9  # old enough for every runtime of the last years
 def onnx_network(operations: Sequence[Operation], width: int, height: int) -> bytes:
     """A model that takes standardised images (N, 3, height, width); its output is that of the last operation."""
     nodes: list[onnx.NodeProto] = []
-    weights: list[onnx.TensorProto] = [
-        helper.make_tensor("no_region", TensorProto.FLOAT, [0], []),
-        helper.make_tensor("twice", TensorProto.FLOAT, [4], [1, 1, 2, 2]),
-    ]
+    weights: list[onnx.TensorProto] = []
+    if any(operation.kind is OperationKind.DOUBLING for operation in operations):
+        weights.append(helper.make_tensor("no_region", TensorProto.FLOAT, [0], []))
+        weights.append(helper.make_tensor("twice", TensorProto.FLOAT, [4], [1, 1, 2, 2]))
     names = {IMAGE: "image"}
     for number, operation in enumerate(operations, 1):
         names[number] = f"t{number}"
