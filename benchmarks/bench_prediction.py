@@ -32,10 +32,10 @@ from tests.gpu_worker.workplace import ROOT, Workplace
 
 CODES = ("OK", "SCRATCH", "SPOT", "STAIN")
 INPUT = NetworkInput(width=224, height=224)
-IMAGES, BATCH = 192, 32
+IMAGES, BATCH = 768, 32
 PHOTOGRAPH, SMALL = (1280, 960), (INPUT.width, INPUT.height)
 MOST_ROUNDS = 3
-"""A round takes half a minute."""
+"""A round takes a minute."""
 
 
 class Speed(NamedTuple):

@@ -28,7 +28,7 @@ FEWEST_IMAGES: Final = 100
 _MOST_THREADS: Final = 64
 _MOST_IMAGES: Final = 64
 """Of one call: their pixels are copied for it."""
-_PICTURES, _ROUNDS = 4, 3
+_PICTURES, _ROUNDS = 2, 3
 _CPU = torch.device("cpu")
 
 T = TypeVar("T")

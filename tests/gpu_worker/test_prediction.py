@@ -179,8 +179,8 @@ def test_without_a_gpu_the_native_library_predicts_where_it_is_faster(
     measured(monkeypatch, 1, 2, 4, 3)
     by_library = run(place, first, second).results
     log = place.content(place.the(PredictionSucceeded).log).decode()
-    assert "the native library predicts v1.01: the native library takes 250.0 ms an image, torch 500.0" in log
-    assert "torch predicts v1.02: the native library takes 1000.0 ms an image, torch 750.0" in log
+    assert "the native library predicts v1.01: the native library takes 500.0 ms an image, torch 1000.0" in log
+    assert "torch predicts v1.02: the native library takes 2000.0 ms an image, torch 1500.0" in log
     for one, other in zip(by_library, by_torch, strict=True):
         assert one.figures == other.figures
         for sample, expected in zip(
