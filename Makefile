@@ -24,7 +24,7 @@ PIP_SETTINGS_FOR_UV := \
 	for_uv UV_HTTP_TIMEOUT "$$(of_pip DEFAULT_TIMEOUT)"; \
 	export UV_INDEX_STRATEGY=unsafe-best-match;
 
-.PHONY: help venv native up down demo test bench lock messages clean
+.PHONY: help venv native wheel up down demo test bench lock messages clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -40,8 +40,22 @@ $(READY): $(LOCKS) pyproject.toml
 	@$(PIP_SETTINGS_FOR_UV) set -x; $(UV_PIP) install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-native: $(READY) ## build the native library of exports, where g++ or ziglang is
-	@$(MAKE) --no-print-directory -C gpu_worker/native PYTHON=$(CURDIR)/.venv/bin/python
+# What only some targets need comes when one of them runs: $(1) is a file of requirements.
+INSTALL = $(PIP_SETTINGS_FOR_UV) $(UV_PIP) install --quiet --python .venv/bin/python --require-hashes --requirement requirements/$(1).txt
+NATIVE = $(MAKE) --no-print-directory -C gpu_worker/native PYTHON=$(CURDIR)/.venv/bin/python
+
+# A machine without g++ takes the library of the release, else a compiler from the registry; without either it says so and goes on.
+native: $(READY) ## build the native library of exports
+	@if command -v g++ >/dev/null || [ "$$(uname -m)" != x86_64 ]; then $(NATIVE); \
+	elif [ -f gpu_worker/native/prebuilt/libCsotArtifact.so ]; then echo "No g++ here: exports carry the library of the release."; \
+	else ($(call INSTALL,compiler)) || true; $(NATIVE); fi
+
+wheel: $(READY) ## a wheel with the native library for machines without a compiler, in dist/
+	@$(call INSTALL,compiler)
+	@$(NATIVE) prebuilt
+	@rm -rf build
+	@.venv/bin/python -m pip wheel --quiet --no-deps --no-build-isolation --no-index --wheel-dir dist \
+		--config-settings=--build-option=--plat-name=manylinux2014_x86_64 .
 
 up: native ## start everything in the background; KAFKA=local or KAFKA=host:port sends jobs through Kafka
 	@$(if $(KAFKA),ASSAY_KAFKA_BROKERS="$(KAFKA)") .venv/bin/assay up --background
@@ -57,6 +71,7 @@ test: native ## run every test
 	@.venv/bin/python -m pytest $(TESTS)
 
 bench: native ## print the benchmarks and write benchmarks/results.json
+	@$(call INSTALL,bench)
 	@.venv/bin/python -m benchmarks
 
 messages: $(READY) ## collect the sentences of code and templates into both catalogues
@@ -70,9 +85,9 @@ lock: ## pin the newest releases that pyproject.toml allows
 	@$(PIP_SETTINGS_FOR_UV) \
 	$(COMPILE) requirements/bootstrap.in --output-file requirements/bootstrap.txt; \
 	$(COMPILE) pyproject.toml --extra server --extra worker --extra test --output-file requirements/all.txt; \
-	$(COMPILE) pyproject.toml --extra server --constraint requirements/all.txt --output-file requirements/server.txt; \
-	$(COMPILE) pyproject.toml --extra worker --constraint requirements/all.txt --output-file requirements/worker.txt
+	for extra in server worker bench compiler; do \
+		$(COMPILE) pyproject.toml --extra $$extra --constraint requirements/all.txt --output-file requirements/$$extra.txt; done
 
 clean: ## remove what was built; the state folder .assay stays
-	rm -rf .venv build gpu_worker/native/build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv build dist gpu_worker/native/build gpu_worker/native/prebuilt *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -21,7 +21,7 @@ from infra.settings import Settings, read_settings
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the table. `ratio` is figure ÷ what it is compared with; `least_ratio`, `least` and `most` are what is wanted."""
+    """One line of the table. `ratio` is figure ÷ what it is compared with; `least…` and `most…` are what is wanted."""
 
     name: str
     figure: float
@@ -30,13 +30,19 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     compared_figure: float | None = None
     ratio: float | None = None
     least_ratio: float | None = None
+    most_ratio: float | None = None
     least: float | None = None
     most: float | None = None
 
     @property
     def wanted(self) -> str:
         """What is wanted, in words; empty where the row only informs."""
-        limits = (("≥", self.least, self.unit), ("≤", self.most, self.unit), ("ratio ≥", self.least_ratio, ""))
+        limits = (
+            ("≥", self.least, self.unit),
+            ("≤", self.most, self.unit),
+            ("ratio ≥", self.least_ratio, ""),
+            ("ratio ≤", self.most_ratio, ""),
+        )
         return ", ".join(f"{sign} {limit:g} {unit}".strip() for sign, limit, unit in limits if limit is not None)
 
     @property
@@ -45,6 +51,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         met = []
         if self.least_ratio is not None:
             met.append(self.ratio is not None and self.ratio >= self.least_ratio)
+        if self.most_ratio is not None:
+            met.append(self.ratio is not None and self.ratio <= self.most_ratio)
         if self.least is not None:
             met.append(self.figure >= self.least)
         if self.most is not None:

@@ -9,17 +9,16 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import yaml
-from torch import nn
 
 from domain.messages import ExportBuilt, ExportOrder
 from domain.model_packages import NetworkInput, ResolutionRule
-from domain.refusals import Refusal
 from domain.sentences import N_
 from gpu_worker.jobs import Job
-from gpu_worker.native_agreement import Platform, check_agreement
-from gpu_worker.native_library import FOLDER, LIBRARY, LibraryIsMissing
-from gpu_worker.native_models import MOST_MARKED_CODES, NativeModel, NativeNetwork, model_file
-from gpu_worker.native_networks import operations_of
+from gpu_worker.native_agreement import check_agreement
+from gpu_worker.native_library import FOLDER, native_library, needed_glibc
+from gpu_worker.native_library import NAME as LIBRARY
+from gpu_worker.native_models import model_file
+from gpu_worker.native_versions import Platform, native_model
 from gpu_worker.networks import load_trained_weights
 
 EXPORTING = N_("Writing the export package")
@@ -28,15 +27,6 @@ EXAMPLES: Final = ("example.c", "Example.cs")
 
 _EARLIEST: Final = (1980, 1, 1, 0, 0, 0)
 _TEXTS: Final = FOLDER / "package"
-
-
-class TooManyCodesToMark(Refusal):
-    """A pixel of a mask is a byte."""
-
-    message = N_(
-        "The model has {count} defect codes, but a mask of the native library can tell {most} apart. Train with fewer codes, or "
-        "without segmentation."
-    )
 
 
 def build_export(order: ExportOrder, job: Job) -> None:
@@ -54,7 +44,7 @@ def build_export(order: ExportOrder, job: Job) -> None:
     with TemporaryDirectory(dir=job.workspace) as folder, zipfile.ZipFile(package) as zipped:
         zipped.extractall(folder)
         unpacked = Path(folder)
-        check_agreement(platform, order, unpacked / MODEL, unpacked / CONFIG, unpacked / LIBRARY.name, job)
+        check_agreement(platform, order, unpacked / MODEL, unpacked / CONFIG, unpacked / LIBRARY, job)
     job.report(ExportBuilt(**job.sender, package=job.artifacts.keep(package)))
 
 
@@ -62,14 +52,13 @@ def files_of(order: ExportOrder, platform: Platform) -> dict[str, bytes]:
     """What the package holds, by name.
 
     Raises:
-        LibraryIsMissing, TooManyCodesToMark
+        OtherProcessor, LibraryIsMissing, TooManyCodesToMark
     """
-    if not LIBRARY.is_file():
-        raise LibraryIsMissing
+    library = native_library().read_bytes()
     version = order.version
     return {
-        MODEL: model_file(native_model(order, platform)),
-        LIBRARY.name: LIBRARY.read_bytes(),
+        MODEL: model_file(native_model(version, platform, _described(order, platform))),
+        LIBRARY: library,
         CONFIG: config_of(order, platform).encode(),
         HEADER: (FOLDER / HEADER).read_bytes(),
         **{name: (_TEXTS / name).read_bytes() for name in EXAMPLES},
@@ -79,31 +68,9 @@ def files_of(order: ExportOrder, platform: Platform) -> dict[str, bytes]:
             label=version.label,
             width=str(version.input.width),
             height=str(version.input.height),
+            glibc=needed_glibc(library),
         ).encode(),
     }
-
-
-def native_model(order: ExportOrder, platform: Platform) -> NativeModel:
-    """The content of models.xbin.
-
-    Raises:
-        TooManyCodesToMark
-    """
-    version, codes = order.version, platform.defect_codes
-    segmentation = version.segmentation
-    if segmentation is not None and len(codes) > MOST_MARKED_CODES:
-        raise TooManyCodesToMark(count=len(codes), most=MOST_MARKED_CODES)
-    return NativeModel(
-        defect_codes=codes,
-        class_count=platform.class_count,
-        resolution_rule=version.resolution_rule,
-        special_code_min_pixels=0 if segmentation is None else segmentation.special_code_min_pixels,
-        classifier=_native(version.input, platform.classifier),
-        segmentation=None
-        if segmentation is None or platform.segmentation is None
-        else _native(segmentation.input, platform.segmentation),
-        note=_described(order, platform),
-    )
 
 
 def config_of(order: ExportOrder, platform: Platform) -> str:
@@ -139,10 +106,6 @@ def _platform(order: ExportOrder, job: Job) -> Platform:
         version.segmentation.defect_codes,
     )
     return Platform(classifier, segmentation, defect_codes, len(classes))
-
-
-def _native(network_input: NetworkInput, model: nn.Module) -> NativeNetwork:
-    return NativeNetwork(network_input, operations_of(model))
 
 
 def _filled(name: str, **values: str) -> str:

@@ -13,7 +13,6 @@ import msgspec
 import numpy as np
 import torch
 from PIL import Image
-from torch import nn
 
 from domain.data_paths import FolderName
 from domain.evaluation import Evaluation, Sample, SampleState
@@ -25,6 +24,7 @@ from gpu_worker.images import FoundImage, ImageIsDamaged, ReadImage, decode_file
 from gpu_worker.jobs import Job
 from gpu_worker.metrics import scores_of
 from gpu_worker.native_library import LibraryFails, NativeModel, Predicted
+from gpu_worker.native_versions import Platform
 from gpu_worker.segmentation import Segmenter
 
 COMPARING = N_("Comparing the export package with the platform")
@@ -55,15 +55,6 @@ class PackageUnusable(Refusal):
     message = N_(
         "The package was not exported, because its own library cannot use it: {problem}. Show the log to the administrator."
     )
-
-
-class Platform(NamedTuple):
-    """The version's networks as the platform computes them; `defect_codes` are the `class_count` classes and the special codes."""
-
-    classifier: nn.Module
-    segmentation: nn.Module | None
-    defect_codes: tuple[str, ...]
-    class_count: int
 
 
 class _Verdict(NamedTuple):

@@ -4,6 +4,8 @@ The structures follow `gpu_worker/native/csot.h`.
 """
 
 import ctypes
+import platform
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,20 +19,34 @@ from domain.refusals import Refusal
 from domain.sentences import N_
 
 FOLDER: Final = Path(__file__).parent / "native"
-LIBRARY: Final = FOLDER / "build" / "libCsotArtifact.so"
+NAME: Final = "libCsotArtifact.so"
+BUILT: Final = FOLDER / "build" / NAME
+PREBUILT: Final = FOLDER / "prebuilt" / NAME
+"""It comes with a release (`make wheel`), for machines without a compiler."""
+PROCESSOR: Final = "x86_64"
 OK, WRONG_SIZE = 0, 9
 RGB8: Final = 1
 
 Pixels = npt.NDArray[np.uint8]
-_CODE_BYTES: Final = 64
+_CODE_BYTES: Final = 256
+_GLIBC_SYMBOLS: Final = re.compile(rb"\0GLIBC_(\d+)\.(\d+)")
 
 
 class LibraryIsMissing(Refusal):
-    """It is compiled with the platform, where a compiler is."""
+    """It is compiled with the platform, or comes with a release."""
 
     message = N_(
-        "The native library is not built on this worker. Ask the administrator to install g++ and to run “make native” there, "
-        "then export again."
+        "The native library is not on this worker. Ask the administrator to run “make native” there, with g++ installed or a "
+        "package registry in reach, then export again."
+    )
+
+
+class OtherProcessor(Refusal):
+    """The line's library is compiled for one kind of processor, and only there an export can be compared with the platform."""
+
+    message = N_(
+        "Exports are for x86-64 Linux, but this worker has a processor of another kind ({processor}). Run a worker on an x86-64 "
+        "machine, then export again."
     )
 
 
@@ -62,6 +78,7 @@ class Described(NamedTuple):
     input_size: tuple[int, int]
     has_segmentation: bool
     expected_size: tuple[int, int]
+    segmentation_size: tuple[int, int]
 
 
 class _Image(ctypes.Structure):
@@ -97,22 +114,42 @@ class _Description(ctypes.Structure):
         ("expect_width", ctypes.c_int32),
         ("expect_height", ctypes.c_int32),
         ("num_codes", ctypes.c_int32),
+        ("segmentation_width", ctypes.c_int32),
+        ("segmentation_height", ctypes.c_int32),
     )
+
+
+def native_library() -> Path:
+    """What exports carry: the library that was built here, else the one of the release.
+
+    Raises:
+        OtherProcessor, LibraryIsMissing
+    """
+    if platform.machine() != PROCESSOR:
+        raise OtherProcessor(processor=platform.machine())
+    for library in (BUILT, PREBUILT):
+        if library.is_file():
+            return library
+    raise LibraryIsMissing
+
+
+def needed_glibc(library: bytes) -> str:
+    """The oldest glibc on which a library runs, for example 2.17: that of the newest symbol it asks for."""
+    major, minor = max((int(major), int(minor)) for major, minor in _GLIBC_SYMBOLS.findall(library))
+    return f"{major}.{minor}"
 
 
 class NativeModel:
     """A model that the library has opened; it is closed by `with`."""
 
-    def __init__(self, model_file: Path, config: Path | None = None, library: Path = LIBRARY) -> None:
+    def __init__(self, model_file: Path, config: Path | None = None, library: Path | None = None) -> None:
         """Open a model.
 
         Raises:
-            LibraryIsMissing
+            OtherProcessor, LibraryIsMissing
             LibraryFails: a file is wrong.
         """
-        if not library.is_file():
-            raise LibraryIsMissing
-        self._library = _loaded(library)
+        self._library = _loaded(library or native_library())
         self._model = ctypes.c_void_p()
         names = str(model_file).encode(), str(config).encode() if config else None
         self._check(self._library.csot_create(*names, ctypes.byref(self._model)))
@@ -124,6 +161,7 @@ class NativeModel:
             input_size=(description.input_width, description.input_height),
             has_segmentation=bool(description.has_segmentation),
             expected_size=(description.expect_width, description.expect_height),
+            segmentation_size=(description.segmentation_width, description.segmentation_height),
         )
 
     def __enter__(self) -> Self:
@@ -159,15 +197,9 @@ class NativeModel:
         Raises:
             LibraryFails: for example because the size of an image does not comply.
         """
-        kept = [np.ascontiguousarray(image) for image in images]
+        kept, passed = _passed(images, pixel_format)
         masks = [np.zeros(image.shape[:2], np.uint8) for image in kept]
         count = len(kept)
-        passed = (_Image * count)(
-            *(
-                _Image(image.ctypes.data, image.shape[1], image.shape[0], image.strides[0], pixel_format)
-                for image in kept
-            )
-        )
         results = (_Result * count)(*(_Result(struct_size=ctypes.sizeof(_Result)) for _ in kept))
         probabilities = np.empty((count, self.described.class_count), np.float32)
         mask_pointers = (ctypes.c_void_p * count)(*(mask.ctypes.data for mask in masks))
@@ -189,9 +221,53 @@ class NativeModel:
             for result, row, mask in zip(results, probabilities, masks, strict=True)
         ]
 
+    def classify(self, images: Sequence[Pixels], pixel_format: int = RGB8) -> npt.NDArray[np.float32]:
+        """(N, classes) probabilities of the classifier alone.
+
+        Raises:
+            LibraryFails
+        """
+        kept, passed = _passed(images, pixel_format)
+        probabilities = np.empty((len(kept), self.described.class_count), np.float32)
+        self._check(
+            self._library.csot_classify(self._model, passed, len(kept), probabilities.ctypes.data_as(ctypes.c_void_p))
+        )
+        return probabilities
+
+    def segment(self, images: Sequence[Pixels], pixel_format: int = RGB8) -> tuple[Pixels, npt.NDArray[np.float32]]:
+        """What the segmentation sees in each pixel of `segmentation_size`: (N, height, width) labels, 0 or 1 + the index of a code,
+        and how probable they are.
+
+        Raises:
+            LibraryFails
+        """
+        kept, passed = _passed(images, pixel_format)
+        width, height = self.described.segmentation_size
+        labels_NHW = np.empty((len(kept), height, width), np.uint8)
+        shares_NHW = np.empty((len(kept), height, width), np.float32)
+        self._check(
+            self._library.csot_segment(
+                self._model,
+                passed,
+                len(kept),
+                labels_NHW.ctypes.data_as(ctypes.c_void_p),
+                shares_NHW.ctypes.data_as(ctypes.c_void_p),
+            )
+        )
+        return labels_NHW, shares_NHW
+
     def _check(self, status: int) -> None:
         if status != OK:
             raise LibraryFails(status, self._library.csot_last_error().decode())
+
+
+def _passed(images: Sequence[Pixels], pixel_format: int) -> tuple[list[Pixels], Any]:
+    """The images as the library takes them; it reads the memory of the first answer."""
+    kept = [np.ascontiguousarray(image) for image in images]
+    described = (
+        _Image(image.ctypes.data, image.shape[1], image.shape[0], image.strides[0], pixel_format) for image in kept
+    )
+    return kept, (_Image * len(kept))(*described)
 
 
 def _loaded(library: Path) -> Any:
@@ -209,5 +285,7 @@ def _loaded(library: Path) -> Any:
         ctypes.c_void_p,
         ctypes.POINTER(ctypes.c_void_p),
     ]
+    loaded.csot_classify.argtypes = [model, ctypes.POINTER(_Image), count, ctypes.c_void_p]
+    loaded.csot_segment.argtypes = [model, ctypes.POINTER(_Image), count, ctypes.c_void_p, ctypes.c_void_p]
     loaded.csot_destroy.argtypes, loaded.csot_destroy.restype = [model], None
     return loaded

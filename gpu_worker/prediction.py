@@ -1,4 +1,7 @@
-"""A prediction: every image read and decoded once for all versions of the order (P-6), each judged as that version was trained."""
+"""A prediction: every image read and decoded once for all versions of the order (P-6), each judged as that version was trained.
+
+On a worker without a GPU the native library of exports judges where it is faster than torch.
+"""
 
 import time
 from collections.abc import Collection, Sequence
@@ -18,7 +21,9 @@ from gpu_worker.devices import chosen_device, keep_evaluation_exact
 from gpu_worker.image_masks import mask_of, mask_pixels_of
 from gpu_worker.images import ImageIsDamaged, Pixels, ReadImage, decode_file, pixels_of
 from gpu_worker.jobs import Job
-from gpu_worker.metrics import Judged, evaluation_of, scores_of
+from gpu_worker.metrics import Judged, Scores, evaluation_of, scores_of
+from gpu_worker.native_prediction import FEWEST_IMAGES, Library, LibrarySegmenter, faster_library
+from gpu_worker.native_versions import Platform
 from gpu_worker.networks import load_trained_weights
 from gpu_worker.preprocessing import find_all, keep_bytes, manifest_lines, read_all
 from gpu_worker.segmentation import Segmenter
@@ -54,10 +59,11 @@ class _Judge:
     def __init__(self, version: VersionToPredict, order: PredictionOrder, job: Job, device: torch.device) -> None:
         self.version, self.device, self.is_screened = version, device, order.resolution_screening
         weights = job.artifacts.path(version.weights)
-        model, classes = load_trained_weights(weights, version.network, version.defect_codes)
+        model, self.classes = load_trained_weights(weights, version.network, version.defect_codes)
         self.model: nn.Module = model.to(device).to(memory_format=torch.channels_last)
-        self.segmenter = _segmenter(version, len(classes), job, device)
-        self.defect_codes = classes if self.segmenter is None else tuple(self.segmenter.defect_codes)
+        self.library: Library | None = None
+        self.segmenter = _segmenter(version, len(self.classes), job, device)
+        self.defect_codes = self.classes if self.segmenter is None else tuple(self.segmenter.defect_codes)
         self.judged: list[Judged] = []
         self.non_compliant: list[ReadImage] = []
 
@@ -76,13 +82,27 @@ class _Judge:
             self.non_compliant.append(image)
         return complies
 
+    def take_the_faster(self, job: Job) -> None:
+        """On a CPU: leave the networks to the native library where that is faster (X-1)."""
+        segmentation = None if self.segmenter is None else self.segmenter.model
+        platform = Platform(self.model, segmentation, self.defect_codes, len(self.classes))
+        self.library = faster_library(self.version, platform, self.segmenter, job)
+        if self.library is not None and self.segmenter is not None:
+            self.segmenter = LibrarySegmenter(**vars(self.segmenter), library=self.library)
+
+    def scores_of(self, pixels_NCHW: Pixels) -> Scores:
+        """(N, K) the probability of every class."""
+        if self.library is not None:
+            return self.library.scores_of(pixels_NCHW)
+        return scores_of(self.model, pixels_NCHW, self.version.input, self.device)
+
     def judge(self, batch: Sequence[_Decoded]) -> None:
         """Judge some images."""
         if not batch:
             return
         size = self.version.input.width, self.version.input.height
         pixels_NCHW = np.stack([decoded.pixels[size] for decoded in batch])
-        scores_NK = scores_of(self.model, pixels_NCHW, self.version.input, self.device)
+        scores_NK = self.scores_of(pixels_NCHW)
         judged = [Judged(decoded.image, scores_K) for decoded, scores_K in zip(batch, scores_NK, strict=True)]
         if self.segmenter is not None:
             size = self.segmenter.input.width, self.segmenter.input.height
@@ -131,6 +151,10 @@ def predict(order: PredictionOrder, needs: Resources, job: Job) -> None:
     read = read_all([image for image in found if image.defect_code in known], job, _READING_SHARE, with_masks=segments)
     sound = [image for image in read if not image.damage]
     damaged = [image for image in read if image.damage]
+    if device.type == "cpu" and len(sound) >= FEWEST_IMAGES:
+        for judge in judges:
+            job.go_on(_READING_SHARE, PREDICTING)
+            judge.take_the_faster(job)
     damaged += _judge_all(sound, judges, order.parameters.batch_size, job)
     for image in damaged:
         job.log.warning("%s is damaged and left out: %s", image.found.folder, image.damage)

@@ -129,7 +129,8 @@ def with_fresh_filters(model: M) -> M:
     held learning up for longer than it helped.
     """
     for module in model.modules():
-        if isinstance(module, nn.Conv2d):
+        # Where only shapes are wanted there is nothing to draw, and torch would load its compiler for it: seconds of every job.
+        if isinstance(module, nn.Conv2d) and not module.weight.is_meta:
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
     return model
 

@@ -33,6 +33,7 @@ _COLOURS: Final = ((0, 150, 255), (255, 176, 0), (140, 82, 255), (0, 190, 120), 
 _OPACITY: Final = 130
 
 Labels = npt.NDArray[np.int64]
+Shares = npt.NDArray[np.float32]
 
 
 class Seen(NamedTuple):
@@ -61,14 +62,16 @@ class Segmenter:
         """Images with pixels and masks at this input size; in float32 on every device, so that platform and factory agree."""
         for start in range(0, len(images), SEGMENTATION_BATCH):
             batch = slice(start, start + SEGMENTATION_BATCH)
-            logits_NKHW = _logits(self.model, pixels_NCHW[batch], self.input, self.device)
-            shares_NHW, predicted_NHW = (found.cpu().numpy() for found in logits_NKHW.softmax(1).max(1))
+            predicted_NHW, shares_NHW = self.labels_of(pixels_NCHW[batch])
             for one in zip(predicted_NHW, shares_NHW, images[batch], masks[batch], strict=True):
                 yield self._seen(*one)
 
-    def _seen(
-        self, predicted_HW: Labels, shares_HW: npt.NDArray[np.float32], image: ReadImage, mask_HW: Pixels | None
-    ) -> Seen:
+    def labels_of(self, pixels_NCHW: Pixels) -> tuple[Labels, Shares]:
+        """(N, H, W) what each pixel shows, 0 or 1 + the index of a code, and how probable that is."""
+        shares_NHW, predicted_NHW = _logits(self.model, pixels_NCHW, self.input, self.device).softmax(1).max(1)
+        return predicted_NHW.cpu().numpy(), shares_NHW.cpu().numpy()
+
+    def _seen(self, predicted_HW: Labels, shares_HW: Shares, image: ReadImage, mask_HW: Pixels | None) -> Seen:
         pixels_D = pixels_per_code(predicted_HW, len(self.defect_codes))
         special = special_code(pixels_D.tolist(), self.class_count, self.min_pixels)
         is_right_HW = predicted_HW == 1 + self.defect_codes.index(image.found.defect_code)

@@ -20,8 +20,10 @@ struct csot_model {
 
 namespace {
 
-// The sizes of the first interface; callers that were compiled with it pass nothing smaller.
-constexpr size_t kSmallestResult = 88, kSmallestInfo = 36;
+// The sizes of the first structures of this interface; callers that were compiled with it pass nothing smaller.
+constexpr size_t kSmallestResult = 280, kSmallestInfo = 44;
+static_assert(sizeof(csot_result) >= kSmallestResult && sizeof(csot_info) >= kSmallestInfo, "structures only grow");
+static_assert(sizeof(csot_result::code) > csot::kLongestCode, "no code is ever cut");
 
 thread_local char last_error[512] = "";
 
@@ -60,6 +62,11 @@ void require(bool is_right, const char *sentence) {
     if (!is_right) throw Failure(CSOT_E_ARG, sentence);
 }
 
+void check_images(const Model &model, const csot_image *images, int32_t count) {
+    require(count >= 1 && count <= csot::kMostImagesOfACall, "count must be 1 to 256");
+    for (int32_t i = 0; i < count; i++) model.check_image(images[i]);
+}
+
 /// Only what the caller's structure, of an older or newer interface, has room for.
 template <class Struct>
 void hand_over(const Struct &answer, uint32_t struct_size, void *to) {
@@ -85,7 +92,7 @@ csot_result result_of(const Answer &answer, const Model &model, float millisecon
 int32_t csot_abi_version(void) { return CSOT_ABI; }
 
 const char *csot_version(void) {
-    static const std::string version = std::string("libCsotArtifact 1.0.0 (") + csot::best_kernels().name + ")";
+    static const std::string version = std::string("libCsotArtifact 2.0.0 (") + csot::best_kernels().name + ")";
     return version.c_str();
 }
 
@@ -102,7 +109,8 @@ csot_status csot_create(const char *models_xbin, const char *config_yaml, csot_m
 
 csot_status csot_describe(const csot_model *model, csot_info *info) {
     return guarded([&] {
-        require(model && info && info->struct_size >= kSmallestInfo, "model or info is NULL, or struct_size is not set");
+        require(model && info && info->struct_size >= kSmallestInfo,
+                "model or info is NULL, or struct_size is not set, or csot.h is older than the library");
         const Model &described = model->model;
         const auto &sizes = described.facts().rule.exact_sizes;
         csot_info answer = {};
@@ -114,6 +122,8 @@ csot_status csot_describe(const csot_model *model, csot_info *info) {
         answer.expect_width = sizes.size() == 1 ? sizes[0].first : 0;
         answer.expect_height = sizes.size() == 1 ? sizes[0].second : 0;
         answer.num_codes = int32_t(described.facts().codes.size());
+        answer.segmentation_width = described.segments() ? described.segmenter().width() : 0;
+        answer.segmentation_height = described.segments() ? described.segmenter().height() : 0;
         hand_over(answer, info->struct_size, info);
     });
 }
@@ -137,10 +147,9 @@ csot_status csot_predict_batch(csot_model *model, const csot_image *images, int3
                                uint8_t *const *masks) {
     return guarded([&] {
         require(model && images && results, "model, images or results is NULL");
-        require(count >= 1 && count <= csot::kMostImagesOfACall, "count must be 1 to 256");
+        check_images(model->model, images, count);
         const uint32_t result_size = results->struct_size;
-        require(result_size >= kSmallestResult, "struct_size of the first result is not set");
-        for (int32_t i = 0; i < count; i++) model->model.check_image(images[i]);
+        require(result_size >= kSmallestResult, "struct_size of the first result is not set, or csot.h is older than the library");
         const auto started = std::chrono::steady_clock::now();
         const std::vector<Answer> answers = model->model.predict(images, count, probs, masks);
         const std::chrono::duration<float, std::milli> taken = std::chrono::steady_clock::now() - started;
@@ -149,6 +158,23 @@ csot_status csot_predict_batch(csot_model *model, const csot_image *images, int3
             hand_over(result_of(answer, model->model, taken.count() / float(count)), result_size, result);
             result += result_size;
         }
+    });
+}
+
+csot_status csot_classify(csot_model *model, const csot_image *images, int32_t count, float *probs) {
+    return guarded([&] {
+        require(model && images && probs, "model, images or probs is NULL");
+        check_images(model->model, images, count);
+        model->model.classify(images, count, probs);
+    });
+}
+
+csot_status csot_segment(csot_model *model, const csot_image *images, int32_t count, uint8_t *labels, float *shares) {
+    return guarded([&] {
+        require(model && images && labels, "model, images or labels is NULL");
+        require(model->model.segments(), "the model has no segmentation, or config.yaml switches it off");
+        check_images(model->model, images, count);
+        model->model.segment(images, count, labels, shares);
     });
 }
 

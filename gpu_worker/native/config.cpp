@@ -9,6 +9,7 @@
 #include <memory>
 #include <vector>
 
+#include "facts.h"
 #include "failure.h"
 
 namespace csot {
@@ -16,7 +17,6 @@ namespace {
 
 constexpr size_t kLargestConfig = 1 << 20;
 constexpr int kMostThreads = 64;
-constexpr size_t kLongestUnknownCode = sizeof(csot_result::code) - 1;
 const char *const kModelFacts = "model";  // for people; the library takes them from models.xbin
 
 struct Line {
@@ -113,7 +113,8 @@ void apply(const Line &line, Config &config) {
     } else if (key == "min_confidence") {
         config.min_confidence = parse_share(line);
     } else if (key == "unknown_code") {
-        if (line.value.empty() || line.value.size() > kLongestUnknownCode) line.fail("unknown_code must have 1 to 63 bytes");
+        if (line.value.empty() || line.value.size() > size_t(kLongestCode))
+            line.fail("unknown_code must have 1 to " + std::to_string(kLongestCode) + " bytes");
         config.unknown_code = line.value;
     } else if (key == "resolution_screening") {
         config.resolution_screening = parse_bool(line);

@@ -17,7 +17,9 @@ extern "C" {
 #endif
 
 #define CSOT_API __attribute__((visibility("default")))
-#define CSOT_ABI 1
+/* A program that was compiled with another number has to be compiled anew. 2: results hold every code whole. */
+#define CSOT_ABI 2
+#define CSOT_CODE_SIZE 256 /* every code fits: they have at most 240 bytes, 60 characters of UTF-8 */
 
 typedef struct csot_model csot_model;
 
@@ -50,13 +52,13 @@ typedef struct csot_image {
 } csot_image;
 
 typedef struct csot_result {
-    uint32_t struct_size; /* sizeof(csot_result), set by the caller, the same for all results of a batch */
-    int32_t class_id;     /* which code the image shows; from num_classes on it is a special code, found by segmentation */
-    float confidence;     /* of a class its probability; of a special code the mean probability over its pixels */
-    int32_t accepted;     /* 0 where the confidence is below the threshold of config.yaml */
-    char code[64];        /* the code where accepted, else unknown_code; cut after 63 bytes, csot_class_name has all of it */
-    float defect_area;    /* the share of the image in which the segmentation sees any code, 0..1 */
-    float time_ms;        /* the time of the call divided by the images of the batch */
+    uint32_t struct_size;      /* sizeof(csot_result), set by the caller, the same for all results of a batch */
+    int32_t class_id;          /* which code the image shows; from num_classes on it is a special code, found by segmentation */
+    float confidence;          /* of a class its probability; of a special code the mean probability over its pixels */
+    int32_t accepted;          /* 0 where the confidence is below the threshold of config.yaml */
+    char code[CSOT_CODE_SIZE]; /* the code where accepted, else unknown_code */
+    float defect_area;         /* the share of the image in which the segmentation sees any code, 0..1 */
+    float time_ms;             /* the time of the call divided by the images of the batch */
 } csot_result;
 
 typedef struct csot_info {
@@ -67,6 +69,7 @@ typedef struct csot_info {
     int32_t max_batch;
     int32_t expect_width, expect_height; /* the only size that complies; 0 where there is more than one */
     int32_t num_codes;                   /* the classes and, behind them, the special codes */
+    int32_t segmentation_width, segmentation_height; /* of csot_segment; 0 without a segmentation */
 } csot_info;
 
 CSOT_API int32_t csot_abi_version(void); /* compare with CSOT_ABI */
@@ -85,6 +88,13 @@ CSOT_API csot_status csot_predict(csot_model *model, const csot_image *image, cs
 /* `masks`: NULL, or `count` masks, each of which may be NULL. Nothing is predicted unless all images can be. */
 CSOT_API csot_status csot_predict_batch(csot_model *model, const csot_image *images, int32_t count, csot_result *results,
                                         float *probs, uint8_t *const *masks);
+
+/* One network alone, before anything is decided. `probs`: num_classes floats for each image. `labels`: segmentation_width *
+ * segmentation_height bytes for each image, as in a mask but at the input size of the segmentation; `shares`: NULL, or as many
+ * floats: how probable the label of that pixel is. csot_segment answers CSOT_E_ARG where there is no segmentation. */
+CSOT_API csot_status csot_classify(csot_model *model, const csot_image *images, int32_t count, float *probs);
+CSOT_API csot_status csot_segment(csot_model *model, const csot_image *images, int32_t count, uint8_t *labels, float *shares);
+
 CSOT_API void csot_destroy(csot_model *model); /* NULL is allowed */
 
 #ifdef __cplusplus

@@ -154,52 +154,82 @@ void doubled(const float *input, size_t input_row, int height, int width, float 
     }
 }
 
-// Winograd's F(4x4, 3x3): 36 multiplications instead of 144 for 16 pixels. The points are 0, ±1, ±2 and infinity.
-// Source: Lavin and Gray, “Fast Algorithms for Convolutional Neural Networks” (arXiv 1509.09308), section 4.3.
+// Winograd's F(4x4, 3x3): 36 multiplications instead of 144 for 16 pixels, and F(2x2, 3x3): 16 instead of 36 for 4. The points are 0, ±1,
+// ±2 and infinity, and 0, ±1 and infinity. Source: Lavin and Gray, “Fast Algorithms for Convolutional Neural Networks” (arXiv
+// 1509.09308), section 4.
 
-/// One column of the input's transform over six values, `step` vectors apart, in place.
-inline void transform_input(Vector *d, int step) {
-    const Vector d0 = d[0], d1 = d[step], d2 = d[2 * step], d3 = d[3 * step], d4 = d[4 * step], d5 = d[5 * step];
-    const Vector even = d4 - 4.0f * d2, odd = d3 - 4.0f * d1;
-    const Vector even_twice = d4 - d2, odd_twice = 2.0f * (d3 - d1);
-    d[0] = 4.0f * d0 - 5.0f * d2 + d4;
-    d[step] = even + odd;
-    d[2 * step] = even - odd;
-    d[3 * step] = even_twice + odd_twice;
-    d[4 * step] = even_twice - odd_twice;
-    d[5 * step] = 4.0f * d1 - 5.0f * d3 + d5;
+/// The input's transform of one column or row of a patch, in place.
+template <int kTile>
+inline void transform_input(Vector (&d)[kTile + 2]) {
+    const Vector d0 = d[0], d1 = d[1], d2 = d[2], d3 = d[3];
+    if constexpr (kTile == 2) {
+        d[0] = d0 - d2;
+        d[1] = d1 + d2;
+        d[2] = d2 - d1;
+        d[3] = d1 - d3;
+    } else {
+        const Vector d4 = d[4], d5 = d[5];
+        const Vector even = d4 - 4.0f * d2, odd = d3 - 4.0f * d1;
+        const Vector even_twice = d4 - d2, odd_twice = 2.0f * (d3 - d1);
+        d[0] = 4.0f * d0 - 5.0f * d2 + d4;
+        d[1] = even + odd;
+        d[2] = even - odd;
+        d[3] = even_twice + odd_twice;
+        d[4] = even_twice - odd_twice;
+        d[5] = 4.0f * d1 - 5.0f * d3 + d5;
+    }
 }
 
+template <int kTile>
 void winograd_input(const float *input, size_t input_row, float *transformed, size_t distance) {
-    Vector values[36];
-    for (int y = 0; y < 6; y++)
-        for (int x = 0; x < 6; x++) values[6 * y + x] = load(input + y * input_row + x * kLanes);
-    for (int x = 0; x < 6; x++) transform_input(values + x, 6);
-    for (int y = 0; y < 6; y++) transform_input(values + 6 * y, 1);
-    for (int i = 0; i < 36; i++) store(transformed + i * distance, values[i]);
+    constexpr int kPatch = kTile + 2;
+    Vector halfway[kPatch][kPatch];
+    UNROLL for (int x = 0; x < kPatch; x++) {
+        Vector column[kPatch];
+        UNROLL for (int y = 0; y < kPatch; y++) column[y] = load(input + y * input_row + x * kLanes);
+        transform_input<kTile>(column);
+        UNROLL for (int y = 0; y < kPatch; y++) halfway[y][x] = column[y];
+    }
+    UNROLL for (int y = 0; y < kPatch; y++) {
+        transform_input<kTile>(halfway[y]);
+        UNROLL for (int x = 0; x < kPatch; x++) store(transformed + (kPatch * y + x) * distance, halfway[y][x]);
+    }
 }
 
-/// One column of the output's transform: six values, `step` vectors apart, to four.
-inline void transform_output(const Vector *m, int step, Vector *to, int to_step) {
-    const Vector near_sum = m[step] + m[2 * step], near_difference = m[step] - m[2 * step];
-    const Vector far_sum = m[3 * step] + m[4 * step], far_difference = m[3 * step] - m[4 * step];
-    to[0] = m[0] + near_sum + far_sum;
-    to[to_step] = near_difference + 2.0f * far_difference;
-    to[2 * to_step] = near_sum + 4.0f * far_sum;
-    to[3 * to_step] = near_difference + 8.0f * far_difference + m[5 * step];
+/// The output's transform of one column or row: a patch's values to those of a tile.
+template <int kTile>
+inline void transform_output(const Vector (&m)[kTile + 2], Vector (&to)[kTile]) {
+    const Vector near_sum = m[1] + m[2], near_difference = m[1] - m[2];
+    if constexpr (kTile == 2) {
+        to[0] = m[0] + near_sum;
+        to[1] = near_difference - m[3];
+    } else {
+        const Vector far_sum = m[3] + m[4], far_difference = m[3] - m[4];
+        to[0] = m[0] + near_sum + far_sum;
+        to[1] = near_difference + 2.0f * far_difference;
+        to[2] = near_sum + 4.0f * far_sum;
+        to[3] = near_difference + 8.0f * far_difference + m[5];
+    }
 }
 
+template <int kTile>
 void winograd_output(const float *transformed, size_t distance, const float *bias, const float *residual, bool relu, float *output,
                      size_t output_row, int height, int width) {
-    Vector values[36], halfway[24], pixels[16];
-    for (int i = 0; i < 36; i++) values[i] = load(transformed + i * distance);
-    for (int x = 0; x < 6; x++) transform_output(values + x, 6, halfway + x, 6);
-    for (int y = 0; y < 4; y++) transform_output(halfway + 6 * y, 1, pixels + 4 * y, 1);
+    constexpr int kPatch = kTile + 2;
+    Vector halfway[kTile][kPatch];
+    UNROLL for (int x = 0; x < kPatch; x++) {
+        Vector column[kPatch], shorter[kTile];
+        UNROLL for (int y = 0; y < kPatch; y++) column[y] = load(transformed + (kPatch * y + x) * distance);
+        transform_output<kTile>(column, shorter);
+        UNROLL for (int y = 0; y < kTile; y++) halfway[y][x] = shorter[y];
+    }
     const Vector added = load(bias);
     for (int y = 0; y < height; y++) {
+        Vector pixels[kTile];
+        transform_output<kTile>(halfway[y], pixels);
         for (int x = 0; x < width; x++) {
             const size_t at = y * output_row + x * kLanes;
-            Vector pixel = pixels[4 * y + x] + added;
+            Vector pixel = pixels[x] + added;
             if (residual) pixel += load(residual + at);
             if (relu) pixel = larger(pixel, Vector{});
             store(output + at, pixel);
@@ -209,8 +239,15 @@ void winograd_output(const float *transformed, size_t distance, const float *bia
 
 }  // namespace
 
-const Kernels kKernels = {CSOT_TEXT(CSOT_SET), kLanes,  kWidestGroup, convolve,       max_pool,
-                          average,             doubled, winograd_input, winograd_output};
+const Kernels kKernels = {CSOT_TEXT(CSOT_SET),
+                          kLanes,
+                          kWidestGroup,
+                          convolve,
+                          max_pool,
+                          average,
+                          doubled,
+                          {winograd_input<4>, winograd_output<4>},
+                          {winograd_input<2>, winograd_output<2>}};
 
 }  // namespace CSOT_SET
 }  // namespace csot

@@ -32,6 +32,15 @@ struct ConvolutionRows {
     int group;         ///< output blocks computed together
 };
 
+/// Winograd's transforms of one block, for tiles of t x t pixels and patches of (t + 2) x (t + 2).
+struct WinogradTransforms {
+    /// A patch to as many values, each `distance` floats from the next …
+    void (*input)(const float *input, size_t input_row, float *transformed, size_t distance);
+    /// … and values back to `height` x `width` pixels of a tile.
+    void (*output)(const float *transformed, size_t distance, const float *bias, const float *residual, bool relu, float *output,
+                   size_t output_row, int height, int width);
+};
+
 struct Kernels {
     const char *name;
     int lanes;         ///< floats of a vector, and channels of a block
@@ -42,11 +51,7 @@ struct Kernels {
                      int height, int width);
     void (*average)(const float *input, size_t input_row, int height, int width, float *output);
     void (*doubled)(const float *input, size_t input_row, int height, int width, float *output, size_t output_row);
-    /// Winograd's transforms of one tile and block: 6 x 6 pixels to 36 values, each `distance` floats from the next …
-    void (*winograd_input)(const float *input, size_t input_row, float *transformed, size_t distance);
-    /// … and 36 values back to `height` x `width` pixels, at most 4 x 4.
-    void (*winograd_output)(const float *transformed, size_t distance, const float *bias, const float *residual, bool relu,
-                            float *output, size_t output_row, int height, int width);
+    WinogradTransforms winograd_4, winograd_2;  ///< of tiles of 4 x 4 and of 2 x 2 pixels
 };
 
 constexpr int kMostLanes = 16;

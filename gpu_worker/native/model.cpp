@@ -63,37 +63,63 @@ std::vector<Answer> Model::predict(const csot_image *images, int count, float *p
     std::vector<Answer> answers(static_cast<size_t>(count));
     const int class_count = facts_.class_count;
     std::vector<float> own(static_cast<size_t>(class_count));
-    for (int first = 0; first < count; first += classifier_->most_images()) {
-        const int some = std::min(classifier_->most_images(), count - first);
-        prepare(*classifier_, images + first, some);
-        classifier_->run(some);
-        for (int i = 0; i < some; i++)
-            classify(i, probabilities ? probabilities + size_t(first + i) * class_count : own.data(), answers[first + i]);
-    }
+    run(*classifier_, images, count, [&](int image, int in_run) {
+        float *of_image = probabilities ? probabilities + size_t(image) * class_count : own.data();
+        softmax(in_run, of_image);
+        answers[image].code = int(std::max_element(of_image, of_image + class_count) - of_image);  // the first of equal ones
+        answers[image].confidence = of_image[answers[image].code];
+    });
     if (!segmenter_) {
         for (int i = 0; masks && i < count; i++)
             if (masks[i]) std::fill_n(masks[i], size_t(images[i].width) * images[i].height, uint8_t(0));
         return answers;
     }
-    for (int first = 0; first < count; first += segmenter_->most_images()) {
-        const int some = std::min(segmenter_->most_images(), count - first);
-        prepare(*segmenter_, images + first, some);
-        segmenter_->run(some);
-        for (int i = 0; i < some; i++) {
-            const Segmented segmented = segment(i);
-            Answer &answer = answers[first + i];
-            uint64_t defective = 0;
-            for (uint64_t pixels : segmented.pixels) defective += pixels;
-            answer.defect_area = float(double(defective) / (double(segmenter_->width()) * segmenter_->height()));
-            const int special = special_code(segmented);
-            if (special != kNone) {
-                answer.code = special;
-                answer.confidence = mean_probability(segmented, i, special);
-            }
-            if (masks && masks[first + i]) draw(segmented, images[first + i].width, images[first + i].height, masks[first + i]);
+    run(*segmenter_, images, count, [&](int image, int in_run) {
+        const Segmented seen = segmented(in_run);
+        Answer &answer = answers[image];
+        uint64_t defective = 0;
+        for (uint64_t pixels : seen.pixels) defective += pixels;
+        answer.defect_area = float(double(defective) / (double(segmenter_->width()) * segmenter_->height()));
+        const int special = special_code(seen);
+        if (special != kNone) {
+            answer.code = special;
+            answer.confidence = mean_probability(seen, in_run, special);
         }
-    }
+        if (masks && masks[image]) draw(seen, images[image].width, images[image].height, masks[image]);
+    });
     return answers;
+}
+
+void Model::classify(const csot_image *images, int count, float *probabilities) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    run(*classifier_, images, count,
+        [&](int image, int in_run) { softmax(in_run, probabilities + size_t(image) * facts_.class_count); });
+}
+
+void Model::segment(const csot_image *images, int count, uint8_t *labels, float *shares) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const int width = segmenter_->width(), height = segmenter_->height(), columns = width / repeats_;
+    run(*segmenter_, images, count, [&](int image, int in_run) {
+        const Segmented seen = segmented(in_run);
+        draw(seen, width, height, labels + size_t(image) * width * height);
+        if (!shares) return;
+        float *share = shares + size_t(image) * width * height;
+        for (int y = 0; y < height; y++)
+            for (int x = 0; x < width; x++) {
+                const int row = y / repeats_, column = x / repeats_;
+                *share++ = probability(segmenter_->output(in_run), seen.labels[size_t(row) * columns + column], row, column);
+            }
+    });
+}
+
+template <class Action>
+void Model::run(Network &network, const csot_image *images, int count, const Action &action) {
+    for (int first = 0; first < count; first += network.most_images()) {
+        const int some = std::min(network.most_images(), count - first);
+        prepare(network, images + first, some);
+        network.run(some);
+        for (int i = 0; i < some; i++) action(first + i, i);
+    }
 }
 
 void Model::prepare(Network &network, const csot_image *images, int count) {
@@ -111,19 +137,17 @@ void Model::prepare(Network &network, const csot_image *images, int count) {
     }
 }
 
-/// Softmax; the most probable class is the answer, the first of equal ones.
-void Model::classify(int image, float *probabilities, Answer &answer) const {
+/// The probabilities of the classes.
+void Model::softmax(int image, float *probabilities) const {
     const float *scores = classifier_->output(image);
     const int class_count = facts_.class_count;
     float largest = -INFINITY, sum = 0;
     for (int i = 0; i < class_count; i++) largest = std::max(largest, scores[classifier_->output_index(i, 0, 0)]);
     for (int i = 0; i < class_count; i++) sum += probabilities[i] = std::exp(scores[classifier_->output_index(i, 0, 0)] - largest);
     for (int i = 0; i < class_count; i++) probabilities[i] /= sum;
-    answer.code = int(std::max_element(probabilities, probabilities + class_count) - probabilities);
-    answer.confidence = probabilities[answer.code];
 }
 
-Model::Segmented Model::segment(int image) const {
+Model::Segmented Model::segmented(int image) const {
     const Layout &maps = segmenter_->output_layout();
     const float *scores = segmenter_->output(image);
     Segmented segmented{std::vector<uint8_t>(size_t(maps.height) * maps.width), std::vector<uint64_t>(facts_.codes.size())};
@@ -148,6 +172,15 @@ int Model::special_code(const Segmented &segmented) const {
     return code >= facts_.class_count && *most > facts_.special_code_min_pixels ? code : kNone;
 }
 
+/// Of a label, by softmax over the scores of its pixel; the label has the largest of them.
+float Model::probability(const float *scores, int label, int y, int x) const {
+    const float own = scores[segmenter_->output_index(label, y, x)];
+    float sum = 0;
+    for (int channel = 0; channel < segmenter_->output_layout().channels; channel++)
+        sum += std::exp(scores[segmenter_->output_index(channel, y, x)] - own);
+    return 1 / sum;
+}
+
 float Model::mean_probability(const Segmented &segmented, int image, int code) const {
     const Layout &maps = segmenter_->output_layout();
     const float *scores = segmenter_->output(image);
@@ -157,11 +190,7 @@ float Model::mean_probability(const Segmented &segmented, int image, int code) c
     for (int y = 0; y < maps.height; y++) {
         for (int x = 0; x < maps.width; x++, label++) {
             if (*label != 1 + code) continue;
-            const float own = scores[segmenter_->output_index(*label, y, x)];  // the largest of the pixel
-            float sum = 0;
-            for (int channel = 0; channel < maps.channels; channel++)
-                sum += std::exp(scores[segmenter_->output_index(channel, y, x)] - own);
-            total += 1 / sum;
+            total += probability(scores, *label, y, x);
             count++;
         }
     }

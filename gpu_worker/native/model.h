@@ -31,10 +31,15 @@ class Model {
     const Facts &facts() const { return facts_; }
     const Config &config() const { return config_; }
     const Network &classifier() const { return *classifier_; }
+    const Network &segmenter() const { return *segmenter_; }  ///< only of a model that segments
     bool segments() const { return segmenter_ != nullptr; }
 
     /// Images must have passed `check_image`. `probabilities` and `masks` are as in csot_predict_batch.
     std::vector<Answer> predict(const csot_image *images, int count, float *probabilities, uint8_t *const *masks);
+
+    /// As csot_classify and csot_segment, the latter of a model that segments. Images must have passed `check_image`.
+    void classify(const csot_image *images, int count, float *probabilities);
+    void segment(const csot_image *images, int count, uint8_t *labels, float *shares);
 
     /// Fails for an image that can never be predicted or, where that is asked for, does not comply.
     void check_image(const csot_image &image) const;
@@ -47,9 +52,13 @@ class Model {
 
     std::unique_ptr<Network> load(ModelFile &file, const char *section);
     static void prepare(Network &network, const csot_image *images, int count);
-    void classify(int image, float *probabilities, Answer &answer) const;
-    Segmented segment(int image) const;
+    void softmax(int image, float *probabilities) const;
+    /// Runs a network and calls `action(image, which of the last run it is)` for each image.
+    template <class Action>
+    static void run(Network &network, const csot_image *images, int count, const Action &action);
+    Segmented segmented(int image) const;
     int special_code(const Segmented &segmented) const;
+    float probability(const float *scores, int label, int y, int x) const;
     float mean_probability(const Segmented &segmented, int image, int code) const;
     void draw(const Segmented &segmented, int width, int height, uint8_t *mask) const;
 

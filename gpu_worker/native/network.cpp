@@ -1,6 +1,10 @@
 #include "network.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <cstdint>
 #include <cstring>
 
 #include "failure.h"
@@ -9,9 +13,29 @@ namespace csot {
 namespace {
 
 constexpr int kImageChannels = 3;
-constexpr size_t kWorkspace = (size_t(64) << 20) / sizeof(float);      // so many images at once that their maps fit into it
+constexpr size_t kWorkspace = (size_t(8) << 20) / sizeof(float);     // so many images at once that their maps stay in the caches
 constexpr size_t kLargestImage = (size_t(1) << 30) / sizeof(float);  // maps of a single image
 constexpr int kMostImages = 8;                                       // more would not be faster
+
+/// For each operation the lowest address of weights that it or a later one reads.
+std::vector<const float *> lowest_read(const Graph &graph) {
+    std::vector<const float *> lowest(graph.operations.size());
+    const float *so_far = reinterpret_cast<const float *>(UINTPTR_MAX);
+    for (size_t i = lowest.size(); i-- > 0;) {
+        const Operation &operation = graph.operations[i];
+        if (operation.kind == OperationKind::kConvolution) so_far = std::min({so_far, operation.weights, operation.bias});
+        lowest[i] = so_far;
+    }
+    return lowest;
+}
+
+/// Gives whole pages between two addresses back to the system; what they held is lost.
+void give_back(const float *begin, const float *end) {
+    const uintptr_t page = uintptr_t(sysconf(_SC_PAGESIZE));
+    const uintptr_t first = (reinterpret_cast<uintptr_t>(begin) + page - 1) / page * page;
+    const uintptr_t last = reinterpret_cast<uintptr_t>(end) / page * page;
+    if (first < last) madvise(reinterpret_cast<void *>(first), last - first, MADV_DONTNEED);
+}
 
 }  // namespace
 
@@ -45,7 +69,11 @@ Network::Network(const Graph &graph, const Kernels &kernels, ThreadPool &pool, W
     for (size_t &size : slot_sizes) size *= size_t(most_images_);
 
     size_t scratch_size = 0;
-    for (const Operation &operation : graph.operations) {
+    const std::vector<const float *> lowest = lowest_read(graph);
+    for (size_t i = 0; i < graph.operations.size(); i++) {
+        const Operation &operation = graph.operations[i];
+        // Packed weights are larger than those in the file; keeping both to the end would add a quarter to the peak.
+        if (i > 0 && lowest[i] != reinterpret_cast<const float *>(UINTPTR_MAX)) give_back(lowest[i - 1], lowest[i]);
         Step step{operation.kind, operation.input, operation.second, operation.output, nullptr};
         if (operation.kind == OperationKind::kConvolution) {
             step.convolution = make_convolution(operation, layouts_[size_t(operation.input)],

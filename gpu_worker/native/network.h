@@ -29,7 +29,7 @@ class Workspace {
 
 class Network {
   public:
-    /// Packs the weights of `graph`, which is not needed afterwards.
+    /// Packs the weights of `graph` and gives their memory back meanwhile: neither it nor its section can be used afterwards.
     Network(const Graph &graph, const Kernels &kernels, ThreadPool &pool, Workspace &workspace);
 
     int width() const { return layouts_[0].width; }

@@ -1,4 +1,5 @@
-// 3 x 3 convolutions with stride 1 by Winograd's F(4x4, 3x3): a quarter of the multiplications, four times the filters.
+// 3 x 3 convolutions with stride 1 by Winograd's way: of tiles of 4 x 4 pixels a quarter of the multiplications with four times the
+// filters, of tiles of 2 x 2 less than half of them with not quite twice the filters.
 #pragma once
 
 #include "convolution.h"
@@ -7,10 +8,11 @@ namespace csot {
 
 class WinogradConvolution final : public Convolution {
   public:
-    WinogradConvolution(const Operation &operation, const Layout &input, const Layout &output, const Kernels &kernels);
+    /// `tile` is 4 or 2.
+    WinogradConvolution(int tile, const Operation &operation, const Layout &input, const Layout &output, const Kernels &kernels);
 
-    /// Whether it can compute the operation, and is faster than the direct way.
-    static bool pays(const Operation &operation, const Layout &input, const Layout &output);
+    /// The tile that computes the operation fastest; 0 where the direct way is faster, or the only one.
+    static int best_tile(const Operation &operation, const Layout &input, const Layout &output);
 
     void run(const Maps &input, const Maps &output, const Maps *residual, int images, ThreadPool &pool,
              float *scratch) const override;
@@ -26,10 +28,12 @@ class WinogradConvolution final : public Convolution {
     void transform_output(const float *products, int first, int count, const Maps &output, const Maps *residual) const;
 
     const Kernels &kernels_;
+    const WinogradTransforms &transforms_;
+    int tile_, patch_, products_;  // sides of a tile and of its patch; values of a patch
     bool relu_;
     int input_blocks_, output_blocks_, group_;
     int tile_rows_, tile_columns_;
-    Buffer filters_;  // [36][group][input channel][output lane of the group]
+    Buffer filters_;  // [product][group][input channel][output lane of the group]
     Buffer bias_;
 };
 

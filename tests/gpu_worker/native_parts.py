@@ -3,7 +3,7 @@
 import ctypes
 import functools
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from domain.model_packages import NetworkInput, ResolutionRule
-from gpu_worker.native_library import FOLDER, LIBRARY
+from gpu_worker.native_library import BUILT, FOLDER
 from gpu_worker.native_models import NativeModel, NativeNetwork, model_file, network_section
 from gpu_worker.native_networks import Operation, OperationKind, Operations, operations_of
 from gpu_worker.networks import new_network
@@ -29,7 +29,7 @@ Pixels = npt.NDArray[np.uint8]
 
 def built(target: str) -> Path:
     """A program or library that only the tests need; compiled once, then taken from the build folder."""
-    if not LIBRARY.is_file():
+    if not BUILT.is_file():
         pytest.fail("the native library is not built: install g++ and run “make native”")
     made = subprocess.run(
         ["make", "--no-print-directory", target], cwd=FOLDER, capture_output=True, text=True, check=False
@@ -54,12 +54,17 @@ def runnable_sets() -> tuple[str, ...]:
 
 
 def run_network(
-    operations: Sequence[Operation], images_NCHW: Floats, shape: tuple[int, ...], instruction_set: str, threads: int = 1
+    operations: Sequence[Operation],
+    images_NCHW: Floats,
+    shape: tuple[int, ...],
+    instruction_set: str,
+    threads: int = 1,
+    change: Callable[[bytes], bytes] = bytes,
 ) -> Floats:
-    """What the engine computes of standardised images; `shape` is that of one output."""
+    """What the engine computes of standardised images; `shape` is that of one output, `change` alters the section before."""
     images_NCHW = np.ascontiguousarray(images_NCHW, np.float32)
     count, _, height, width = images_NCHW.shape
-    section = network_section(NativeNetwork(NetworkInput(width=width, height=height), tuple(operations)))
+    section = change(network_section(NativeNetwork(NetworkInput(width=width, height=height), tuple(operations))))
     output = np.full((count, *shape), np.nan, np.float32)
     floats = probe().probe_network(
         section,

@@ -34,7 +34,10 @@ CONVOLUTIONS = [
     (16, 48, 3, 1, 1, 6, 5),  # too few channels for Winograd
     (32, 40, 3, 1, 1, 14, 19),  # Winograd, with patches that reach beyond the halo
     (64, 64, 3, 1, 1, 16, 16),  # Winograd, tiles that fit
-    (512, 128, 3, 1, 1, 7, 7),  # input channels in several chunks
+    (512, 128, 3, 1, 1, 7, 7),  # Winograd in small tiles, with patches that reach beyond the halo
+    (32, 24, 3, 1, 1, 8, 8),  # small tiles that fit
+    (64, 64, 3, 1, 1, 5, 5),  # too few tiles for Winograd
+    (512, 128, 3, 2, 1, 13, 13),  # input channels in several chunks
     (33, 17, 5, 1, 2, 10, 30),
     (16, 16, 7, 2, 3, 12, 12),
     (32, 32, 3, 1, 0, 12, 12),  # without padding
@@ -88,7 +91,7 @@ def test_convolutions(
 
 @on_every_set
 @torch.inference_mode()
-@pytest.mark.parametrize("side", [7, 16])  # the direct way, and Winograd's
+@pytest.mark.parametrize("side", [5, 7, 16])  # the direct way, and Winograd's in small and large tiles
 @pytest.mark.parametrize("relu", [False, True])
 @pytest.mark.parametrize("threads", [1, 3])
 def test_a_second_tensor_is_added(instruction_set: str, side: int, relu: bool, threads: int) -> None:
@@ -100,6 +103,31 @@ def test_a_second_tensor_is_added(instruction_set: str, side: int, relu: bool, t
     before = first(images_NCHW)
     expected = convolution(before) + before
     check(operations, expected.relu() if relu else expected, images_NCHW, instruction_set, threads)
+
+
+@torch.inference_mode()
+def test_weights_may_be_shared_and_lie_in_any_order() -> None:
+    """Memory of weights is given back when they are packed, but not before the last operation that reads them is."""
+    first, shared, other = stem(64), nn.Conv2d(64, 64, 3, padding=1), nn.Conv2d(64, 64, 3, padding=1)
+    operations = Operations()
+    for convolution in (first, shared, other, shared):
+        operations.convolution(len(operations.written), convolution)
+
+    def as_one_would_write_it_by_hand(section: bytes) -> bytes:
+        """The second convolution reads what lies last, the fourth reads it again."""
+        places = [64 + 64 * number + 48 for number in range(4)]
+        _, of_shared, of_other, of_copy = (section[place : place + 16] for place in places)
+        assert of_shared != of_copy
+        for place, weights in zip(places[1:], (of_copy, of_other, of_copy), strict=True):
+            section = section[:place] + weights + section[place + 16 :]
+        return section
+
+    images_NCHW = images(1, 12, 12)
+    expected = shared(other(shared(first(images_NCHW))))
+    found = run_network(
+        operations.written, images_NCHW.numpy(), (64, 12, 12), "base", change=as_one_would_write_it_by_hand
+    )
+    np.testing.assert_allclose(found, expected.numpy(), rtol=0, atol=3e-5)
 
 
 @on_every_set

@@ -1,12 +1,16 @@
 """The library as a factory gets it: real networks, files that are wrong, many threads, a C program without Python. Rule X-1."""
 
+import ctypes
 import hashlib
 import json
+import platform
 import re
 import shutil
 import struct
 import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +22,19 @@ from PIL import Image
 
 from domain.data_paths import FolderName
 from domain.model_packages import ResolutionRule
+from gpu_worker import native_library as library
 from gpu_worker.images import FoundImage, ReadImage, pixels_of
 from gpu_worker.metrics import scores_of
-from gpu_worker.native_library import FOLDER, LIBRARY, LibraryFails, LibraryIsMissing, Predicted
+from gpu_worker.native_library import (
+    FOLDER,
+    RGB8,
+    LibraryFails,
+    LibraryIsMissing,
+    OtherProcessor,
+    Predicted,
+    native_library,
+    needed_glibc,
+)
 from gpu_worker.native_library import NativeModel as Opened
 from gpu_worker.native_models import NOTE, NativeModel, container, model_file
 from gpu_worker.segmentation import Segmenter
@@ -57,7 +71,7 @@ class Both:
 
     def __init__(self, folder: Path) -> None:
         self.classifier, classifier = native_network("ResNet18", 3, 96)
-        self.segmentation, segmentation = native_network("UNet-ResNet18", 4, 64, seed=2)
+        unet, segmentation = native_network("UNet-ResNet18", 4, 64, seed=2)
         self.model = NativeModel(
             defect_codes=(*CODES, SPECIAL),
             class_count=3,
@@ -66,26 +80,24 @@ class Both:
             classifier=classifier,
             segmentation=segmentation,
         )
+        self.segmenter = Segmenter(
+            model=unet,
+            defect_codes=self.model.defect_codes,
+            class_count=3,
+            min_pixels=self.model.special_code_min_pixels,
+            input=segmentation.input,
+            device=CPU,
+        )
         self.file, _ = written(folder, self.model)
 
     def platform(self, picture: Pixels) -> tuple[list[float], int, float, tuple[int, ...]]:
         """Probabilities, the index of the code, its confidence, and the pixels of each code."""
-        assert self.model.segmentation is not None
         image = Image.fromarray(picture)
         size = self.model.classifier.input
         scores = scores_of(self.classifier, pixels_of(image, size.width, size.height)[None], size, CPU)[0].tolist()
-        size = self.model.segmentation.input
-        segmenter = Segmenter(
-            model=self.segmentation,
-            defect_codes=self.model.defect_codes,
-            class_count=3,
-            min_pixels=self.model.special_code_min_pixels,
-            input=size,
-            device=CPU,
-        )
         found = FoundImage(folder=FolderName("", ""), path=Path(), defect_code=CODES[0])
         read = ReadImage(found=found, width=picture.shape[1], height=picture.shape[0])
-        (seen,) = segmenter.look_at(pixels_of(image, size.width, size.height)[None], [read], [None])
+        (seen,) = self.segmenter.look_at(pixels_of(image, 64, 64)[None], [read], [None])
         pixels = seen.segmented.predicted_pixels
         if seen.special is None or seen.segmented.special_confidence is None:
             return scores, int(np.argmax(scores)), max(scores), pixels
@@ -112,7 +124,7 @@ def test_it_predicts_as_the_platform_does(both: Both, tmp_path: Path, instructio
     _, config = written(tmp_path, b"", f"instruction_set: {instruction_set}\nthreads: 2\n")
     pictures = real_pictures(10)
     with Opened(both.file, config) as opened:
-        assert opened.described == (3, 4, (96, 96), True, (0, 0))
+        assert opened.described == (3, 4, (96, 96), True, (0, 0), (64, 64))
         assert opened.codes == (*CODES, SPECIAL)
         predicted = [one for picture in pictures for one in opened.predict([picture])]
         for one, picture in zip(predicted, pictures, strict=True):
@@ -234,7 +246,7 @@ def test_segmentation_can_be_switched_off(tmp_path: Path) -> None:
         ("threads:1", "a space is missing"),
         ('unknown_code: "A', "a quotation mark is missing"),
         ('unknown_code: "A" B', "something stands behind"),
-        (f"unknown_code: {'A' * 64}", "1 to 63 bytes"),
+        (f"unknown_code: {'A' * 241}", "1 to 240 bytes"),
         ("  threads: 1", "belongs to no key"),
         ("\tthreads: 1", "indent with spaces"),
         ("code_confidence: 1", "map on lines of its own"),
@@ -345,9 +357,24 @@ def test_impossible_images_are_refused(tmp_path: Path) -> None:
             assert refused.value.status == ARGUMENT
 
 
-def test_without_the_library_there_is_a_sentence(tmp_path: Path) -> None:
+def test_the_library_that_was_built_here_goes_before_the_one_of_a_release(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built_here, released = tmp_path / "built.so", tmp_path / "released.so"
+    monkeypatch.setattr(library, "BUILT", built_here)
+    monkeypatch.setattr(library, "PREBUILT", released)
     with pytest.raises(LibraryIsMissing, match="make native"):
-        Opened(tmp_path / "models.xbin", library=tmp_path / "libCsotArtifact.so")
+        Opened(tmp_path / "models.xbin")
+    released.touch()
+    assert native_library() == released
+    built_here.touch()
+    assert native_library() == built_here
+
+
+def test_on_another_processor_there_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
+    with pytest.raises(OtherProcessor, match=r"for x86-64 Linux, .* another kind \(aarch64\)"):
+        native_library()
 
 
 def test_many_models_at_once_answer_as_one_does(both: Both) -> None:
@@ -369,7 +396,7 @@ def test_a_c_program_predicts_with_three_files_and_nothing_else(both: Both, tmp_
     package = tmp_path / "package"
     package.mkdir()
     shutil.copy(both.file, package)
-    shutil.copy(LIBRARY, package)
+    shutil.copy(native_library(), package)
     (package / "config.yaml").write_text("resolution_screening: true\n")
     compiler = shutil.which("gcc") or shutil.which("cc")
     if compiler is None:
@@ -400,9 +427,67 @@ def test_a_c_program_predicts_with_three_files_and_nothing_else(both: Both, tmp_
         with Opened(both.file) as opened:
             mask = opened.predict([picture])[0].mask
         assert (package / "mask.gray").read_bytes() == mask.tobytes()
-    needed = subprocess.run(["ldd", str(LIBRARY)], capture_output=True, text=True, check=True).stdout
+    needed = subprocess.run(["ldd", str(native_library())], capture_output=True, text=True, check=True).stdout
     names = {line.split()[0].rpartition("/")[2] for line in needed.splitlines()}
-    assert names <= {"linux-vdso.so.1", "libc.so.6", "libm.so.6", "libpthread.so.0", "ld-linux-x86-64.so.2"}
+    of_glibc = {"libc.so.6", "libm.so.6", "libpthread.so.0", "libdl.so.2", "ld-linux-x86-64.so.2"}
+    assert names <= {"linux-vdso.so.1", *of_glibc}
+
+
+# X-1
+def test_a_csharp_program_says_the_same(both: Both, tmp_path: Path) -> None:
+    compiler, runtime = shutil.which("mcs"), shutil.which("mono")
+    if compiler is None or runtime is None:
+        pytest.skip("no C# compiler here (Debian: mono-mcs, mono-runtime)")
+    shutil.copy(both.file, tmp_path)
+    shutil.copy(native_library(), tmp_path)
+    (tmp_path / "config.yaml").write_text("resolution_screening: true\n")
+    source, program = FOLDER / "package" / "Example.cs", tmp_path / "Example.exe"
+    subprocess.run([compiler, "-warnaserror", f"-out:{program}", str(source)], check=True)
+
+    def said_of(picture: Pixels) -> subprocess.CompletedProcess[str]:
+        (tmp_path / "image.rgb").write_bytes(picture.tobytes())
+        height, width, _ = picture.shape
+        arguments = [runtime, str(program), str(tmp_path), str(width), str(height), str(tmp_path / "image.rgb")]
+        environment = {"LD_LIBRARY_PATH": str(tmp_path), "LANG": "C.UTF-8"}
+        return subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False)
+
+    for picture in real_pictures(2):
+        _, code_index, confidence, _ = both.platform(picture)
+        found = re.match(r"code (\S+), confidence ([\d.]+), [\d.]+ ms", said_of(picture).stdout)
+        assert found is not None
+        assert found[1] == both.model.defect_codes[code_index]
+        assert float(found[2]) == pytest.approx(confidence, abs=TOLERANCE)
+    (tmp_path / "models.xbin").write_bytes(b"damaged")
+    refused = said_of(a_picture(1, 64, 48))
+    assert refused.returncode != 0
+    assert "too short" in refused.stderr
+
+
+def newest_symbol(file: Path) -> tuple[int, ...]:
+    """Of glibc, as binutils says."""
+    readelf = shutil.which("readelf")
+    if readelf is None:
+        pytest.skip("no readelf here")
+    said = subprocess.run([readelf, "--version-info", str(file)], capture_output=True, text=True, check=True).stdout
+    return max(tuple(int(part) for part in one.split(".")) for one in re.findall(r"Name: GLIBC_([\d.]+)", said))
+
+
+def test_the_glibc_that_a_library_needs_is_that_of_its_newest_symbol() -> None:
+    needed = needed_glibc(native_library().read_bytes())
+    assert tuple(int(part) for part in needed.split(".")) == newest_symbol(native_library())[:2]
+
+
+@pytest.mark.skipif(find_spec("ziglang") is None, reason="only ziglang builds for older systems (make wheel)")
+def test_the_library_of_a_release_runs_on_old_systems_and_answers_the_same(both: Both) -> None:
+    command = ["make", "--no-print-directory", "library", "RELEASE=yes", f"PYTHON={sys.executable}"]
+    made = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stdout + made.stderr
+    released = FOLDER / "build" / "release" / native_library().name
+    assert newest_symbol(released) <= (2, 17)
+    pictures = real_pictures(4)
+    with Opened(both.file, library=released) as opened:
+        for one, picture in zip(opened.predict(pictures), pictures, strict=True):
+            check(one, picture, both)
 
 
 def test_only_the_interface_is_exported() -> None:
@@ -411,7 +496,7 @@ def test_only_the_interface_is_exported() -> None:
     if nm is None:
         pytest.skip("no nm here")
     listed = subprocess.run(
-        [nm, "-D", "--defined-only", str(LIBRARY)], capture_output=True, text=True, check=True
+        [nm, "-D", "--defined-only", str(native_library())], capture_output=True, text=True, check=True
     ).stdout
     assert {line.split()[-1] for line in listed.splitlines()} == declared
 
@@ -442,3 +527,55 @@ def test_threads_never_race(tmp_path: Path) -> None:
     file, config = written(tmp_path, a_small_model(), "threads: 3\ninstruction_set: base\n")
     ran = subprocess.run([built("threads"), file, str(config)], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+# X-1
+def test_each_network_can_be_asked_alone(both: Both, tmp_path: Path) -> None:
+    pictures = real_pictures(3)
+    with Opened(both.file) as opened:
+        together = opened.predict(pictures)
+        np.testing.assert_array_equal(opened.classify(pictures), [one.probabilities for one in together])
+        labels_NHW, shares_NHW = opened.segment(pictures)
+        for picture, labels_HW, shares_HW, one in zip(pictures, labels_NHW, shares_NHW, together, strict=True):
+            assert labels_HW.shape == (64, 64)
+            assert (labels_HW > 0).mean() == pytest.approx(one.defect_area, abs=1e-6)
+            expected_labels, expected_shares = both.segmenter.labels_of(
+                pixels_of(Image.fromarray(picture), 64, 64)[None]
+            )
+            assert (labels_HW == expected_labels[0]).mean() > 1 - 1e-3
+            np.testing.assert_allclose(shares_HW, expected_shares[0], rtol=0, atol=TOLERANCE)
+    _, config = written(tmp_path, b"", "segmentation: false")
+    with Opened(both.file, config) as opened:
+        assert opened.described.segmentation_size == (0, 0)
+        with pytest.raises(LibraryFails, match="has no segmentation, or config") as refused:
+            opened.segment(pictures)
+        assert refused.value.status == ARGUMENT
+        assert opened.classify(pictures).shape == (3, 3)
+
+
+# X-1
+def test_the_longest_code_is_given_whole(tmp_path: Path) -> None:
+    longest = "\U0001f50d" * 60  # 60 characters of four bytes
+    codes = (longest, "A" + longest[1:], longest[:-1] + "A")
+    file, _ = written(tmp_path, a_small_model(segments=False, defect_codes=codes))
+    with Opened(file) as opened:
+        assert opened.codes == codes
+        for one in opened.predict([a_picture(seed, 64, 48) for seed in range(8)]):
+            assert one.code == codes[one.code_index]
+    config = f"min_confidence: 1.0\nunknown_code: {'不' * 80}"
+    with Opened(*written(tmp_path, a_small_model(segments=False, defect_codes=codes), config)) as opened:
+        assert opened.predict([a_picture(1, 64, 48)])[0].code == "不" * 80
+    too_long = a_small_model(segments=False, defect_codes=(longest + "A", "SCRATCH", "SPOT"))
+    with pytest.raises(LibraryFails, match="section FACT holds a text that is empty or too long"):
+        Opened(written(tmp_path, too_long)[0])
+
+
+def test_a_program_of_an_older_interface_is_refused(tmp_path: Path) -> None:
+    file, _ = written(tmp_path, a_small_model())
+    with Opened(file) as opened:
+        result = ctypes.create_string_buffer(struct.pack("<I", 88), 512)  # the size of a result with codes of 64 bytes
+        pixels = ctypes.create_string_buffer(64 * 48 * 3)
+        image = struct.pack("<Q4i", ctypes.addressof(pixels), 64, 48, 64 * 3, RGB8)
+        status = opened._library.csot_predict(opened._model, image, result, None, None)
+        assert status == ARGUMENT
+        assert "csot.h is older than the library" in opened._library.csot_last_error().decode()

@@ -1,5 +1,7 @@
 """The networks against torchvision's, and their weights in safetensors."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,6 +29,7 @@ from gpu_worker.networks import (
     save_weights,
 )
 from gpu_worker.sgd import Sgd
+from tests.conftest import CHECKOUT
 
 CODES = ("OK", "SPOT", "SCRATCH")
 
@@ -173,3 +176,14 @@ def test_a_step_is_torchs_sgd_with_momentum_and_decay_of_filters_only() -> None:
         reference.zero_grad()
         optimizer = Sgd(ours, settings, optimizer.momenta)  # as after a checkpoint
     assert all(torch.equal(one, other) for one, other in zip(ours.parameters(), theirs.parameters(), strict=True))
+
+
+def test_loading_weights_does_not_load_torchs_compiler(tmp_path: Path) -> None:
+    """Every job does it first, in a process of its own, and the compiler takes seconds."""
+    file = saved(tmp_path / "weights")
+    program = (
+        "import sys; from pathlib import Path; from gpu_worker.networks import load_trained_weights; "
+        f"load_trained_weights(Path({str(file)!r}), 'ResNet18', {CODES!r}); print('torch._dynamo' in sys.modules)"
+    )
+    said = subprocess.run([sys.executable, "-c", program], cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    assert said.stdout == "False\n"

@@ -2,6 +2,8 @@
 
 import hashlib
 import io
+import itertools
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -25,11 +27,12 @@ from domain.messages import (
     PredictionOrder,
     PredictionSucceeded,
     Resources,
+    SegmentationToPredict,
     VersionToPredict,
 )
 from domain.model_packages import NetworkInput, ResolutionRule
 from domain.training_parameters import PredictionParameters
-from gpu_worker import exports, prediction
+from gpu_worker import native_library, native_prediction, native_versions, prediction
 from gpu_worker.exports import build_export
 from gpu_worker.images import ReadImage, decode_file
 from gpu_worker.jobs import Job, JobStopped
@@ -38,7 +41,7 @@ from gpu_worker.native_library import LibraryIsMissing, NativeModel
 from gpu_worker.native_networks import Operation, operations_of
 from gpu_worker.networks import WeightsOfOtherCodes, load_trained_weights, new_network, save_weights
 from gpu_worker.prediction import NothingToPredict, predict
-from tests.gpu_worker.workplace import ROOT, Workplace, paint, paint_codes
+from tests.gpu_worker.workplace import ROOT, Workplace, paint, paint_codes, paint_defects
 
 CODES = ("OK", "SCRATCH", "SPOT")
 
@@ -160,6 +163,97 @@ def test_damaged_images_and_foreign_codes_are_counted_apart(place: Workplace) ->
     assert "SPOT/torn.jpg is damaged" in place.content(result.log).decode()
 
 
+def measured(monkeypatch: pytest.MonkeyPatch, *seconds: float) -> None:
+    """However few images there are, the engines are measured; the library takes the first time, torch the second, and so on."""
+    times = itertools.cycle(seconds)
+    monkeypatch.setattr(prediction, "FEWEST_IMAGES", 1)
+    monkeypatch.setattr(native_prediction, "_measured", lambda act: (act(), next(times)))
+
+
+# X-1
+def test_without_a_gpu_the_native_library_predicts_where_it_is_faster(
+    place: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = a_version(place), a_version(place, label="v1.02", seed=2, side=64)
+    by_torch = run(place, first, second).results
+    measured(monkeypatch, 1, 2, 4, 3)
+    by_library = run(place, first, second).results
+    log = place.content(place.the(PredictionSucceeded).log).decode()
+    assert "the native library predicts v1.01: the native library takes 500.0 ms an image, torch 1000.0" in log
+    assert "torch predicts v1.02: the native library takes 2000.0 ms an image, torch 1500.0" in log
+    for one, other in zip(by_library, by_torch, strict=True):
+        assert one.figures == other.figures
+        for sample, expected in zip(
+            *(evaluation(place, result.evaluation).samples for result in (one, other)), strict=True
+        ):
+            assert sample.predicted_index == expected.predicted_index
+            assert sample.scores == pytest.approx(expected.scores, abs=1e-4)
+    assert evaluation(place, by_library[0].evaluation) != evaluation(place, by_torch[0].evaluation)
+    assert evaluation(place, by_library[1].evaluation) == evaluation(place, by_torch[1].evaluation)
+    assert not list(place.folder.rglob("models.xbin"))
+
+
+# W-4, X-1
+def test_the_native_library_sees_the_special_codes_that_torch_sees(
+    place: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paint_defects(place.images, count=2, codes=(*CODES, "TSFAS"))
+    file = place.folder / "unet"
+    network = new_network("UNet-ResNet18", 4, 1)
+    network.head.bias.data[4] += 1  # type: ignore[operator,union-attr,index] # some images are given the special code
+    save_weights(network.state_dict(), file, "UNet-ResNet18", (*CODES, "TSFAS"))
+    segmentation = SegmentationToPredict(
+        network="UNet-ResNet18",
+        defect_codes=(*CODES, "TSFAS"),
+        input=NetworkInput(width=64, height=96),
+        special_code_min_pixels=8,
+        weights=place.artifacts.keep(file),
+    )
+    version = a_version(place, segmentation=segmentation, resolution_rule=ResolutionRule())
+    by_torch = evaluation(place, run(place, version).results[0].evaluation)
+    measured(monkeypatch, 1, 2)
+    by_library = evaluation(place, run(place, version).results[0].evaluation)
+    assert "the native library predicts" in place.content(place.the(PredictionSucceeded).log).decode()
+    assert {sample.predicted_index for sample in by_torch.samples} >= {3}
+    for sample, expected in zip(by_library.samples, by_torch.samples, strict=True):
+        assert sample.predicted_index == expected.predicted_index
+        assert sample.segmented is not None
+        assert expected.segmented is not None
+        assert sample.segmented.marked_pixels == expected.segmented.marked_pixels
+        pixels, expected_pixels = sample.segmented.predicted_pixels, expected.segmented.predicted_pixels
+        assert pixels == pytest.approx(expected_pixels, abs=64 * 96 / 1000)
+        assert sample.segmented.special_confidence == pytest.approx(expected.segmented.special_confidence, abs=1e-3)
+
+
+# X-1
+def test_torch_predicts_where_the_native_library_is_missing_or_disagrees(
+    place: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = a_version(place)
+    expected = run(place, version).results
+    measured(monkeypatch, 1, 2)
+    with monkeypatch.context() as patched:
+        patched.setattr(native_versions, "operations_of", spoilt)
+        assert run(place, version).results == expected
+    assert "torch predicts v1.01, because the native library does not agree" in place.job().log_file.read_text()
+    with monkeypatch.context() as patched:
+        patched.setattr(native_library, "BUILT", place.folder / "none.so")
+        patched.setattr(native_library, "PREBUILT", place.folder / "none.so")
+        assert run(place, version).results == expected
+        assert "because the native library cannot: The native library is not on" in place.job().log_file.read_text()
+        (place.folder / "none.so").write_bytes(b"no library")
+        assert run(place, version).results == expected
+        assert "none.so: " in place.job().log_file.read_text()
+
+
+def spoilt(model: nn.Module) -> tuple[Operation, ...]:
+    """The operations of a network that computes something else."""
+    *before, head = operations_of(model)
+    bias = head.bias.copy()
+    bias[0] += 0.01
+    return (*before, head._replace(bias=bias))
+
+
 def test_nothing_to_judge_is_refused_with_the_counts(place: Workplace) -> None:
     version = a_version(place, resolution_rule=ResolutionRule(exact_sizes=((9, 9),)))
     with pytest.raises(NothingToPredict, match="Of 15 images none could be judged: 0 are damaged, 15 do not comply"):
@@ -221,6 +315,7 @@ def test_an_export_holds_what_a_machine_needs_and_says_how_to_use_it(place: Work
     guide = (unpacked / "README.md").read_text()
     assert guide.startswith("# panel-a v1.01")
     assert "32 × 32" in guide
+    assert re.search(r"glibc 2\.\d+ or newer", guide)
     assert "{" not in guide
     with NativeModel(unpacked / "models.xbin", unpacked / "config.yaml", unpacked / "libCsotArtifact.so") as opened:
         assert opened.codes == CODES
@@ -238,13 +333,7 @@ def test_an_export_that_predicts_otherwise_is_refused(place: Workplace, monkeypa
     version = a_version(place)
     order = ExportOrder(model_name="panel-a", version=version, evaluation=run(place, version).results[0].evaluation)
 
-    def spoilt(model: nn.Module) -> tuple[Operation, ...]:
-        *before, head = operations_of(model)
-        bias = head.bias.copy()
-        bias[0] += 0.01
-        return (*before, head._replace(bias=bias))
-
-    monkeypatch.setattr(exports, "operations_of", spoilt)
+    monkeypatch.setattr(native_versions, "operations_of", spoilt)
     with pytest.raises(PackageDisagrees, match=r"of 15 images \d+ got another code, and probabilities differ by up to"):
         exported(place, order)
     assert not place.all(ExportBuilt)
@@ -265,7 +354,8 @@ def test_an_export_whose_images_are_gone_is_compared_on_made_up_pictures(place: 
 
 # X-1
 def test_without_a_native_library_nothing_is_exported(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exports, "LIBRARY", place.folder / "libCsotArtifact.so")
+    monkeypatch.setattr(native_library, "BUILT", place.folder / "libCsotArtifact.so")
+    monkeypatch.setattr(native_library, "PREBUILT", place.folder / "libCsotArtifact.so")
     with pytest.raises(LibraryIsMissing, match="make native"):
         exported(place, ExportOrder(model_name="panel-a", version=a_version(place)))
 

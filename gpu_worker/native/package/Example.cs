@@ -11,7 +11,8 @@ using System.Text;
 
 static class Csot
 {
-    public const int Ok = 0, WrongSize = 9, Rgb8 = 1;
+    public const int Ok = 0, WrongSize = 9, Rgb8 = 1, Abi = 2;
+    const int CodeSize = 256;
     const string Library = "libCsotArtifact.so";
 
     [StructLayout(LayoutKind.Sequential)]
@@ -28,7 +29,7 @@ static class Csot
         public int ClassId;
         public float Confidence;
         public int Accepted;
-        [MarshalAs(UnmanagedType.ByValArray, SizeConst = 64)] public byte[] Code;
+        [MarshalAs(UnmanagedType.ByValArray, SizeConst = CodeSize)] public byte[] Code;
         public float DefectArea;
         public float TimeMs;
     }
@@ -38,11 +39,13 @@ static class Csot
     {
         public uint StructSize;
         public int NumClasses, InputWidth, InputHeight, HasSegmentation, MaxBatch, ExpectWidth, ExpectHeight, NumCodes;
+        public int SegmentationWidth, SegmentationHeight;
     }
 
     [DllImport(Library)] static extern int csot_create(byte[] modelsXbin, byte[] configYaml, out IntPtr model);
     [DllImport(Library)] static extern int csot_describe(IntPtr model, ref Info info);
     [DllImport(Library)] static extern int csot_predict(IntPtr model, ref Image image, ref Result result, float[] probs, byte[] mask);
+    [DllImport(Library)] public static extern int csot_abi_version();
     [DllImport(Library)] static extern IntPtr csot_last_error();
     [DllImport(Library)] public static extern void csot_destroy(IntPtr model);
 
@@ -69,7 +72,7 @@ static class Csot
             {
                 Data = pinned.AddrOfPinnedObject(), Width = width, Height = height, Stride = 3 * width, Format = Rgb8,
             };
-            var result = new Result { StructSize = (uint)Marshal.SizeOf(typeof(Result)), Code = new byte[64] };
+            var result = new Result { StructSize = (uint)Marshal.SizeOf(typeof(Result)), Code = new byte[CodeSize] };
             Check(csot_predict(model, ref image, ref result, probabilities, mask));
             return result;
         }
@@ -104,6 +107,11 @@ static class Example
         if (arguments.Length < 4)
         {
             Console.Error.WriteLine("usage: Example FOLDER WIDTH HEIGHT image.rgb");
+            return 2;
+        }
+        if (Csot.csot_abi_version() != Csot.Abi)
+        {
+            Console.Error.WriteLine("this program and the library do not belong together");
             return 2;
         }
         string folder = arguments[0];

@@ -103,6 +103,14 @@ int main(int count, char **arguments) {
             csot_result result = {};
             result.struct_size = sizeof result;
             status = csot_predict(opened, &image, &result, nullptr, mask.data());
+            csot_info info = {};
+            info.struct_size = sizeof info;
+            if (csot_describe(opened, &info) != CSOT_OK) return 4;
+            const size_t seen = size_t(info.segmentation_width) * size_t(info.segmentation_height);
+            std::vector<float> probabilities(size_t(info.num_classes)), shares(seen);
+            Bytes labels(seen + 1);
+            if (status == CSOT_OK && csot_classify(opened, &image, 1, probabilities.data()) != CSOT_OK) return 5;
+            if (status == CSOT_OK && (csot_segment(opened, &image, 1, labels.data(), shares.data()) == CSOT_OK) != (seen > 0)) return 6;
         }
         csot_destroy(opened);
         statuses[status]++;
