@@ -123,16 +123,23 @@ def resnet18_features() -> ResNetFeatures:
 
 
 def with_fresh_filters(model: M) -> M:
-    """Draw the filters of all convolutions. Source: He et al., “Delving Deep into Rectifiers” (arXiv 1502.01852).
-
-    Blocks do not begin as their shortcuts alone (a last normalisation of zero): in trainings as short as those of small sets that
-    held learning up for longer than it helped.
-    """
+    """Draw the filters of all convolutions. Source: He et al., “Delving Deep into Rectifiers” (arXiv 1502.01852)."""
     for module in model.modules():
         # Where only shapes are wanted there is nothing to draw, and torch would load its compiler for it: seconds of every job.
         if isinstance(module, nn.Conv2d) and not module.weight.is_meta:
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
     return model
+
+
+def begin_as_shortcuts(model: nn.Module) -> None:
+    """Let every block begin as its shortcut alone: the scale of its last normalisation is zero, and grows while it learns.
+
+    Source: Goyal et al., “Accurate, Large Minibatch SGD” (arXiv 1706.02677), section 5.1.
+    """
+    for module in model.modules():
+        if isinstance(module, BasicBlock | Bottleneck):
+            last = module.bn2 if isinstance(module, BasicBlock) else module.bn3
+            nn.init.zeros_(last.weight)
 
 
 def _convolution(inputs: int, outputs: int, size: int, stride: int = 1) -> nn.Conv2d:

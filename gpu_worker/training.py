@@ -40,6 +40,7 @@ from gpu_worker.networks import initial_weights_file, load_initial_weights, netw
 from gpu_worker.parts import Part, parts_of
 from gpu_worker.preprocessing import PREPARED_SHARE, Prepared, keep_bytes, prepare
 from gpu_worker.ranks import train_in_ranks
+from gpu_worker.resnets import begin_as_shortcuts
 from gpu_worker.segmentation import SEGMENTATION_BATCH, Segmenter
 from gpu_worker.settings import Precision, TrainingSettings
 from gpu_worker.sgd import Sgd
@@ -53,6 +54,12 @@ TRAINED_SHARE: Final = 0.98
 MOST_VALIDATIONS: Final = 20
 VALIDATION_COST_SHARE: Final = 0.1
 """Validations may take about this share of the training's time; judging an image costs a third of learning from it."""
+
+
+HIGH_RATE: Final = 0.05
+"""From this rate on a network from nothing begins shallow, as its shortcuts, because the first large steps would spoil a deep one.
+At low rates it would deepen too slowly: 180 steps at 0.01 then learnt half of what they learn otherwise (benchmarks/README.md).
+"""
 
 
 class SegmentationIsNotOrdered(Refusal):
@@ -277,6 +284,8 @@ def _new_checkpoint(
         weights = initial_weights_file(part.initial_weights, job.artifacts)
         taken = load_initial_weights(model, weights, network, part.defect_codes)
         job.log.info("starting from the weights %s: %s", part.initial_weights.checksum, taken)
+    elif part.sgd.base_lr >= HIGH_RATE:
+        begin_as_shortcuts(model)
     return Checkpoint(
         identity=identity,
         iteration=0,

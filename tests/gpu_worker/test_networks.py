@@ -28,6 +28,7 @@ from gpu_worker.networks import (
     new_network,
     save_weights,
 )
+from gpu_worker.resnets import begin_as_shortcuts
 from gpu_worker.sgd import Sgd
 from tests.conftest import CHECKOUT
 
@@ -60,6 +61,15 @@ def test_fresh_weights_have_torchvisions_distribution_and_depend_on_the_seed() -
         assert one[name].float().std().item() == pytest.approx(theirs[name].float().std().item(), rel=0.1, abs=2e-3), (
             name
         )
+
+
+@pytest.mark.parametrize("network", ["ResNet18", "ResNet50"])
+def test_blocks_that_begin_as_shortcuts_pass_on_what_they_get(network: str) -> None:
+    model = new_network(network, 3, seed=1).eval()
+    begin_as_shortcuts(model)
+    (block,) = [model.get_submodule("layer1.1")]
+    features = torch.rand(2, 64 if network == "ResNet18" else 256, 8, 8)
+    assert torch.equal(block(features), features)  # of features from 0 on, as all are behind a ReLU
 
 
 def test_an_unknown_network_is_refused_with_those_that_are_known() -> None:

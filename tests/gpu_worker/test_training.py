@@ -124,6 +124,17 @@ def test_the_loop_computes_what_a_plain_one_computes(place: Workplace) -> None:
         assert float.fromhex(losses(place)[iteration + 1]) == pytest.approx(loss.item(), rel=tolerance)
 
 
+@pytest.mark.parametrize(("base_lr", "is_shallow"), [(0.049, False), (0.05, True)])
+def test_only_at_a_high_rate_a_network_begins_as_its_shortcuts(
+    place: Workplace, base_lr: float, is_shallow: bool
+) -> None:
+    with pytest.raises(JobStopped):
+        train(an_order(base_lr=base_lr), Resources(), job_that_stops_in_the_loop(place.job(), iter([True])), SETTINGS)
+    checkpoint = checkpoints.load(place.job().workspace, LossPart.CLASSIFICATION)
+    assert checkpoint is not None
+    assert (checkpoint.model["layer1.0.bn2.weight"].abs().max().item() < 0.5) is is_shallow
+
+
 def test_the_same_order_gives_the_same_losses_and_weights_to_the_bit(tmp_path: Path) -> None:
     results = []
     for name in ("one", "other"):
