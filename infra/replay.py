@@ -96,8 +96,12 @@ def _copy(
     """Copy the live tables of one moment; how far they are, and why some cannot be compared."""
     reached: dict[str, int] = {}
     problems: dict[str, str] = {}
+    standing = connection.execute(SQL("SELECT unnest(tables) AS name FROM {}").format(Identifier(schema, "positions")))
+    tables = [Identifier(schema, row["name"]) for row in standing.fetchall()]
     connection.isolation_level = IsolationLevel.REPEATABLE_READ
     with connection.transaction():
+        # Before anything is read: a rebuild that takes its place now would bring rows that this moment does not see.
+        connection.execute(SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(SQL(", ").join(tables)))
         connection.execute(SQL("CREATE SCHEMA {}").format(Identifier(COPIED)))
         rows = connection.execute(SQL("SELECT * FROM {}").format(Identifier(schema, "positions"))).fetchall()
         stored = {row["name"]: row for row in rows}

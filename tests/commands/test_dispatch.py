@@ -40,7 +40,7 @@ from domain.prediction_jobs import PredictionDraft, PredictionJob
 from domain.refusals import ChangedMeanwhile, NotFound, NotPermitted, NotTheOwner, Refusal, Refusals
 from domain.sentences import Sentence
 from domain.task_types import TaskKind, TaskTypeCreated
-from domain.training_jobs import TrainingJob, TrainingTerminated
+from domain.training_jobs import TrainedWeights, TrainingJob, TrainingTerminated
 from domain.training_requests import TrainingDraft
 from domain.users import EmailIsInvalid, UserDeleted, UserEmailChanged, UserRefusedAction
 from infra.event_store import create_tables, open_event_log
@@ -82,6 +82,7 @@ VALUES: dict[Any, Any] = {
     int: 1,
     bool: True,
     Role: Role.MODEL_TRAINER,
+    TrainedWeights: TrainedWeights.BEST,
     TaskKind: TaskKind.CLASSIFICATION,
     TokenScope: TokenScope.READ,
     datetime | None: None,

@@ -113,7 +113,8 @@ def test_the_readme_names_every_setting() -> None:
 def test_the_readme_names_commands_that_exist() -> None:
     targets = set(re.findall(r"^([a-z]+):", (CHECKOUT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     assert set(re.findall(r"`make ([a-z]+)", README)) <= targets
-    verbs = set(re.findall(r'add_parser\(\s*"([a-z-]+)"', (CHECKOUT / "infra" / "cli.py").read_text(encoding="utf-8")))
+    options = "".join(path.read_text(encoding="utf-8") for path in (CHECKOUT / "infra").glob("*.py"))
+    verbs = set(re.findall(r'add_parser\(\s*"([a-z-]+)"', options))
     assert set(re.findall(r"`\.venv/bin/assay ([a-z-]+)", README)) <= verbs
 
 
