@@ -26,6 +26,7 @@ from tests.web.machines import machine_of
 from tests.web.real_site import RealSite, open_real_site
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # as in test_mes_feed.py
+PATIENCE_SECONDS = 120.0
 CONTENT = b"the package of panel-a" * 100_000
 OTHERS_MODEL_ID = example_id("a model of trainer_li")
 
@@ -67,7 +68,7 @@ class Line:
     def build(self, version: str, content: bytes, told: bytes | None = None) -> None:
         """What the packager does once the consumer has asked for it; `told` is what the checksum is of."""
         at = export_id(MODEL_ID, version)
-        eventually(lambda: self.site.log.history(at), within_seconds=60)
+        eventually(lambda: self.site.log.history(at), within_seconds=PATIENCE_SECONDS)
         file = self.target.parent / "built.zip"
         file.write_bytes(told or content)
         package = self.site.services.artifacts.keep(file)
@@ -102,7 +103,7 @@ def test_a_published_version_arrives_verified_and_what_is_not_ours_is_passed_ove
     line.publish(MODEL_ID, TRAINER_WANG_ID, "panel-a")
     with subprocess.Popen(line.command, stdout=subprocess.PIPE, text=True) as consumer:
         line.build("v1.01", CONTENT)
-        said, _ = consumer.communicate(timeout=60)
+        said, _ = consumer.communicate(timeout=PATIENCE_SECONDS)
     package = line.target / f"{MODEL_ID}-v1.01.zip"
     assert consumer.returncode == 0
     assert hashlib.sha256(package.read_bytes()).hexdigest() == hashlib.sha256(CONTENT).hexdigest()
@@ -114,11 +115,11 @@ def test_a_published_version_arrives_verified_and_what_is_not_ours_is_passed_ove
 def test_a_consumer_that_was_killed_goes_on_and_keeps_what_it_has(line: Line) -> None:
     line.publish(MODEL_ID, TRAINER_WANG_ID, "panel-a")
     with subprocess.Popen(line.command, stdout=subprocess.DEVNULL) as consumer:
-        eventually(lambda: line.site.log.history(export_id(MODEL_ID, "v1.01")), within_seconds=60)
+        eventually(lambda: line.site.log.history(export_id(MODEL_ID, "v1.01")), within_seconds=PATIENCE_SECONDS)
         consumer.kill()
     assert not list(line.target.glob("*.zip"))
     line.build("v1.01", CONTENT)
-    subprocess.run(line.command, check=True, timeout=90, stdout=subprocess.DEVNULL)
+    subprocess.run(line.command, check=True, timeout=PATIENCE_SECONDS, stdout=subprocess.DEVNULL)
     assert (line.target / f"{MODEL_ID}-v1.01.zip").read_bytes() == CONTENT
 
 
@@ -126,7 +127,7 @@ def test_a_package_that_was_changed_on_its_way_is_not_kept(line: Line) -> None:
     line.publish(MODEL_ID, TRAINER_WANG_ID, "panel-a")
     with subprocess.Popen(line.command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as consumer:
         line.build("v1.01", b"x" * len(CONTENT), told=CONTENT)
-        _, complaint = consumer.communicate(timeout=60)
+        _, complaint = consumer.communicate(timeout=PATIENCE_SECONDS)
     assert consumer.returncode != 0
     assert "arrived with another checksum" in complaint
     assert not list(line.target.glob("*.zip"))

@@ -35,6 +35,9 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore::pytest.PytestUnraisableExceptionWarning"  # kafka-python 3.0.12 leaves the sockets of a killed broker to the collector
 )
 
+PATIENCE_SECONDS = 90.0
+"""A broker on a busy machine takes its time, and no test waits longer than it must."""
+
 
 class Factory:
     """A log, a feed that is not running yet, and who receives."""
@@ -90,7 +93,7 @@ class Factory:
                     found.extend(messages)
                 return all(consumer.position(place) >= ends[place] for place in places)
 
-            eventually(has_all)
+            eventually(has_all, within_seconds=PATIENCE_SECONDS)
         return found
 
     @property
@@ -125,9 +128,9 @@ def assert_in_order(messages: list[Any]) -> None:
 def test_every_public_event_arrives_keyed_by_aggregate_and_as_its_schema_says(factory: Factory) -> None:  # K-3, E-6
     factory.datasets_come_and_go("panel-a", "panel-b", "panel-c")
     with factory.running():
-        eventually(factory.is_done)
+        eventually(factory.is_done, within_seconds=PATIENCE_SECONDS)
         factory.datasets_come_and_go("panel-d")  # what comes while it runs
-        eventually(factory.is_done)
+        eventually(factory.is_done, within_seconds=PATIENCE_SECONDS)
     messages = factory.received()
     assert sorted(event["id"] for event in told(messages)) == sorted(factory.public)  # each once, where nothing failed
     document = asyncapi()
@@ -152,7 +155,7 @@ def test_an_event_of_thousands_of_data_paths_holds_up_nobody(factory: Factory) -
     )
     factory.log.append(History().add(example_id("large"), replace(TRAINING_DATASET, data_paths=many)).events)
     with factory.running():
-        eventually(factory.is_done, within_seconds=60)
+        eventually(factory.is_done, within_seconds=PATIENCE_SECONDS)
     (large,) = [message for message in factory.received() if message.key.decode() == str(example_id("large"))]
     assert len(large.value) > 2 << 20
     assert len(json.loads(large.value)["data"]["data_paths"]) == len(many)
@@ -200,23 +203,23 @@ def test_of_two_feeds_one_works(factory: Factory) -> None:
     with factory.running(), factory.running():
         for number in range(5):
             factory.datasets_come_and_go(f"panel-{number}")
-        eventually(factory.is_done)
+        eventually(factory.is_done, within_seconds=PATIENCE_SECONDS)
     assert sorted(event["id"] for event in told(factory.received())) == sorted(factory.public)
 
 
 def test_a_killed_broker_is_waited_for_and_told_of(kafka: LocalBroker, factory: Factory) -> None:  # K-1
     try:
         with factory.running():
-            eventually(factory.is_done)
+            eventually(factory.is_done, within_seconds=PATIENCE_SECONDS)
             kafka.kill()
             factory.datasets_come_and_go("panel-a", "panel-b")
-            eventually(lambda: factory.watch.state().is_held_up, within_seconds=90)
+            eventually(lambda: factory.watch.state().is_held_up, within_seconds=PATIENCE_SECONDS)
             held_up = factory.watch.state()
             assert held_up.behind == 4
             assert held_up.problem
             kafka.start()
-            eventually(factory.is_done, within_seconds=90)
-            eventually(lambda: not factory.watch.state().is_held_up)
+            eventually(factory.is_done, within_seconds=PATIENCE_SECONDS)
+            eventually(lambda: not factory.watch.state().is_held_up, within_seconds=PATIENCE_SECONDS)
     finally:
         if not kafka.is_running:
             kafka.start()
