@@ -90,7 +90,8 @@ def _relaying(plant: KafkaPlant, bench: Bench) -> Iterator[None]:
         "ASSAY_KAFKA_BROKERS": ",".join(plant.settings.brokers),
         "ASSAY_KAFKA_TOPIC_PREFIX": plant.settings.topic_prefix,
     }
-    with subprocess.Popen([sys.executable, "-m", "infra.cli", "relay"], cwd=CHECKOUT, env=environment) as process:
+    program = [sys.executable, "-m", "infra.cli", "relay"]
+    with subprocess.Popen(program, cwd=CHECKOUT, env=environment, stderr=subprocess.DEVNULL) as process:
         try:
             yield
         finally:

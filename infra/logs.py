@@ -47,6 +47,7 @@ def start_logging(process: str, *, stream: TextIO = sys.stderr, level: int = log
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonLines(process))
     logging.basicConfig(handlers=[handler], level=level, force=True)
+    logging.getLogger("kafka").setLevel(max(level, logging.WARNING))  # its clients tell of every connection
     logging.captureWarnings(capture=True)
 
 
