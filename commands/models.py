@@ -20,6 +20,16 @@ class PublishModelVersion(Command):
     chosen_weights: TrainedWeights = TrainedWeights.BEST
 
 
+class WithdrawModelVersion(Command):
+    """Take a published version back, with a reason (V-4)."""
+
+    PERMISSION: ClassVar = Permission.MANAGE_OWN_MODELS
+    OWNED: ClassVar = (Model, "model_id")
+    model_id: UUID
+    version: str
+    reason: str
+
+
 class ReleaseDataPath(Command):
     """Let a model be trained again without a path of its first training that has no images any more (W-5)."""
 
@@ -37,6 +47,12 @@ def publish_model_version(command: PublishModelVersion, assay: Assay) -> int:
         Change(job.id, job, training_jobs.publish(job, models.next_version(model, job), command.chosen_weights)),
         Change(job.model_id, model, models.publish(model, job, command.chosen_weights)),
     )
+
+
+@handles(WithdrawModelVersion)
+def withdraw_model_version(command: WithdrawModelVersion, assay: Assay) -> int:
+    model = assay.load(Model, command.model_id)
+    return assay.save(command, Change(model.id, model, models.withdraw(model, command.version, command.reason)))
 
 
 @handles(ReleaseDataPath)

@@ -10,7 +10,7 @@ from domain.compute_resources import ComputeResource
 from domain.facts import Fact
 from domain.models import Model, ModelVersion
 from domain.permissions import Permission
-from domain.prediction_jobs import NoModelVersionChosen, PredictionDraft, PredictionJob
+from domain.prediction_jobs import PredictionDraft, PredictionJob
 from domain.refusals import NotTheOwner
 from domain.training_parameters import PredictionParameters
 
@@ -18,7 +18,7 @@ STEP_COUNT = 3
 
 
 class QueuePredictionJob(Command):
-    """Judge a published version on question-bank images (P-1). `job_id` is new."""
+    """Judge a published version on question-bank images, or compare two (P-1). `job_id` is new."""
 
     PERMISSION: ClassVar = Permission.MANAGE_OWN_PREDICTION_JOBS
     job_id: UUID
@@ -95,8 +95,7 @@ def check_step(assay: Assay, draft: PredictionDraft, step: int, actor: UUID) -> 
     if model is not None and assay.owner_in_charge(model.owner) != actor:
         raise NotTheOwner
     versions = prediction_jobs.check_model_step(draft, model)
-    if model is None:
-        raise NoModelVersionChosen
+    assert model is not None  # otherwise no version could be chosen
     checked = CheckedPrediction(model, versions)
     if step >= 2:
         inspections = assay.ports.data_folders.inspect_folders(draft.data_paths)
@@ -137,7 +136,8 @@ def terminate_prediction(command: TerminatePrediction, assay: Assay) -> int:
 @handles(RestartPrediction)
 def restart_prediction(command: RestartPrediction, assay: Assay) -> int:
     job = assay.load(PredictionJob, command.job_id)
-    return assay.save(command, *with_uses(assay, PredictionJob, job.id, job, prediction_jobs.restart(job)))
+    model = assay.load(Model, job.model_id)
+    return assay.save(command, *with_uses(assay, PredictionJob, job.id, job, prediction_jobs.restart(job, model)))
 
 
 @handles(DeletePredictionJob)

@@ -552,6 +552,12 @@ TOLD: Mapping[type[Fact], Telling] = MappingProxyType(
             accuracy=_percent(fact.figures.accuracy),
             recall=_percent(fact.figures.recall),
         ),
+        models.ModelVersionWithdrawn: lambda fact, subject, _named: _say(
+            N_("{who} withdrew {version} of the model “{name}”: {reason}"),
+            name=subject.name,
+            version=fact.version,
+            reason=fact.reason,
+        ),
         models.ModelDataPathReleased: lambda fact, subject, _named: _say(
             N_("{who} released the data path “{folder}” of the model “{name}”."),
             name=subject.name,

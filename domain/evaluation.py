@@ -21,6 +21,19 @@ class SampleState(enum.Enum):
     DAMAGED = "damaged"
 
 
+class Outcome(enum.Enum):
+    """How two versions compare on one image (P-4). A comparison counts flips among images that both judged; an image that only one
+    judged (the rules of the versions differ) and one that neither did say nothing about which is better.
+    """
+
+    BOTH_RIGHT = "both_right"
+    FIXED = "fixed"
+    BROKEN = "broken"
+    BOTH_WRONG = "both_wrong"
+    ONE_JUDGED = "one_judged"
+    NONE_JUDGED = "none_judged"
+
+
 class Segmented(msgspec.Struct, frozen=True, array_like=True):
     """What a segmentation saw in an image; pixels are counted at the size of its input.
 
@@ -208,6 +221,22 @@ def figures_of(evaluation: Evaluation, left_out_count: int = 0) -> EvaluationFig
         damaged_count=sum(sample.state is SampleState.DAMAGED for sample in evaluation.samples),
         left_out_count=left_out_count,
     )
+
+
+def outcome_of(first_is_right: bool | None, second_is_right: bool | None) -> Outcome:
+    """What became of an image from the first version to the second; None for a version that did not judge it."""
+    match first_is_right, second_is_right:
+        case None, None:
+            return Outcome.NONE_JUDGED
+        case (None, _) | (_, None):
+            return Outcome.ONE_JUDGED
+        case True, True:
+            return Outcome.BOTH_RIGHT
+        case True, False:
+            return Outcome.BROKEN
+        case False, True:
+            return Outcome.FIXED
+    return Outcome.BOTH_WRONG
 
 
 def _share(part_D: Counts, whole_D: Counts) -> Shares:

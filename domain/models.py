@@ -18,6 +18,7 @@ from domain.sentences import N_
 from domain.training_jobs import ModelImageUsed, TrainedWeights, TrainingJob, VersionUsed, trained_model
 
 MOST_VERSIONS = 99
+LONGEST_REASON = 500
 
 
 class ModelVersionPublished(Fact):
@@ -54,6 +55,14 @@ class ModelDataPathReleased(Fact):
     folder: FolderName
 
 
+class ModelVersionWithdrawn(Fact):
+    """The owner took a version back: it stays in the history with the reason, and nothing new begins with it (V-4)."""
+
+    TOPIC: ClassVar[str] = "model.version_withdrawn"
+    version: str
+    reason: str
+
+
 class TooManyVersions(Refusal):
     """V-1."""
 
@@ -67,6 +76,20 @@ class ModelVersionNotFound(Refusal):
 
     field = "version"
     message = N_("There is no such version of this model. Choose another one.")
+
+
+class ModelVersionIsWithdrawn(Refusal):
+    """V-4: nothing new begins with a withdrawn version."""
+
+    field = "version"
+    message = N_("{version} of “{name}” was withdrawn. Choose another version.")
+
+
+class ReasonIsMissing(Refusal):
+    """V-4: whoever finds the version in the history must learn why it is not to be used."""
+
+    field = "reason"
+    message = N_("Enter why the version is withdrawn, in at most {most} characters.")
 
 
 class DataPathIsNotLocked(Refusal):
@@ -84,9 +107,10 @@ class DataPathHasImages(Refusal):
 
 
 class ModelVersion(msgspec.Struct, frozen=True):
-    """One published version, as published."""
+    """One published version, as published; whether it was withdrawn since."""
 
     published: ModelVersionPublished
+    is_withdrawn: bool = False
 
     @property
     def label(self) -> str:
@@ -146,14 +170,16 @@ class Model(State):
         return tuple(folder for folder in first if folder not in self.released)
 
     def published_version(self, label: str) -> ModelVersion:
-        """A published version.
+        """A published version with which something new may begin.
 
         Raises:
-            ModelVersionNotFound
+            ModelVersionNotFound, ModelVersionIsWithdrawn.
         """
         found = next((version for version in self.versions if version.label == label), None)
         if found is None:
             raise ModelVersionNotFound
+        if found.is_withdrawn:
+            raise ModelVersionIsWithdrawn(name=self.name, version=label)
         return found
 
 
@@ -203,6 +229,19 @@ def publish(model: Model | None, job: TrainingJob, chosen: TrainedWeights = Trai
     ]
 
 
+def withdraw(model: Model, label: str, reason: str) -> list[Fact]:
+    """Take a version back. Jobs that wait for a worker or run go on; its number is not given again.
+
+    Raises:
+        ModelVersionNotFound, ModelVersionIsWithdrawn, ReasonIsMissing.
+    """
+    version = model.published_version(label)
+    told = " ".join(reason.split())
+    if not 0 < len(told) <= LONGEST_REASON:
+        raise ReasonIsMissing(most=LONGEST_REASON)
+    return [ModelVersionWithdrawn(version=version.label, reason=told)]
+
+
 def release_path(model: Model, found: Inspection) -> list[Fact]:
     """Let the model be trained again without a path of its first training, as just inspected (W-5).
 
@@ -221,10 +260,21 @@ def _published(model: Model | None, fact: ModelVersionPublished) -> Model:
     return replace(held, versions=(*held.versions, ModelVersion(fact)))
 
 
+def _withdrawn(model: Model, fact: ModelVersionWithdrawn) -> Model:
+    return replace(
+        model,
+        versions=tuple(
+            ModelVersion(version.published, is_withdrawn=version.is_withdrawn or version.label == fact.version)
+            for version in model.versions
+        ),
+    )
+
+
 EVOLVE = evolves(
     Model,
     {
         ModelVersionPublished: _published,
+        ModelVersionWithdrawn: _withdrawn,
         ModelDataPathReleased: lambda model, fact: replace(model, released=(*model.released, fact.folder)),
     },
 )

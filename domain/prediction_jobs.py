@@ -61,8 +61,9 @@ class PredictionKind(enum.Enum):
 
 
 class PredictionDraft(msgspec.Struct, frozen=True, kw_only=True):
-    """The three steps of a new prediction as entered."""
+    """The three steps of a new prediction or comparison as entered. `versions` are in no order."""
 
+    kind: PredictionKind = PredictionKind.QUESTION_BANK
     name: str = ""
     model_id: UUID | None = None
     versions: tuple[str, ...] = ()
@@ -151,6 +152,13 @@ class NoModelVersionChosen(Refusal):
     message = N_("Choose a model version.")
 
 
+class TwoVersionsNeeded(Refusal):
+    """P-1: a comparison is of two different versions of one model."""
+
+    field = "version"
+    message = N_("Choose two different versions of one model.")
+
+
 class DefectCodesUnknown(Refusal):
     """P-1: images that the version cannot tell apart cannot be judged. The field is `data_paths.<line>`."""
 
@@ -198,22 +206,29 @@ class PredictionJob(State):
 
 
 def check_model_step(draft: PredictionDraft, model: Model | None) -> tuple[ModelVersion, ...]:
-    """Step 1: task name and version.
+    """Step 1: task name and version, of a comparison both, the one published first before the other.
 
     Raises:
-        ObjectNameIsInvalid, NoModelVersionChosen, ModelVersionNotFound (all that apply, together).
+        ObjectNameIsInvalid, NoModelVersionChosen, TwoVersionsNeeded, ModelVersionNotFound, ModelVersionIsWithdrawn (all that
+        apply, together).
     """
     refusals: list[Refusal] = []
     collect(refusals, check_object_name, draft.name)
+    is_comparison = draft.kind is PredictionKind.COMPARISON
     versions: list[ModelVersion] = []
-    if model is None or len(draft.versions) != 1:
-        refusals.append(NoModelVersionChosen())
+    if model is None or len(draft.versions) != len(set(draft.versions)) or len(draft.versions) != 1 + is_comparison:
+        refusals.append(TwoVersionsNeeded() if is_comparison else NoModelVersionChosen())
     else:
-        versions = [
-            version for label in draft.versions if (version := collect(refusals, model.published_version, label))
-        ]
+        chosen = (collect(refusals, model.published_version, label) for label in draft.versions)
+        versions = sorted((version for version in chosen if version is not None), key=model.versions.index)
     raise_together(refusals)
     return tuple(versions)
+
+
+def one_model(chosen: Sequence[tuple[UUID, str]]) -> tuple[UUID | None, tuple[str, ...]]:
+    """The model whose versions were chosen, None where they are of none or of several, and the versions' labels."""
+    models = {model_id for model_id, _ in chosen}
+    return (models.pop() if len(models) == 1 else None), tuple(label for _, label in chosen)
 
 
 def check_data_step(versions: Sequence[ModelVersion], inspections: Sequence[Inspection]) -> None:
@@ -327,14 +342,16 @@ def terminate(job: PredictionJob) -> list[Fact]:
     return [PredictionTerminated()]
 
 
-def restart(job: PredictionJob) -> list[Fact]:
-    """Start again from 0 %.
+def restart(job: PredictionJob, model: Model) -> list[Fact]:
+    """Start again from 0 %, with versions that still stand (V-4).
 
     Raises:
-        PredictionCannotBeStartedAgain
+        PredictionCannotBeStartedAgain, ModelVersionIsWithdrawn.
     """
     if job.status not in (PredictionStatus.TERMINATED, PredictionStatus.FAILED):
         raise PredictionCannotBeStartedAgain(name=job.name)
+    for version in job.order.versions:
+        model.published_version(version.label)
     return [PredictionRestarted()]
 
 

@@ -46,7 +46,7 @@ def run(asked: argparse.Namespace, core: Core, settings: Settings, say: Say) -> 
     """
     match asked.verb:
         case "audit":
-            return _audit(asked, core, say)
+            return _audit(asked, core, settings, say)
         case "provenance":
             return _provenance(asked.version, core, say, is_checking=asked.check)
         case "rebuild":
@@ -59,11 +59,11 @@ def run(asked: argparse.Namespace, core: Core, settings: Settings, say: Say) -> 
         raise NoAnswer(str(refusal)) from refusal
 
 
-def _audit(asked: argparse.Namespace, core: Core, say: Say) -> int:
+def _audit(asked: argparse.Namespace, core: Core, settings: Settings, say: Say) -> int:
     names = ("who", "kind", "topic", "thing", "since", "until", "moment")
     fields = {name: getattr(asked, name) for name in names} | ({"everything": "yes"} if asked.everything else {})
     with open_pool(core.dsn, size=1) as pool:
-        read = bootstrap.read_models(pool, core.artifacts)
+        read = bootstrap.read_models(pool, core.artifacts, settings.indexes)
         try:
             if asked.position:
                 return _tell_event(asked.position, read, core, say)

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 from uuid import NAMESPACE_URL, uuid5
 
 import commands
@@ -41,7 +41,9 @@ from infra.settings import Settings, first_password, forget_first_password, seal
 from infra.side_tables import create_side_tables
 from infra.worker_bootstrap import BACKGROUND_NICENESS, WorkerRole, open_storage, work
 from projections.all import READ_MODELS
+from projections.comparisons import Comparisons
 from projections.datasets import Datasets
+from projections.evaluation_reports import EvaluationReports
 from projections.read_model import Pool, open_pool
 from projections.users import Users
 
@@ -269,7 +271,7 @@ def run_web(settings: Settings) -> None:
         stack.callback(watcher.close)
         services = Services(
             assay=core.assay,
-            read=read_models(pool, core.artifacts),
+            read=read_models(pool, core.artifacts, settings.indexes),
             wait=watcher.wait,
             changes=_Changes(watcher),
             sessions=SessionStore(pool),
@@ -325,14 +327,15 @@ def run_demo(settings: Settings, data_root: str | None, own_root: str, sign_in: 
         watcher = PositionWatcher(core.dsn)
         stack.callback(watcher.close)
         heartbeats = Heartbeats(pool, silence_seconds=settings.worker_silence_seconds)
-        return Demo(settings, core, read_models(pool, core.artifacts), watcher.wait, heartbeats).run(
-            data_root, own_root, sign_in
-        )
+        read = read_models(pool, core.artifacts, settings.indexes)
+        return Demo(settings, core, read, watcher.wait, heartbeats).run(data_root, own_root, sign_in)
 
 
-def read_models(pool: Pool, artifacts: Artifacts) -> SimpleNamespace:
-    """Every read model under its name, ready to be asked."""
-    return SimpleNamespace(**{model.name: model(pool, artifacts) for model in READ_MODELS})
+def read_models(pool: Pool, artifacts: Artifacts, indexes: Path) -> SimpleNamespace:
+    """Every read model under its name, ready to be asked; `indexes` is the folder for those of reports."""
+    models: dict[str, Any] = {model.name: model(pool) for model in READ_MODELS}
+    reports = EvaluationReports(pool, artifacts, indexes / "reports")
+    return SimpleNamespace(**models | {"evaluation_reports": reports, "comparisons": Comparisons(reports)})
 
 
 def _register_handlers() -> None:

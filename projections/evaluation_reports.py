@@ -1,21 +1,24 @@
 """Evaluation reports: the figures and the judged samples of training jobs and of prediction jobs, one report a version judged.
 
-The samples come from the evaluation artifacts that the facts name, so a rebuild needs the log and the artifacts.
+Figures and the name of the evaluation artifact are rows; samples stay in the artifact and are found by its index, so that a report
+of a million images neither holds up the other read models nor fills the database.
 """
 
-import base64
-from typing import Any
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
 from uuid import UUID
 
 import msgspec
 
 from domain.artifacts import Artifact
 from domain.data_paths import FolderName
-from domain.evaluation import Evaluation, EvaluationFigures, Sample, SampleState, Segmented
+from domain.evaluation import EvaluationFigures, Sample, SampleState, Segmented
 from domain.facts import Recorded
 from domain.prediction_jobs import PredictionCompleted, PredictionDeleted, PredictionRestarted
 from domain.training_jobs import TrainingCompleted, TrainingDeleted
-from projections.read_model import Page, ReadModel, Rows, Table
+from projections.read_model import Page, Pool, ReadModel, Rows, Table
+from projections.sample_index import EvaluationFiles, Numbers, Order, SampleIndex, SampleIndexes
 
 TRAINING_LABEL = "validation"
 """The label of the report that a training job makes on its validation split; a prediction's reports carry the version."""
@@ -23,15 +26,22 @@ LAST_LABEL = "validation-last"
 """The same with the last weights instead of the best, where they are others."""
 TRAINING_LABELS = frozenset((TRAINING_LABEL, LAST_LABEL))
 PAGE_SIZE = 48
+READ_AT_ONCE = 500
+"""So many samples are in memory at once while all of a choice are gone through."""
 
 
 class EvaluationReport(msgspec.Struct, frozen=True, kw_only=True):
-    """The figures of one report; `defect_codes` begins with the classes of the model in the order of its scores."""
+    """The figures of one report, and the artifact with its samples."""
 
     job_id: UUID
     label: str
-    defect_codes: tuple[str, ...]
     figures: EvaluationFigures
+    evaluation: Artifact
+
+    @property
+    def defect_codes(self) -> tuple[str, ...]:
+        """The codes in the order of the figures, which is that of the scores."""
+        return tuple(one.defect_code for one in self.figures.defects)
 
 
 class SampleRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +81,19 @@ class SampleRow(msgspec.Struct, frozen=True, kw_only=True):
         return self.state is SampleState.JUDGED and self.true_defect_code != self.predicted_defect_code
 
 
+class SampleChoice(msgspec.Struct, frozen=True, kw_only=True):
+    """Which samples of a report, in which order; None leaves a code open."""
+
+    true_defect_code: str | None = None
+    predicted_defect_code: str | None = None
+    state: SampleState = SampleState.JUDGED
+    only_misjudged: bool = False
+    order: Order = Order.SUREST
+
+
+ALL_JUDGED = SampleChoice()
+
+
 class Place(msgspec.Struct, frozen=True, kw_only=True):
     """Where a sample stands among the chosen ones, from 1, and the numbers of those beside it."""
 
@@ -81,195 +104,184 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EvaluationReports(ReadModel):
-    """Reports and their samples."""
+    """Reports; `place` counts the versions of a comparison from 0, in the order of its order."""
 
     name = "evaluation_reports"
     REPORTS = Table(
         "evaluation_reports",
         key=("job_id uuid", "label text"),
-        columns=("defect_codes jsonb NOT NULL", "figures jsonb NOT NULL"),
+        columns=("place int NOT NULL", "figures jsonb NOT NULL", "evaluation jsonb NOT NULL"),
     )
-    SAMPLES = Table(
-        "evaluation_samples",
-        key=("job_id uuid", "label text", "number int"),
-        columns=(
-            "root text NOT NULL",
-            "path text NOT NULL",
-            "checksum text NOT NULL",
-            "width int NOT NULL",
-            "height int NOT NULL",
-            "state text NOT NULL",
-            "true_defect_code text",
-            "predicted_defect_code text",
-            "confidence float8 NOT NULL",
-            "scores float8[] NOT NULL",
-            "has_mask boolean NOT NULL",
-            "segmented jsonb",
-            "overlay text",
-        ),
-        indexes=(
-            (
-                "CREATE INDEX evaluation_samples_by_code ON evaluation_samples"
-                " (job_id, label, true_defect_code, predicted_defect_code, confidence DESC)"
-            ),
-        ),
-    )
+
+    def __init__(
+        self, pool: Pool | None = None, artifacts: EvaluationFiles | None = None, indexes: Path | None = None
+    ) -> None:
+        """`artifacts` and the folder of the `indexes` are for the questions that look at samples."""
+        super().__init__(pool)
+        self._indexes = SampleIndexes(artifacts, indexes) if artifacts and indexes else None
 
     def project(self, rows: Rows, recorded: Recorded) -> None:
         """A report comes with the completion of its job and goes with the job."""
         job_id = recorded.originator_id
+        put = partial(rows.insert, self.REPORTS, job_id)
         match recorded.data:
             case TrainingCompleted() as fact:
-                self._put(rows, job_id, TRAINING_LABEL, fact.evaluation, fact.figures)
+                put(TRAINING_LABEL, place=0, figures=fact.figures, evaluation=fact.evaluation)
                 if fact.last_evaluation and fact.last_figures:
-                    self._put(rows, job_id, LAST_LABEL, fact.last_evaluation, fact.last_figures)
+                    put(LAST_LABEL, place=1, figures=fact.last_figures, evaluation=fact.last_evaluation)
             case PredictionCompleted(results=results):
-                for result in results:
-                    self._put(rows, job_id, result.label, result.evaluation, result.figures)
+                for place, result in enumerate(results):
+                    put(result.label, place=place, figures=result.figures, evaluation=result.evaluation)
             case TrainingDeleted() | PredictionDeleted() | PredictionRestarted():
                 rows.delete(self.REPORTS, job_id)
-                rows.delete(self.SAMPLES, job_id)
 
     def get(self, job_id: UUID, label: str = TRAINING_LABEL) -> EvaluationReport | None:
         """A report, None while there is none."""
-        return self._one(
-            "SELECT job_id, label, defect_codes, figures FROM evaluation_reports WHERE job_id = %s AND label = %s",
-            (job_id, label),
+        return next((report for report in self.of_job(job_id) if report.label == label), None)
+
+    def of_job(self, job_id: UUID) -> list[EvaluationReport]:
+        """The reports of a job: one for each version that it judged, in the order in which they were asked for."""
+        return self._all(
+            "SELECT job_id, label, figures, evaluation FROM evaluation_reports WHERE job_id = %s ORDER BY place",
+            (job_id,),
             EvaluationReport,
         )
+
+    def index_of(self, *reports: EvaluationReport) -> SampleIndex:
+        """The index of the samples of a report, or of two beside each other.
+
+        Raises:
+            FileNotFoundError: an evaluation artifact is gone from the storage.
+        """
+        if self._indexes is None:
+            raise ValueError("the read model was made without artifacts and indexes and cannot be asked for samples")
+        return self._indexes.open(*(report.evaluation for report in reports))
 
     def samples(
         self,
         job_id: UUID,
         label: str,
+        choice: SampleChoice = ALL_JUDGED,
         *,
-        true_defect_code: str | None = None,
-        predicted_defect_code: str | None = None,
-        state: SampleState = SampleState.JUDGED,
-        only_misjudged: bool = False,
         page: int = 1,
         size: int = PAGE_SIZE,
     ) -> Page[SampleRow]:
-        """Samples of a report, the surest predictions first; None leaves a code open."""
-        return self._page(
-            f"SELECT {_COLUMNS} FROM evaluation_samples WHERE {_CHOSEN} ORDER BY {_ORDER}",  # noqa: S608 - our own text
-            _choice(job_id, label, true_defect_code, predicted_defect_code, state, only_misjudged),
-            SampleRow,
-            number=page,
-            size=size,
-        )
+        """A page of the samples of a choice; beyond the end, the last page."""
+        report = self.get(job_id, label)
+        if report is None:
+            return Page(items=(), total=0, number=1, size=size)
+        index = self.index_of(report)
+        numbers = _chosen(index, choice)
+        part, number = part_of(numbers, page, size)
+        return Page(items=tuple(_rows(index, report, part)), total=len(numbers), number=number, size=size)
+
+    def every_sample(
+        self,
+        job_id: UUID,
+        label: str,
+        choice: SampleChoice = ALL_JUDGED,
+    ) -> Iterator[SampleRow]:
+        """All samples of the same choice, some hundred in memory at once."""
+        report = self.get(job_id, label)
+        if report is None:
+            return
+        index = self.index_of(report)
+        numbers = _chosen(index, choice)
+        for start in range(0, len(numbers), READ_AT_ONCE):
+            yield from _rows(index, report, numbers[start : start + READ_AT_ONCE].tolist())
 
     def place(
         self,
         job_id: UUID,
         label: str,
         number: int,
-        *,
-        true_defect_code: str | None = None,
-        predicted_defect_code: str | None = None,
-        state: SampleState = SampleState.JUDGED,
-        only_misjudged: bool = False,
+        choice: SampleChoice = ALL_JUDGED,
     ) -> Place | None:
         """Where a sample stands in what `samples` gives for the same choice, None where it is not among them."""
-        return self._one(
-            "SELECT place, total, previous, following FROM (SELECT number, count(*) OVER () AS total,"  # noqa: S608
-            " row_number() OVER ordered AS place, lag(number) OVER ordered AS previous,"
-            f" lead(number) OVER ordered AS following FROM evaluation_samples WHERE {_CHOSEN}"
-            f" WINDOW ordered AS (ORDER BY {_ORDER})) AS chosen WHERE number = %(number)s",
-            {
-                **_choice(job_id, label, true_defect_code, predicted_defect_code, state, only_misjudged),
-                "number": number,
-            },
-            Place,
-        )
+        report = self.get(job_id, label)
+        if report is None:
+            return None
+        index = self.index_of(report)
+        return place_in(_chosen(index, choice), number)
 
     def sample(self, job_id: UUID, label: str, number: int) -> SampleRow | None:
         """One sample of a report."""
-        return self._one(
-            f"SELECT {_COLUMNS} FROM evaluation_samples WHERE job_id = %s AND label = %s AND number = %s",  # noqa: S608
-            (job_id, label, number),
-            SampleRow,
-        )
+        report = self.get(job_id, label)
+        index = self.index_of(report) if report else None
+        if report is None or index is None or not 0 <= number < len(index):
+            return None
+        return next(_rows(index, report, [number]))
 
     def overlay(self, job_id: UUID, label: str, number: int) -> bytes | None:
         """The PNG of a sample's predicted pixels, None where there is none."""
-        found = self._one(
-            "SELECT overlay FROM evaluation_samples"
-            " WHERE job_id = %s AND label = %s AND number = %s AND overlay IS NOT NULL",
-            (job_id, label, number),
-            str,
-        )
-        return None if found is None else base64.b64decode(found)
-
-    def _put(self, rows: Rows, job_id: UUID, label: str, artifact: Artifact, figures: EvaluationFigures) -> None:
-        evaluation = msgspec.msgpack.decode(self.artifacts.read(artifact), type=Evaluation)
-        codes = evaluation.defect_codes
-        rows.delete(self.SAMPLES, job_id, label)
-        rows.insert(self.REPORTS, job_id, label, defect_codes=codes, figures=figures)
-        rows.insert_many(
-            self.SAMPLES,
-            (
-                (
-                    job_id,
-                    label,
-                    number,
-                    sample.folder.root,
-                    sample.folder.path,
-                    sample.checksum,
-                    sample.width,
-                    sample.height,
-                    sample.state.value,
-                    _code(codes, sample.true_index),
-                    _code(codes, sample.predicted_index),
-                    sample.confidence,
-                    sample.scores,
-                    sample.has_mask,
-                    *_segmented(sample),
-                )
-                for number, sample in enumerate(evaluation.samples)
-            ),
-        )
+        report = self.get(job_id, label)
+        index = self.index_of(report) if report else None
+        if index is None or not 0 <= number < len(index):
+            return None
+        sample = next(index.samples(0, [number]))
+        return sample.segmented.overlay or None if sample and sample.segmented else None
 
 
-_COLUMNS = (
-    "number, root, path, checksum, width, height, state, true_defect_code, predicted_defect_code, confidence, scores,"
-    " has_mask, segmented, overlay IS NOT NULL AS has_overlay"
-)
-_CHOSEN = (
-    "job_id = %(job_id)s AND label = %(label)s AND state = %(state)s"
-    " AND (%(true_code)s::text IS NULL OR true_defect_code = %(true_code)s)"
-    " AND (%(predicted_code)s::text IS NULL OR predicted_defect_code = %(predicted_code)s)"
-    " AND (NOT %(only_misjudged)s OR true_defect_code IS DISTINCT FROM predicted_defect_code)"
-)
-_ORDER = "confidence DESC, number"
+def part_of(numbers: Numbers, page: int, size: int) -> tuple[Sequence[int], int]:
+    """The numbers of one page, and which page that is: beyond the end, the last one."""
+    page = max(1, min(page, -(-len(numbers) // size)))
+    return numbers[(page - 1) * size : page * size].tolist(), page
 
 
-def _choice(
-    job_id: UUID,
-    label: str,
-    true_defect_code: str | None,
-    predicted_defect_code: str | None,
-    state: SampleState,
-    only_misjudged: bool,
-) -> dict[str, Any]:
-    return {
-        "job_id": job_id,
-        "label": label,
-        "state": state.value,
-        "true_code": true_defect_code,
-        "predicted_code": predicted_defect_code,
-        "only_misjudged": only_misjudged,
-    }
+def place_in(numbers: Numbers, number: int) -> Place | None:
+    """Where a number stands among others, None where it does not."""
+    found = (numbers == number).nonzero()[0]
+    if not len(found):
+        return None
+    at = int(found[0])
+    return Place(
+        place=at + 1,
+        total=len(numbers),
+        previous=int(numbers[at - 1]) if at else None,
+        following=int(numbers[at + 1]) if at + 1 < len(numbers) else None,
+    )
 
 
-def _segmented(sample: Sample) -> tuple[Segmented | None, str | None]:
-    """What a sample's row holds of the segmentation; bytes travel as Base64."""
-    seen = sample.segmented
-    if seen is None:
-        return None, None
-    overlay = base64.b64encode(seen.overlay).decode() if seen.overlay else None
-    return msgspec.structs.replace(seen, overlay=b""), overlay
-
-
-def _code(codes: tuple[str, ...], index: int) -> str | None:
+def code_of(codes: Sequence[str], index: int) -> str | None:
+    """The code at an index of an evaluation, None for an index that means none."""
     return codes[index] if 0 <= index < len(codes) else None
+
+
+def without_overlay(sample: Sample) -> tuple[Segmented | None, bool]:
+    """What a segmentation saw in a sample without the picture of it, and whether there is one."""
+    seen = sample.segmented
+    return (msgspec.structs.replace(seen, overlay=b""), bool(seen.overlay)) if seen else (None, False)
+
+
+def _chosen(index: SampleIndex, choice: SampleChoice) -> Numbers:
+    is_chosen_N = index.is_in(0, choice.state)
+    if choice.only_misjudged:
+        is_chosen_N &= index.is_misjudged(0)
+    if choice.true_defect_code is not None:
+        is_chosen_N &= index.true == index.code(choice.true_defect_code)
+    if choice.predicted_defect_code is not None:
+        is_chosen_N &= index.predicted[0] == index.code(choice.predicted_defect_code)
+    return index.ordered(is_chosen_N, choice.order)
+
+
+def _rows(index: SampleIndex, report: EvaluationReport, numbers: Sequence[int]) -> Iterator[SampleRow]:
+    codes = report.defect_codes
+    for number, sample in zip(numbers, index.samples(0, numbers), strict=True):
+        assert sample is not None  # an index of one evaluation has every image
+        segmented, has_overlay = without_overlay(sample)
+        yield SampleRow(
+            number=int(number),
+            root=sample.folder.root,
+            path=sample.folder.path,
+            checksum=sample.checksum,
+            width=sample.width,
+            height=sample.height,
+            state=sample.state,
+            true_defect_code=code_of(codes, sample.true_index),
+            predicted_defect_code=code_of(codes, sample.predicted_index),
+            confidence=sample.confidence,
+            scores=sample.scores,
+            has_mask=sample.has_mask,
+            segmented=segmented,
+            has_overlay=has_overlay,
+        )

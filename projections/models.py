@@ -15,7 +15,7 @@ from domain.facts import Recorded
 from domain.messages import KeptWeights, TrainingOrder
 from domain.model_images import TaskTypeUsed, version_label
 from domain.model_packages import ResolutionRule
-from domain.models import ModelDataPathReleased, ModelVersionPublished
+from domain.models import ModelDataPathReleased, ModelVersionPublished, ModelVersionWithdrawn
 from domain.training_jobs import ModelImageUsed, TrainedWeights, VersionUsed
 from projections.read_model import Page, ReadModel, Rows, Stretch, Table
 from projections.users import OWNED_BY, OWNER_COLUMNS, OWNERS
@@ -26,7 +26,9 @@ MOST_CHOICES = 20
 
 
 class ModelRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One model as its newest version; `version_count` counts all of them."""
+    """One model as its newest version that stands, where all are withdrawn (`is_withdrawn`) as its newest one. `version_count`
+    counts all of them.
+    """
 
     model_id: UUID
     name: str
@@ -37,11 +39,13 @@ class ModelRow(msgspec.Struct, frozen=True, kw_only=True):
     modified_by: str
     modified_at: datetime
     is_modifier_deleted: bool = False
+    is_withdrawn: bool = False
 
 
 class ModelVersionRow(msgspec.Struct, frozen=True, kw_only=True):
     """One published version with everything that made it. `training_order` is what its job was given; `weights` and `figures` are
-    those of the `chosen_weights`, `other_figures` those of the weights that were not chosen.
+    those of the `chosen_weights`, `other_figures` those of the weights that were not chosen; the last fields are there where it was
+    withdrawn.
     """
 
     version: str
@@ -60,6 +64,15 @@ class ModelVersionRow(msgspec.Struct, frozen=True, kw_only=True):
     chosen_weights: TrainedWeights = TrainedWeights.BEST
     kept_weights: tuple[KeptWeights, ...] = ()
     other_figures: EvaluationFigures | None = None
+    withdrawn_at: datetime | None = None
+    withdrawn_by: str = ""
+    is_withdrawer_deleted: bool = False
+    withdrawal_reason: str = ""
+
+    @property
+    def is_withdrawn(self) -> bool:
+        """Whether nothing new may begin with it (V-4)."""
+        return self.withdrawn_at is not None
 
     @property
     def label(self) -> str:
@@ -99,8 +112,8 @@ class ModelDetail(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def newest(self) -> ModelVersionRow:
-        """A model exists once a version is published."""
-        return self.versions[0]
+        """The newest that stands, or the newest where all are withdrawn. A model exists once a version is published."""
+        return next((version for version in self.versions if not version.is_withdrawn), self.versions[0])
 
     def version(self, label: str) -> ModelVersionRow | None:
         """A published version by its label."""
@@ -121,6 +134,11 @@ class ModelVersionChoice(msgspec.Struct, frozen=True, kw_only=True):
     accuracy: float | None
     recall: float | None
     published_at: datetime
+
+    @property
+    def name(self) -> str:
+        """For forms."""
+        return f"{self.model_id}/{self.label}"
 
 
 class ModelVersionChoices(msgspec.Struct, frozen=True, kw_only=True):
@@ -173,6 +191,7 @@ class Models(ReadModel):
             "accuracy double precision",
             "modified_by uuid NOT NULL",
             "modified_at timestamptz NOT NULL",
+            "is_withdrawn boolean NOT NULL DEFAULT false",
         ),
         indexes=("CREATE INDEX ON models (owner, modified_at)",),
     )
@@ -195,6 +214,9 @@ class Models(ReadModel):
             "kept_weights jsonb NOT NULL",
             "other_figures jsonb",
             "place_ids uuid[] NOT NULL",
+            "withdrawn_by uuid",
+            "withdrawn_at timestamptz",
+            "withdrawal_reason text",
         ),
     )
     LOCKED_PATHS = Table(
@@ -241,6 +263,23 @@ class Models(ReadModel):
                     kept_weights=fact.kept_weights,
                     other_figures=fact.other_figures,
                     place_ids=fact.environment.place_ids,
+                )
+            case ModelVersionWithdrawn(version=version, reason=reason):
+                rows.update(
+                    self.VERSIONS,
+                    recorded.originator_id,
+                    version,
+                    withdrawn_by=recorded.origin.actor,
+                    withdrawn_at=recorded.timestamp,
+                    withdrawal_reason=reason,
+                )
+                [shown] = rows.execute(_NEWEST, (recorded.originator_id,))
+                rows.update(
+                    self.MODELS,
+                    recorded.originator_id,
+                    **shown,
+                    modified_by=recorded.origin.actor,
+                    modified_at=recorded.timestamp,
                 )
             case ModelDataPathReleased(folder=folder):
                 rows.update(
@@ -301,34 +340,39 @@ class Models(ReadModel):
         place_ids: Sequence[UUID] = (),
         network: str = "",
         chosen: tuple[UUID | None, str] = (None, ""),
+        compared: Sequence[str] | None = None,
     ) -> ModelVersionChoices:
-        """The versions of somebody's models that were published last, to choose one of (P-1, W-12).
+        """The versions of somebody's models that were published last and stand, to choose one of (P-1, W-12).
 
         `search` is a part of the model's name, `network` that of the classifier; where places are given, the model works in one of
-        them or below it. The one that is `chosen` already stands first, whatever is searched for.
+        them or below it. The one that is `chosen` already stands first, whatever is searched for. For a comparison, `compared` are
+        those chosen already, as `ModelVersionChoice.name` names them; then only models with several versions are offered, those of
+        one model together.
         """
         filters = ["true"]
+        if compared is not None:
+            filters.append(_COMPARABLE)
         if place_ids:
             filters.append("place_ids && %(place_ids)s::uuid[]")
         if network:
             filters.append(f"{_NETWORK} = %(network)s")
         if search:
             filters.append("strpos(lower(name), lower(%(search)s)) > 0")
-        is_chosen = "(model_id = %(model_id)s AND model_versions.version = %(label)s) IS TRUE"
+        is_chosen = "(concat(model_id, '/', model_versions.version) = ANY(%(chosen)s))"
+        together = "published_at" if compared is None else "modified_at"
         found = self._all(
             "SELECT model_id, name AS model_name, model_versions.version AS label, model_versions.task_type,"  # noqa: S608
             f" model_versions.environment, model_image, {_NETWORK} AS network, {_CLASSES} AS defect_codes,"
             " (figures->>'accuracy')::float AS accuracy, (figures->>'recall')::float AS recall, published_at"
             " FROM models JOIN model_versions USING (model_id)"
-            f" WHERE {OWNED_BY} AND ({' AND '.join(filters)} OR {is_chosen})"
-            f" ORDER BY {is_chosen} DESC, published_at DESC, model_id, model_versions.version DESC LIMIT %(most)s",
+            f" WHERE {OWNED_BY} AND withdrawn_at IS NULL AND ({' AND '.join(filters)} OR {is_chosen})"
+            f" ORDER BY {is_chosen} DESC, {together} DESC, model_id, model_versions.version DESC LIMIT %(most)s",
             {
                 "owner": owner,
                 "search": search,
                 "place_ids": list(place_ids),
                 "network": network,
-                "model_id": chosen[0],
-                "label": chosen[1],
+                "chosen": [*(compared or ()), f"{chosen[0]}/{chosen[1]}"],
                 "most": MOST_CHOICES + 1,
             },
             ModelVersionChoice,
@@ -359,6 +403,10 @@ class Models(ReadModel):
         )
 
 
+_NEWEST = """
+    SELECT version, task_type, environment, (figures->>'accuracy')::float AS accuracy, withdrawn_at IS NOT NULL AS is_withdrawn
+    FROM model_versions WHERE model_id = %s ORDER BY withdrawn_at IS NOT NULL, published_at DESC, version DESC LIMIT 1
+"""
 SORTS: Mapping[str, str] = MappingProxyType(
     {
         "name": "lower(name)",
@@ -369,6 +417,9 @@ SORTS: Mapping[str, str] = MappingProxyType(
     }
 )
 """What a list can be sorted by, and how SQL says it."""
+_COMPARABLE = """
+    (SELECT count(*) FROM model_versions AS other WHERE other.model_id = models.model_id AND other.withdrawn_at IS NULL) > 1
+"""
 _NETWORK = "training_order->'model_parameters'->'classification'->>'name'"
 _CLASSES = """
     (SELECT array_agg(code ORDER BY place)
@@ -383,7 +434,7 @@ _LOCKED = f"""
 """  # noqa: S608 - our own text
 _SHOWN = """
     SELECT model_id, name, version, task_type, accuracy, coalesce(modifier.username, '') AS modified_by, modified_at,
-        modifier.deleted_at IS NOT NULL AS is_modifier_deleted,
+        modifier.deleted_at IS NOT NULL AS is_modifier_deleted, is_withdrawn,
         (SELECT count(*) FROM model_versions WHERE model_versions.model_id = models.model_id) AS version_count
     FROM part JOIN models USING (model_id) LEFT JOIN users AS modifier ON modifier.user_id = modified_by
 """
@@ -392,8 +443,11 @@ _DETAIL = f"""
         coalesce(modifier.username, '') AS modified_by, modified_at, modifier.deleted_at IS NOT NULL AS is_modifier_deleted,
         (SELECT jsonb_agg(one ORDER BY published_at DESC, version DESC) FROM (
             SELECT model_versions.*, coalesce(publisher.username, '') AS published_by,
-                publisher.deleted_at IS NOT NULL AS is_publisher_deleted
+                publisher.deleted_at IS NOT NULL AS is_publisher_deleted,
+                coalesce(withdrawer.username, '') AS withdrawn_by, withdrawer.deleted_at IS NOT NULL AS is_withdrawer_deleted,
+                coalesce(withdrawal_reason, '') AS withdrawal_reason
             FROM model_versions LEFT JOIN users AS publisher ON publisher.user_id = model_versions.published_by
+                LEFT JOIN users AS withdrawer ON withdrawer.user_id = model_versions.withdrawn_by
             WHERE model_versions.model_id = models.model_id
         ) AS one) AS versions
     FROM models LEFT JOIN users AS modifier ON modifier.user_id = modified_by {OWNERS}

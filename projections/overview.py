@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from domain.facts import Recorded
-from domain.models import ModelVersionPublished
+from domain.models import ModelVersionPublished, ModelVersionWithdrawn
 from domain.prediction_jobs import (
     PredictionCompleted,
     PredictionDeleted,
@@ -22,7 +22,9 @@ from projections.users import OWNED_BY
 
 
 class KeyFigures(msgspec.Struct, frozen=True):
-    """Of one user. `lowest_accuracy` is the lowest overall accuracy among the newest reports of the user's model versions."""
+    """Of one user. `lowest_accuracy` is the lowest overall accuracy among the newest reports of the user's model versions, without
+    those that were withdrawn.
+    """
 
     model_count: int
     lowest_accuracy: float | None
@@ -66,7 +68,7 @@ class Overview(ReadModel):
     versions = Table(
         "overview_versions",
         key=("model_id uuid", "label text"),
-        columns=("owner uuid NOT NULL", "accuracy double precision"),
+        columns=("owner uuid NOT NULL", "accuracy double precision", "is_withdrawn boolean NOT NULL DEFAULT false"),
         indexes=("CREATE INDEX ON overview_versions (owner)",),
     )
 
@@ -86,6 +88,8 @@ class Overview(ReadModel):
             case ModelVersionPublished() as fact:
                 accuracy = fact.figures.accuracy
                 rows.insert(self.versions, recorded.originator_id, fact.version, owner=fact.owner, accuracy=accuracy)
+            case ModelVersionWithdrawn(version=version):
+                rows.update(self.versions, recorded.originator_id, version, is_withdrawn=True)
             case PredictionCompleted(results=results):
                 job = rows.row(self.jobs, job_id)
                 for result in results if job else ():
@@ -97,7 +101,7 @@ class Overview(ReadModel):
         figures = self._one(
             "SELECT"  # noqa: S608 - our own text
             f" (SELECT count(DISTINCT model_id) FROM overview_versions WHERE {OWNED_BY}) AS model_count,"
-            f" (SELECT min(accuracy) FROM overview_versions WHERE {OWNED_BY}) AS lowest_accuracy,"
+            f" (SELECT min(accuracy) FROM overview_versions WHERE {OWNED_BY} AND NOT is_withdrawn) AS lowest_accuracy,"
             " count(*) FILTER (WHERE is_training) AS training_job_count,"
             " count(*) FILTER (WHERE NOT is_training) AS evaluation_job_count,"
             " count(*) FILTER (WHERE has_failed AND is_training) AS failed_training_job_count,"

@@ -1,6 +1,8 @@
 """Prediction jobs: lists and details (P-2)."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 from uuid import UUID
 
 import msgspec
@@ -73,6 +75,17 @@ class PredictionJobRow(msgspec.Struct, frozen=True, kw_only=True):
         return (self.ended_at - self.started_at).total_seconds()
 
 
+SORTS: Mapping[str, str] = MappingProxyType(
+    {
+        "name": "lower(name)",
+        "model_name": "lower(model_name)",
+        "task_type": "task_type",
+        "status": "status",
+        "seconds": "ended_at - started_at",
+        "queued_at": "queued_at",
+    }
+)
+"""What a list can be sorted by, and how SQL says it."""
 _COLUMNS = (
     f"job_id, {OWNER_COLUMNS}, name, kind, model_id, model_name, task_type, versions, data_paths, resolution_screening, status,"
     " worker, queued_at, started_at, ended_at, accuracy, recall, iou, reason, log"
@@ -171,16 +184,53 @@ class PredictionJobs(ReadModel):
                 rows.delete(table, job_id)
 
     def page(
-        self, owner: UUID, kind: PredictionKind, *, page: int = 1, size: int = PAGE_SIZE
+        self,
+        owner: UUID,
+        kind: PredictionKind,
+        *,
+        status: PredictionStatus | None = None,
+        task_type: str = "",
+        search: str = "",
+        model: str = "",
+        sort: str = "-queued_at",
+        page: int = 1,
+        size: int = PAGE_SIZE,
     ) -> Page[PredictionJobRow]:
-        """The user's own jobs of one kind, the newest first."""
+        """The user's own jobs of one kind (P-2); `search` and `model` are parts of the job's and of the model's name, `sort` is a
+        key of `SORTS` with `-` before it for descending.
+        """
+        direction = "DESC" if sort.startswith("-") else "ASC"
+        filters = [OWNED_BY, "kind = %(kind)s"]
+        if status:
+            filters.append("status = %(status)s")
+        if task_type:
+            filters.append("task_type = %(task_type)s")
+        if search:
+            filters.append("strpos(lower(name), lower(%(search)s)) > 0")
+        if model:
+            filters.append("strpos(lower(model_name), lower(%(model)s)) > 0")
         return self._page(
-            f"SELECT {_COLUMNS} FROM prediction_jobs {OWNERS} WHERE {OWNED_BY} AND kind = %(kind)s",  # noqa: S608
-            {"owner": owner, "kind": kind.value},
+            f"SELECT {_COLUMNS} FROM prediction_jobs {OWNERS} WHERE {' AND '.join(filters)}",  # noqa: S608 - our own text
+            {
+                "owner": owner,
+                "kind": kind.value,
+                "status": status.value if status else "",
+                "task_type": task_type,
+                "search": search,
+                "model": model,
+            },
             PredictionJobRow,
             number=page,
             size=size,
-            order="queued_at DESC, job_id DESC",
+            order=f"{SORTS[sort.removeprefix('-')]} {direction} NULLS LAST, queued_at DESC, job_id DESC",
+        )
+
+    def task_types(self, owner: UUID, kind: PredictionKind) -> list[str]:
+        """The model types of the user's own jobs of one kind, by name."""
+        return self._all(
+            f"SELECT DISTINCT task_type FROM prediction_jobs WHERE {OWNED_BY} AND kind = %(kind)s ORDER BY task_type",  # noqa: S608
+            {"owner": owner, "kind": kind.value},
+            str,
         )
 
     def stretch(

@@ -276,6 +276,9 @@ TABLE: Mapping[str, tuple[Who, str]] = {
         GET /models/{model_id}/versions/{label}/report
         GET /models/{model_id}/versions/{label}/export
         POST /models/{model_id}/versions/{label}/export
+        WithdrawModelVersion
+        GET /models/{model_id}/versions/{label}/withdraw
+        POST /models/{model_id}/versions/{label}/withdraw
         GET /models/{model_id}/versions/{label}/export/live
         GET /models/{model_id}/versions/{label}/export/package
         GET /models/{model_id}/versions/{label}/retrain
@@ -307,6 +310,17 @@ TABLE: Mapping[str, tuple[Who, str]] = {
         GET /prediction-jobs/new/step-3
         POST /prediction-jobs/new/step-3
         GET /prediction-jobs/new/images/{line}
+        GET /comparisons
+        GET /comparisons/live
+        GET /comparisons/new
+        POST /comparisons/new/over
+        GET /comparisons/new/step-1
+        POST /comparisons/new/step-1
+        GET /comparisons/new/step-2
+        POST /comparisons/new/step-2
+        GET /comparisons/new/step-3
+        POST /comparisons/new/step-3
+        GET /comparisons/new/images/{line}
         """,
     ),
     "predictions and comparisons: own only": (
@@ -323,6 +337,17 @@ TABLE: Mapping[str, tuple[Who, str]] = {
         POST /prediction-jobs/{job_id}/restart
         GET /prediction-jobs/{job_id}/delete
         POST /prediction-jobs/{job_id}/delete
+        GET /comparisons/{job_id}
+        GET /comparisons/{job_id}/live
+        GET /comparisons/{job_id}/report
+        GET /comparisons/{job_id}/report/{label}
+        GET /comparisons/{job_id}/samples/{number}
+        GET /comparisons/{job_id}/samples.zip
+        GET /comparisons/{job_id}/log
+        POST /comparisons/{job_id}/terminate
+        POST /comparisons/{job_id}/restart
+        GET /comparisons/{job_id}/delete
+        POST /comparisons/{job_id}/delete
         GET /evaluation-reports/{job_id}/{label}/samples.zip
         GET /evaluation-reports/{job_id}/{label}/samples/{number}
         GET /evaluation-reports/{job_id}/{label}/samples/{number}/predicted-mask

@@ -40,6 +40,7 @@ from web.api.training_jobs import TrainingJobs as TrainingJobsForMachines
 from web.api.uploads import Uploads as UploadsForMachines
 from web.api_tokens import ApiTokens
 from web.audit import Audit, Histories
+from web.comparisons import Comparisons
 from web.compute_resources import ComputeResources
 from web.datasets import QuestionBankDatasets, TrainingDatasets
 from web.environment_choices import EnvironmentChoices
@@ -57,7 +58,7 @@ from web.models import Models
 from web.overview import Overview
 from web.pages import Desk, Renderer, static_files
 from web.prediction_jobs import PredictionJobs
-from web.prediction_wizard import NewPredictionJob
+from web.prediction_wizard import NewComparison, NewPredictionJob
 from web.provenance import ProvenancePages
 from web.scans import Scans
 from web.services import Account, Services
@@ -89,6 +90,8 @@ PAGES: tuple[ControllerRouterHandler, ...] = (
     LockedPaths,
     PredictionJobs,
     NewPredictionJob,
+    Comparisons,
+    NewComparison,
     EvaluationReports,
     TrainingWizard,
     Retraining,

@@ -5,10 +5,11 @@ A page that shows a report has a field `view: ReportView` from `report_view(...)
 
 import csv
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from math import ceil
 from pathlib import Path
-from typing import Any, TypeAlias
+from types import MappingProxyType
+from typing import TypeAlias
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -27,20 +28,28 @@ from projections.evaluation_reports import (
     TRAINING_LABELS,
     EvaluationReport,
     Place,
+    SampleChoice,
     SampleRow,
 )
 from projections.prediction_jobs import PredictionJobRow
 from projections.read_model import Page as Part
+from projections.sample_index import Order
 from projections.training_jobs import TrainingJobDetail
 from web.forms import Form
 from web.listing import Listing, read_listing
 from web.pages import Desk, Page
+from web.prediction_kinds import PAGES
 from web.services import ReadModels, Services
 from web.zips import Entry, zip_stream
 
 HEAT_LEVELS = 5
-ZIP_PAGE_SIZE = 500
-"""So many rows are asked for at once while a zip is sent."""
+ORDERS: Mapping[Order, str] = MappingProxyType(
+    {
+        Order.SUREST: N_("Surest first"),
+        Order.LEAST_SURE: N_("Least sure first"),
+        Order.FOLDER: N_("As in the folders"),
+    }
+)
 Trail: TypeAlias = tuple[tuple[Sentence | str, str], ...]
 """The pages above, outermost first: title and address."""
 
@@ -51,6 +60,7 @@ class ChosenSamples(msgspec.Struct, frozen=True, kw_only=True):
     true_defect_code: str = ""
     predicted_defect_code: str = ""
     state: SampleState = SampleState.JUDGED
+    order: Order = Order.SUREST
 
     @property
     def is_cell(self) -> bool:
@@ -58,14 +68,15 @@ class ChosenSamples(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.predicted_defect_code)
 
     @property
-    def query(self) -> dict[str, Any]:
+    def query(self) -> SampleChoice:
         """For the read model: misjudged ones only, unless a cell was opened."""
-        return {
-            "true_defect_code": self.true_defect_code or None,
-            "predicted_defect_code": self.predicted_defect_code or None,
-            "state": self.state,
-            "only_misjudged": self.state is SampleState.JUDGED and not self.is_cell,
-        }
+        return SampleChoice(
+            true_defect_code=self.true_defect_code or None,
+            predicted_defect_code=self.predicted_defect_code or None,
+            state=self.state,
+            only_misjudged=self.state is SampleState.JUDGED and not self.is_cell,
+            order=self.order,
+        )
 
     @property
     def fields(self) -> dict[str, str]:
@@ -74,6 +85,7 @@ class ChosenSamples(msgspec.Struct, frozen=True, kw_only=True):
             "true": self.true_defect_code,
             "predicted": self.predicted_defect_code,
             "state": "" if self.state is SampleState.JUDGED else self.state.value,
+            "order": "" if self.order is Order.SUREST else self.order.value,
         }
         return {name: value for name, value in fields.items() if value}
 
@@ -138,8 +150,9 @@ class ReportView(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def address_of(self, **fields: str) -> str:
-        """This report with other samples on its right side."""
-        asked = urlencode({name: value for name, value in fields.items() if value})
+        """This report with other samples on its right side, in the same order."""
+        kept = {"order": self.chosen.fields.get("order", "")} | fields
+        asked = urlencode({name: value for name, value in kept.items() if value})
         return f"{self.address}?{asked}#samples" if asked else f"{self.address}#samples"
 
     def code_address(self, defect_code: str) -> str:
@@ -151,6 +164,19 @@ class ReportView(msgspec.Struct, frozen=True, kw_only=True):
         """The report with the samples of another state, of the same code; damaged images have no code to go by."""
         is_of_all = state == SampleState.DAMAGED.value
         return self.address_of(true="" if is_of_all else self.chosen.true_defect_code, state=state)
+
+    @property
+    def orders(self) -> tuple[tuple[str, str, bool], ...]:
+        """Address and name of each order, and whether the samples stand in it."""
+        fields = {name: value for name, value in self.chosen.fields.items() if name != "order"}
+        return tuple(
+            (
+                self.address_of(**fields, order="" if order is Order.SUREST else order.value),
+                name,
+                order is self.chosen.order,
+            )
+            for order, name in ORDERS.items()
+        )
 
     @property
     def zip_address(self) -> str:
@@ -228,7 +254,7 @@ def report_view(read: ReadModels, job_id: UUID, label: str, form: Form, *, addre
         raise NotFound
     chosen = _chosen(report, form)
     asked = read_listing(address, form)
-    samples: Part[SampleRow] = read.evaluation_reports.samples(job_id, label, **chosen.query, page=asked.page)
+    samples: Part[SampleRow] = read.evaluation_reports.samples(job_id, label, chosen.query, page=asked.page)
     listing = Listing(address, tuple(chosen.fields.items()), "", samples.number, samples.total, PAGE_SIZE)
     return ReportView(report=report, address=address, chosen=chosen, samples=samples, listing=listing)
 
@@ -251,7 +277,7 @@ class EvaluationReports(Controller):
     ) -> Response[str]:
         """One image of a report with its verdict. Training reports may be read by everyone, predictions by their owner."""
         is_training = label in TRAINING_LABELS
-        trail = _training_trail(job_id, label) if is_training else _prediction_trail(read, job_id, actor)
+        trail = _training_trail(job_id, label) if is_training else _prediction_trail(read, job_id, label, actor)
         report: EvaluationReport | None = read.evaluation_reports.get(job_id, label)
         sample: SampleRow | None = read.evaluation_reports.sample(job_id, label, number)
         if report is None or sample is None:
@@ -267,7 +293,7 @@ class EvaluationReports(Controller):
             sample=sample,
             scores=tuple(scores),
             pixels=tuple(sorted(((code, count) for code, count in pixels if count), key=lambda pair: -pair[1])),
-            place=read.evaluation_reports.place(job_id, label, number, **chosen.query),
+            place=read.evaluation_reports.place(job_id, label, number, chosen.query),
             trail=trail,
             back=f"{trail[-1][1]}{question}#samples",
             question=question,
@@ -295,7 +321,7 @@ class EvaluationReports(Controller):
             found = (read.evaluation_reports.sample(job_id, label, number) for number in numbers[:PAGE_SIZE])
             samples: Iterator[SampleRow] = (sample for sample in found if sample is not None)
         else:
-            samples = _all_samples(read, report, chosen)
+            samples = read.evaluation_reports.every_sample(job_id, label, chosen.query)
         words = [name, label, *chosen.fields.values()]
         return zip_stream(_zip_entries(services, samples), f"{'-'.join(words)}.zip")
 
@@ -345,16 +371,6 @@ def _name_of(read: ReadModels, job_id: UUID, label: str, actor: UUID) -> str:
     return job.model_name
 
 
-def _all_samples(read: ReadModels, report: EvaluationReport, chosen: ChosenSamples) -> Iterator[SampleRow]:
-    number, page_count = 1, 1
-    while number <= page_count:
-        part: Part[SampleRow] = read.evaluation_reports.samples(
-            report.job_id, report.label, **chosen.query, page=number, size=ZIP_PAGE_SIZE
-        )
-        yield from part.items
-        number, page_count = number + 1, part.page_count
-
-
 def _zip_entries(services: Services, samples: Iterable[SampleRow]) -> Iterator[Entry]:
     """Each file under its true code and its own name, numbered where two have the same; the table comes last."""
     table = io.StringIO()
@@ -380,12 +396,14 @@ def _training_trail(job_id: UUID, label: str) -> Trail:
     return ((N_("Training jobs"), "/training-jobs"), (N_("Training report"), report))
 
 
-def _prediction_trail(read: ReadModels, job_id: UUID, actor: UUID) -> Trail:
+def _prediction_trail(read: ReadModels, job_id: UUID, label: str, actor: UUID) -> Trail:
     job = own_prediction(read, job_id, actor)
+    kind = PAGES[job.kind]
+    report = f"{kind.address}/{job_id}/report"
     return (
-        (N_("Question-bank prediction"), "/prediction-jobs"),
-        (Sentence("{name}", {"name": job.name}), f"/prediction-jobs/{job_id}"),
-        (N_("Model evaluation report"), f"/prediction-jobs/{job_id}/report"),
+        (kind.title, kind.address),
+        (Sentence("{name}", {"name": job.name}), f"{kind.address}/{job_id}"),
+        (N_("Model evaluation report"), f"{report}/{label}" if kind.is_comparison else report),
     )
 
 
@@ -398,4 +416,10 @@ def _chosen(report: EvaluationReport, form: Form) -> ChosenSamples:
         true_defect_code=true_code if true_code in codes else "",
         predicted_defect_code=predicted_code if predicted_code in codes and state is SampleState.JUDGED else "",
         state=state,
+        order=order_of(form),
     )
+
+
+def order_of(form: Form) -> Order:
+    """The order that the address asks for, the surest first where it does not."""
+    return {order.value: order for order in Order}.get(form.text("order"), Order.SUREST)

@@ -33,7 +33,8 @@ SLICES = (
     "mes_feed",
     "overview", "users", "industries", "environments", "task_types", "compute_resources", "datasets", "model_images", "models",
     "locked_paths",
-    "uploads", "training_jobs", "prediction_jobs", "evaluation_reports", "audit", "sign_in", "training_wizard", "gpu_worker",
+    "uploads", "training_jobs", "prediction_jobs", "comparisons",
+    "evaluation_reports", "audit", "sign_in", "training_wizard", "gpu_worker",
 )  # fmt: skip
 """Slices with a catalogue of their own; everything else is in `base.po`."""
 HTML_OPTIONS = {"trimmed": "true", "silent": "false", "extensions": "jinja2.ext.do"}
@@ -137,6 +138,15 @@ def percent(share: float | None, digits: int = 1) -> str:
     return "—" if share is None else f"{share * 100:.{digits}f} %"
 
 
+def points(difference: float | None, digits: int = 1) -> str:
+    """A difference of shares in percentage points: `+1.5`, `−0.3`, `±0.0`; None is “—”."""
+    if difference is None:
+        return "—"
+    rounded = round(difference * 100, digits)
+    sign = "+" if rounded > 0 else "−" if rounded < 0 else "±"
+    return f"{sign}{abs(rounded):.{digits}f}"
+
+
 def byte_size(size: float | None) -> str:
     """`1.4 GiB`."""
     if size is None:
@@ -162,6 +172,7 @@ FILTERS = {
     "time_with_seconds": local_time_with_seconds,
     "iso": iso_time,
     "number": number,
+    "points": points,
     "significant": significant,
     "percent": percent,
     "bytes": byte_size,

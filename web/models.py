@@ -9,10 +9,13 @@ from litestar.params import FromPath
 from litestar.response import Redirect, ServerSentEvent
 
 from commands.exports import RequestExport
+from commands.models import WithdrawModelVersion
 from domain.exports import ExportStatus
 from domain.json_forms import write_json
 from domain.messages import Heartbeat
+from domain.models import LONGEST_REASON
 from domain.refusals import NotFound, NotTheOwner
+from domain.sentences import N_
 from domain.training_jobs import ModelImageUsed
 from domain.waiting import Wait
 from projections.exports import ExportRow
@@ -78,6 +81,15 @@ class ModelVersionPage(Page, frozen=True):
     def training_parameters(self) -> str:
         """Step 3 of its training."""
         return write_json(self.version.training_order.training_parameters)
+
+
+class WithdrawPage(Page, frozen=True):
+    """The question before a version is withdrawn, and the reason for it (V-4)."""
+
+    TEMPLATE = "models/withdraw.html"
+    model: ModelDetail
+    version: ModelVersionRow
+    longest_reason: int = LONGEST_REASON
 
 
 class ExportPage(Page, frozen=True):
@@ -200,6 +212,36 @@ class Models(Controller):
             return desk.show(NoReportPage(model=model, version=version))
         return desk.go(f"/prediction-jobs/{job_id}/report")
 
+    @get("/{model_id:uuid}/versions/{label:str}/withdraw", sync_to_thread=True)
+    def ask_to_withdraw(
+        self,
+        model_id: FromPath[UUID],
+        label: FromPath[str],
+        actor: NamedDependency[UUID],
+        read: NamedDependency[ReadModels],
+        desk: NamedDependency[Desk],
+    ) -> Response[str]:
+        """The question, with the reason to be entered (V-4)."""
+        model = own_model(read, model_id, actor)
+        return desk.show(WithdrawPage(model=model, version=_version(model, label)))
+
+    @post("/{model_id:uuid}/versions/{label:str}/withdraw", sync_to_thread=True)
+    def withdraw(
+        self,
+        model_id: FromPath[UUID],
+        label: FromPath[str],
+        form: NamedDependency[Form],
+        actor: NamedDependency[UUID],
+        read: NamedDependency[ReadModels],
+        desk: NamedDependency[Desk],
+    ) -> Redirect:
+        """撤回."""
+        model = own_model(read, model_id, actor)
+        with desk.refusals_on(WithdrawPage(form=form, model=model, version=_version(model, label))):
+            desk.ask(WithdrawModelVersion(actor=actor, model_id=model_id, version=label, reason=form.text("reason")))
+        desk.say(N_("{version} of “{name}” is withdrawn."), version=label, name=model.name)
+        return desk.go(f"{ADDRESS}/{model_id}/versions")
+
     @get("/{model_id:uuid}/versions/{label:str}/export", sync_to_thread=True)
     def export(
         self,
@@ -251,7 +293,7 @@ class Models(Controller):
     ) -> Download:
         """The zip."""
         page = _export_page(services, model_id, label, actor)
-        if page.export is None or page.export.package is None:
+        if page.export is None or page.export.package is None or page.version.is_withdrawn:
             raise NotFound
         return stored_file(services, page.export.package, f"{page.model.name}-{label}.zip", kind="application/zip")
 

@@ -1,9 +1,12 @@
-"""题库预测: the list of the user's own jobs, one job, and its report. Source: section P; manual, “在线评估”."""
+"""题库预测: the list of the user's own jobs, one job, and its report. Source: section P; manual, “在线评估”.
+
+`JobPages` is what 模型对比 has as well; its own report is in `web/comparisons.py`.
+"""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -14,11 +17,11 @@ from litestar.response import Redirect, ServerSentEvent
 
 from commands.prediction_jobs import DeletePredictionJob, RestartPrediction, TerminatePrediction
 from domain.messages import Heartbeat
-from domain.prediction_jobs import PredictionKind, PredictionStatus
+from domain.prediction_jobs import PredictionStatus
 from domain.refusals import NotFound
 from domain.sentences import N_
 from domain.waiting import Wait
-from projections.prediction_jobs import PredictionJobRow
+from projections.prediction_jobs import SORTS, PredictionJobRow
 from projections.read_model import Page as Part
 from web.downloads import Download, stored_file
 from web.evaluation_reports import ReportView, own_prediction, report_view
@@ -27,9 +30,18 @@ from web.listing import Listing, read_listing
 from web.live import Live
 from web.live import Part as LivePart
 from web.pages import Desk, Page
+from web.prediction_kinds import QUESTION_BANK, KindOfPages
 from web.services import ReadModels, Services
 
-ADDRESS = "/prediction-jobs"
+STATUS_NAMES: Mapping[PredictionStatus, str] = MappingProxyType(
+    {
+        PredictionStatus.WAITING: N_("Waiting"),
+        PredictionStatus.PREDICTING: N_("Prediction running"),
+        PredictionStatus.COMPLETED: N_("Predicted"),
+        PredictionStatus.FAILED: N_("Run failed"),
+        PredictionStatus.TERMINATED: N_("Prediction terminated"),
+    }
+)
 M = TypeVar("M", bound="MovingPage")
 
 
@@ -38,6 +50,7 @@ class MovingPage(Page, frozen=True, kw_only=True):
     None while none runs; `waits` say why others wait.
     """
 
+    kind: KindOfPages
     beats: Mapping[UUID, Heartbeat] = MappingProxyType({})
     now: datetime | None = None
     waits: Mapping[UUID, Wait] = MappingProxyType({})
@@ -48,11 +61,27 @@ class MovingPage(Page, frozen=True, kw_only=True):
 
 
 class PredictionJobsPage(MovingPage, frozen=True, kw_only=True):
-    """The user's own jobs, the newest first."""
+    """The user's own jobs, the newest first; `task_types` are those that they have."""
 
     TEMPLATE = "prediction_jobs/list.html"
     listing: Listing
     jobs: Part[PredictionJobRow]
+    task_types: tuple[str, ...]
+
+    @property
+    def statuses(self) -> tuple[tuple[str, str], ...]:
+        """The states to choose from."""
+        return tuple((status.value, name) for status, name in STATUS_NAMES.items())
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether the list shows some jobs only."""
+        return any(self.form.text(name) for name in ("status", "task_type", "search", "model"))
+
+    @property
+    def stream(self) -> str:
+        """Where the rows come from as they change."""
+        return self.listing.page_address(self.listing.page).replace(self.kind.address, f"{self.kind.address}/live", 1)
 
 
 class PredictionJobPage(MovingPage, frozen=True, kw_only=True):
@@ -76,6 +105,7 @@ class DeletePredictionJobPage(Page, frozen=True):
     """The question before a job goes with its report."""
 
     TEMPLATE = "prediction_jobs/delete.html"
+    kind: KindOfPages
     job: PredictionJobRow
 
 
@@ -99,10 +129,10 @@ JOB_PARTS: Mapping[str, LivePart[PredictionJobPage]] = MappingProxyType(
 )
 
 
-class PredictionJobs(Controller):
-    """Everyone sees and acts on their own."""
+class JobPages(Controller):
+    """Everyone sees and acts on their own. A job is found at the address of its kind only."""
 
-    path = ADDRESS
+    kind: ClassVar[KindOfPages]
 
     @get("/", sync_to_thread=True)
     def list(
@@ -113,7 +143,7 @@ class PredictionJobs(Controller):
         desk: NamedDependency[Desk],
     ) -> Response[str]:
         """The manual's list."""
-        return desk.show(_list_page(services, actor, form))
+        return desk.show(_list_page(services, actor, self.kind, form))
 
     @get("/live", sync_to_thread=True)
     def stream_list(
@@ -125,7 +155,7 @@ class PredictionJobs(Controller):
     ) -> ServerSentEvent:
         """The rows as they change."""
         return live.watch(
-            lambda: _list_page(services, actor, form),
+            lambda: _list_page(services, actor, self.kind, form),
             LIST_PARTS,
             freshen=lambda page: _freshened(services, page, page.jobs.items),
         )
@@ -139,7 +169,7 @@ class PredictionJobs(Controller):
         desk: NamedDependency[Desk],
     ) -> Response[str]:
         """One job."""
-        return desk.show(_job_page(services, job_id, actor))
+        return desk.show(_job_page(services, job_id, actor, self.kind))
 
     @get("/{job_id:uuid}/live", sync_to_thread=True)
     def stream_job(
@@ -150,33 +180,19 @@ class PredictionJobs(Controller):
         live: NamedDependency[Live],
     ) -> ServerSentEvent:
         """Its state as it changes."""
-        _job_page(services, job_id, actor)
+        _job_page(services, job_id, actor, self.kind)
         return live.watch(
-            lambda: _job_page(services, job_id, actor),
+            lambda: _job_page(services, job_id, actor, self.kind),
             JOB_PARTS,
             freshen=lambda page: _freshened(services, page, (page.job,)),
         )
-
-    @get("/{job_id:uuid}/report", sync_to_thread=True)
-    def report(
-        self,
-        job_id: FromPath[UUID],
-        form: NamedDependency[Form],
-        actor: NamedDependency[UUID],
-        read: NamedDependency[ReadModels],
-        desk: NamedDependency[Desk],
-    ) -> Response[str]:
-        """The report of its version."""
-        job = own_prediction(read, job_id, actor)
-        view = report_view(read, job_id, job.versions[0], form, address=f"{ADDRESS}/{job_id}/report")
-        return desk.show(PredictionReportPage(job=job, view=view))
 
     @get("/{job_id:uuid}/log", sync_to_thread=True)
     def log(
         self, job_id: FromPath[UUID], actor: NamedDependency[UUID], services: NamedDependency[Services]
     ) -> Download:
         """下载日志."""
-        job = own_prediction(services.read, job_id, actor)
+        job = own_job(services.read, job_id, actor, self.kind)
         if job.log is None:
             raise NotFound
         return stored_file(services, job.log, f"{job.name}.log", kind="text/plain; charset=utf-8")
@@ -191,7 +207,7 @@ class PredictionJobs(Controller):
     ) -> Redirect:
         """终止."""
         desk.ask(TerminatePrediction(actor=actor, job_id=job_id))
-        return desk.go(_came_from(form, job_id))
+        return desk.go(self._came_from(form, job_id))
 
     @post("/{job_id:uuid}/restart", sync_to_thread=True)
     def restart(
@@ -203,7 +219,7 @@ class PredictionJobs(Controller):
     ) -> Redirect:
         """启动."""
         desk.ask(RestartPrediction(actor=actor, job_id=job_id))
-        return desk.go(_came_from(form, job_id))
+        return desk.go(self._came_from(form, job_id))
 
     @get("/{job_id:uuid}/delete", sync_to_thread=True)
     def confirm_delete(
@@ -214,7 +230,7 @@ class PredictionJobs(Controller):
         desk: NamedDependency[Desk],
     ) -> Response[str]:
         """The question."""
-        return desk.show(DeletePredictionJobPage(job=own_prediction(read, job_id, actor)))
+        return desk.show(DeletePredictionJobPage(kind=self.kind, job=own_job(read, job_id, actor, self.kind)))
 
     @post("/{job_id:uuid}/delete", sync_to_thread=True)
     def delete(
@@ -225,11 +241,47 @@ class PredictionJobs(Controller):
         desk: NamedDependency[Desk],
     ) -> Redirect:
         """删除."""
-        job = own_prediction(read, job_id, actor)
-        with desk.refusals_on(DeletePredictionJobPage(job=job)):
+        job = own_job(read, job_id, actor, self.kind)
+        with desk.refusals_on(DeletePredictionJobPage(kind=self.kind, job=job)):
             desk.ask(DeletePredictionJob(actor=actor, job_id=job_id))
-        desk.say(N_("Prediction job “{name}” is deleted."), name=job.name)
-        return desk.go(ADDRESS)
+        desk.say(self.kind.deleted, name=job.name)
+        return desk.go(self.kind.address)
+
+    def _came_from(self, form: Form, job_id: UUID) -> str:
+        return f"{self.kind.address}/{job_id}" if form.text("stay") else self.kind.address
+
+
+class PredictionJobs(JobPages):
+    """题库预测."""
+
+    path = QUESTION_BANK.address
+    kind = QUESTION_BANK
+
+    @get("/{job_id:uuid}/report", sync_to_thread=True)
+    def report(
+        self,
+        job_id: FromPath[UUID],
+        form: NamedDependency[Form],
+        actor: NamedDependency[UUID],
+        read: NamedDependency[ReadModels],
+        desk: NamedDependency[Desk],
+    ) -> Response[str]:
+        """The report of its version."""
+        job = own_job(read, job_id, actor, self.kind)
+        view = report_view(read, job_id, job.versions[0], form, address=f"{self.kind.address}/{job_id}/report")
+        return desk.show(PredictionReportPage(job=job, view=view))
+
+
+def own_job(read: ReadModels, job_id: UUID, actor: UUID, kind: KindOfPages) -> PredictionJobRow:
+    """A job of the signed-in user, of the kind whose address was asked.
+
+    Raises:
+        NotFound, NotTheOwner.
+    """
+    job = own_prediction(read, job_id, actor)
+    if job.kind is not kind.kind:
+        raise NotFound
+    return job
 
 
 def run_seconds(job: PredictionJobRow, now: datetime | None) -> float | None:
@@ -239,18 +291,31 @@ def run_seconds(job: PredictionJobRow, now: datetime | None) -> float | None:
     return job.seconds
 
 
-def _list_page(services: Services, actor: UUID, form: Form) -> PredictionJobsPage:
-    asked = read_listing(ADDRESS, form)
+def _list_page(services: Services, actor: UUID, kind: KindOfPages, form: Form) -> PredictionJobsPage:
+    asked = read_listing(kind.address, form, columns=tuple(SORTS), default="-queued_at")
     jobs: Part[PredictionJobRow] = services.read.prediction_jobs.page(
-        actor, PredictionKind.QUESTION_BANK, page=asked.page
+        actor,
+        kind.kind,
+        status={status.value: status for status in PredictionStatus}.get(form.text("status")),
+        task_type=form.text("task_type"),
+        search=form.text("search"),
+        model=form.text("model"),
+        sort=asked.sort,
+        page=asked.page,
     )
-    page = PredictionJobsPage(form=form, listing=asked.of(jobs.total), jobs=jobs)
+    page = PredictionJobsPage(
+        form=form,
+        kind=kind,
+        listing=asked.of(jobs.total),
+        jobs=jobs,
+        task_types=tuple(services.read.prediction_jobs.task_types(actor, kind.kind)),
+    )
     return _freshened(services, page, jobs.items)
 
 
-def _job_page(services: Services, job_id: UUID, actor: UUID) -> PredictionJobPage:
-    job = own_prediction(services.read, job_id, actor)
-    return _freshened(services, PredictionJobPage(job=job), (job,))
+def _job_page(services: Services, job_id: UUID, actor: UUID, kind: KindOfPages) -> PredictionJobPage:
+    job = own_job(services.read, job_id, actor, kind)
+    return _freshened(services, PredictionJobPage(kind=kind, job=job), (job,))
 
 
 def _freshened(services: Services, page: M, jobs: Sequence[PredictionJobRow]) -> M:
@@ -260,7 +325,3 @@ def _freshened(services: Services, page: M, jobs: Sequence[PredictionJobRow]) ->
     if waiting := [job.job_id for job in jobs if job.status is PredictionStatus.WAITING]:
         page = msgspec.structs.replace(page, waits=services.waiting.of_all(waiting))
     return page
-
-
-def _came_from(form: Form, job_id: UUID) -> str:
-    return f"{ADDRESS}/{job_id}" if form.text("stay") else ADDRESS

@@ -1,9 +1,10 @@
-"""新建预测任务 in three steps: model, question-bank paths, parameters. Source: P-1; manual, “新建预测任务”.
+"""新建预测任务 in three steps, also of a comparison: model, question-bank paths, parameters. Source: P-1; manual, “新建预测任务”.
 
 What was entered is kept on the server at every step, refused or not, so that going back and forth loses nothing.
 """
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar
 from uuid import UUID, uuid4
 
 import msgspec
@@ -15,9 +16,8 @@ from litestar.response import Redirect
 from commands.prediction_jobs import CheckedPrediction, QueuePredictionJob, check_step
 from domain.data_paths import Inspection
 from domain.datasets import DatasetPurpose
-from domain.prediction_jobs import PredictionDraft, check_data_step, known_codes
+from domain.prediction_jobs import PredictionDraft, check_data_step, known_codes, one_model
 from domain.refusals import Refusal, Refusals, raise_together
-from domain.sentences import N_
 from projections.compute_resources import ComputeResourceRow
 from projections.models import ModelVersionChoices
 from projections.overview import SetupSteps
@@ -35,11 +35,9 @@ from web.chosen_paths import (
 )
 from web.forms import Form, button_of, id_or_none
 from web.pages import Desk, Page
+from web.prediction_kinds import COMPARISON, QUESTION_BANK, KindOfPages
 from web.services import Services
 
-LIST = "/prediction-jobs"
-ADDRESS = f"{LIST}/new"
-DRAFT = "prediction"
 QUESTION_BANKS = "/question-bank-datasets"
 FIND_VERSION = "find_version"
 """The field for a part of a model's name."""
@@ -49,7 +47,8 @@ class KeptDraft(msgspec.Struct, frozen=True, kw_only=True):
     """The unfinished form. `job_id` is chosen at the start, so that pressing the last button twice makes one job.
 
     `found` is what was seen in the data paths, `typed` the lines where nothing was, `search` the part of a dataset's name;
-    `places` is the environment filter of step 1, `model_search` the part of a model's name there.
+    `places` is the environment filter of step 1, `model_search` the part of a model's name there, `chosen` the versions that are
+    ticked there, by their names.
     """
 
     job_id: UUID
@@ -59,20 +58,17 @@ class KeptDraft(msgspec.Struct, frozen=True, kw_only=True):
     search: str = ""
     places: tuple[tuple[str, str], ...] = ()
     model_search: str = ""
-
-    @property
-    def chosen_version(self) -> str:
-        """Model and version as step 1 names them, empty where none is chosen."""
-        return f"{self.draft.model_id}/{self.draft.versions[0]}" if self.draft.model_id and self.draft.versions else ""
+    chosen: tuple[str, ...] = ()
 
 
 class ModelStepPage(Page, frozen=True):
-    """Step 1: task name and one version of those that fit what was searched for, if anything was (`is_narrowed`).
+    """Step 1: task name and one version, or two, of those that fit what was searched for, if anything was (`is_narrowed`).
 
     `standing` are the nodes of their bindings that still exist; `setup` is there while something is missing (M-7).
     """
 
     TEMPLATE = "prediction_jobs/step_1.html"
+    kind: KindOfPages
     cascade: Cascade
     choices: ModelVersionChoices
     is_narrowed: bool
@@ -84,6 +80,7 @@ class DataStepPage(Page, frozen=True):
     """Step 2: question-bank paths."""
 
     TEMPLATE = "prediction_jobs/step_2.html"
+    kind: KindOfPages
     chosen: ChosenPaths
 
 
@@ -91,6 +88,7 @@ class ParametersStepPage(Page, frozen=True):
     """Step 3: parameters, compute resource, resolution screening; beside them what was chosen before."""
 
     TEMPLATE = "prediction_jobs/step_3.html"
+    kind: KindOfPages
     resources: tuple[ComputeResourceRow, ...]
     kept: KeptDraft
     model_name: str
@@ -101,10 +99,10 @@ class ParametersStepPage(Page, frozen=True):
         return sum(found.image_count for found in self.kept.found)
 
 
-class NewPredictionJob(Controller):
+class _NewJob(Controller):
     """Each step is checked before the next one opens."""
 
-    path = ADDRESS
+    kind: ClassVar[KindOfPages]
 
     @get("/", sync_to_thread=True)
     def begin(
@@ -116,24 +114,24 @@ class NewPredictionJob(Controller):
     ) -> Redirect:
         """Go on with what was begun; or begin anew with a version, where the address names one."""
         if form.text("model"):
-            draft = PredictionDraft(model_id=form.id("model"), versions=(form.text("version"),))
-            _keep(services, actor, KeptDraft(job_id=uuid4(), draft=draft))
-        return desk.go(f"{ADDRESS}/step-1")
+            chosen = (f"{form.id('model')}/{form.text('version')}",)
+            _keep(services, actor, self.kind, _with_versions(_new(self.kind), chosen))
+        return desk.go(f"{self.kind.new_address}/step-1")
 
     @post("/over", sync_to_thread=True)
     def start_over(
         self, actor: NamedDependency[UUID], services: NamedDependency[Services], desk: NamedDependency[Desk]
     ) -> Redirect:
         """Forget what was entered."""
-        services.drafts.drop(actor, DRAFT)
-        return desk.go(f"{ADDRESS}/step-1")
+        services.drafts.drop(actor, self.kind.draft)
+        return desk.go(f"{self.kind.new_address}/step-1")
 
     @get("/step-1", sync_to_thread=True)
     def model_step(
         self, actor: NamedDependency[UUID], services: NamedDependency[Services], desk: NamedDependency[Desk]
     ) -> Response[str]:
         """Task name and version."""
-        return desk.show(_model_step(services, actor, _kept(services, actor)))
+        return desk.show(_model_step(services, actor, self.kind, _kept(services, actor, self.kind)))
 
     @post("/step-1", sync_to_thread=True)
     def choose_model(
@@ -144,32 +142,30 @@ class NewPredictionJob(Controller):
         desk: NamedDependency[Desk],
     ) -> Redirect:
         """Narrow the versions down, or go on to the images: the pressed button decides."""
-        kept = _kept(services, actor)
+        kept = _kept(services, actor, self.kind)
         button = button_of(form, Form.of(**{FIND_VERSION: kept.model_search}), FIND_VERSION)
-        model_id, _, label = form.text("version").partition("/")
         kept = msgspec.structs.replace(
             kept,
             places=cascade_fields(form),
             model_search=form.text(FIND_VERSION),
-            draft=msgspec.structs.replace(
-                kept.draft, name=form.text("name"), model_id=id_or_none(model_id), versions=(label,) if label else ()
-            ),
+            draft=msgspec.structs.replace(kept.draft, name=form.text("name")),
         )
-        _keep(services, actor, kept)
+        kept = _with_versions(kept, form.all("version"))
+        _keep(services, actor, self.kind, kept)
         if button != "next":
-            return desk.go(f"{ADDRESS}/step-1")
-        with desk.refusals_on(_model_step(services, actor, kept)):
+            return desk.go(f"{self.kind.new_address}/step-1")
+        with desk.refusals_on(_model_step(services, actor, self.kind, kept)):
             check_step(services.assay, kept.draft, 1, actor)
-        return desk.go(f"{ADDRESS}/step-2")
+        return desk.go(f"{self.kind.new_address}/step-2")
 
     @get("/step-2", sync_to_thread=True)
     def data_step(
         self, actor: NamedDependency[UUID], services: NamedDependency[Services], desk: NamedDependency[Desk]
     ) -> Response[str]:
         """Question-bank paths."""
-        kept = _kept(services, actor)
-        checked = _check_model(services, actor, kept, desk)
-        return desk.show(_data_step(services, kept, checked))
+        kept = _kept(services, actor, self.kind)
+        checked = _check_model(services, actor, self.kind, kept, desk)
+        return desk.show(_data_step(services, self.kind, kept, checked))
 
     @post("/step-2", sync_to_thread=True)
     def choose_data(
@@ -180,21 +176,25 @@ class NewPredictionJob(Controller):
         desk: NamedDependency[Desk],
     ) -> Redirect:
         """Find datasets, add or remove paths, or go on to the parameters: the pressed button decides."""
-        kept = _kept(services, actor)
-        checked = _check_model(services, actor, kept, desk)
+        kept = _kept(services, actor, self.kind)
+        checked = _check_model(services, actor, self.kind, kept, desk)
         pressed = press(form, kept.found, services.read.datasets, DatasetPurpose.QUESTION_BANK, services.data_folders)
         is_next = pressed.button == "next"
         found = looked_into_again(pressed.found, services.data_folders) if is_next else pressed.found
-        kept = _keep(services, actor, _with_paths(kept, found, pressed))
+        kept = _keep(services, actor, self.kind, _with_paths(kept, found, pressed))
         if pressed.button == "back":
-            return desk.go(f"{ADDRESS}/step-1")
-        with desk.refusals_on(_data_step(services, kept, checked)):
+            return desk.go(f"{self.kind.new_address}/step-1")
+        with desk.refusals_on(_data_step(services, self.kind, kept, checked)):
             raise_together(pressed.refusals)
             if is_next:
                 check_data_step(checked.versions, kept.found)
         if is_next:
-            return desk.go(f"{ADDRESS}/step-3")
-        return desk.go(f"{ADDRESS}/step-2" if pressed.button == SEARCH else f"{ADDRESS}/step-2#data-paths")
+            return desk.go(f"{self.kind.new_address}/step-3")
+        return desk.go(
+            f"{self.kind.new_address}/step-2"
+            if pressed.button == SEARCH
+            else f"{self.kind.new_address}/step-2#data-paths"
+        )
 
     @get("/images/{line:int}", sync_to_thread=True)
     def images(
@@ -206,9 +206,9 @@ class NewPredictionJob(Controller):
         desk: NamedDependency[Desk],
     ) -> Response[str]:
         """The images of a chosen path that is in no dataset (D-9)."""
-        found = as_known_now(_kept(services, actor).found, services.data_folders)
-        trail = ((N_("Question-bank prediction"), LIST), (N_("New prediction job"), f"{ADDRESS}/step-2"))
-        address = f"{ADDRESS}/images/{line}"
+        found = as_known_now(_kept(services, actor, self.kind).found, services.data_folders)
+        trail = ((self.kind.title, self.kind.address), (self.kind.new, f"{self.kind.new_address}/step-2"))
+        address = f"{self.kind.new_address}/images/{line}"
         return desk.show(path_images(found, line, services, form, address=address, trail=trail))
 
     @get("/step-3", sync_to_thread=True)
@@ -216,11 +216,11 @@ class NewPredictionJob(Controller):
         self, actor: NamedDependency[UUID], services: NamedDependency[Services], desk: NamedDependency[Desk]
     ) -> Response[str]:
         """Parameters."""
-        kept = _kept(services, actor)
-        checked = _check_model(services, actor, kept, desk)
-        with desk.refusals_on(_data_step(services, kept, checked)):
+        kept = _kept(services, actor, self.kind)
+        checked = _check_model(services, actor, self.kind, kept, desk)
+        with desk.refusals_on(_data_step(services, self.kind, kept, checked)):
             check_data_step(checked.versions, kept.found)
-        return desk.show(_parameters_step(services, kept, checked.model.name))
+        return desk.show(_parameters_step(services, self.kind, kept, checked.model.name))
 
     @post("/step-3", sync_to_thread=True)
     def queue(
@@ -233,37 +233,64 @@ class NewPredictionJob(Controller):
         """Let the job wait for a worker, or go back and keep what was entered here."""
         queued = id_or_none(form.text("job_id"))
         if queued is not None and services.read.prediction_jobs.get(queued) is not None:
-            return desk.go(LIST)  # the button was pressed twice
-        kept = _kept(services, actor)
+            return desk.go(self.kind.address)  # the button was pressed twice
+        kept = _kept(services, actor, self.kind)
         draft = msgspec.structs.replace(
             kept.draft,
             prediction_parameters=form.value("prediction_parameters").replace("\r\n", "\n"),
             compute_resource_id=id_or_none(form.text("compute_resource")),
             resolution_screening=form.checked("resolution_screening"),
         )
-        kept = _keep(services, actor, msgspec.structs.replace(kept, draft=draft))
+        kept = _keep(services, actor, self.kind, msgspec.structs.replace(kept, draft=draft))
         if form.text("do") == "back":
-            return desk.go(f"{ADDRESS}/step-2")
-        checked = _check_model(services, actor, kept, desk)
-        with desk.refusals_on(_parameters_step(services, kept, checked.model.name)):
+            return desk.go(f"{self.kind.new_address}/step-2")
+        checked = _check_model(services, actor, self.kind, kept, desk)
+        with desk.refusals_on(_parameters_step(services, self.kind, kept, checked.model.name)):
             desk.ask(QueuePredictionJob(actor=actor, job_id=kept.job_id, draft=draft))
-        services.drafts.drop(actor, DRAFT)
-        desk.say(N_("Prediction job “{name}” waits for a worker."), name=draft.name)
-        return desk.go(LIST)
+        services.drafts.drop(actor, self.kind.draft)
+        desk.say(self.kind.queued, name=draft.name)
+        return desk.go(self.kind.address)
 
 
-def _kept(services: Services, actor: UUID) -> KeptDraft:
+class NewPredictionJob(_NewJob):
+    """题库预测 of one version."""
+
+    path = QUESTION_BANK.new_address
+    kind = QUESTION_BANK
+
+
+class NewComparison(_NewJob):
+    """模型对比 of two versions of one model."""
+
+    path = COMPARISON.new_address
+    kind = COMPARISON
+
+
+def _new(kind: KindOfPages) -> KeptDraft:
+    return KeptDraft(job_id=uuid4(), draft=PredictionDraft(kind=kind.kind))
+
+
+def _kept(services: Services, actor: UUID, kind: KindOfPages) -> KeptDraft:
     """What was entered so far; an empty draft where nothing was, or where an older release wrote it."""
-    content: bytes | None = services.drafts.load(actor, DRAFT)
+    content: bytes | None = services.drafts.load(actor, kind.draft)
     try:
         return msgspec.msgpack.decode(content or b"", type=KeptDraft)
     except msgspec.DecodeError:
-        return _keep(services, actor, KeptDraft(job_id=uuid4()))
+        return _keep(services, actor, kind, _new(kind))
 
 
-def _keep(services: Services, actor: UUID, kept: KeptDraft) -> KeptDraft:
-    services.drafts.save(actor, DRAFT, msgspec.msgpack.encode(kept))
+def _keep(services: Services, actor: UUID, kind: KindOfPages, kept: KeptDraft) -> KeptDraft:
+    services.drafts.save(actor, kind.draft, msgspec.msgpack.encode(kept))
     return kept
+
+
+def _with_versions(kept: KeptDraft, chosen: Sequence[str]) -> KeptDraft:
+    """What is ticked; versions of several models are no choice, and the step says so."""
+    pairs = [(id_or_none(model_id), label) for model_id, _, label in (name.partition("/") for name in chosen)]
+    known = [(model_id, label) for model_id, label in pairs if model_id is not None]
+    model_id, labels = one_model(known)
+    draft = msgspec.structs.replace(kept.draft, model_id=model_id, versions=labels)
+    return msgspec.structs.replace(kept, draft=draft, chosen=tuple(chosen))
 
 
 def _with_paths(kept: KeptDraft, found: tuple[Inspection, ...], pressed: Press) -> KeptDraft:
@@ -271,20 +298,20 @@ def _with_paths(kept: KeptDraft, found: tuple[Inspection, ...], pressed: Press) 
     return msgspec.structs.replace(kept, found=found, typed=pressed.wrong, search=pressed.search, draft=draft)
 
 
-def _check_model(services: Services, actor: UUID, kept: KeptDraft, desk: Desk) -> CheckedPrediction:
+def _check_model(services: Services, actor: UUID, kind: KindOfPages, kept: KeptDraft, desk: Desk) -> CheckedPrediction:
     """Step 1 once more; where it does not hold any more, its page says why. Only then is it made, with every version on it."""
     try:
         return check_step(services.assay, kept.draft, 1, actor)
     except (Refusal, Refusals):
-        with desk.refusals_on(_model_step(services, actor, kept)):
+        with desk.refusals_on(_model_step(services, actor, kind, kept)):
             raise
 
 
-def _model_step(services: Services, actor: UUID, kept: KeptDraft) -> ModelStepPage:
+def _model_step(services: Services, actor: UUID, kind: KindOfPages, kept: KeptDraft) -> ModelStepPage:
     form = Form(
         (
             ("name", kept.draft.name),
-            ("version", kept.chosen_version),
+            *(("version", name) for name in kept.chosen),
             (FIND_VERSION, kept.model_search),
             *kept.places,
         )
@@ -295,10 +322,12 @@ def _model_step(services: Services, actor: UUID, kept: KeptDraft) -> ModelStepPa
         search=kept.model_search,
         place_ids=cascade.place_ids,
         chosen=(kept.draft.model_id, next(iter(kept.draft.versions), "")),
+        compared=kept.chosen if kind.is_comparison else None,
     )
     setup: SetupSteps = services.read.overview.setup()
     return ModelStepPage(
         form=form,
+        kind=kind,
         cascade=cascade,
         choices=choices,
         is_narrowed=bool(cascade.place_ids or kept.model_search),
@@ -307,21 +336,21 @@ def _model_step(services: Services, actor: UUID, kept: KeptDraft) -> ModelStepPa
     )
 
 
-def _data_step(services: Services, kept: KeptDraft, checked: CheckedPrediction) -> DataStepPage:
+def _data_step(services: Services, kind: KindOfPages, kept: KeptDraft, checked: CheckedPrediction) -> DataStepPage:
     chosen = chosen_paths(
         kept.found,
         services.read.datasets,
         DatasetPurpose.QUESTION_BANK,
         search=kept.search,
         datasets_address=QUESTION_BANKS,
-        images_address=f"{ADDRESS}/images",
+        images_address=f"{kind.new_address}/images",
         data_folders=services.data_folders,
         code_list=known_codes(checked.versions),
     )
-    return DataStepPage(form=form_of(kept.found, kept.typed), chosen=chosen)
+    return DataStepPage(kind=kind, form=form_of(kept.found, kept.typed), chosen=chosen)
 
 
-def _parameters_step(services: Services, kept: KeptDraft, model_name: str) -> ParametersStepPage:
+def _parameters_step(services: Services, kind: KindOfPages, kept: KeptDraft, model_name: str) -> ParametersStepPage:
     draft = kept.draft
     resources: tuple[ComputeResourceRow, ...] = services.read.compute_resources.list()
     only_one = resources[0].compute_resource_id if len(resources) == 1 else None
@@ -331,4 +360,4 @@ def _parameters_step(services: Services, kept: KeptDraft, model_name: str) -> Pa
     }
     if draft.resolution_screening:
         fields["resolution_screening"] = "on"
-    return ParametersStepPage(form=Form.of(**fields), resources=resources, kept=kept, model_name=model_name)
+    return ParametersStepPage(kind=kind, form=Form.of(**fields), resources=resources, kept=kept, model_name=model_name)

@@ -1,4 +1,4 @@
-"""Publishing, through dispatch: V-1, U-6."""
+"""Publishing and withdrawing, through dispatch: V-1, V-4, U-6."""
 
 from contextlib import closing
 from typing import TypeVar
@@ -7,9 +7,14 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
-from commands.models import PublishModelVersion
-from domain.facts import Fact
-from domain.models import Model, ModelVersionPublished
+from commands.assay import Command
+from commands.exports import RequestExport
+from commands.models import PublishModelVersion, WithdrawModelVersion
+from commands.prediction_jobs import QueuePredictionJob, RecordPrediction, StartPrediction
+from commands.training_jobs import RetrainModel, own_version
+from domain.facts import SYSTEM, Fact
+from domain.models import Model, ModelVersionIsWithdrawn, ModelVersionPublished, ModelVersionWithdrawn
+from domain.prediction_jobs import PredictionDraft, PredictionJob, PredictionKind, PredictionStatus
 from domain.refusals import NotFound, NotTheOwner
 from domain.training_jobs import (
     OnlyCompletedCanBePublished,
@@ -18,12 +23,17 @@ from domain.training_jobs import (
     TrainingPublished,
     TrainingStatus,
 )
+from domain.training_requests import StartingVersion, TrainingDraft
 from infra.event_store import EventLog, create_tables, open_event_log
 from tests.commands.meeting import at_once
 from tests.examples import (
     MODEL_ID,
     PORTS,
+    PREDICTION_COMPLETED,
+    PREDICTION_JOB_ID,
+    PREDICTION_QUEUED,
     QUALITY_LEAD_ID,
+    QUESTION_BANK_FOLDER,
     TRAINER_LI_ID,
     TRAINER_WANG_ID,
     TRAINING_COMPLETED,
@@ -31,6 +41,7 @@ from tests.examples import (
     TRAINING_PUBLISHED,
     TRAINING_QUEUED,
     TRAINING_STARTED,
+    TWO_CORES_ID,
     VERSION_PUBLISHED,
     WORSE_AT_THE_END,
     History,
@@ -139,3 +150,67 @@ def test_one_job_published_twice_at_once_becomes_one_version(database: str) -> N
 
 def facts(log: EventLog, aggregate_id: UUID, fact_type: type[F]) -> list[F]:
     return [event.data for event in log.history(aggregate_id) if isinstance(event.data, fact_type)]
+
+
+WITHDRAW = WithdrawModelVersion(actor=TRAINER_WANG_ID, model_id=MODEL_ID, version="v1.01", reason="Misses scratches.")
+WITHDRAWN = ModelVersionWithdrawn(version="v1.01", reason="Misses scratches.")
+
+
+def with_two_versions() -> History:
+    return plant().add(MODEL_ID, VERSION_PUBLISHED, replace(VERSION_PUBLISHED, version="v1.02"), actor=TRAINER_WANG_ID)
+
+
+def test_the_owner_withdraws_a_version() -> None:  # V-4
+    assay, log = assay_after(with_two_versions())
+    assay.dispatch(WITHDRAW)
+    assert log.events[-1].data == WITHDRAWN
+    assert log.events[-1].origin.actor == TRAINER_WANG_ID
+
+
+@pytest.mark.parametrize("actor", [TRAINER_LI_ID, QUALITY_LEAD_ID], ids=["another trainer", "a super administrator"])
+def test_nobody_else_withdraws_it(actor: UUID) -> None:  # V-4, U-6
+    assay, log = assay_after(with_two_versions())
+    before = len(log.events)
+    with pytest.raises(NotTheOwner):
+        assay.dispatch(replace(WITHDRAW, actor=actor))
+    assert len(log.events) == before
+
+
+def test_nothing_new_begins_with_a_withdrawn_version() -> None:  # V-4
+    draft = PredictionDraft(
+        name="panel-a-check",
+        model_id=MODEL_ID,
+        versions=("v1.01",),
+        data_paths=(QUESTION_BANK_FOLDER,),
+        compute_resource_id=TWO_CORES_ID,
+    )
+    compared = replace(draft, kind=PredictionKind.COMPARISON, versions=("v1.01", "v1.02"))
+    retraining = TrainingDraft(compute_resource_id=TWO_CORES_ID)
+    version = StartingVersion(MODEL_ID, "v1.01")
+    commands: list[Command] = [
+        QueuePredictionJob(actor=TRAINER_WANG_ID, job_id=example_id("prediction"), draft=draft),
+        QueuePredictionJob(actor=TRAINER_WANG_ID, job_id=example_id("comparison"), draft=compared),
+        RequestExport(actor=TRAINER_WANG_ID, model_id=MODEL_ID, version="v1.01"),
+        RetrainModel(
+            actor=TRAINER_WANG_ID, job_id=SECOND_JOB_ID, model_id=MODEL_ID, version="v1.01", draft=retraining, seed=1
+        ),
+        WITHDRAW,
+    ]
+    assay, log = assay_after(with_two_versions().add(MODEL_ID, WITHDRAWN, actor=TRAINER_WANG_ID))
+    before = len(log.events)
+    for command in commands:
+        with pytest.raises(ModelVersionIsWithdrawn):
+            assay.dispatch(command)
+    with pytest.raises(ModelVersionIsWithdrawn):
+        own_version(assay, version, TRAINER_WANG_ID)  # what the wizard's third step asks
+    assert len(log.events) == before
+
+
+def test_jobs_with_a_version_that_was_withdrawn_meanwhile_go_on() -> None:  # V-4
+    history = with_two_versions().add(PREDICTION_JOB_ID, PREDICTION_QUEUED, actor=TRAINER_WANG_ID)
+    assay, log = assay_after(history)
+    assay.dispatch(WITHDRAW)
+    assay.dispatch(StartPrediction(actor=SYSTEM, job_id=PREDICTION_JOB_ID, attempt=1, worker="gpu-1"))
+    assay.dispatch(RecordPrediction(actor=SYSTEM, job_id=PREDICTION_JOB_ID, attempt=1, fact=PREDICTION_COMPLETED))
+    assert log.events[-1].data != WITHDRAWN
+    assert assay.load(PredictionJob, PREDICTION_JOB_ID).status is PredictionStatus.COMPLETED

@@ -8,6 +8,7 @@ from sklearn import metrics as reckoned  # type: ignore[import-untyped]
 from domain.evaluation import (
     Counts,
     Evaluation,
+    Outcome,
     Sample,
     SampleState,
     Segmented,
@@ -16,6 +17,7 @@ from domain.evaluation import (
     iou_of,
     iou_per_defect,
     macro_recall,
+    outcome_of,
     overall_accuracy,
     precision_per_defect,
     recall_per_defect,
@@ -268,3 +270,19 @@ def test_the_confidence_of_a_special_code_is_that_of_its_pixels() -> None:  # W-
     given_code = Segmented((0, 0, 40), 50, 35, special_confidence=0.75)
     assert msgspec.structs.replace(sample(0, 2, 2, confidence=0.9), segmented=given_code).confidence == 0.75
     assert msgspec.structs.replace(sample(0, 2, 2), segmented=Segmented((9, 0, 2))).confidence == 0.9
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "outcome"),
+    [
+        (True, True, Outcome.BOTH_RIGHT),
+        (False, True, Outcome.FIXED),
+        (True, False, Outcome.BROKEN),
+        (False, False, Outcome.BOTH_WRONG),
+        (None, True, Outcome.ONE_JUDGED),
+        (False, None, Outcome.ONE_JUDGED),
+        (None, None, Outcome.NONE_JUDGED),
+    ],
+)
+def test_two_verdicts_make_an_outcome(first: bool | None, second: bool | None, outcome: Outcome) -> None:  # P-4
+    assert outcome_of(first, second) is outcome

@@ -1,4 +1,4 @@
-"""V-1: publishing and version numbers; W-5: the paths of the first training."""
+"""V-1: publishing and version numbers; V-4: withdrawing; W-5: the paths of the first training."""
 
 import pytest
 from msgspec.structs import replace
@@ -8,16 +8,21 @@ from domain.facts import Fact
 from domain.messages import KeptWeights, LossPart, SegmentationOrder, SegmentationToPredict
 from domain.model_packages import NetworkInput, NetworkTask
 from domain.models import (
+    LONGEST_REASON,
     DataPathHasImages,
     DataPathIsNotLocked,
     Model,
     ModelDataPathReleased,
+    ModelVersionIsWithdrawn,
     ModelVersionNotFound,
     ModelVersionPublished,
+    ModelVersionWithdrawn,
+    ReasonIsMissing,
     TooManyVersions,
     next_version,
     publish,
     release_path,
+    withdraw,
 )
 from domain.training_jobs import (
     ModelImageUsed,
@@ -215,3 +220,29 @@ def test_a_path_that_can_be_used_stays_locked(state: DataPathState) -> None:
     given(VERSION_PUBLISHED).when(release_path, replace(inspection(), state=state)).then_refused(
         DataPathHasImages, "Only a path without images is released"
     )
+
+
+WITHDRAWN = ModelVersionWithdrawn(version="v1.01", reason="Misses scratches on the rim.")
+
+
+def test_a_version_is_withdrawn_with_a_reason() -> None:  # V-4
+    given(VERSION_PUBLISHED).when(withdraw, "v1.01", " Misses scratches\r\n on the rim. ").then(WITHDRAWN)
+
+
+@pytest.mark.parametrize("reason", ["", " \n", "x" * (LONGEST_REASON + 1)])
+def test_without_a_reason_nothing_is_withdrawn(reason: str) -> None:  # V-4
+    given(VERSION_PUBLISHED).when(withdraw, "v1.01", reason).then_refused(ReasonIsMissing, "why", at="reason")
+
+
+def test_a_version_is_withdrawn_once_and_only_where_it_is() -> None:  # V-4
+    given(VERSION_PUBLISHED, WITHDRAWN).when(withdraw, "v1.01", "Again.").then_refused(ModelVersionIsWithdrawn)
+    given(VERSION_PUBLISHED).when(withdraw, "v1.02", "Never was.").then_refused(ModelVersionNotFound)
+
+
+def test_a_withdrawn_version_stays_in_the_history_and_keeps_its_number() -> None:  # V-4, V-1
+    model: Model = state_of(*published_on_v3(2), replace(WITHDRAWN, version="v3.02"))
+    assert [(version.label, version.is_withdrawn) for version in model.versions] == [("v3.01", False), ("v3.02", True)]
+    assert next_version(model, JOB_ON_V3) == "v3.03"
+    assert model.published_version("v3.01").label == "v3.01"
+    with pytest.raises(ModelVersionIsWithdrawn):
+        model.published_version("v3.02")

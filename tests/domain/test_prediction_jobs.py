@@ -9,7 +9,7 @@ from domain.data_paths import DataPathState, DefectCodeCount, FolderName, Inspec
 from domain.facts import Fact
 from domain.json_forms import JsonIsMalformed
 from domain.messages import Resources
-from domain.models import Model, ModelVersionNotFound
+from domain.models import Model, ModelVersionIsWithdrawn, ModelVersionNotFound, ModelVersionWithdrawn
 from domain.names import ObjectNameIsInvalid
 from domain.prediction_jobs import (
     ACTIONS,
@@ -31,11 +31,13 @@ from domain.prediction_jobs import (
     PredictionStarted,
     PredictionStatus,
     PredictionTerminated,
+    TwoVersionsNeeded,
     check_data_step,
     check_model_step,
     check_prediction_step,
     delete,
     interrupt,
+    one_model,
     queue,
     report,
     restart,
@@ -61,6 +63,7 @@ from tests.examples import (
     TWO_CORES_ID,
     VERSION_PUBLISHED,
     artifact,
+    example_id,
     inspection,
 )
 from tests.given_when_then import given, state_of, when
@@ -76,10 +79,16 @@ HISTORIES: dict[PredictionStatus, tuple[Fact, ...]] = {
 }
 DECISIONS: dict[PredictionAction, Callable[[PredictionJob], list[Fact]]] = {
     PredictionAction.TERMINATE: terminate,
-    PredictionAction.START_AGAIN: restart,
+    PredictionAction.START_AGAIN: lambda job: restart(job, MODEL),
     PredictionAction.DELETE: delete,
 }
 MODEL: Model = state_of(VERSION_PUBLISHED, aggregate_id=MODEL_ID)
+WITHDRAWN: Model = state_of(
+    VERSION_PUBLISHED, ModelVersionWithdrawn(version="v1.01", reason="Misses scratches."), aggregate_id=MODEL_ID
+)
+TWO_VERSIONS: Model = state_of(
+    VERSION_PUBLISHED, msgspec.structs.replace(VERSION_PUBLISHED, version="v1.02"), aggregate_id=MODEL_ID
+)
 DRAFT = PredictionDraft(
     name="panel-a-check",
     model_id=MODEL_ID,
@@ -110,6 +119,51 @@ def test_the_model_step_gives_the_chosen_published_version() -> None:
 def test_a_question_bank_prediction_takes_exactly_one_version(versions: tuple[str, ...]) -> None:
     when(check_model_step, draft(versions=versions), MODEL).then_refused(
         NoModelVersionChosen, "Choose a model version", at="version"
+    )
+
+
+# P-1
+@pytest.mark.parametrize("versions", [("v1.01", "v1.02"), ("v1.02", "v1.01")])
+def test_a_comparison_takes_two_versions_the_earlier_one_first(versions: tuple[str, ...]) -> None:
+    compared = draft(kind=PredictionKind.COMPARISON, versions=versions)
+    assert [version.label for version in check_model_step(compared, TWO_VERSIONS)] == ["v1.01", "v1.02"]
+
+
+# P-1
+@pytest.mark.parametrize(
+    "versions",
+    [(), ("v1.01",), ("v1.01", "v1.01"), ("v1.01", "v1.02", "v1.03")],
+    ids=["none", "one", "the same twice", "three"],
+)
+def test_a_comparison_of_anything_but_two_different_versions_is_refused(versions: tuple[str, ...]) -> None:
+    when(check_model_step, draft(kind=PredictionKind.COMPARISON, versions=versions), TWO_VERSIONS).then_refused(
+        TwoVersionsNeeded, "two different versions of one model", at="version"
+    )
+
+
+# P-1
+def test_versions_of_several_models_are_no_choice() -> None:
+    other = example_id("panel-b")
+    assert one_model([(MODEL_ID, "v1.01"), (MODEL_ID, "v1.02")]) == (MODEL_ID, ("v1.01", "v1.02"))
+    assert one_model([(MODEL_ID, "v1.01"), (other, "v1.02")]) == (None, ("v1.01", "v1.02"))
+    assert one_model([]) == (None, ())
+    when(check_model_step, draft(kind=PredictionKind.COMPARISON, versions=("v1.01", "v1.02")), None).then_refused(
+        TwoVersionsNeeded, at="version"
+    )
+
+
+# V-4
+@pytest.mark.parametrize("kind", PredictionKind)
+def test_a_withdrawn_version_is_neither_judged_nor_compared(kind: PredictionKind) -> None:
+    model = state_of(
+        VERSION_PUBLISHED,
+        msgspec.structs.replace(VERSION_PUBLISHED, version="v1.02"),
+        ModelVersionWithdrawn(version="v1.01", reason="Misses scratches."),
+        aggregate_id=MODEL_ID,
+    )
+    versions = ("v1.01", "v1.02") if kind is PredictionKind.COMPARISON else ("v1.01",)
+    when(check_model_step, draft(kind=kind, versions=versions), model).then_refused(
+        ModelVersionIsWithdrawn, "Choose another version", at="version"
     )
 
 
@@ -270,13 +324,20 @@ def test_only_a_job_that_is_predicting_can_be_terminated(status: PredictionStatu
 # P-2
 @pytest.mark.parametrize("status", [PredictionStatus.TERMINATED, PredictionStatus.FAILED])
 def test_a_terminated_or_failed_job_starts_again_in_a_new_run(status: PredictionStatus) -> None:
-    given(*HISTORIES[status]).when(restart).then(PredictionRestarted())
+    given(*HISTORIES[status]).when(restart, MODEL).then(PredictionRestarted())
     again = state_of(*HISTORIES[status], PredictionRestarted())
     assert (again.status, again.attempt.number, again.attempt.run) == (PredictionStatus.WAITING, 2, 2)
 
 
+# V-4
+def test_a_job_with_a_withdrawn_version_is_not_started_again() -> None:
+    given(*HISTORIES[PredictionStatus.FAILED]).when(restart, WITHDRAWN).then_refused(
+        ModelVersionIsWithdrawn, "v1.01 of “panel-a” was withdrawn", at="version"
+    )
+
+
 def test_a_completed_job_cannot_be_started_again() -> None:
-    given(*HISTORIES[PredictionStatus.COMPLETED]).when(restart).then_refused(
+    given(*HISTORIES[PredictionStatus.COMPLETED]).when(restart, MODEL).then_refused(
         PredictionCannotBeStartedAgain, "only after it was terminated or has failed"
     )
 

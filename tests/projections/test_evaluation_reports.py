@@ -1,17 +1,18 @@
 """Reports and their samples, from facts and the artifacts they name."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import msgspec
 import pytest
 
-from domain.artifacts import Artifact
 from domain.evaluation import SampleState, Segmented
 from domain.prediction_jobs import PredictionDeleted
 from infra.event_store import EventLog, create_tables, open_event_log
 from infra.projector import Projector
-from projections.evaluation_reports import LAST_LABEL, TRAINING_LABEL, EvaluationReports
+from projections.evaluation_reports import LAST_LABEL, TRAINING_LABEL, EvaluationReports, SampleChoice
 from projections.read_model import open_pool
+from projections.sample_index import Order
 from tests.examples import (
     EVALUATION,
     FIGURES,
@@ -28,6 +29,7 @@ from tests.examples import (
     History,
     example_id,
 )
+from tests.projections.evaluation_files import EvaluationFolder
 from tests.projections.rebuild import assert_rebuild_equals_live
 
 WORSE_ID = example_id("a training whose best validation was not its last")
@@ -39,18 +41,7 @@ SEGMENTED = msgspec.structs.replace(
         for number, one in enumerate(EVALUATION.samples)
     ),
 )
-
-
-class OneEvaluation:
-    """Every artifact is the example evaluation; one of its samples was segmented."""
-
-    def read(self, artifact: Artifact) -> bytes:
-        assert artifact in (
-            TRAINING_COMPLETED.evaluation,
-            WORSE_AT_THE_END.last_evaluation,
-            PREDICTION_COMPLETED.results[0].evaluation,
-        )
-        return msgspec.msgpack.encode(SEGMENTED)
+MISJUDGED_TTFBS = SampleChoice(true_defect_code="TTFBS", only_misjudged=True)
 
 
 @pytest.fixture
@@ -69,12 +60,22 @@ def log(database: str) -> Iterator[EventLog]:
 
 
 @pytest.fixture
-def reports(log: EventLog, database: str) -> Iterator[EvaluationReports]:
-    projector = Projector(log, database, [EvaluationReports], OneEvaluation())
+def reports(log: EventLog, database: str, tmp_path: Path) -> Iterator[EvaluationReports]:
+    """All reports are of the example evaluation; one of its samples was segmented."""
+    drained(log, database)
+    files = EvaluationFolder(tmp_path)
+    last = WORSE_AT_THE_END.last_evaluation
+    assert last is not None
+    for evaluation in (TRAINING_COMPLETED.evaluation, last, PREDICTION_COMPLETED.results[0].evaluation):
+        files.put(evaluation, SEGMENTED)
+    with open_pool(database) as pool:
+        yield EvaluationReports(pool, files, tmp_path / "indexes")
+
+
+def drained(log: EventLog, database: str) -> None:
+    projector = Projector(log, database, [EvaluationReports])
     projector.drain()
     projector.close()
-    with open_pool(database) as pool:
-        yield EvaluationReports(pool)
 
 
 def test_a_report_keeps_the_figures_it_was_completed_with(reports: EvaluationReports) -> None:  # R-1
@@ -98,24 +99,24 @@ def test_there_is_no_report_under_another_label(reports: EvaluationReports) -> N
 
 
 def test_the_misjudged_samples_of_a_code_carry_prediction_and_confidence(reports: EvaluationReports) -> None:  # P-4
-    misjudged = reports.samples(PREDICTION_JOB_ID, "v1.01", true_defect_code="TTFBS", only_misjudged=True)
+    misjudged = reports.samples(PREDICTION_JOB_ID, "v1.01", MISJUDGED_TTFBS)
     (sample,) = misjudged.items
     assert (sample.number, sample.predicted_defect_code, sample.confidence) == (7, "TPFIP", 0.6)
     assert sample.is_misjudged
-    assert reports.samples(PREDICTION_JOB_ID, "v1.01", true_defect_code="TPFIP", only_misjudged=True).total == 0
+    none = msgspec.structs.replace(MISJUDGED_TTFBS, true_defect_code="TPFIP")
+    assert reports.samples(PREDICTION_JOB_ID, "v1.01", none).total == 0
 
 
 def test_a_cell_of_the_confusion_matrix_opens_its_images(reports: EvaluationReports) -> None:  # R-1
     for row, true_code in enumerate(EVALUATION.defect_codes):
         for column, predicted_code in enumerate(EVALUATION.defect_codes):
-            cell = reports.samples(
-                TRAINING_JOB_ID, TRAINING_LABEL, true_defect_code=true_code, predicted_defect_code=predicted_code
-            )
+            choice = SampleChoice(true_defect_code=true_code, predicted_defect_code=predicted_code)
+            cell = reports.samples(TRAINING_JOB_ID, TRAINING_LABEL, choice)
             assert cell.total == FIGURES.confusion[row][column]
 
 
 def test_non_compliant_samples_are_apart_and_carry_their_resolution(reports: EvaluationReports) -> None:  # P-4, W-10
-    (sample,) = reports.samples(PREDICTION_JOB_ID, "v1.01", state=SampleState.NON_COMPLIANT).items
+    (sample,) = reports.samples(PREDICTION_JOB_ID, "v1.01", SampleChoice(state=SampleState.NON_COMPLIANT)).items
     assert (sample.width, sample.height, sample.predicted_defect_code, sample.scores) == (640, 480, None, ())
     assert not sample.is_misjudged
 
@@ -138,6 +139,27 @@ def test_samples_come_in_pages(reports: EvaluationReports) -> None:
     assert len({sample.number for page in pages for sample in page.items}) == 10
 
 
+def test_samples_are_sorted_as_asked(reports: EvaluationReports) -> None:  # P-4
+    def numbers(order: Order) -> list[int]:
+        choice = SampleChoice(true_defect_code="TTFBS", order=order)
+        return [sample.number for sample in reports.samples(TRAINING_JOB_ID, TRAINING_LABEL, choice).items]
+
+    assert numbers(Order.SUREST) == [4, 5, 6, 7]  # 7 is the least sure one
+    assert numbers(Order.LEAST_SURE) == [7, 6, 5, 4]
+    assert numbers(Order.FOLDER) == [4, 5, 6, 7]
+
+
+def test_a_page_behind_the_end_is_the_last_one(reports: EvaluationReports) -> None:
+    page = reports.samples(TRAINING_JOB_ID, TRAINING_LABEL, page=9, size=4)
+    assert (page.number, [sample.number for sample in page.items]) == (3, [9, 7])
+
+
+def test_all_samples_of_a_choice_come_as_its_pages_do(reports: EvaluationReports) -> None:  # P-5
+    pages = [reports.samples(TRAINING_JOB_ID, TRAINING_LABEL, page=number, size=4) for number in (1, 2, 3)]
+    assert [*reports.every_sample(TRAINING_JOB_ID, TRAINING_LABEL)] == [one for page in pages for one in page.items]
+    assert [*reports.every_sample(PREDICTION_JOB_ID, "v9.99")] == []
+
+
 def test_a_sample_is_found_by_its_number(reports: EvaluationReports) -> None:
     sample = reports.sample(TRAINING_JOB_ID, TRAINING_LABEL, 7)
     assert sample is not None
@@ -146,10 +168,9 @@ def test_a_sample_is_found_by_its_number(reports: EvaluationReports) -> None:
 
 
 def test_a_sample_knows_those_beside_it_in_the_same_choice(reports: EvaluationReports) -> None:  # P-5
-    chosen = [
-        sample.number for sample in reports.samples(TRAINING_JOB_ID, TRAINING_LABEL, true_defect_code="TTFBS").items
-    ]
-    places = [reports.place(TRAINING_JOB_ID, TRAINING_LABEL, number, true_defect_code="TTFBS") for number in chosen]
+    of_code = SampleChoice(true_defect_code="TTFBS")
+    chosen = [sample.number for sample in reports.samples(TRAINING_JOB_ID, TRAINING_LABEL, of_code).items]
+    places = [reports.place(TRAINING_JOB_ID, TRAINING_LABEL, number, of_code) for number in chosen]
     assert [(place.place, place.previous, place.following) for place in places if place] == [
         (1, None, 5),
         (2, 4, 6),
@@ -157,20 +178,18 @@ def test_a_sample_knows_those_beside_it_in_the_same_choice(reports: EvaluationRe
         (4, 6, None),
     ]
     assert {place.total for place in places if place} == {4}
-    assert reports.place(TRAINING_JOB_ID, TRAINING_LABEL, 7, true_defect_code="TPFIP") is None
+    assert reports.place(TRAINING_JOB_ID, TRAINING_LABEL, 7, SampleChoice(true_defect_code="TPFIP")) is None
 
 
 def test_a_report_goes_with_its_job(log: EventLog, database: str, reports: EvaluationReports) -> None:
     deleted = History().add(PREDICTION_JOB_ID, PredictionDeleted()).events[0]
     log.append([msgspec.structs.replace(deleted, originator_version=4)])
-    projector = Projector(log, database, [EvaluationReports], OneEvaluation())
-    projector.drain()
-    projector.close()
+    drained(log, database)
     assert reports.get(PREDICTION_JOB_ID, "v1.01") is None
     assert reports.samples(PREDICTION_JOB_ID, "v1.01").total == 0
     assert reports.get(TRAINING_JOB_ID) is not None
 
 
 def test_a_rebuild_gives_the_same_rows(log: EventLog, database: str, reports: EvaluationReports) -> None:  # E-2
-    rows = assert_rebuild_equals_live(log, database, [EvaluationReports], OneEvaluation(), batch=2)
-    assert len(rows["evaluation_samples"]) == 4 * len(EVALUATION.samples)  # one run has two reports
+    rows = assert_rebuild_equals_live(log, database, [EvaluationReports], batch=2)
+    assert len(rows["evaluation_reports"]) == 4  # one run has two reports

@@ -5,7 +5,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from domain.data_paths import FolderName
-from domain.models import ModelDataPathReleased
+from domain.models import ModelDataPathReleased, ModelVersionWithdrawn
 from domain.training_jobs import TrainedWeights, VersionUsed
 from projections.models import SORTS, Models, ModelVersionChoices
 from projections.users import Users
@@ -167,6 +167,69 @@ def test_of_many_versions_the_last_published_are_offered(project: Project) -> No
     choices = project(history, Users, Models).models.choices(TRAINER_WANG_ID)
     assert [one.label for one in choices.versions] == [f"v1.{number:02}" for number in range(22, 2, -1)]
     assert choices.has_more
+
+
+def withdrawn(*labels: str) -> History:
+    """The same two models, with versions of panel-a withdrawn."""
+    facts = [ModelVersionWithdrawn(version=label, reason="Misses scratches.") for label in labels]
+    return published().add(MODEL_ID, *facts, actor=QUALITY_LEAD_ID)
+
+
+def test_a_withdrawn_version_is_offered_nowhere_not_even_as_the_chosen_one(project: Project) -> None:  # V-4
+    read = project(withdrawn("v1.02"), Users, Models)
+    offered = read.models.choices(TRAINER_WANG_ID, chosen=(MODEL_ID, "v1.02"))
+    assert [version.name for version in offered.versions] == [f"{GLASS_EDGE_ID}/v1.01", f"{MODEL_ID}/v1.01"]
+
+
+def test_a_withdrawn_version_stays_in_the_history_with_who_when_and_why(project: Project) -> None:  # V-4
+    read = project(withdrawn("v1.02"), Users, Models)
+    model = read.models.get(MODEL_ID)
+    assert model is not None
+    newest, first = model.versions
+    assert (newest.label, newest.is_withdrawn, newest.withdrawn_by, newest.withdrawal_reason) == (
+        "v1.02",
+        True,
+        "quality_lead",
+        "Misses scratches.",
+    )
+    assert newest.withdrawn_at is not None
+    assert newest.published_at < newest.withdrawn_at
+    assert (first.is_withdrawn, first.withdrawn_by, first.withdrawal_reason) == (False, "", "")
+    assert model.newest == first
+
+
+def test_the_list_shows_the_newest_version_that_stands(project: Project) -> None:  # V-2, V-4
+    first = next(iter(project(withdrawn("v1.02"), Users, Models).models.page(TRAINER_WANG_ID, search="panel").items))
+    assert (first.version, first.is_withdrawn, first.accuracy, first.modified_by, first.version_count) == (
+        "v1.01",
+        False,
+        FIGURES.accuracy,
+        "quality_lead",
+        2,
+    )
+
+
+def test_a_model_of_which_everything_was_withdrawn_is_still_there(project: Project) -> None:  # V-4
+    read = project(withdrawn("v1.02", "v1.01"), Users, Models)
+    row = next(iter(read.models.page(TRAINER_WANG_ID, search="panel").items))
+    assert (row.version, row.is_withdrawn) == ("v1.02", True)
+    model = read.models.get(MODEL_ID)
+    assert model is not None
+    assert model.newest.label == "v1.02"
+
+
+def test_for_a_comparison_models_with_two_versions_are_offered(project: Project) -> None:  # P-1
+    read = project(published(), Users, Models)
+    panel_a = [f"{MODEL_ID}/v1.02", f"{MODEL_ID}/v1.01"]
+    assert [one.name for one in read.models.choices(TRAINER_WANG_ID, compared=()).versions] == panel_a
+    glass = f"{GLASS_EDGE_ID}/v1.01"  # ticked by a link; it stays in the list, and the step says that another is needed
+    kept = read.models.choices(TRAINER_WANG_ID, compared=(panel_a[1], glass), search="nothing")
+    assert [one.name for one in kept.versions] == [glass, panel_a[1]]
+
+
+def test_a_model_with_one_version_left_is_not_compared(project: Project) -> None:  # P-1, V-4
+    read = project(withdrawn("v1.02"), Users, Models)
+    assert read.models.choices(TRAINER_WANG_ID, compared=()).versions == ()
 
 
 def test_somebody_elses_version_is_never_offered_not_even_as_the_chosen_one(project: Project) -> None:  # U

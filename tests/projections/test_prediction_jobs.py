@@ -1,6 +1,7 @@
 """The list of prediction jobs, from facts."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -20,7 +21,7 @@ from domain.prediction_jobs import (
 from domain.sentences import Sentence
 from infra.event_store import create_tables, open_event_log
 from infra.projector import Projector
-from projections.prediction_jobs import PredictionJobs
+from projections.prediction_jobs import SORTS, PredictionJobs
 from projections.read_model import open_pool
 from projections.users import Users
 from tests.examples import (
@@ -143,3 +144,53 @@ def test_the_newest_prediction_of_a_version_is_found(after: After) -> None:  # V
     jobs = after(history)
     assert jobs.newest_for(MODEL_ID, "v1.01") == newer
     assert jobs.newest_for(MODEL_ID, "v1.02") is None
+
+
+OTHERS = {
+    "edge-check": {"name": "edge-check", "model_name": "glass-edge", "task_type": "分割分类"},
+    "panel-b-check": {"name": "panel-b-check"},
+}
+
+
+def _several() -> History:
+    """Three predictions of trainer_wang, the first completed, the last failed, and a comparison."""
+    history = _job(PREDICTION_QUEUED, PREDICTION_STARTED, PREDICTION_COMPLETED)
+    for name, changes in OTHERS.items():
+        history.add(example_id(name), msgspec.structs.replace(PREDICTION_QUEUED, **changes))
+    history.add(example_id("panel-b-check"), PREDICTION_STARTED, PredictionFailed(reason=REASON))
+    compared = msgspec.structs.replace(PREDICTION_QUEUED, name="one-to-two", kind=PredictionKind.COMPARISON)
+    return history.add(example_id("one-to-two"), compared)
+
+
+@pytest.mark.parametrize(
+    ("asked", "names"),
+    [
+        ({}, ["panel-b-check", "edge-check", "panel-a-check"]),
+        ({"status": PredictionStatus.FAILED}, ["panel-b-check"]),
+        ({"status": PredictionStatus.TERMINATED}, []),
+        ({"task_type": "分割分类"}, ["edge-check"]),
+        ({"search": "PANEL"}, ["panel-b-check", "panel-a-check"]),
+        ({"model": "glass"}, ["edge-check"]),
+        ({"model": "panel", "search": "b-"}, ["panel-b-check"]),
+        ({"sort": "name"}, ["edge-check", "panel-a-check", "panel-b-check"]),
+    ],
+)
+def test_a_list_is_filtered_and_sorted_as_asked(after: After, asked: dict[str, Any], names: list[str]) -> None:  # P-2
+    jobs = after(_several())
+    page = jobs.page(TRAINER_WANG_ID, PredictionKind.QUESTION_BANK, **asked)
+    assert [row.name for row in page.items] == names
+    assert page.total == len(names)
+    assert jobs.page(TRAINER_LI_ID, PredictionKind.QUESTION_BANK, **asked).total == 0
+
+
+def test_every_order_that_is_offered_is_one_that_the_database_knows(after: After) -> None:
+    jobs = after(_several())
+    for sort in SORTS:
+        assert jobs.page(TRAINER_WANG_ID, PredictionKind.QUESTION_BANK, sort=f"-{sort}").total == 3
+
+
+def test_the_model_types_of_a_list_are_those_of_its_jobs(after: After) -> None:  # P-2
+    jobs = after(_several())
+    assert sorted(jobs.task_types(TRAINER_WANG_ID, PredictionKind.QUESTION_BANK)) == ["分割分类", "分类"]
+    assert jobs.task_types(TRAINER_WANG_ID, PredictionKind.COMPARISON) == ["分类"]
+    assert jobs.task_types(TRAINER_LI_ID, PredictionKind.QUESTION_BANK) == []

@@ -116,7 +116,10 @@ def _complaints_of(element: Element, labels: set[str]) -> Iterator[str]:
         (element.tag == "img" and "alt" not in element.attributes, "a picture without a text in its place"),
         (element.tag == "table" and not _has(element, "caption"), "a table without a caption"),
         (element.tag == "fieldset" and not _has(element, "legend"), "a group of fields without a legend"),
-        (element.tag == "th" and element.attributes.get("scope") not in {"col", "row"}, "it does not say of what"),
+        (
+            element.tag == "th" and element.attributes.get("scope") not in {"col", "row", "colgroup"},
+            "it does not say of what",
+        ),
         (element.tag in NEED_A_NAME and not _name(element, from_inside=False), "nothing says what it is of"),
         (element.attributes.get("tabindex", "0") not in {"0", "-1"}, "the order of the keyboard is that of the page"),
     ):

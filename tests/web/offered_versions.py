@@ -55,12 +55,12 @@ class OfferedModels:
         place_ids: Sequence[UUID] = (),
         network: str = "",
         chosen: tuple[UUID | None, str] = (None, ""),
+        compared: Sequence[str] | None = None,
     ) -> ModelVersionChoices:
         def fits(one: ModelVersionChoice) -> bool:
             is_there = not place_ids or not set(place_ids).isdisjoint(one.environment.place_ids)
             return search.lower() in one.model_name.lower() and is_there and network in ("", one.network)
 
-        offered = tuple(
-            one for one in self.versions if owner == self.owner and (fits(one) or (one.model_id, one.label) == chosen)
-        )
+        kept = [*(compared or ()), f"{chosen[0]}/{chosen[1]}"]
+        offered = tuple(one for one in self.versions if owner == self.owner and (fits(one) or one.name in kept))
         return ModelVersionChoices(versions=offered, has_more=self.has_more)

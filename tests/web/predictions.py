@@ -1,6 +1,6 @@
 """A prediction job of the model trainer with its report, and the read models that know them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -11,9 +11,10 @@ import msgspec
 from domain.evaluation import DefectFigures, EvaluationFigures, Sample, SampleState, figures_of
 from domain.messages import Heartbeat
 from domain.prediction_jobs import PredictionKind, PredictionStatus
-from projections.evaluation_reports import EvaluationReport, Place, SampleRow
+from projections.evaluation_reports import ALL_JUDGED, EvaluationReport, Place, SampleChoice, SampleRow
 from projections.prediction_jobs import PredictionJobRow
 from projections.read_model import Page
+from projections.sample_index import Order
 from tests.examples import (
     DEFECT_CODES,
     EVALUATION,
@@ -73,12 +74,37 @@ class FakePredictionJobs:
     def __init__(self, *jobs: PredictionJobRow) -> None:
         self.jobs = list(jobs)
 
-    def page(self, owner: UUID, kind: PredictionKind, *, page: int = 1, size: int = 20) -> Page[PredictionJobRow]:
-        rows = tuple(one for one in self.jobs if one.owner == owner and one.kind is kind)
+    def page(
+        self,
+        owner: UUID,
+        kind: PredictionKind,
+        *,
+        status: PredictionStatus | None = None,
+        task_type: str = "",
+        search: str = "",
+        model: str = "",
+        sort: str = "-queued_at",
+        page: int = 1,
+        size: int = 20,
+    ) -> Page[PredictionJobRow]:
+        rows = tuple(
+            one
+            for one in self.jobs
+            if one.owner == owner
+            and one.kind is kind
+            and status in (None, one.status)
+            and task_type in ("", one.task_type)
+            and search.lower() in one.name.lower()
+            and model.lower() in one.model_name.lower()
+        )
+        rows = rows[::-1] if sort == "-name" else rows
         return Page(items=rows[(page - 1) * size : page * size], total=len(rows), number=page, size=size)
 
     def get(self, job_id: UUID) -> PredictionJobRow | None:
         return next((one for one in self.jobs if one.job_id == job_id), None)
+
+    def task_types(self, owner: UUID, kind: PredictionKind) -> list[str]:
+        return sorted({one.task_type for one in self.jobs if one.owner == owner and one.kind is kind})
 
 
 class FakeEvaluationReports:
@@ -96,18 +122,24 @@ class FakeEvaluationReports:
     def get(self, job_id: UUID, label: str) -> EvaluationReport | None:
         if (job_id, label) not in self.keys:
             return None
-        return EvaluationReport(job_id=job_id, label=label, defect_codes=DEFECT_CODES, figures=self.figures)
+        evaluation = PREDICTION_COMPLETED.results[0].evaluation
+        return EvaluationReport(job_id=job_id, label=label, figures=self.figures, evaluation=evaluation)
 
     def sample(self, job_id: UUID, label: str, number: int) -> SampleRow | None:
         known = (job_id, label) in self.keys and 0 <= number < len(self.all)
         return _row(number, self.all[number]) if known else None
 
-    def samples(self, job_id: UUID, label: str, *, page: int = 1, size: int = 48, **choice: Any) -> Page[SampleRow]:
-        rows = self._chosen(job_id, label, **choice)
+    def samples(
+        self, job_id: UUID, label: str, choice: SampleChoice = ALL_JUDGED, *, page: int = 1, size: int = 48
+    ) -> Page[SampleRow]:
+        rows = self._chosen(job_id, label, choice)
         return Page(items=rows[(page - 1) * size : page * size], total=len(rows), number=page, size=size)
 
-    def place(self, job_id: UUID, label: str, number: int, **choice: Any) -> Place | None:
-        numbers = [row.number for row in self._chosen(job_id, label, **choice)]
+    def every_sample(self, job_id: UUID, label: str, choice: SampleChoice) -> Iterator[SampleRow]:
+        yield from self._chosen(job_id, label, choice)
+
+    def place(self, job_id: UUID, label: str, number: int, choice: SampleChoice) -> Place | None:
+        numbers = [row.number for row in self._chosen(job_id, label, choice)]
         if number not in numbers:
             return None
         at = numbers.index(number)
@@ -118,25 +150,17 @@ class FakeEvaluationReports:
             following=numbers[at + 1] if at + 1 < len(numbers) else None,
         )
 
-    def _chosen(
-        self,
-        job_id: UUID,
-        label: str,
-        *,
-        true_defect_code: str | None = None,
-        predicted_defect_code: str | None = None,
-        state: SampleState = SampleState.JUDGED,
-        only_misjudged: bool = False,
-    ) -> tuple[SampleRow, ...]:
+    def _chosen(self, job_id: UUID, label: str, choice: SampleChoice) -> tuple[SampleRow, ...]:
         rows = [_row(number, one) for number, one in enumerate(self.all) if (job_id, label) in self.keys]
-        return tuple(
+        chosen = tuple(
             row
             for row in rows
-            if row.state is state
-            and true_defect_code in (None, row.true_defect_code)
-            and predicted_defect_code in (None, row.predicted_defect_code)
-            and (row.is_misjudged or not only_misjudged)
+            if row.state is choice.state
+            and choice.true_defect_code in (None, row.true_defect_code)
+            and choice.predicted_defect_code in (None, row.predicted_defect_code)
+            and (row.is_misjudged or not choice.only_misjudged)
         )
+        return chosen[::-1] if choice.order is Order.LEAST_SURE else chosen
 
 
 class FakeHeartbeats:

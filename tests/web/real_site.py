@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from uuid import UUID, uuid4
 
 from litestar.testing import TestClient
@@ -16,6 +15,7 @@ from domain.facts import SYSTEM
 from domain.permissions import Role
 from infra.api_requests import ApiRequests
 from infra.artifacts import Artifacts
+from infra.bootstrap import read_models
 from infra.data_folders import DataFolders
 from infra.drafts import Drafts
 from infra.event_reader import EventReader
@@ -68,19 +68,19 @@ def open_real_site(database: str, folder: Path) -> Iterator[RealSite]:
     thread = threading.Thread(target=projector.run, args=(stop,))
     thread.start()
     watcher = PositionWatcher(database)
-    data_folders = DataFolders({"data": folder})
+    data_folders, artifacts = DataFolders({"data": folder}), Artifacts(folder / "artifacts")
     with open_pool(database) as pool:
         scanned_folders = ScannedFolders(data_folders, Scans(pool))
         services = Services(
             assay=Assay(log, replace(PORTS, passwords=passwords, data_folders=scanned_folders, ownership=Users(pool))),
-            read=SimpleNamespace(**{model.name: model(pool) for model in READ_MODELS}),
+            read=read_models(pool, artifacts, folder / "indexes"),
             wait=watcher.wait,
             changes=FakeChanges(),
             sessions=SessionStore(pool),
             passwords=passwords,
             settings=WebSettings(secret=uuid4().hex),
             drafts=Drafts(pool),
-            artifacts=Artifacts(folder / "artifacts"),
+            artifacts=artifacts,
             uploads=Uploads(folder / "uploads", most_bytes=1 << 30, keep_free_bytes=0, keep_seconds=3600),
             images=Images(data_folders, folder / "cache", folder / "indexes"),
             data_folders=scanned_folders,
