@@ -15,7 +15,7 @@ class Precision(enum.Enum):
 class TrainingSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How a worker trains, as opposed to what. None lets the first attempt choose the fastest precision.
 
-    `cpu_ranks`: processes that share a training where there is no GPU; one, because threads share memory and need no network.
+    `cpu_ranks`: processes that share a training where there is no GPU; one: threads share memory (`gpu_worker.lanes`).
     `rank_patience_seconds`: how long ranks wait for one that validates, or is gone; a large validation on a slow disk fits in.
     """
 
