@@ -277,7 +277,8 @@ def _new_checkpoint(
     thread_count: int,
 ) -> Checkpoint:
     network, code_count = part.network, len(part.defect_codes)
-    torch.set_num_threads(thread_count)
+    # As a lane will have it: several threads in one operation would measure how busy the machine is.
+    torch.set_num_threads(max(1, thread_count // lane_count(device, thread_count, part.sgd.batch_size)))
     precision = settings.precision or fastest_precision(new_network(network, code_count, seed), part.input, device)
     model = new_network(network, code_count, seed)
     if part.initial_weights is not None:
