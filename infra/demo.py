@@ -52,7 +52,7 @@ INDUSTRY = "显示面板"
 LEVEL_NAMES = ("工厂", "厂别", "站点", "产品")
 PLACES = (("一号工厂",), ("A厂", "B厂"), ("AOI1", "AOI2"), ("TV55", "TV65"))
 OWN_IMAGES_PER_CODE = 100
-OWN_IMAGES_EPOCHS = 6
+OWN_IMAGES_EPOCHS = 8
 """About 80 seconds of training on two cores, so that a first look takes three minutes at most."""
 USERS_IMAGES_EPOCHS = 12
 """Real defects need more; about five minutes for a thousand images."""
