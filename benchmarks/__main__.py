@@ -27,7 +27,12 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=1.0, help="of the full size of a plant (default: 1, all of it)")
     asked = parser.parse_args()
     for module in sorted(FOLDER.glob("bench_*.py")):
-        importlib.import_module(f"benchmarks.{module.stem}")
+        try:
+            importlib.import_module(f"benchmarks.{module.stem}")
+        except ModuleNotFoundError as error:
+            print(
+                f"{module.stem} is left out, because there is no {error.name}; `make bench` installs what benches need"
+            )
     signal.signal(
         signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM)
     )  # leaves the stack, so the server ends, too

@@ -86,7 +86,7 @@ def test_a_training_really_starts_from_the_weights_of_the_version(
     anew = Workplace(tmp_path / "anew")
     paint_codes(anew.images)
     fresh = trained(anew, an_order(max_iter=1, base_lr=STANDING_STILL, seed=99))
-    assert first_loss(place, result) < 0.7 * first_loss(anew, fresh)
+    assert first_loss(place, result) < 0.9 * first_loss(anew, fresh)
     assert "starting from" not in log_of(anew, fresh)
 
 

@@ -427,7 +427,7 @@ def test_a_retraining_starts_from_the_given_weights(place: Workplace) -> None:
     result = run(place, an_order(max_iter=20))
     fresh = float.fromhex(losses(place)[1])
     run(place, an_order(max_iter=2, initial_weights=result.weights))
-    assert float.fromhex(losses(place)[1]) < fresh / 2
+    assert float.fromhex(losses(place)[1]) < 0.6 * fresh
 
 
 def test_every_point_is_in_the_metrics_file_with_its_rate(place: Workplace) -> None:

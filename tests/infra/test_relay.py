@@ -135,7 +135,7 @@ def test_of_four_workers_that_claim_at_once_one_gets_the_job(running: KafkaPlant
     for name in names:
         _heard(running, name)
     running.happen(TRAINING_JOB_ID, TRAINING_QUEUED)
-    _send(running, *(_claim(name) for name in names), *(losses(worker=name) for name in names))
+    _send(running, *(_claim(name) for name in names), *(losses(1 + number, worker=names[number]) for number in range(4)))
     becomes(
         lambda: len(_measured(running)) == len(names)
     )  # reports are judged by their attempt; claims by who was first
@@ -181,10 +181,9 @@ def test_a_position_that_another_relay_has_moved_refuses_the_report(line: KafkaP
     line.happen(TRAINING_JOB_ID, TRAINING_QUEUED, TrainingStarted(worker="line-1", attempt=1))
     slow, fast = ReportLog(line.log, "kafka 1/0"), ReportLog(line.log, "kafka 1/0")
     fast.place = slow.place = 7
-    command = command_for(losses())
-    Assay(fast, PORTS).dispatch(command)
+    Assay(fast, PORTS).dispatch(command_for(losses(1)))
     with pytest.raises(MovedOn):
-        Assay(slow, PORTS).dispatch(command)
+        Assay(slow, PORTS).dispatch(command_for(losses(2)))
     assert _measured(line) == [(1,)]
     assert ReportLog(line.log, "kafka 1/0").reached == 7
 
