@@ -83,7 +83,12 @@ def ask(database: str, tmp_path: Path) -> Iterator[Ask]:
 
     def asked(*arguments: str) -> tuple[int, str]:
         said: list[str] = []
-        status = run(_parser().parse_args(arguments), core, SimpleNamespace(state=tmp_path, indexes=tmp_path / "indexes"), said.append)  # type: ignore[arg-type]
+        status = run(
+            _parser().parse_args(arguments),
+            core,
+            SimpleNamespace(state=tmp_path, indexes=tmp_path / "indexes"),
+            said.append,
+        )  # type: ignore[arg-type]
         return status, "\n".join(said)
 
     yield asked

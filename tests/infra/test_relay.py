@@ -135,7 +135,9 @@ def test_of_four_workers_that_claim_at_once_one_gets_the_job(running: KafkaPlant
     for name in names:
         _heard(running, name)
     running.happen(TRAINING_JOB_ID, TRAINING_QUEUED)
-    _send(running, *(_claim(name) for name in names), *(losses(1 + number, worker=names[number]) for number in range(4)))
+    _send(
+        running, *(_claim(name) for name in names), *(losses(1 + number, worker=names[number]) for number in range(4))
+    )
     becomes(
         lambda: len(_measured(running)) == len(names)
     )  # reports are judged by their attempt; claims by who was first
