@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -55,7 +56,14 @@ def ranks(head: int | str = "self") -> list[int]:
     """The ranks that a process started, the first rank first."""
     tasks = Path(f"/proc/{head}/task").iterdir()
     children = sorted(int(child) for task in tasks for child in (task / "children").read_text().split())
-    return [child for child in children if b"gpu_worker.rank_process" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    return [child for child in children if b"gpu_worker.rank_process" in _command_line(child)]
+
+
+def _command_line(process: int) -> bytes:
+    """Empty where it has ended meanwhile: torch starts programs of its own for a moment."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{process}/cmdline").read_bytes()
+    return b""
 
 
 def in_two_ranks(place: Workplace, order: TrainingOrder, settings: TrainingSettings = TWO, *, attempt: int = 1) -> None:
