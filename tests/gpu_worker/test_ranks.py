@@ -163,7 +163,7 @@ def test_a_rank_that_hangs_is_waited_for_and_then_given_up(place: Workplace) -> 
 def test_ranks_end_with_the_process_that_started_them(place: Workplace) -> None:
     process = subprocess.Popen([sys.executable, "-c", HEAD, place.folder])
     try:
-        eventually(lambda: len(ranks(process.pid)) == 2 or process.poll() is not None, within_seconds=120)
+        eventually(lambda: len(ranks(process.pid)) == 2 or process.poll() is not None)
         left = ranks(process.pid)
         assert len(left) == 2
     finally:
