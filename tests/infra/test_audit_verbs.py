@@ -81,14 +81,11 @@ def ask(database: str, tmp_path: Path) -> Iterator[Ask]:
         data_folders=DataFolders({"data": tmp_path}),
     )
 
+    settings: Any = SimpleNamespace(state=tmp_path, indexes=tmp_path / "indexes")
+
     def asked(*arguments: str) -> tuple[int, str]:
         said: list[str] = []
-        status = run(
-            _parser().parse_args(arguments),
-            core,
-            SimpleNamespace(state=tmp_path, indexes=tmp_path / "indexes"),
-            said.append,
-        )  # type: ignore[arg-type]
+        status = run(_parser().parse_args(arguments), core, settings, said.append)
         return status, "\n".join(said)
 
     yield asked
