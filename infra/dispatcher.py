@@ -26,6 +26,7 @@ from commands.gpu_jobs import (
 from domain.attempts import AttemptIsOver
 from domain.messages import JobKind
 from domain.refusals import NotFound
+from infra.advisory_locks import take_lock
 from infra.event_store import EventLog
 from infra.listening import BEFORE_ALL, listening_since
 
@@ -65,7 +66,7 @@ class Dispatcher:
         while not stop.is_set():
             if ready is not None:
                 ready.set()
-            if not self._is_leader(connection):
+            if not take_lock(connection, _LEADER_LOCK):
                 stop.wait(1.0)
             elif not self.follow(connection):
                 self.interrupt_silent(connection)
@@ -138,8 +139,3 @@ class Dispatcher:
         )
         if not is_running:
             connection.execute(f"NOTIFY {WORK_CHANNEL}")
-
-    @staticmethod
-    def _is_leader(connection: Connection[DictRow]) -> bool:
-        row = connection.execute("SELECT pg_try_advisory_lock(%s) AS leads", (_LEADER_LOCK,)).fetchone()
-        return bool(row and row["leads"])

@@ -20,6 +20,7 @@ from psycopg import Connection
 from psycopg.rows import DictRow, dict_row
 
 from domain.public_events import PublicEvent, public_events
+from infra.advisory_locks import take_lock
 from infra.event_store import EventLog
 from infra.kafka import Kafka, Topic
 from infra.positions import LogWatcher
@@ -88,7 +89,7 @@ class MesFeed:
             connection = stack.enter_context(
                 psycopg.connect(self._dsn, autocommit=True, row_factory=dict_row, connect_timeout=2)
             )
-            while not self._is_leader(connection):
+            while not take_lock(connection, _LEADER_LOCK):
                 if stop.wait(PAUSE_SECONDS):
                     return
             self._kafka.make_topics((EVENTS,))
@@ -149,11 +150,6 @@ class MesFeed:
                 " ON CONFLICT (only_row) DO UPDATE SET problem = excluded.problem, problem_at = excluded.problem_at",
                 (told,),
             )
-
-    @staticmethod
-    def _is_leader(connection: Connection[DictRow]) -> bool:
-        row = connection.execute("SELECT pg_try_advisory_lock(%s) AS leads", (_LEADER_LOCK,)).fetchone()
-        return bool(row and row["leads"])
 
 
 def position_of(connection: Connection[DictRow]) -> int:

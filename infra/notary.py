@@ -21,6 +21,7 @@ from psycopg import Connection
 from psycopg.rows import TupleRow
 
 from domain.facts import FACTS, without
+from infra.advisory_locks import take_lock
 from infra.chain import (
     START,
     Entry,
@@ -128,8 +129,7 @@ class Notary:
 
     def _lead(self, connection: Connection[TupleRow], stop: threading.Event) -> None:
         while not stop.is_set():
-            row = connection.execute("SELECT pg_try_advisory_lock(%s)", (_LEADER_LOCK,)).fetchone()
-            if not (row and row[0]):
+            if not take_lock(connection, _LEADER_LOCK):
                 stop.wait(1.0)
             elif not self.follow(connection):
                 self.seal_if_due(connection)

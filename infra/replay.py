@@ -13,6 +13,7 @@ from psycopg import Connection, IsolationLevel
 from psycopg.rows import DictRow, dict_row
 from psycopg.sql import SQL, Composed, Identifier
 
+from infra.advisory_locks import take_lock
 from infra.event_store import EventLog
 from infra.projector import Projector
 from projections.read_model import SCHEMA, Artifacts, ReadModel
@@ -150,8 +151,7 @@ def _only_in(connection: Connection[DictRow], here: Identifier, there: Identifie
 @contextmanager
 def _alone(connection: Connection[DictRow]) -> Iterator[None]:
     """Nobody else replays meanwhile; what a killed replay left is gone before, what this one leaves afterwards."""
-    row = connection.execute("SELECT pg_try_advisory_lock(%s) AS held", (_LOCK,)).fetchone()
-    if not (row and row["held"]):
+    if not take_lock(connection, _LOCK):
         raise ReplayIsRunning("another replay is running")
     try:
         _drop(connection)

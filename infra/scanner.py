@@ -25,6 +25,7 @@ from domain.facts import SYSTEM
 from domain.refusals import NotFound
 from domain.sentences import N_, Sentence
 from gpu_worker.ports import FolderNotFound
+from infra.advisory_locks import take_lock
 from infra.data_folders import DataFolders, Look, unreadable
 from infra.image_index import ImageIndex, index_file, remove_index
 from infra.scans import Scan, Scans
@@ -141,7 +142,7 @@ class Scanner:
                     continue  # the dataset was deleted in the meantime
 
     def _lead(self, connection: Connection[DictRow], leads: threading.Event, stop: threading.Event) -> None:
-        while not stop.is_set() and not self._is_leader(connection):
+        while not stop.is_set() and not take_lock(connection, _LEADER_LOCK):
             stop.wait(1.0)
         stop.wait(2 * TURN_SECONDS)  # one that was cut off from the database as we were ends its turn first
         leads.set()
@@ -203,11 +204,6 @@ class Scanner:
     def _leave(self, running: "_Running") -> None:
         running.close()
         self._busy.pop(running.scan.folder, None)
-
-    @staticmethod
-    def _is_leader(connection: Connection[DictRow]) -> bool:
-        row = connection.execute("SELECT pg_try_advisory_lock(%s) AS leads", (_LEADER_LOCK,)).fetchone()
-        return bool(row and row["leads"])
 
 
 class _Running:

@@ -12,6 +12,7 @@ from kafka.errors import KafkaError
 from psycopg.rows import dict_row
 
 from domain.messages import JobKind
+from infra.advisory_locks import take_lock
 from infra.dispatcher import WORK_CHANNEL
 from infra.kafka import JOBS, Kafka
 from infra.worker_messages import JobWaits
@@ -56,8 +57,7 @@ class Triggers:
         with psycopg.connect(self._dsn, autocommit=True, row_factory=dict_row, connect_timeout=2) as connection:
             connection.execute(f"LISTEN {WORK_CHANNEL}")
             while not self._stop.is_set():
-                row = connection.execute("SELECT pg_try_advisory_lock(%s) AS leads", (_LEADER_LOCK,)).fetchone()
-                if row and row["leads"]:
+                if take_lock(connection, _LEADER_LOCK):
                     self._tell(
                         connection.execute(
                             "SELECT job_id, kind, attempt FROM app.work WHERE NOT is_running ORDER BY queued_at LIMIT %s",
