@@ -22,7 +22,7 @@ from domain.refusals import Refusal
 from domain.sentences import Sentence
 from gpu_worker import checkpoints
 from gpu_worker.channel import Answer, Channel, Deliver, Ended, Tell
-from gpu_worker.checkpoints import Best, Checkpoint
+from gpu_worker.checkpoints import Checkpoint
 from gpu_worker.decoded_images import DecodedImages
 from gpu_worker.jobs import Job, JobStopped
 from gpu_worker.parts import Part
@@ -83,8 +83,8 @@ def train_in_ranks(
     job: Job,
     settings: TrainingSettings,
     count: int,
-) -> Best | None:
-    """From a checkpoint to the end. Returns the best weights.
+) -> None:
+    """From a checkpoint to the one of the last iteration.
 
     Raises:
         RankFailed
@@ -116,8 +116,6 @@ def train_in_ranks(
                 )
             )
         ranks.attend(job)
-    end = checkpoints.load(job.workspace, part.part)
-    return None if end is None else end.best
 
 
 def save_prepared(prepared: Prepared, file: Path) -> None:

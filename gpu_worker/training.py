@@ -101,14 +101,14 @@ def train(order: TrainingOrder, needs: Resources, job: Job, settings: TrainingSe
             job.log.info("training %s on %s", part.network, described[-1])
             count = team_size(needs.gpu_cards, settings.cpu_ranks, part.sgd.batch_size, device)
             if count == 1 or start.iteration == part.sgd.max_iter:
-                best = train_loop(part, start, device, job, clock)
+                train_loop(part, start, device, job, clock)
             else:
-                best = train_in_ranks(part, start, order, prepared, job, settings, count)
-            assert best is not None, "the last iteration is always validated"
-            job.log.info("the weights of iteration %s are the best", best.iteration)
-        end = checkpoints.load(job.workspace, part.part)
-        assert end is not None, "the last iteration is always saved"
-        trained.append((part, best, end))
+                train_in_ranks(part, start, order, prepared, job, settings, count)
+            end = checkpoints.load(job.workspace, part.part)
+            assert end is not None, "the last iteration is always saved"
+            assert end.best is not None, "and validated before"
+            job.log.info("the weights of iteration %s are the best", end.best.iteration)
+        trained.append((part, end.best, end))
     assert start is not None
 
     screening = prepared.screening
@@ -143,8 +143,8 @@ def train(order: TrainingOrder, needs: Resources, job: Job, settings: TrainingSe
 
 def train_loop(
     part: Part, start: Checkpoint, device: torch.device, job: Job, clock: "Clock", team: Team = ALONE
-) -> Best | None:
-    """From a checkpoint to the end. Returns the best weights, in a team to its first rank only.
+) -> None:
+    """From a checkpoint to the one of the last iteration, which the first rank of a team saves.
 
     A loss that is not finite ends it: on a CPU before the step, on a GPU, which works ahead, before anything of the steps since is
     reported or saved.
@@ -193,7 +193,6 @@ def train_loop(
             if is_stopping:
                 raise JobStopped
     job.log.info("the parameters have the checksum %s", team.agree(model))
-    return best
 
 
 class Clock:
