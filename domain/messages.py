@@ -383,6 +383,15 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     activity: str = ""
 
 
+class LossEntry(msgspec.Struct, frozen=True):
+    """One point of a loss curve, a line of JSON. `iteration` counts from 1; `part` is the value of a `LossPart`."""
+
+    part: str
+    iteration: int
+    loss: float
+    learning_rate: float
+
+
 class ManifestEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One image of a job's manifest, a line of JSON. `split` is training, validation, or empty in predictions; `mask_checksum` is
     empty where no mask was used.

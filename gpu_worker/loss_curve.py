@@ -11,7 +11,7 @@ import msgspec
 import torch
 from torch import Tensor
 
-from domain.messages import LossesMeasured, LossPart
+from domain.messages import LossEntry, LossesMeasured, LossPart
 from domain.refusals import Refusal
 from domain.sentences import N_
 from gpu_worker.checkpoints import Checkpoint
@@ -49,15 +49,6 @@ def not_finite(part: LossPart, iteration: int, learning_rate: float) -> LossIsNo
     """The refusal that names the network's own parameters."""
     kind = SegmentationLossIsNotFinite if part is LossPart.SEGMENTATION else LossIsNotFinite
     return kind(iteration=iteration, learning_rate=learning_rate)
-
-
-class Point(msgspec.Struct, frozen=True):
-    """A line of the metrics file. `iteration` counts from 1."""
-
-    part: str
-    iteration: int
-    loss: float
-    learning_rate: float
 
 
 class LossCurve:
@@ -127,7 +118,7 @@ class LossCurve:
             if not math.isfinite(loss):
                 self._report(rate)
                 raise not_finite(self.part, iteration, rate)
-            point = Point(self.part.value, iteration, loss, rate)
+            point = LossEntry(self.part.value, iteration, loss, rate)
             self._file.write(msgspec.json.encode(point) + b"\n")
             self._note(iteration, loss)
         if losses:
@@ -173,10 +164,10 @@ def file_of(workspace: Path, part: LossPart) -> Path:
     return workspace / f"losses-{part.value}.jsonl"
 
 
-def _points_of(file: Path) -> Iterator[Point]:
+def _points_of(file: Path) -> Iterator[LossEntry]:
     with file.open("rb") as opened:
         for line in opened:
-            yield msgspec.json.decode(line, type=Point)
+            yield msgspec.json.decode(line, type=LossEntry)
 
 
 def _opened_at(file: Path, kept_bytes: int) -> BinaryIO:

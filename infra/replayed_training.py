@@ -23,7 +23,7 @@ from domain.artifacts import Artifact
 from domain.compute_resources import ComputeResource
 from domain.data_paths import FolderName
 from domain.facts import Fact
-from domain.messages import AnyReport, JobKind, ManifestEntry, Resources, StageFinished, TrainingSucceeded
+from domain.messages import AnyReport, JobKind, LossEntry, ManifestEntry, Resources, StageFinished, TrainingSucceeded
 from domain.models import Model
 from domain.names import NameClaim, NameKind, claim_id
 from domain.refusals import NotFound, Refusal
@@ -56,15 +56,6 @@ class ImagesDiffer(Refusal):
     """Training with other images would be another training."""
 
     message = N_("“{image}” is not what the training saw: its content, its mask or its group has changed since.")
-
-
-class Point(msgspec.Struct, frozen=True):
-    """A line of the losses that a training kept."""
-
-    part: str
-    iteration: int
-    loss: float
-    learning_rate: float
 
 
 @dataclass(frozen=True)
@@ -216,10 +207,8 @@ class Replay:
         if isinstance(report, StageFinished) and report.manifest and report.manifest != self.recorded.manifest:
             now = Artifacts(self.scratch / "artifacts").read(report.manifest).splitlines()
             recorded = self.core.artifacts.read(self.recorded.manifest).splitlines()
-            lines = [line for line in recorded if line not in set(now)] or [
-                line for line in now if line not in set(recorded)
-            ]
-            entry = msgspec.json.decode(lines[0], type=ManifestEntry) if lines else None
+            line = _first_missing(recorded, now) or _first_missing(now, recorded)
+            entry = msgspec.json.decode(line, type=ManifestEntry) if line else None
             raise ImagesDiffer(image=f"{entry.root}:{entry.path}" if entry else self.recorded.job.name)
 
     def _notice(self, progress: Any) -> None:
@@ -320,8 +309,14 @@ class _ArtifactsBeside:
             return self.stored.path(artifact)
 
 
-def _points(*files: Path) -> Iterator[Point]:
-    decoder = msgspec.json.Decoder(Point)
+def _first_missing(lines: Sequence[bytes], others: Sequence[bytes]) -> bytes | None:
+    """The first line that is not among the others."""
+    known = set(others)
+    return next((line for line in lines if line not in known), None)
+
+
+def _points(*files: Path) -> Iterator[LossEntry]:
+    decoder = msgspec.json.Decoder(LossEntry)
     for file in files:
         with file.open("rb") as lines:
             yield from map(decoder.decode, lines)
