@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
-from urllib.parse import urlencode
 from uuid import UUID
 
 import msgspec
@@ -24,6 +23,7 @@ from web.access import needs
 from web.downloads import content_disposition
 from web.forms import Form, id_or_none
 from web.i18n import LANGUAGES, translate
+from web.listing import with_question
 from web.pages import Desk, Page
 from web.services import Account, ReadModels, Services
 
@@ -375,8 +375,7 @@ def _place(mark: str) -> Place | None:
 
 def _address(path: str, form: Form, **more: str) -> str:
     kept = [(name, value) for name, value in form.fields if name in FILTERS and value.strip()]
-    fields = [*kept, *more.items()]
-    return f"{path}?{urlencode(fields)}" if fields else path
+    return with_question(path, [*kept, *more.items()])
 
 
 def _visible(read: ReadModels, user: Account, aggregate_id: UUID) -> Thing:

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import urlencode
 from uuid import UUID
 
 import msgspec
@@ -26,9 +25,17 @@ from projections.evaluation_reports import PAGE_SIZE, Place
 from projections.prediction_jobs import PredictionJobRow
 from projections.read_model import Page as Part
 from projections.sample_index import Order
-from web.evaluation_reports import ORDERS, ReportView, order_of, report_view
+from web.evaluation_reports import (
+    ORDERS,
+    ReportView,
+    order_of,
+    question_of,
+    report_view,
+    table_entry,
+    ticked_numbers,
+)
 from web.forms import Form
-from web.listing import Listing, read_listing
+from web.listing import Listing, read_listing, with_question
 from web.pages import Desk, Page
 from web.prediction_jobs import JobPages, own_job
 from web.prediction_kinds import COMPARISON
@@ -235,8 +242,8 @@ class ComparisonView(msgspec.Struct, frozen=True, kw_only=True):
         """This report with something else chosen; what is not named stays, "" takes a choice back."""
         defaults = {"kind": ComparedKind.DISAGREED.value, "order": Order.SUREST.value}
         kept = self.chosen.fields | fields
-        asked = urlencode({name: value for name, value in kept.items() if value and defaults.get(name) != value})
-        return f"{self.address}?{asked}#samples" if asked else f"{self.address}#samples"
+        asked = [(name, value) for name, value in kept.items() if value and defaults.get(name) != value]
+        return f"{with_question(self.address, asked)}#samples"
 
     @property
     def zip_address(self) -> str:
@@ -246,14 +253,12 @@ class ComparisonView(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def whole_zip_address(self) -> str:
         """All samples of this choice as a zip."""
-        asked = urlencode(self.chosen.fields)
-        return f"{self.zip_address}?{asked}" if asked else self.zip_address
+        return with_question(self.zip_address, self.chosen.fields.items())
 
     def sample_address(self, number: int) -> str:
         """One image; the way back leads here."""
         fields = self.chosen.fields | ({"page": str(self.samples.number)} if self.samples.number > 1 else {})
-        address = _sample_address(self.comparison.job_id, number)
-        return f"{address}?{urlencode(fields)}" if fields else address
+        return with_question(_sample_address(self.comparison.job_id, number), fields.items())
 
     def _cell(self, code: str, outcome: Outcome, count: int) -> FlipCell:
         kind = ComparedKind(outcome.value)
@@ -362,13 +367,12 @@ class Comparisons(JobPages):
         if sample is None:
             raise NotFound
         chosen = _chosen(form)
-        fields = chosen.fields | ({"page": form.text("page")} if form.text("page").isdigit() else {})
         page = ComparedSamplePage(
             job=job,
             sample=sample,
             scores=_scores(sample),
             place=read.comparisons.place(job_id, number, chosen.query),
-            question=f"?{urlencode(fields)}" if fields else "",
+            question=question_of(chosen.fields, form),
         )
         return desk.show(page)
 
@@ -384,8 +388,8 @@ class Comparisons(JobPages):
         read = services.read
         job = own_job(read, job_id, actor, self.kind)
         chosen = _chosen(form)
-        if numbers := [int(number) for number in form.all("number") if number.isascii() and number.isdigit()]:
-            found = (read.comparisons.sample(job_id, number) for number in numbers[:PAGE_SIZE])
+        if numbers := ticked_numbers(form):
+            found = (read.comparisons.sample(job_id, number) for number in numbers)
             samples: Iterator[ComparedSample] = (sample for sample in found if sample is not None)
         else:
             samples = read.comparisons.every_sample(job_id, chosen.query)
@@ -461,4 +465,4 @@ def _zip_entries(services: Services, labels: tuple[str, ...], samples: Iterable[
         rows.writerow((name if file else "", true_code, *verdicts, *size, str(sample.folder), sample.checksum))
         if file is not None:
             yield name, file
-    yield "samples.csv", table.getvalue().encode("utf-8-sig")  # the mark tells a spreadsheet that it is UTF-8
+    yield table_entry(table)

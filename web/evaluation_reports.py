@@ -10,7 +10,6 @@ from math import ceil
 from pathlib import Path
 from types import MappingProxyType
 from typing import TypeAlias
-from urllib.parse import urlencode
 from uuid import UUID
 
 import msgspec
@@ -36,7 +35,7 @@ from projections.read_model import Page as Part
 from projections.sample_index import Order
 from projections.training_jobs import TrainingJobDetail
 from web.forms import Form
-from web.listing import Listing, read_listing
+from web.listing import Listing, read_listing, with_question
 from web.pages import Desk, Page
 from web.prediction_kinds import PAGES
 from web.services import ReadModels, Services
@@ -152,8 +151,8 @@ class ReportView(msgspec.Struct, frozen=True, kw_only=True):
     def address_of(self, **fields: str) -> str:
         """This report with other samples on its right side, in the same order."""
         kept = {"order": self.chosen.fields.get("order", "")} | fields
-        asked = urlencode({name: value for name, value in kept.items() if value})
-        return f"{self.address}?{asked}#samples" if asked else f"{self.address}#samples"
+        asked = [(name, value) for name, value in kept.items() if value]
+        return f"{with_question(self.address, asked)}#samples"
 
     def code_address(self, defect_code: str) -> str:
         """The report with the samples of one code; who looks at non-compliant ones goes on doing so."""
@@ -186,16 +185,12 @@ class ReportView(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def whole_zip_address(self) -> str:
         """All samples of this choice as a zip."""
-        asked = urlencode(self.chosen.fields)
-        return f"{self.zip_address}?{asked}" if asked else self.zip_address
+        return with_question(self.zip_address, self.chosen.fields.items())
 
     def sample_address(self, number: int) -> str:
         """One sample; the way back leads here."""
-        asked = urlencode(
-            {**self.chosen.fields, **({"page": str(self.samples.number)} if self.samples.number > 1 else {})}
-        )
-        address = sample_address(self.report, number)
-        return f"{address}?{asked}" if asked else address
+        fields = self.chosen.fields | ({"page": str(self.samples.number)} if self.samples.number > 1 else {})
+        return with_question(sample_address(self.report, number), fields.items())
 
     def predicted_mask_address(self, number: int) -> str:
         """Where the predicted pixels of a sample are drawn."""
@@ -283,8 +278,7 @@ class EvaluationReports(Controller):
         if report is None or sample is None:
             raise NotFound
         chosen = _chosen(report, form)
-        fields = chosen.fields | ({"page": form.text("page")} if form.text("page").isdigit() else {})
-        question = f"?{urlencode(fields)}" if fields else ""
+        question = question_of(chosen.fields, form)
         seen = sample.segmented
         pixels = [*zip(report.defect_codes, seen.predicted_pixels, strict=False)] if seen else []
         scores = sorted(zip(report.defect_codes, sample.scores, strict=False), key=lambda pair: -pair[1])
@@ -316,9 +310,8 @@ class EvaluationReports(Controller):
         if report is None:
             raise NotFound
         chosen = _chosen(report, form)
-        numbers = [int(number) for number in form.all("number") if number.isascii() and number.isdigit()]
-        if numbers:
-            found = (read.evaluation_reports.sample(job_id, label, number) for number in numbers[:PAGE_SIZE])
+        if numbers := ticked_numbers(form):
+            found = (read.evaluation_reports.sample(job_id, label, number) for number in numbers)
             samples: Iterator[SampleRow] = (sample for sample in found if sample is not None)
         else:
             samples = read.evaluation_reports.every_sample(job_id, label, chosen.query)
@@ -388,7 +381,7 @@ def _zip_entries(services: Services, samples: Iterable[SampleRow]) -> Iterator[E
         rows.writerow((name if file else "", *verdict, str(sample.folder), sample.checksum))
         if file is not None:
             yield name, file
-    yield "samples.csv", table.getvalue().encode("utf-8-sig")  # the mark tells a spreadsheet that it is UTF-8
+    yield table_entry(table)
 
 
 def _training_trail(job_id: UUID, label: str) -> Trail:
@@ -423,3 +416,19 @@ def _chosen(report: EvaluationReport, form: Form) -> ChosenSamples:
 def order_of(form: Form) -> Order:
     """The order that the address asks for, the surest first where it does not."""
     return {order.value: order for order in Order}.get(form.text("order"), Order.SUREST)
+
+
+def question_of(chosen: Mapping[str, str], form: Form) -> str:
+    """The question of a list of samples with its page, for the ways on from one of them; empty where nothing is chosen."""
+    page = {"page": form.text("page")} if form.text("page").isdigit() else {}
+    return with_question("", {**chosen, **page}.items())
+
+
+def ticked_numbers(form: Form) -> list[int]:
+    """The samples that are ticked, as many as stand on a page at most."""
+    return [int(number) for number in form.all("number") if number.isascii() and number.isdigit()][:PAGE_SIZE]
+
+
+def table_entry(table: io.StringIO) -> Entry:
+    """The table of a zip of samples."""
+    return "samples.csv", table.getvalue().encode("utf-8-sig")  # the mark tells a spreadsheet that it is UTF-8

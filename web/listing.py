@@ -1,5 +1,6 @@
 """Lists whose order, page and filters stand in the address, so that they can be kept, sent and come back to."""
 
+from collections.abc import Iterable
 from urllib.parse import urlencode
 
 import msgspec
@@ -75,7 +76,13 @@ class Listing(msgspec.Struct, frozen=True):
     def _address(self, **changes: str) -> str:
         kept = [(name, value) for name, value in self.fields if name not in changes and value]
         fields = kept + [(name, value) for name, value in changes.items() if value]
-        return f"{self.path}?{urlencode(fields)}" if fields else self.path
+        return with_question(self.path, fields)
+
+
+def with_question(path: str, fields: Iterable[tuple[str, str]]) -> str:
+    """An address with its fields, plain where there are none."""
+    asked = urlencode(tuple(fields))
+    return f"{path}?{asked}" if asked else path
 
 
 def read_listing(

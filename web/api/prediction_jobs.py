@@ -10,13 +10,12 @@ from litestar.params import FromPath, JSONBody
 from commands.prediction_jobs import DeletePredictionJob, QueuePredictionJob, RestartPrediction, TerminatePrediction
 from domain.data_paths import FolderName
 from domain.prediction_jobs import PredictionDraft
-from domain.refusals import NotFound, NotTheOwner
-from projections.prediction_jobs import PredictionJobRow
 from web.api.desk import ApiDesk
 from web.api.lists import DEFAULT_LIMIT, NEWEST_FIRST, After, Limit, Listed, listed, place_of
 from web.api.routes import ACTS, LOOKS, IdempotencyKey
 from web.api.shapes import PredictionJob, Report, Shape, shaped
 from web.api.training_jobs import written
+from web.evaluation_reports import own_prediction
 from web.services import ReadModels
 
 DEFAULT_PARAMETERS = PredictionDraft().prediction_parameters
@@ -87,7 +86,7 @@ class PredictionJobs(Controller):
         self, job_id: FromPath[UUID], read: NamedDependency[ReadModels], desk: NamedDependency[ApiDesk]
     ) -> tuple[Report, ...]:
         """The figures of each version of a job, none until it is completed."""
-        job = _own(read, job_id, desk)
+        job = own_prediction(read, job_id, desk.caller.user_id)
         found = ((label, read.evaluation_reports.get(job_id, label)) for label in job.versions)
         return tuple(shaped(report, Report, version=label) for label, report in found if report)
 
@@ -113,15 +112,6 @@ class PredictionJobs(Controller):
         return _sent(read, job_id, desk)
 
 
-def _own(read: ReadModels, job_id: UUID, desk: ApiDesk) -> PredictionJobRow:
-    job: PredictionJobRow | None = read.prediction_jobs.get(job_id)
-    if job is None:
-        raise NotFound
-    if job.owner != desk.caller.user_id:
-        raise NotTheOwner
-    return job
-
-
 def _sent(read: ReadModels, job_id: UUID, desk: ApiDesk) -> PredictionJob:
-    job = _own(read, job_id, desk)
+    job = own_prediction(read, job_id, desk.caller.user_id)
     return shaped(job, PredictionJob, reason=desk.say(job.reason))
