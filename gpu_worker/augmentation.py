@@ -41,8 +41,11 @@ class Draw(NamedTuple):
     """How far down, as a share of the height."""
 
     def to(self, device: torch.device) -> "Draw":
-        """The same on another device."""
-        return Draw(*(part.to(device, non_blocking=True) for part in self))
+        """The same on another device, carried there in one piece."""
+        if device == self.hue.device:
+            return self
+        carried = Draw(*torch.stack([part.float() for part in self]).to(device, non_blocking=True))
+        return carried._replace(is_flipped=carried.is_flipped > 0)
 
 
 def draw(count: int, augmentations: Collection[Augmentation], generator: torch.Generator) -> Draw:

@@ -1,7 +1,7 @@
 """Which images form which batch, and the batches on the device. Shape letters: B = batch, C = 3 colours, H and W = input size."""
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -90,6 +90,34 @@ class Chosen(NamedTuple):
         return Chosen(self.indices[of_it], Draw(*(drawn_B[of_it] for drawn_B in self.drawn)))
 
 
+class Fetched(NamedTuple):
+    """A batch on the device as it was decoded: (B, C, H, W) pixels of 8 bits, (B,) indices of codes, what happens to each image,
+    and (B, H, W) masks where there are any.
+    """
+
+    pixels: Tensor
+    labels: Tensor
+    drawn: Draw
+    masks: Tensor | None = None
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        """All of it."""
+        return (self.pixels, self.labels, *self.drawn, *(() if self.masks is None else (self.masks,)))
+
+
+class Source(Protocol):
+    """Where a step takes its batches from."""
+
+    def chosen(self, iteration: int) -> Chosen:
+        """What one iteration learns from."""
+
+    def fetch(self, chosen: Chosen) -> Fetched:
+        """It, on the device."""
+
+    def make(self, fetched: Fetched) -> tuple[Tensor, Tensor]:
+        """Images and truth, computed on the device from nothing else."""
+
+
 class Batches:
     """Batches on the device: standardised, augmented, channels last. Small sets live there; of large ones the pixels of each
     batch are copied while the device still computes the one before.
@@ -118,10 +146,6 @@ class Batches:
         if device.type == "cuda" and images.nbytes < _RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]:
             self.resident = torch.from_numpy(images.gather(np.arange(len(images)))).to(device)
 
-    def batch(self, iteration: int) -> tuple[Tensor, Tensor]:
-        """All of one iteration at once, as `load` gives it."""
-        return self.load(self.chosen(iteration))
-
     def chosen(self, iteration: int) -> Chosen:
         """What one iteration learns from; of a team each rank gets its own images of the batch. Not for several threads at once."""
         of_batch = draw(
@@ -131,19 +155,27 @@ class Batches:
         )
         return Chosen(self.batch_order.indices(iteration), of_batch).part(self.team.mine)
 
-    def load(self, chosen: Chosen) -> tuple[Tensor, Tensor]:
+    def fetch(self, chosen: Chosen) -> Fetched:
+        """As `Source.fetch`; for several threads at once."""
+        return Fetched(
+            pixels=self._pixels(chosen.indices),
+            labels=self.labels[chosen.indices].to(self.device, non_blocking=True),
+            drawn=chosen.drawn.to(self.device),
+            masks=None
+            if self.masks is None
+            else torch.from_numpy(self.masks.gather(chosen.indices)).to(self.device, non_blocking=True),
+        )
+
+    def make(self, fetched: Fetched) -> tuple[Tensor, Tensor]:
         """(B, C, H, W) images, with the (B,) indices of their codes; where there are masks, with (B, H, W) what each pixel shows:
         0 for no defect, else 1 + the index of its code.
         """
-        indices, drawn = chosen.indices, chosen.drawn.to(self.device)
         augmentations = self.order.preprocessing.augmentations
-        labels_B = self.labels[indices].to(self.device, non_blocking=True)
-        pixels_BCHW = self._pixels(indices).float().div_(255)
-        images_BCHW = standardized(augment(pixels_BCHW, drawn, augmentations), self.network_input)
-        if self.masks is None:
-            return images_BCHW, labels_B
-        masks_BHW = torch.from_numpy(self.masks.gather(indices)).to(self.device, non_blocking=True)
-        return images_BCHW, augment_labels(label_maps(masks_BHW, labels_B), drawn, augmentations)
+        pixels_BCHW = fetched.pixels.float().div_(255)
+        images_BCHW = standardized(augment(pixels_BCHW, fetched.drawn, augmentations), self.network_input)
+        if fetched.masks is None:
+            return images_BCHW, fetched.labels
+        return images_BCHW, augment_labels(label_maps(fetched.masks, fetched.labels), fetched.drawn, augmentations)
 
     def _pixels(self, indices: Indices) -> Tensor:
         if self.resident is not None:

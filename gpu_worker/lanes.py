@@ -3,7 +3,8 @@
 torch can share out every single operation among threads, but then they wait for each other hundreds of times in a step. Lanes meet
 once, to add up their gradients: on two cores a step takes two thirds of the time. Batch normalisation sees the images of a lane;
 the running statistics are the mean of all lanes'. What a lane computes, and the order of the additions, depend on nothing but the
-number of lanes, so a training stays repeatable bit for bit. On a GPU there is one lane, in the calling thread.
+number of lanes, so a training stays repeatable bit for bit. On a GPU a step is recorded instead (`recorded_step`), or there is one
+lane, in the calling thread.
 
 Small groups normalise as well as a whole batch, or better: Hoffer et al., “Train longer, generalize better” (arXiv 1705.08741).
 """
@@ -17,34 +18,32 @@ from typing import Final, Self
 import torch
 from torch import Tensor, nn
 
-from gpu_worker.batches import Chosen
+from gpu_worker.batches import Chosen, Source
+from gpu_worker.team import FEWEST_NORMALIZED
 
-FEWEST_IMAGES: Final = 8
-"""In a lane; the mean and deviation of fewer say little of the others."""
 MOST_LANES: Final = 8
 """Each has gradients of its own; further threads share out the operations."""
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-Load = Callable[[Chosen], tuple[Tensor, Tensor]]
 
 
 def lane_count(device: torch.device, thread_count: int, image_count: int) -> int:
     """How many lanes learn from `image_count` images at a time."""
     if device.type != "cpu":
         return 1
-    return max(1, min(thread_count, MOST_LANES, image_count // FEWEST_IMAGES))
+    return max(1, min(thread_count, MOST_LANES, image_count // FEWEST_NORMALIZED))
 
 
 class Lanes:
     """The lanes of a training. The given network is the first lane's; the others have its parameters and their own gradients."""
 
     def __init__(
-        self, model: nn.Module, loss: Loss, load: Load, *, device: torch.device, count: int, bfloat16: bool
+        self, model: nn.Module, loss: Loss, batches: Source, *, device: torch.device, count: int, bfloat16: bool
     ) -> None:
-        """`load` gives images and truth, several threads at a time; `loss` is of (logits, truth). A team's ranks each have lanes of
-        their own.
+        """`batches` are fetched by several threads at a time; `loss` is of (logits, truth). A team's ranks each have lanes of their
+        own.
         """
-        self.model, self.loss, self.load, self.device, self.bfloat16 = model, loss, load, device, bfloat16
+        self.model, self.loss, self.batches, self.device, self.bfloat16 = model, loss, batches, device, bfloat16
         self.models = [model, *(_with_the_parameters_of(model) for _ in range(count - 1))]
         self._threads: ThreadPoolExecutor | None = None
         self._open = ExitStack()
@@ -61,8 +60,9 @@ class Lanes:
         """End the threads."""
         self._open.close()
 
-    def learn(self, chosen: Chosen) -> Tensor:
-        """The mean loss of some images; its gradients are in the network's parameters then."""
+    def learn(self, iteration: int) -> Tensor:
+        """The mean loss of a batch; its gradients are in the network's parameters then."""
+        chosen = self.batches.chosen(iteration)
         if self._threads is None:
             return self._learn(self.model, chosen, 1.0)
         count = len(self.models)
@@ -75,7 +75,7 @@ class Lanes:
         return torch.stack(losses).sum()
 
     def _learn(self, model: nn.Module, chosen: Chosen, share: float) -> Tensor:
-        images_BCHW, truth = self.load(chosen)
+        images_BCHW, truth = self.batches.make(self.batches.fetch(chosen))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             loss = self.loss(model(images_BCHW), truth) * share
         loss.backward()  # type: ignore[no-untyped-call]

@@ -1,6 +1,7 @@
 """Predictions of a classifier, and the evaluation made of them. Shape letters: N = images, K = classes, C, H, W = image."""
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from typing import Final, NamedTuple
 
 import msgspec
@@ -53,9 +54,16 @@ class Judged(NamedTuple):
 
 def standardized(images_NCHW: Tensor, network_input: NetworkInput) -> Tensor:
     """Images of 0..1 as the network wants them, laid out channels last."""
-    mean = torch.tensor(network_input.mean, device=images_NCHW.device)[:, None, None]
-    deviation = torch.tensor(network_input.deviation, device=images_NCHW.device)[:, None, None]
-    return ((images_NCHW - mean) / deviation).contiguous(memory_format=torch.channels_last)
+    mean_C11, deviation_C11 = _mean_and_deviation(network_input, images_NCHW.device)
+    return ((images_NCHW - mean_C11) / deviation_C11).contiguous(memory_format=torch.channels_last)
+
+
+@cache  # carrying them to a GPU for every batch would make it wait
+def _mean_and_deviation(network_input: NetworkInput, device: torch.device) -> tuple[Tensor, Tensor]:
+    mean, deviation = (
+        torch.tensor(one, device=device)[:, None, None] for one in (network_input.mean, network_input.deviation)
+    )
+    return mean, deviation
 
 
 def scores_of(model: nn.Module, pixels_NCHW: Pixels, network_input: NetworkInput, device: torch.device) -> Scores:

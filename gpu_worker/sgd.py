@@ -21,7 +21,7 @@ class Sgd:
         self.settings = settings
         self.parameters = dict(model.named_parameters())
         self.is_on_gpu = any(parameter.is_cuda for parameter in self.parameters.values())
-        """There, few kernels over all tensors are done soonest; on a CPU each tensor by itself is: it stays in the cache."""
+        """There, one kernel over all tensors is done soonest; on a CPU each tensor by itself is: it stays in the cache."""
         self.momenta = {
             name: momenta[name].to(parameter.device) if momenta else torch.zeros_like(parameter)
             for name, parameter in self.parameters.items()
@@ -38,7 +38,7 @@ class Sgd:
                     parameters,
                     [parameter.grad for parameter in parameters if parameter.grad is not None],
                     [self.momenta[name] for name in names],
-                    foreach=self.is_on_gpu,
+                    fused=self.is_on_gpu,
                     lr=rate,
                     weight_decay=weight_decay,
                     momentum=self.settings.momentum,

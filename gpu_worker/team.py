@@ -2,8 +2,8 @@
 same step.
 
 Which images form a batch, and how each is augmented, does not depend on how many share the work. What does: the order of additions,
-and what batch normalisation sees. On GPUs its statistics are those of the whole batch; on a CPU (where torch cannot) those of each
-share, and the running ones that are kept are the first rank's. Shape letters: B = batch.
+and what batch normalisation sees: the images of a rank, and the running statistics that are kept are the first rank's; on GPUs that
+of the whole batch where a rank has few images. Shape letters: B = batch.
 """
 
 import hashlib
@@ -17,6 +17,8 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]
 from domain.refusals import Refusal
 from domain.sentences import N_
 
+FEWEST_NORMALIZED: Final = 8
+"""The mean and deviation of fewer images say little of the others."""
 _DIGEST_BYTES: Final = 32
 
 
@@ -43,7 +45,7 @@ class Team:
 
     def __init__(self, rank: int = 0, count: int = 1, batch_size: int = 1) -> None:
         """`rank` counts from 0 to `count` - 1. With several, `join` was called, and each has at least one image of a batch."""
-        self.rank, self.count = rank, count
+        self.rank, self.count, self.batch_size = rank, count, batch_size
         self.mine = slice(rank, None, count)
         """This rank's images of a batch."""
         self.share = len(range(rank, batch_size, count)) / batch_size
@@ -54,10 +56,13 @@ class Team:
         """Whether this rank validates, saves and reports, for all."""
         return self.rank == 0
 
+    def normalizes_together(self, device: torch.device) -> bool:
+        """Whether ranks meet in every batch normalisation, which torch can on GPUs only."""
+        return self.count > 1 and device.type == "cuda" and self.batch_size // self.count < FEWEST_NORMALIZED
+
     def ready(self, model: nn.Module) -> nn.Module:
         """The network as it learns here."""
-        on_gpu = any(parameter.is_cuda for parameter in model.parameters())
-        if self.count == 1 or not on_gpu:
+        if not self.normalizes_together(next(model.parameters()).device):
             return model
         synchronized: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
         return synchronized

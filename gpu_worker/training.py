@@ -24,6 +24,7 @@ from domain.refusals import Refusal
 from domain.sentences import N_
 from domain.training_parameters import SgdParameters
 from gpu_worker import checkpoints
+from gpu_worker.batches import Source
 from gpu_worker.checkpoints import Best, Checkpoint, Weights
 from gpu_worker.devices import (
     chosen_device,
@@ -33,13 +34,14 @@ from gpu_worker.devices import (
     software,
 )
 from gpu_worker.jobs import Job, JobStopped, Progress, kept_part_logs
-from gpu_worker.lanes import Lanes, lane_count
+from gpu_worker.lanes import Lanes, Loss, lane_count
 from gpu_worker.loss_curve import LossCurve, file_of, not_finite
 from gpu_worker.metrics import Judged, evaluate, evaluation_of
 from gpu_worker.networks import initial_weights_file, load_initial_weights, network_of, new_network, save_weights
 from gpu_worker.parts import Part, parts_of
 from gpu_worker.preprocessing import PREPARED_SHARE, Prepared, keep_bytes, prepare
 from gpu_worker.ranks import train_in_ranks
+from gpu_worker.recorded_step import RecordedStep
 from gpu_worker.resnets import begin_as_shortcuts
 from gpu_worker.segmentation import SEGMENTATION_BATCH, Segmenter
 from gpu_worker.settings import Precision, TrainingSettings
@@ -159,18 +161,19 @@ def train_loop(
     validations = _validation_iterations(sgd, part.validation_count)
     best = start.best
     clock.begin(part, start.iteration)
-    lanes = Lanes(
+    step = new_step(
         model,
         part.loss,
-        batches.load,
-        device=device,
-        count=lane_count(device, torch.get_num_threads(), sgd.batch_size // team.count),
+        batches,
+        device,
+        image_count=sgd.batch_size // team.count,
         bfloat16=start.precision == Precision.BFLOAT16.value,
+        is_recorded=not team.normalizes_together(device),
     )
-    with LossCurve(job, start, sgd.max_iter, device, part.part) as curve, lanes:
+    with LossCurve(job, start, sgd.max_iter, device, part.part) as curve, step:
         for iteration in range(start.iteration, sgd.max_iter):
             rate = _rate(sgd, iteration)
-            loss = team.add_up(model, lanes.learn(batches.chosen(iteration)))
+            loss = team.add_up(model, step.learn(iteration))
             done = iteration + 1
             if device.type == "cpu" and not loss.isfinite():
                 curve.publish()
@@ -193,6 +196,23 @@ def train_loop(
             if is_stopping:
                 raise JobStopped
     job.log.info("the parameters have the checksum %s", team.agree(model))
+
+
+def new_step(
+    model: nn.Module,
+    loss: Loss,
+    batches: Source,
+    device: torch.device,
+    *,
+    image_count: int,
+    bfloat16: bool,
+    is_recorded: bool = True,
+) -> Lanes | RecordedStep:
+    """How batches of `image_count` images are learnt from soonest on a device. What asks other ranks cannot be recorded."""
+    if device.type == "cuda" and is_recorded:
+        return RecordedStep(model, loss, batches, bfloat16=bfloat16)
+    count = lane_count(device, torch.get_num_threads(), image_count)
+    return Lanes(model, loss, batches, device=device, count=count, bfloat16=bfloat16)
 
 
 class Clock:

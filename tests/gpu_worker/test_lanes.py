@@ -37,7 +37,7 @@ def a_network() -> nn.Sequential:
 
 
 def two_lanes(model: nn.Module, batches: Batches, loss: Loss = functional.cross_entropy) -> Lanes:
-    return Lanes(model, loss, batches.load, device=CPU, count=2, bfloat16=False)
+    return Lanes(model, loss, batches, device=CPU, count=2, bfloat16=False)
 
 
 def gradients_of(model: nn.Module) -> list[Tensor]:
@@ -48,8 +48,8 @@ def gradients_of(model: nn.Module) -> list[Tensor]:
 def test_lanes_give_the_gradients_of_the_mean_loss_over_all_images(place: Workplace, batch_size: int) -> None:
     batches, model, plain = batches_of(place, batch_size), a_network(), a_network()
     with two_lanes(model, batches) as lanes:
-        loss = lanes.learn(batches.chosen(0))
-    images, labels = batches.batch(0)
+        loss = lanes.learn(0)
+    images, labels = batches.make(batches.fetch(batches.chosen(0)))
     whole = torch.zeros(())
     for lane in range(2):
         mine = slice(lane, None, 2)
@@ -66,10 +66,10 @@ def test_a_step_moves_the_parameters_of_all_lanes_and_their_statistics_are_the_m
     means: list[Tensor] = []
     for lane in range(2):
         alone = a_network()
-        alone(batches.load(batches.chosen(0).part(slice(lane, None, 2)))[0])
+        alone(batches.make(batches.fetch(batches.chosen(0).part(slice(lane, None, 2))))[0])
         means.append(dict(alone.named_buffers())["1.running_mean"])
     with two_lanes(model, batches) as lanes:
-        lanes.learn(batches.chosen(0))
+        lanes.learn(0)
         Sgd(model, SgdParameters(base_lr=0.1, batch_size=16, max_iter=1), {}).step(0.1)
         for own, other, old in zip(model.parameters(), lanes.models[1].parameters(), before, strict=True):
             assert own.data_ptr() == other.data_ptr()
@@ -86,7 +86,7 @@ def test_what_goes_wrong_in_a_lane_reaches_the_loop(place: Workplace) -> None:
 
     batches = batches_of(place, 16)
     with two_lanes(a_network(), batches, broken) as lanes, pytest.raises(MemoryError):
-        lanes.learn(batches.chosen(0))
+        lanes.learn(0)
 
 
 @pytest.mark.parametrize(
