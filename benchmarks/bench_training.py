@@ -63,7 +63,7 @@ CODES = ("CHIP", "MURA", "OK", "SCRATCH")
 TRAINING_IMAGES, VALIDATION_IMAGES = 128, 32
 SOURCE_SIZE = (1280, 960)
 """1.2 megapixels, among the smallest of the cameras that inspect; larger photographs take longer to decode."""
-EPOCHS, EPOCHS_OF_A_GPU = 4, 1000
+EPOCHS, EPOCHS_OF_A_GPU = 4, 3000
 MOST_LONG_ROUNDS = 3
 """A whole training of both takes half a minute."""
 
@@ -110,6 +110,19 @@ class Synthetic:
 
 class Ready(Synthetic):
     """The same images each time, with nothing left to do."""
+
+    def __init__(self, device: torch.device, augmentations: Sequence[Augmentation]) -> None:
+        super().__init__(device, augmentations)
+        self.everything = super().chosen(0)
+        self.fetched = super().fetch(self.everything)
+
+    def chosen(self, _: int) -> Chosen:
+        """Nothing is drawn."""
+        return self.everything
+
+    def fetch(self, _: Chosen) -> Fetched:
+        """Nothing is moved."""
+        return self.fetched
 
     def make(self, fetched: Fetched) -> tuple[torch.Tensor, torch.Tensor]:
         """Those that lie ready."""

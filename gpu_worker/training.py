@@ -397,7 +397,7 @@ def _validate(
     job.log.info("iteration %s: %s", done, told)
     if best is not None and best.score > figures.score:
         return best
-    weights = {name: tensor.detach().to("cpu", copy=True) for name, tensor in model.state_dict().items()}
+    weights = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}  # there, so a GPU goes on
     return Best(iteration=done, score=figures.score, weights=weights)
 
 
