@@ -121,11 +121,6 @@ class Lives:
         self.task_type_ids: list[UUID] = []
         self.datasets: list[tuple[UUID, str]] = []
         """Their ids and names, those of deleted ones, too."""
-        self.trainings: list[UUID] = []
-        """Those that were completed and stand."""
-        self.models: list[UUID] = []
-        self.predictions: list[UUID] = []
-        self.comparisons: list[UUID] = []
         self.mean_reports = 0.0
         """Of a training; what each makes is drawn."""
         self._images: list[tuple[UUID, bool]] = []
@@ -245,7 +240,6 @@ class Lives:
                 yield from self._prediction(uuid5(job_id, f"prediction {place}"), owner, model_id, level)
             if self.random.random() < 0.3:
                 yield from self._export(owner, model_id)
-        self.models.append(model_id)
         if training_count > 1 and self.random.random() < 0.2:
             first = self._state(Model, model_id).versions[0].label
             self.ask(WithdrawModelVersion(actor=owner, model_id=model_id, version=first, reason="现场误判过多"))
@@ -275,8 +269,6 @@ class Lives:
             yield
             yield from self._completed(job_id, self.random.choice(self._judged))
         if number % 7 == 0:
-            if job_id in self.trainings[-1:]:
-                self.trainings.pop()
             self.ask(DeleteTrainingJob(actor=owner, job_id=job_id))
             yield
 
@@ -337,7 +329,6 @@ class Lives:
                 software="torch 2.9.1",
             ),
         )
-        self.trainings.append(job_id)
         yield
 
     def _measured(self, job_id: UUID, report_count: int, most_events: int | None = None) -> Life:
@@ -430,7 +421,6 @@ class Lives:
         )
         manifest, log = artifact(f"{job_id} manifest"), artifact(f"{job_id}.log")
         self._report(job_id, PredictionCompleted(seconds=20 + 200 * drawn, results=results, manifest=manifest, log=log))
-        (self.comparisons if is_comparison else self.predictions).append(job_id)
         yield
 
     def _export(self, owner: UUID, model_id: UUID) -> Life:
