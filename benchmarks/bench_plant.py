@@ -15,13 +15,13 @@ from urllib.parse import urlencode
 import httpx
 import psycopg
 
+from benchmarks.bench_event_log import decode
 from benchmarks.harness import Bench, Row, bench, percentile
 from benchmarks.plant_lives import FREQUENT
 from benchmarks.served_plant import CHECKOUT, StandingPlant, sign_in, standing_plant, until_answered, visits
-from infra.event_store import EventLog, open_event_log
+from infra.event_store import open_event_log
 from infra.notary import READ_AT_ONCE
 from infra.processes import read_status
-from infra.projector import BATCH
 from projections.all import READ_MODELS
 
 MOST_MILLISECONDS = 150.0
@@ -85,7 +85,7 @@ def pages_of(standing: StandingPlant) -> Mapping[str, Sequence[str]]:
     finished = "status IN ('completed', 'published')"
     completed = f"prediction_jobs WHERE {own} AND status = 'completed' AND kind ="
     versions = f"models JOIN model_versions USING (model_id) WHERE {own}"
-    longest = f"(SELECT job_id FROM training_losses ORDER BY cardinality(iterations) DESC LIMIT {LONGEST}) AS found"
+    longest = f"(SELECT job_id FROM training_losses ORDER BY cardinality(iterations) DESC LIMIT {LONGEST}) AS found"  # noqa: S608
     return {
         "overview": ["/"],
         "training jobs, filtered": [f"/training-jobs?{fields}" for fields in _filters_of_jobs(standing)],
@@ -166,11 +166,11 @@ def rebuilt(standing: StandingPlant, position: int) -> Row:
     """`assay rebuild` of everything while the service runs; every row is the same afterwards."""
     before = contents(standing)
     with closing(open_event_log(standing.database())) as log:
-        decoded = decoding_rate(log)
+        decoded = decode(log)
         started = time.perf_counter()
         standing.assay("rebuild")
         rate = position / (time.perf_counter() - started)
-        decoded = (decoded + decoding_rate(log)) / 2
+        decoded = (decoded + decode(log)) / 2
     assert contents(standing) == before
     return Row(
         name="plant, every read model made anew",
@@ -192,14 +192,6 @@ def contents(standing: StandingPlant) -> dict[str, str]:
         for model in READ_MODELS
         for table in model.tables
     }
-
-
-def decoding_rate(log: EventLog) -> float:
-    """Events a second, read in the batches of the projector."""
-    start, position, count = time.perf_counter(), 0, 0
-    while events := log.read(position, BATCH):
-        position, count = events[-1][0], count + len(events)
-    return count / (time.perf_counter() - start)
 
 
 def verified(standing: StandingPlant, position: int) -> Row:

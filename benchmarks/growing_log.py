@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime, timedelta
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 from uuid import UUID
 from zlib import crc32
 
@@ -15,7 +15,6 @@ from commands.ports import Passwords, VersionConflict
 from domain.data_paths import DataPathState, DefectCodeCount, FolderName, Inspection
 from domain.facts import Fact, Recorded, State, fold, state_type_of
 from domain.users import Belongings
-from infra.event_store import EventLog
 
 S = TypeVar("S", bound=State)
 
@@ -27,17 +26,28 @@ DEFECTS = ("TPFIP", "TTFBS", "TTMUD", "TGGS0", "TPOTS", "TSFAS", "TSDFS", "TCPIN
 BYTES_OF_AN_IMAGE = 400_000
 
 
+class Appendable(Protocol):
+    """What of an `EventLog` is needed."""
+
+    def append(self, events: Sequence[Recorded]) -> int:
+        """Store events."""
+
+    def read(self, after: int, limit: int) -> list[tuple[int, Recorded]]:
+        """The next events with their positions."""
+
+
 class GrowingLog:
     """The log of an installation that nobody else uses: states stay in memory, events are appended in batches behind them."""
 
-    def __init__(self, log: EventLog, moment: datetime, pause: timedelta) -> None:
+    def __init__(self, log: Appendable, moment: datetime, pause: timedelta) -> None:
         """`log` holds no more than a first start left there. The next event happens at `moment`, each further one `pause` later.
 
         Raises:
             ValueError: somebody has worked with the installation already.
         """
         self._log = log
-        self._states: dict[UUID, State] = {}
+        self.states: dict[UUID, State] = {}
+        """Of everything there is, by its id."""
         self._moment, self._pause = moment, pause
         self._waiting: list[Recorded] = []
         self._appender = ThreadPoolExecutor(1, thread_name_prefix="appender")
@@ -57,7 +67,7 @@ class GrowingLog:
 
     def load(self, state_type: type[S], aggregate_id: UUID) -> S | None:
         """The present state."""
-        state = self._states.get(aggregate_id)
+        state = self.states.get(aggregate_id)
         return state if isinstance(state, state_type) else None
 
     def append(self, events: Sequence[Recorded]) -> int:
@@ -67,7 +77,7 @@ class GrowingLog:
             VersionConflict: the decision was made on another state than the present one.
         """
         for event in events:
-            state = self._states.get(event.originator_id)
+            state = self.states.get(event.originator_id)
             if event.originator_version != (state.version if state else 0) + 1:
                 raise VersionConflict(
                     f"{event.data.TOPIC} of {event.originator_id} has version {event.originator_version}"
@@ -97,9 +107,9 @@ class GrowingLog:
             self._waiting = []
 
     def _fold(self, event: Recorded) -> None:
-        state = fold(_state_type_of(type(event.data)), (event,), self._states.get(event.originator_id))
+        state = fold(_state_type_of(type(event.data)), (event,), self.states.get(event.originator_id))
         assert state is not None
-        self._states[event.originator_id] = state
+        self.states[event.originator_id] = state
 
 
 @cache

@@ -24,13 +24,22 @@ import psycopg
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec.structs import replace
 
-from benchmarks.growing_log import DEFECTS, ROOT, GrowingLog, GrownArchives, GrownFolders, HashedOnce, NobodyLeaves
+from benchmarks.growing_log import (
+    DEFECTS,
+    ROOT,
+    Appendable,
+    GrowingLog,
+    GrownArchives,
+    GrownFolders,
+    HashedOnce,
+    NobodyLeaves,
+)
 from benchmarks.plant_lives import MOST_REPORTS, JudgedImages, Life, Lives
 from commands.assay import Assay
 from commands.compute_resources import CreateComputeResource
 from commands.environments import AddNodes
 from commands.industries import CreateIndustry, DefineLevels
-from commands.ports import Ports
+from commands.ports import Passwords, Ports
 from commands.task_types import CreateTaskType
 from commands.users import CreateUser
 from domain.compute_resources import ComputeResourceKind
@@ -42,7 +51,6 @@ from domain.permissions import Role
 from domain.task_types import TaskKind
 from infra.artifacts import Artifacts
 from infra.bootstrap import FIRST_ADMINISTRATOR_ID, open_core, prepare
-from infra.core import Core
 from infra.embedded_postgres import ensure_postgres, postgres_runs, stop_postgres
 from infra.notary import Notary
 from infra.projector import Projector
@@ -90,8 +98,8 @@ class Size(msgspec.Struct, frozen=True):
 class Plant:
     """A plant that grows into a log. `visitor` is the administrator, who looks at it and owns a third of all models and jobs."""
 
-    def __init__(self, size: Size, core: Core) -> None:
-        """`core` is that of a new installation.
+    def __init__(self, size: Size, log: Appendable, artifacts: Artifacts, passwords: Passwords) -> None:
+        """`log` is that of a new installation.
 
         Raises:
             ValueError: somebody has worked with it already.
@@ -99,29 +107,23 @@ class Plant:
         self.size, self.visitor = size, FIRST_ADMINISTRATOR_ID
         self.levels: list[list[UUID]] = []
         """The nodes level by level; the children of one node stand together."""
-        self._log = GrowingLog(core.log, FIRST_DAY, YEARS / size.events)
-        ports = Ports(
-            passwords=HashedOnce(core.assay.ports.passwords),
-            data_folders=GrownFolders(),
-            archives=GrownArchives(),
-            ownership=NobodyLeaves(),
-        )
-        judged = judged_images(core.artifacts)
-        self.lives = Lives(Assay(self._log, ports), self._log, judged, self.visitor)
+        self.log = GrowingLog(log, FIRST_DAY, YEARS / size.events)
+        ports = Ports(HashedOnce(passwords), GrownFolders(), GrownArchives(), NobodyLeaves())
+        self.lives = Lives(Assay(self.log, ports), self.log, judged_images(artifacts), self.visitor)
         """Who and what there is."""
 
     def grow(self) -> int:
         """Let two years pass; how many events there are then, with those of the first start."""
         self._set_up()
         self._live(self._begun())
-        left = self.size.events - self._log.count
+        left = self.size.events - self.log.count
         count = -(-left // MOST_REPORTS)
         for number in range(count):
             until = self.size.events - left * (count - 1 - number) // count
             for _ in self.lives.long_training(number, until):
                 pass
-        self._log.finish()
-        return self._log.count
+        self.log.finish()
+        return self.log.count
 
     def way(self, *turns: int) -> list[UUID]:
         """Nodes from the first level down, each the so manieth below the one before."""
@@ -209,11 +211,11 @@ class Plant:
         lives.random.shuffle(beginnings)
         training_count = lone_count + sum(trainings)
         others = (
-            self._log.count + (2 + CHANGES_OF_A_DATASET) * size.datasets + EVENTS_OF_A_MODEL_IMAGE * size.model_images
+            self.log.count + (2 + CHANGES_OF_A_DATASET) * size.datasets + EVENTS_OF_A_MODEL_IMAGE * size.model_images
         )
         others += EVENTS_OF_A_PREDICTION * size.prediction_jobs + EVENTS_AROUND_A_CURVE * training_count
         left = size.events * (1 - LEFT_TO_LONG_TRAININGS) - others
-        lives.mean_reports = max(1.0, left / training_count)
+        lives.mean_reports, lives.reports_left = max(1.0, left / training_count), round(left)
         return (begin(2 * FIRST_OF_A_PURPOSE + number) for number, begin in enumerate(beginnings))
 
     def _live(self, begun: Iterator[Life]) -> None:
@@ -278,7 +280,7 @@ def grow(settings: Settings, size: Size) -> Plant:
     """
     prepare(settings)
     with open_core(settings) as core:
-        plant = Plant(size, core)
+        plant = Plant(size, core.log, core.artifacts, core.assay.ports.passwords)
         with _said("grown", size.events):
             plant.grow()
         with _said("chained", size.events):

@@ -121,8 +121,8 @@ class Lives:
         self.task_type_ids: list[UUID] = []
         self.datasets: list[tuple[UUID, str]] = []
         """Their ids and names, those of deleted ones, too."""
-        self.mean_reports = 0.0
-        """Of a training; what each makes is drawn."""
+        self.mean_reports, self.reports_left = 0.0, 0
+        """Of a training; what each makes is drawn until none are left, and is one report then."""
         self._images: list[tuple[UUID, bool]] = []
         self._paths: dict[DatasetPurpose, list[FolderName]] = {purpose: [] for purpose in DatasetPurpose}
         self._curves = [self._curve() for _ in range(CURVES)]
@@ -466,7 +466,10 @@ class Lives:
 
     def _report_count(self) -> int:
         """Most trainings are short, some are long."""
-        return max(1, min(MOST_REPORTS, round(self.random.expovariate(1 / self.mean_reports))))
+        drawn = round(self.random.expovariate(1 / self.mean_reports))
+        count = max(1, min(drawn, MOST_REPORTS, self.reports_left))
+        self.reports_left -= count
+        return count
 
     def _curve(self) -> tuple[float, ...]:
         """A loss that falls, with noise, at each of the most iterations there are."""
