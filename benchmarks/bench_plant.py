@@ -31,7 +31,7 @@ LONGEST = 20
 """Of the curves, those of some 10,000 points."""
 STARTS, MOST_START_SECONDS = 3, 10.0
 MOST_MIB, MOST_MIB_OF_THE_DATABASE = 256.0, 512.0
-LEAST_OF_DECODING, LEAST_OF_READING = 0.08, 0.2
+LEAST_OF_DECODING, LEAST_OF_READING = 0.1, 0.2
 """A rebuild turns events into rows of sixteen read models with their indexes; verifying follows two chains beside the reading."""
 
 
