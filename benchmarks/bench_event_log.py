@@ -172,10 +172,10 @@ def history_of_a_job(job_id: UUID) -> list[Recorded]:
     return [recorded(job_id, version, fact) for version, fact in enumerate(facts, 1)]
 
 
-def decode(log: EventLog) -> float:
+def decode(log: EventLog, upto: int | None = None) -> float:
     """Events a second, read and decoded in batches as the projector reads them."""
     start, position, count = time.perf_counter(), 0, 0
-    while events := log.read(position, BATCH):
+    while events := log.read(position, BATCH, upto):
         position, count = events[-1][0], count + len(events)
     return count / (time.perf_counter() - start)
 

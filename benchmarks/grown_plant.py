@@ -1,278 +1,339 @@
-"""A plant of the size that Assay promises to carry, grown through the log as people would have grown it in two years.
+"""A plant of the size that Assay promises to carry, grown by its own commands as people would have grown it in two years.
 
-Everything is drawn from one seed, so two plants of one size are the same plant.
+`python -m benchmarks.grown_plant FOLDER` grows one in a new state folder, to look at: `ASSAY_STATE=FOLDER assay up` opens on it.
+Everything is drawn from one seed, so two plants of one size are the same but for the hash of their password. Reports and
+their samples are there; of weights, logs and packages there are the names only.
 """
 
+import argparse
+import os
 import random
-from collections.abc import Iterator
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from hashlib import sha256
 from itertools import islice
+from pathlib import Path
 from uuid import UUID, uuid5
 
 import msgspec
+import psycopg
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec.structs import replace
 
-from domain.artifacts import Artifact
-from domain.compute_resources import ComputeResourceCreated, ComputeResourceKind
-from domain.data_paths import DataPathState, DefectCodeCount, FolderName, Inspection
-from domain.datasets import (
-    DataPath,
-    DataPathInspected,
-    DataPathsAdded,
-    DataPathsRemoved,
-    DatasetCreated,
-    DatasetDeleted,
-    DatasetPurpose,
+from benchmarks.growing_log import (
+    DEFECTS,
+    ROOT,
+    Appendable,
+    GrowingLog,
+    GrownArchives,
+    GrownFolders,
+    HashedOnce,
+    NobodyLeaves,
 )
-from domain.environments import EnvironmentBinding, EnvironmentNode, EnvironmentNodesAdded, environment_id
-from domain.facts import SYSTEM, Fact, Origin, Recorded
-from domain.industries import DEFAULT_INDUSTRY_ID, DefaultIndustryChosen, IndustryCreated, IndustryLevelsDefined
+from benchmarks.plant_lives import MOST_REPORTS, JudgedImages, Life, Lives
+from commands.assay import Assay
+from commands.compute_resources import CreateComputeResource
+from commands.environments import AddNodes
+from commands.industries import CreateIndustry, DefineLevels
+from commands.ports import Passwords, Ports
+from commands.task_types import CreateTaskType
+from commands.users import CreateUser
+from domain.compute_resources import ComputeResourceKind
+from domain.data_paths import FolderName
+from domain.datasets import DatasetPurpose
+from domain.evaluation import Evaluation, Sample, SampleState, figures_of
 from domain.messages import Resources
-from domain.model_images import ModelImageKind
 from domain.permissions import Role
-from domain.task_types import TaskKind, TaskTypeCreated
-from domain.training_jobs import TrainingTerminated
-from domain.users import UserCreated
-from infra.event_store import EventLog
-from tests.examples import (
-    LOADING_QUEUED,
-    LOADING_STARTED,
-    MODEL_IMAGE_IMPORTED,
-    MODEL_IMAGE_LOADED,
-    PREDICTION_COMPLETED,
-    PREDICTION_QUEUED,
-    PREDICTION_STARTED,
-    TRAINING_COMPLETED,
-    TRAINING_PUBLISHED,
-    TRAINING_QUEUED,
-    TRAINING_STARTED,
-    VERSION_PUBLISHED,
-)
+from domain.task_types import TaskKind
+from infra.artifacts import Artifacts
+from infra.bootstrap import FIRST_ADMINISTRATOR_ID, open_core, prepare
+from infra.embedded_postgres import ensure_postgres, postgres_runs, stop_postgres
+from infra.notary import Notary
+from infra.projector import Projector
+from infra.settings import Settings, read_settings, seal_key
+from projections.all import READ_MODELS
 
-EVENTS_OF_AN_APPEND = 2_000
+PASSWORD = "Plant2026"  # noqa: S105 - everybody's, in a plant that is made up
 FIRST_DAY = datetime(2024, 1, 8, tzinfo=UTC)
-SECONDS_BETWEEN_EVENTS = 200
+YEARS = timedelta(days=2 * 365)
+LIVES_AT_ONCE = 60
+"""So many things happen beside each other: jobs that train, images that load, models that are made better."""
 LEVEL_NAMES = ("工厂", "厂别", "站点", "产品")
 FANOUT = (5, 8, 10, 24)
 """Nodes below each node, level by level: 10,045 nodes altogether."""
 SURNAMES = "王李张刘陈杨赵黄周吴"
-PRODUCTS = ("panel", "array", "cell", "module", "touch", "cover", "oled", "mini-led")
-DEFECTS = ("TPFIP", "TTFBS", "TTMUD", "TGGS0", "TPOTS", "TSFAS", "TSDFS", "TCPIN")
-CODES = tuple(DefectCodeCount(code, 40 + 13 * number) for number, code in enumerate(DEFECTS))
-FREQUENT, RARE, MISSING = "panel", "golden-sample", "no-such-word"
-"""Searched for: in an eighth of all names, in one of two thousand, in none."""
-CHANGED_SHARE, DELETED_SHARE = 0.25, 0.01
+FIRST_OF_A_PURPOSE = 10
+"""So many datasets are there before anybody trains."""
+CHANGES_OF_A_DATASET = 0.25
+MEAN_TRAININGS = 4
+"""Of a model: the first one, and those that made it better."""
+LEFT_TO_LONG_TRAININGS = 0.04
+"""The share of all events; they make the log as long as it is wanted."""
+EVENTS_OF_A_MODEL_IMAGE, EVENTS_OF_A_PREDICTION, EVENTS_AROUND_A_CURVE = 9, 6, 23
+"""Roughly; the long trainings make up for what is wrong with it."""
+EVALUATIONS, IMAGES_OF_AN_EVALUATION = 60, 240
+SEAL_EVENTS = 10_000
 
 
 class Size(msgspec.Struct, frozen=True):
-    """How much there is. Of `jobs` training jobs two of three are published; there are as many prediction jobs."""
+    """How much there is in how many events; some long trainings come on top of `training_jobs`."""
 
-    datasets: int = 100_000
+    events: int = 1_000_000
     users: int = 1_000
-    jobs: int = 6_000
+    datasets: int = 100_000
     model_images: int = 2_000
+    models: int = 1_000
+    training_jobs: int = 10_000
+    prediction_jobs: int = 6_000
 
     def times(self, share: float) -> "Size":
         """A smaller plant; the environment tree keeps its size."""
-        return Size(*(max(40, round(count * share)) for count in msgspec.structs.astuple(self)))
+        return Size(*(max(3 * FIRST_OF_A_PURPOSE, round(count * share)) for count in msgspec.structs.astuple(self)))
 
 
 class Plant:
-    """Facts in the order in which they happened. `visitor` is the person who looks at the lists, and owns a third of all jobs."""
+    """A plant that grows into a log. `visitor` is the administrator, who looks at it and owns a third of all models and jobs."""
 
-    def __init__(self, size: Size, visitor: UUID, evaluation: Artifact) -> None:
-        """`evaluation` is a stored artifact; every finished job reports it."""
-        self.size, self.visitor, self.evaluation = size, visitor, evaluation
-        self.industry_id = uuid5(visitor, "显示面板")
-        self.levels: list[list[EnvironmentNode]] = []
+    def __init__(self, size: Size, log: Appendable, artifacts: Artifacts, passwords: Passwords) -> None:
+        """`log` is that of a new installation.
+
+        Raises:
+            ValueError: somebody has worked with it already.
+        """
+        self.size, self.visitor = size, FIRST_ADMINISTRATOR_ID
+        self.levels: list[list[UUID]] = []
         """The nodes level by level; the children of one node stand together."""
-        self._random = random.Random(20240108)  # noqa: S311 - a plant, no secret
-        self._people = [visitor, *(uuid5(visitor, f"person {number}") for number in range(size.users - 1))]
-        self._versions: dict[UUID, int] = {}
-        self._moment = FIRST_DAY
-        self._resource_id = uuid5(visitor, "resource 0")
+        self.log = GrowingLog(log, FIRST_DAY, YEARS / size.events)
+        ports = Ports(HashedOnce(passwords), GrownFolders(), GrownArchives(), NobodyLeaves())
+        self.lives = Lives(Assay(self.log, ports), self.log, judged_images(artifacts), self.visitor)
+        """Who and what there is."""
 
-    def grow(self, log: EventLog) -> int:
-        """Append everything; how many events that were."""
-        events, count = self._events(), 0
-        while batch := list(islice(events, EVENTS_OF_AN_APPEND)):
-            log.append(batch)
-            count += len(batch)
-        return count
+    def grow(self) -> int:
+        """Let two years pass; how many events there are then, with those of the first start."""
+        self._set_up()
+        self._live(self._begun())
+        left = self.size.events - self.log.count
+        count = -(-left // MOST_REPORTS)
+        for number in range(count):
+            until = self.size.events - left * (count - 1 - number) // count
+            for _ in self.lives.long_training(number, until):
+                pass
+        self.log.finish()
+        return self.log.count
 
     def way(self, *turns: int) -> list[UUID]:
         """Nodes from the first level down, each the so manieth below the one before."""
         place, nodes = 0, []
         for level, turn in enumerate(turns):
             place = place * FANOUT[level] + turn
-            nodes.append(self.levels[level][place].node_id)
+            nodes.append(self.levels[level][place])
         return nodes
 
-    def _events(self) -> Iterator[Recorded]:
-        yield from self._master_data()
-        made = [self._dataset] * self.size.datasets
-        made += [self._model_image] * self.size.model_images
-        made += [self._training_job] * self.size.jobs
-        made += [self._prediction_job] * self.size.jobs
-        self._random.shuffle(made)
-        changing: list[tuple[UUID, DatasetCreated]] = []
-        for number, make in enumerate(made):
-            for aggregate_id, fact, actor in make(number):
-                if isinstance(fact, DatasetCreated) and self._random.random() < CHANGED_SHARE:
-                    changing.append((aggregate_id, fact))
-                yield self._recorded(aggregate_id, fact, actor)
-        self._random.shuffle(changing)
-        for dataset_id, created in changing:
-            yield self._recorded(dataset_id, self._change(created), self._random.choice(self._people))
+    def moment(self) -> datetime:
+        """Some moment of the two years."""
+        return FIRST_DAY + self.lives.random.random() * YEARS
 
-    def _master_data(self) -> Iterator[Recorded]:
-        for number, person in enumerate(self._people[1:]):
-            name = f"{SURNAMES[number % 10]}工_{number:04d}" if number % 3 else f"trainer_{number:04d}"
-            yield self._recorded(
-                person,
-                UserCreated(username=name, role=Role.MODEL_TRAINER, password_hash="", email=f"{number}@fab.example"),
-            )
-        yield self._recorded(self.industry_id, IndustryCreated(name="显示面板"))
-        yield self._recorded(self.industry_id, IndustryLevelsDefined(level_names=LEVEL_NAMES))
-        yield self._recorded(DEFAULT_INDUSTRY_ID, DefaultIndustryChosen(industry_id=self.industry_id))
-        for number in range(20):
-            yield self._recorded(uuid5(self.visitor, f"industry {number}"), IndustryCreated(name=f"行业{number}"))
-            yield self._recorded(
-                uuid5(self.visitor, f"task type {number}"),
-                TaskTypeCreated(name=f"分类_{number}", kind=TaskKind.CLASSIFICATION),
-            )
-            yield self._recorded(
-                uuid5(self.visitor, f"resource {number}"),
-                ComputeResourceCreated(
-                    kind=ComputeResourceKind.GENERAL_PURPOSE, resources=Resources(cpu_cores=number + 1)
-                ),
-            )
-        above: list[UUID | None] = [None]
-        for level, fanout in enumerate(FANOUT):
-            nodes = [
-                EnvironmentNode(uuid5(self.visitor, f"{parent} {turn}"), f"{LEVEL_NAMES[level]}_{turn + 1}", parent)
-                for parent in above
-                for turn in range(fanout)
-            ]
-            self.levels.append(nodes)
-            for first in range(0, len(nodes), fanout):
-                yield self._recorded(
-                    environment_id(self.industry_id),
-                    EnvironmentNodesAdded(industry_id=self.industry_id, nodes=tuple(nodes[first : first + fanout])),
+    def _set_up(self) -> None:
+        """What has to be there before anybody trains: people, places, what jobs need, a model image, datasets."""
+        lives, visitor = self.lives, self.visitor
+        for number in range(self.size.users - 1):
+            user_id = lives.id_of("person", number)
+            lives.people.append(user_id)
+            lives.ask(
+                CreateUser(
+                    actor=visitor,
+                    user_id=user_id,
+                    username=f"{SURNAMES[number % 10]}工_{number:04d}" if number % 3 else f"trainer_{number:04d}",
+                    password=PASSWORD,
+                    role=Role.MODEL_TRAINER,
+                    email=f"{number}@fab.example",
                 )
-            above = [node.node_id for node in nodes]
-
-    def _dataset(self, number: int) -> Iterator[tuple[UUID, Fact, UUID]]:
-        word = RARE if self._random.random() < 1 / 2_000 else self._random.choice(PRODUCTS)
-        name = f"{word}-{self._random.choice(DEFECTS).lower()}-2024w{number % 52:02d}-{number:06d}"
-        purpose = DatasetPurpose.TRAINING if self._random.random() < 0.6 else DatasetPurpose.QUESTION_BANK
-        dataset_id = uuid5(self.visitor, name)
-        created = DatasetCreated(
-            name=name,
-            purpose=purpose,
-            environment=self._binding(),
-            data_paths=tuple(self._data_path(name, path) for path in range(self._random.randint(1, 6))),
-        )
-        yield dataset_id, created, self._random.choice(self._people)
-
-    def _data_path(self, name: str, number: int) -> DataPath:
-        codes = CODES[number % 4 : number % 4 + 1 + self._random.randrange(4)]
-        image_count = sum(code.image_count for code in codes) + self._random.randrange(1_000)
-        inspection = Inspection(
-            folder=FolderName("data", f"{name}/{number}"),
-            state=DataPathState.VALID,
-            image_count=image_count,
-            defect_codes=codes,
-            formats=(("PNG", image_count),),
-            resolutions=((1024, 1024, image_count),),
-            total_bytes=image_count * 400_000,
-        )
-        return DataPath(uuid5(self.visitor, f"{name}/{number}"), inspection)
-
-    def _change(self, created: DatasetCreated) -> Fact:
-        drawn = self._random.random()
-        first = created.data_paths[0]
-        if drawn < DELETED_SHARE / CHANGED_SHARE:
-            return DatasetDeleted()
-        if drawn < 0.4:
-            return DataPathsAdded(data_paths=(self._data_path(created.name, len(created.data_paths)),))
-        if drawn < 0.7 and len(created.data_paths) > 1:
-            return DataPathsRemoved(path_ids=(first.path_id,))
-        again = replace(first.inspection, image_count=first.inspection.image_count + 1)
-        return DataPathInspected(path_id=first.path_id, inspection=again)
-
-    def _model_image(self, number: int) -> Iterator[tuple[UUID, Fact, UUID]]:
-        image_id, actor = uuid5(self.visitor, f"image {number}"), self._random.choice(self._people)
-        is_business = self._random.random() < 0.6
-        yield (
-            image_id,
-            replace(
-                MODEL_IMAGE_IMPORTED,
-                name=f"{self._random.choice(PRODUCTS)}-resnet-{number:06d}",
-                kind=ModelImageKind.BUSINESS if is_business else ModelImageKind.GENERAL,
-                environment=self._binding() if is_business else None,
-            ),
-            actor,
-        )
-        for version in range(1, self._random.randint(2, 4)):
-            yield image_id, LOADING_QUEUED, actor
-            yield image_id, LOADING_STARTED, SYSTEM
-            yield image_id, replace(MODEL_IMAGE_LOADED, number=version), SYSTEM
-
-    def _training_job(self, number: int) -> Iterator[tuple[UUID, Fact, UUID]]:
-        job_id, model_id = uuid5(self.visitor, f"job {number}"), uuid5(self.visitor, f"model {number}")
-        owner = self.visitor if self._random.random() < 1 / 3 else self._random.choice(self._people)
-        name, environment = f"{self._random.choice(PRODUCTS)}-{number:06d}", self._binding()
-        yield (
-            job_id,
-            replace(
-                TRAINING_QUEUED,
-                owner=owner,
-                model_id=model_id,
-                model_name=name,
-                environment=environment,
-                compute_resource_id=self._resource_id,
-            ),
-            owner,
-        )
-        yield job_id, TRAINING_STARTED, SYSTEM
-        if number % 6 == 0:
-            yield job_id, TrainingTerminated(), owner
-            return
-        yield job_id, replace(TRAINING_COMPLETED, evaluation=self.evaluation), SYSTEM
-        if number % 6 > 1:
-            yield job_id, TRAINING_PUBLISHED, owner
-            yield (
-                model_id,
-                replace(VERSION_PUBLISHED, owner=owner, model_name=name, job_id=job_id, environment=environment),
-                owner,
             )
+        self._build_environment()
+        for number in range(20):
+            task_type_id, resource_id = lives.id_of("task type", number), lives.id_of("resource", number)
+            kind, resources = ComputeResourceKind.GENERAL_PURPOSE, Resources(cpu_cores=number + 1, memory_gib=4)
+            lives.ask(
+                CreateTaskType(
+                    actor=visitor, task_type_id=task_type_id, name=f"分类_{number}", kind=TaskKind.CLASSIFICATION
+                )
+            )
+            lives.ask(
+                CreateComputeResource(actor=visitor, compute_resource_id=resource_id, kind=kind, resources=resources)
+            )
+            lives.task_type_ids.append(task_type_id)
+            lives.resource_ids.append(resource_id)
+        first = [lives.model_image(0, is_general=True)]
+        first += [
+            lives.dataset(number, purpose) for number, purpose in enumerate([*DatasetPurpose] * FIRST_OF_A_PURPOSE)
+        ]
+        for life in first:
+            for _ in life:
+                pass
 
-    def _prediction_job(self, number: int) -> Iterator[tuple[UUID, Fact, UUID]]:
-        job_id = uuid5(self.visitor, f"prediction {number}")
-        owner = self.visitor if self._random.random() < 1 / 3 else self._random.choice(self._people)
-        name = f"{self._random.choice(PRODUCTS)}-check-{number:06d}"
-        yield job_id, replace(PREDICTION_QUEUED, owner=owner, name=name, compute_resource_id=self._resource_id), owner
-        yield job_id, PREDICTION_STARTED, SYSTEM
-        results = tuple(replace(result, evaluation=self.evaluation) for result in PREDICTION_COMPLETED.results)
-        yield job_id, replace(PREDICTION_COMPLETED, results=results), SYSTEM
+    def _build_environment(self) -> None:
+        visitor, industry_id = self.visitor, self.lives.id_of("industry", 0)
+        self.lives.ask(CreateIndustry(actor=visitor, industry_id=industry_id, name="显示面板"))
+        self.lives.ask(DefineLevels(actor=visitor, industry_id=industry_id, level_names=LEVEL_NAMES))
+        for number in range(1, 21):
+            other_id = self.lives.id_of("industry", number)
+            self.lives.ask(CreateIndustry(actor=visitor, industry_id=other_id, name=f"行业{number}"))
+        above: Sequence[UUID | None] = [None]
+        for level, fanout in zip(LEVEL_NAMES, FANOUT, strict=True):
+            names = tuple(f"{level}_{turn}" for turn in range(1, fanout + 1))
+            siblings = [tuple(uuid5(parent or industry_id, name) for name in names) for parent in above]
+            for parent, node_ids in zip(above, siblings, strict=True):
+                self.lives.ask(
+                    AddNodes(actor=visitor, industry_id=industry_id, parent_id=parent, names=names, node_ids=node_ids)
+                )
+            above = [node_id for node_ids in siblings for node_id in node_ids]
+            self.levels.append([*above])
+        self.lives.stations = [list(products) for products in siblings]
 
-    def _binding(self) -> EnvironmentBinding:
-        place = self._random.randrange(len(self.levels[-2]))
-        products = self.levels[-1][place * FANOUT[-1] : (place + 1) * FANOUT[-1]]
-        path: list[EnvironmentNode] = []
-        for level in range(len(FANOUT) - 2, -1, -1):
-            path.insert(0, self.levels[level][place])
-            place //= FANOUT[level]
-        return EnvironmentBinding(
-            industry_id=self.industry_id,
-            industry="显示面板",
-            level_names=LEVEL_NAMES,
-            path=tuple(path),
-            products=tuple(self._random.sample(products, self._random.randint(1, 4))),
+    def _begun(self) -> Iterator[Life]:
+        """Everything that begins, in the order in which it does."""
+        size, lives = self.size, self.lives
+        trainings = [1 + lives.random.randrange(2 * MEAN_TRAININGS - 1) for _ in range(size.models)]
+        predictions = divided(size.prediction_jobs, size.models)
+        lone_count = max(0, size.training_jobs - sum(trainings))
+        beginnings: list[Callable[[int], Life]] = [lives.dataset] * (size.datasets - 2 * FIRST_OF_A_PURPOSE)
+        beginnings += [lives.change] * round(size.datasets * CHANGES_OF_A_DATASET)
+        beginnings += [lives.model_image] * (size.model_images - 1)
+        beginnings += [lives.lone_training] * lone_count
+        beginnings += [
+            partial(lives.model, training_count=trained, prediction_count=predicted)
+            for trained, predicted in zip(trainings, predictions, strict=True)
+        ]
+        lives.random.shuffle(beginnings)
+        training_count = lone_count + sum(trainings)
+        others = (
+            self.log.count + (2 + CHANGES_OF_A_DATASET) * size.datasets + EVENTS_OF_A_MODEL_IMAGE * size.model_images
         )
+        others += EVENTS_OF_A_PREDICTION * size.prediction_jobs + EVENTS_AROUND_A_CURVE * training_count
+        left = size.events * (1 - LEFT_TO_LONG_TRAININGS) - others
+        lives.mean_reports, lives.reports_left = max(1.0, left / training_count), round(left)
+        return (begin(2 * FIRST_OF_A_PURPOSE + number) for number, begin in enumerate(beginnings))
 
-    def _recorded(self, aggregate_id: UUID, fact: Fact, actor: UUID = SYSTEM) -> Recorded:
-        version = self._versions[aggregate_id] = self._versions.get(aggregate_id, 0) + 1
-        self._moment += timedelta(seconds=SECONDS_BETWEEN_EVENTS)
-        return Recorded(aggregate_id, version, fact, self._moment, Origin(actor=actor, request="b7f1c2d8"))
+    def _live(self, begun: Iterator[Life]) -> None:
+        """Step by step, some at a time; where one ends another begins."""
+        present = list(islice(begun, LIVES_AT_ONCE))
+        while present:
+            place = self.lives.random.randrange(len(present))
+            has_ended = next(present[place], True)
+            if has_ended and (following := next(begun, None)):
+                present[place] = following
+            elif has_ended:
+                present[place] = present[-1]
+                present.pop()
+
+
+def judged_images(artifacts: Artifacts) -> list[JudgedImages]:
+    """Stored evaluations of the same images, each with fewer mistakes than the one before."""
+    drawn = random.Random(1)  # noqa: S311 - a plant, no secret
+    luck = [drawn.random() for _ in range(IMAGES_OF_AN_EVALUATION)]
+    judged = []
+    with tempfile.TemporaryDirectory() as folder:
+        for level in range(EVALUATIONS):
+            right_share = 0.7 + 0.29 * level / EVALUATIONS
+            samples = tuple(_sample(number, is_right=luck[number] < right_share) for number in range(len(luck)))
+            evaluation = Evaluation(defect_codes=DEFECTS, samples=samples)
+            file = Path(folder, "evaluation")
+            file.write_bytes(msgspec.msgpack.encode(evaluation))
+            judged.append(JudgedImages(artifacts.keep(file), figures_of(evaluation)))
+    return judged
+
+
+def _sample(number: int, *, is_right: bool) -> Sample:
+    true_index = number % len(DEFECTS)
+    predicted_index = true_index if is_right else (true_index + 1 + number // 8 % 7) % len(DEFECTS)
+    confidence = 0.5 + number * 37 % 50 / 100
+    others = (1 - confidence) / (len(DEFECTS) - 1)
+    complies = number % 40 != 39
+    folder = FolderName(ROOT, f"panel-question-bank/0/{DEFECTS[true_index]}/{number:04d}.png")
+    return Sample(
+        folder=folder,
+        checksum=sha256(folder.path.encode()).hexdigest(),
+        width=1024,
+        height=1024 if complies else 768,
+        state=SampleState.JUDGED if complies else SampleState.NON_COMPLIANT,
+        true_index=true_index,
+        predicted_index=predicted_index if complies else -1,
+        scores=tuple(confidence if index == predicted_index else others for index in range(len(DEFECTS)))
+        if complies
+        else (),
+    )
+
+
+def divided(whole: int, parts: int) -> list[int]:
+    """Whole numbers that together are `whole`, as equal as they can be."""
+    return [whole * (part + 1) // parts - whole * part // parts for part in range(parts)]
+
+
+def grow(settings: Settings, size: Size) -> Plant:
+    """A plant in the log and in the read tables of a new installation, chained and sealed, vacuumed as autovacuum does in time.
+
+    The database of the settings runs; nothing else of the installation does.
+    """
+    prepare(settings)
+    with open_core(settings) as core:
+        plant = Plant(size, core.log, core.artifacts, core.assay.ports.passwords)
+        with _said("grown", size.events):
+            plant.grow()
+        with _said("chained", size.events):
+            chain(settings)
+        with (
+            closing(Projector(core.log, core.dsn, READ_MODELS, core.artifacts)) as projector,
+            _said("projected", size.events),
+        ):
+            projector.drain()
+    with psycopg.connect(core.dsn, autocommit=True) as connection:
+        # Nothing waits and nothing runs at the end, so the dispatcher's line of work is empty as far as the log goes.
+        connection.execute("INSERT INTO app.dispatcher (position) SELECT max(notification_id) FROM assay_events")
+        connection.execute("SET client_min_messages = error")  # tables of the server itself are not ours to vacuum
+        connection.execute("VACUUM ANALYZE")
+    return plant
+
+
+def chain(settings: Settings) -> None:
+    """The whole log linked and sealed, as the notary does it beside the appends."""
+    assert settings.database_url is not None
+    key = Ed25519PrivateKey.from_private_bytes(seal_key(settings))
+    notary = Notary(settings.database_url, key, settings.seals, seal_events=SEAL_EVENTS)
+    with psycopg.connect(settings.database_url, autocommit=True) as connection:
+        while notary.follow(connection):
+            notary.seal_if_due(connection)
+        notary.seal_if_due(connection, is_ending=True)
+
+
+@contextmanager
+def _said(done: str, events: int) -> Iterator[None]:
+    started = time.perf_counter()
+    yield
+    seconds = time.perf_counter() - started
+    print(f"{done}: {events:,} events in {seconds:.0f} seconds ({events / seconds:,.0f} a second)", flush=True)
+
+
+def main() -> None:
+    """Grow a plant in a state folder."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.grown_plant", description=__doc__)
+    parser.add_argument("folder", type=Path, help="a new state folder")
+    parser.add_argument("--events", type=int, default=Size().events, help="how many (default: 1,000,000)")
+    asked = parser.parse_args()
+    settings = read_settings({"ASSAY_ADMINISTRATOR_PASSWORD": PASSWORD, **os.environ, "ASSAY_STATE": str(asked.folder)})
+    runs = postgres_runs(settings)
+    try:
+        grow(replace(settings, database_url=ensure_postgres(settings)), Size().times(asked.events / Size().events))
+    finally:
+        if not runs:
+            stop_postgres(settings)
+    print(
+        f"`ASSAY_STATE={asked.folder} assay up` opens on it. “{settings.administrator}” and everybody else sign in with {PASSWORD}."
+    )
+
+
+if __name__ == "__main__":
+    main()

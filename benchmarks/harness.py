@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import msgspec
@@ -18,6 +19,8 @@ from psycopg.conninfo import make_conninfo
 
 from infra.embedded_postgres import ensure_postgres, stop_postgres, superuser_address
 from infra.settings import Settings, read_settings
+
+T = TypeVar("T")
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,19 +73,28 @@ class Bench:
         """
         self.rounds = rounds
         self.share = share
-        self._stack = stack
+        self.stack = stack
+        """Ends what is left for other benches, when the last one has ended."""
+        self._made: dict[object, Any] = {}
+
+    def once(self, make: "Callable[[Bench], T]") -> T:
+        """What `make` gives to the first bench that asks for it, and to all that come after."""
+        if make not in self._made:
+            self._made[make] = make(self)
+        made: T = self._made[make]
+        return made
 
     @cached_property
     def folder(self) -> Path:
         """A folder for everything, gone afterwards. Short, because the path of a socket holds 107 bytes."""
-        folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="assay-bench-", dir="/tmp")))
+        folder = Path(self.stack.enter_context(tempfile.TemporaryDirectory(prefix="assay-bench-", dir="/tmp")))
         folder.chmod(0o711)  # as root the server runs as another user, who must get in
         return folder
 
     @cached_property
     def _postgres(self) -> Settings:
         settings = read_settings({"ASSAY_STATE": str(self.folder / "state")})
-        self._stack.callback(stop_postgres, settings)
+        self.stack.callback(stop_postgres, settings)
         ensure_postgres(settings)
         return settings
 

@@ -189,10 +189,9 @@ def _rebuild(names: list[str], core: Core, say: Say) -> int:
         raise NoAnswer(f"There is no read model {', '.join(unknown)}. These are: {', '.join(known)}.")
     projector = Projector(core.log, core.dsn, READ_MODELS, core.artifacts)
     try:
-        for name in names or known:
-            started = time.monotonic()
-            projector.rebuild(name)
-            say(f"{name}: rebuilt in {time.monotonic() - started:.1f} s")
+        started = time.monotonic()
+        projector.rebuild(*(names or known))
+        say(f"{', '.join(names) or 'All read models'}: rebuilt in {time.monotonic() - started:.1f} s")
     except TimeoutError as error:
         raise NoAnswer(str(error)) from error
     finally:

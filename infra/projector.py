@@ -87,6 +87,7 @@ class Projector:
         self._connection: Connection[DictRow] | None = None
         self._feeds: list[_Feed] = []
         self._rebuilds: dict[str, _Feed] = {}
+        self._rebuilding: Connection[DictRow] | None = None
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="projector reads ahead")
         self._ahead: tuple[Asked, Future[list[tuple[int, Recorded]]]] | None = None
 
@@ -150,23 +151,27 @@ class Projector:
                 break
         return {feed.model.name: feed.problem for feed in self._feeds if feed.problem is not None}
 
-    def rebuild(self, name: str, *, timeout: float = 3600.0) -> None:
-        """Make the tables of a read model anew, beside those that answer meanwhile, and return when they took their place.
+    def rebuild(self, *names: str, timeout: float = 3600.0) -> None:
+        """Make the tables of read models anew, beside those that answer meanwhile, and return when they took their place.
 
-        While another projector leads, it does the work. Not to be called while `run` of this object is at work.
+        The log is read once for all of them. While another projector leads, it does the work. Not to be called while `run` of
+        this object is at work.
 
         Raises:
             LookupError: there is no such read model.
-            TimeoutError: it took longer than `timeout` seconds, or the read model stopped at an event.
+            TimeoutError: it took longer than `timeout` seconds, or a read model stopped at an event.
         """
         deadline = time.monotonic() + timeout
         self.build_tables()
         with self._connect(self._schema) as connection:
-            if not connection.execute("UPDATE positions SET rebuild = true WHERE name = %s", (name,)).rowcount:
-                raise LookupError(f"there is no read model {name!r}")
-            while connection.execute("SELECT 1 FROM positions WHERE name = %s AND rebuild", (name,)).fetchone():
+            if unknown := sorted({*names} - {model.name for model in self._models}):
+                raise LookupError(f"there is no read model {', '.join(unknown)}")
+            connection.execute("UPDATE positions SET rebuild = true WHERE name = ANY(%s)", (list(names),))
+            still_asked = "SELECT name FROM positions WHERE name = ANY(%s) AND rebuild"
+            while left := connection.execute(still_asked, (list(names),)).fetchall():
                 if time.monotonic() > deadline:
-                    raise TimeoutError(f"the read model {name!r} is not rebuilt after {timeout} seconds")
+                    waiting = ", ".join(row["name"] for row in left)
+                    raise TimeoutError(f"the read model {waiting} is not rebuilt after {timeout} seconds")
                 if self._lead():
                     self.drain()
                 else:
@@ -174,11 +179,11 @@ class Projector:
 
     def close(self) -> None:
         """Let another projector lead."""
-        for connection in (self._connection, *(feed.connection for feed in self._rebuilds.values())):
+        for connection in (self._connection, self._rebuilding):
             if connection is not None:
                 with contextlib.suppress(psycopg.Error):
                     connection.close()
-        self._connection = None
+        self._connection = self._rebuilding = None
         self._feeds = []
         self._rebuilds = {}
         if self._ahead is not None:
@@ -242,9 +247,7 @@ class Projector:
             feeds = [feed for feed in self._feeds if feed.may_run and feed.position == position]
             has_moved |= self._advance_group(feeds, self._batch, upto)
             upto = position
-        for name in list(self._rebuilds):
-            has_moved |= self._advance_rebuild(name)
-        return has_moved
+        return self._advance_rebuilds() or has_moved
 
     def _advance_group(self, feeds: list[_Feed], limit: int, upto: int | None) -> bool:
         try:
@@ -260,12 +263,17 @@ class Projector:
     def _read(self, position: int, limit: int, upto: int | None) -> Events:
         """The next events, at most `limit`; fewer where one cannot be read, because everything before it still counts.
 
-        Behind a full batch there is likely another: it is read and decoded while the database takes in the first.
+        Behind a full batch there is likely another: it is read and decoded while the database takes in the first. It waits while
+        others, who follow the end of the log, are asked for in between.
         """
         asked = position, limit, upto
-        ahead, self._ahead = self._ahead, None
+        ahead = self._ahead
         try:
-            events = ahead[1].result() if ahead and ahead[0] == asked else self._log.read(*asked)
+            if ahead and ahead[0] == asked:
+                self._ahead = None
+                events = ahead[1].result()
+            else:
+                events = self._log.read(*asked)
         except MapperDeserialisationError:
             if limit == 1:
                 raise
@@ -298,9 +306,11 @@ class Projector:
     def _commit(self, feeds: list[_Feed], events: Events) -> None:
         before, reached = feeds[0].position, events[-1][0]
         try:
+            aggregate_ids = [recorded.originator_id for _, recorded in events]
             with feeds[0].connection.transaction():
                 for feed in feeds:
                     project, rows = feed.model.project, feed.rows
+                    rows.aggregate_ids = aggregate_ids
                     for position, recorded in events:
                         rows.position = position
                         project(rows, recorded)
@@ -362,17 +372,23 @@ class Projector:
             name = feed.model.name
             if (feed.is_outdated or name in asked) and name not in self._rebuilds:
                 log.info("rebuild_started", extra={"read_model": name})
-                connection = self._connect(self._rebuilding_schema)
-                with connection.transaction():
-                    _create(connection, self._rebuilding_schema, feed.model)
-                self._rebuilds[name] = _Feed(feed.model, connection, 0)
+                if self._rebuilding is None:
+                    self._rebuilding = self._connect(self._rebuilding_schema)
+                with self._rebuilding.transaction():
+                    _create(self._rebuilding, self._rebuilding_schema, feed.model)
+                self._rebuilds[name] = _Feed(feed.model, self._rebuilding, 0)
 
-    def _advance_rebuild(self, name: str) -> bool:
-        rebuilt = self._rebuilds[name]
+    def _advance_rebuilds(self) -> bool:
+        """One batch for those that stand at the same position, so that the log is read once however many are rebuilt."""
+        has_moved = False
         target = max((feed.position for feed in self._feeds if feed.may_run), default=self._log.position())
-        if rebuilt.position < target:
-            return rebuilt.may_run and self._advance_group([rebuilt], self._batch, target)
-        return self._take_place(name)
+        behind = [feed for feed in self._rebuilds.values() if feed.may_run and feed.position < target]
+        for position in sorted({feed.position for feed in behind}):
+            group = [feed for feed in behind if feed.position == position]
+            has_moved |= self._advance_group(group, self._batch, target)
+        for name in [name for name, feed in self._rebuilds.items() if feed.position >= target]:
+            has_moved |= self._take_place(name)
+        return has_moved
 
     def _take_place(self, name: str) -> bool:
         """Put the rebuilt tables in the place of the old ones; false where a long query is in the way, for another try."""
@@ -398,8 +414,10 @@ class Projector:
         except psycopg.errors.LockNotAvailable:
             return False
         feed.position, feed.problem, feed.is_outdated = rebuilt.position, None, False
-        rebuilt.connection.close()
         del self._rebuilds[name]
+        if not self._rebuilds:
+            rebuilt.connection.close()
+            self._rebuilding = None
         log.info("rebuild_finished", extra={"read_model": name, "position": feed.position})
         return True
 

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 from uuid import UUID, uuid4
 
 import psycopg
@@ -385,6 +385,37 @@ def test_a_rebuild_works_without_a_running_projector_and_names_what_it_does_not_
         with pytest.raises(LookupError, match="example_games"):
             projector.rebuild("example_games")
     assert_rebuild_equals_live(log, database, [Names])
+
+
+class CountedLog:
+    """A log that remembers from where it was read."""
+
+    def __init__(self, log: EventLog) -> None:
+        self._log = log
+        self.read_from: list[int] = []
+
+    def read(self, after: int, limit: int, upto: int | None = None) -> list[tuple[int, Recorded]]:
+        self.read_from.append(after)
+        return self._log.read(after, limit, upto)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._log, name)
+
+
+# E-2
+def test_read_models_are_rebuilt_together_from_one_reading_of_the_log(log: EventLog, database: str) -> None:
+    run = uuid4()
+    log.append(history(run, RunStarted(name="panel-a")))
+    log.append(reported(run, [0.5] * 50, after_version=1))
+    counted = CountedLog(log)
+    with closing(Projector(counted, database, [Runs, Names], batch=10)) as projector:  # type: ignore[arg-type]
+        projector.drain()
+        counted.read_from.clear()
+        projector.rebuild("example_runs", "example_names")
+    in_the_middle = [position for position in counted.read_from if position < log.position()]
+    assert len(in_the_middle) == len(set(in_the_middle)) == 6
+    tables = assert_rebuild_equals_live(log, database, [Runs, Names])
+    assert len(tables["example_losses"]) == 50
 
 
 def test_log_projector_and_watcher_outlive_a_restart_of_the_database() -> None:

@@ -167,6 +167,43 @@ def test_a_row_can_be_read_with_everything_that_is_not_written_yet(rows: Rows) -
     assert rows.row(MODELS, model) is None
 
 
+class CountingConnection:
+    """A connection that remembers what was asked of it."""
+
+    def __init__(self, connection: Connection[DictRow]) -> None:
+        self._connection = connection
+        self.asked: list[str] = []
+
+    def execute(self, statement: str, *arguments: Any, **named: Any) -> Any:
+        self.asked.append(statement)
+        return self._connection.execute(statement, *arguments, **named)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+
+def test_the_rows_of_a_batch_are_read_with_one_question(rows: Rows, connection: Connection[DictRow]) -> None:
+    known, new, deleted, elsewhere = (uuid4() for _ in range(4))
+    for model in (known, deleted, elsewhere):
+        rows.insert(MODELS, model, name=f"panel {model}")
+    rows.flush()
+    counting = CountingConnection(connection)
+    batch = Rows(counting)  # type: ignore[arg-type]
+    batch.aggregate_ids = [known, new, deleted, known]
+    batch.delete(MODELS, deleted)
+    names = {model: row and row["name"] for model in (known, new, deleted) for row in [batch.row(MODELS, model)]}
+    assert names == {known: f"panel {known}", new: None, deleted: None}
+    assert len(counting.asked) == 1
+    assert batch.row(MODELS, elsewhere)  # belongs to no aggregate of the batch, and is asked for by itself
+    assert len(counting.asked) == 2
+    batch.flush()
+    batch.update(MODELS, known, name="panel-b")
+    batch.flush()
+    row = batch.row(MODELS, known)
+    assert row
+    assert row["name"] == "panel-b"  # what was read before does not outlive what was written
+
+
 def test_a_statement_of_its_own_sees_everything_before_and_comes_before_everything_after(
     rows: Rows, connection: Connection[DictRow]
 ) -> None:
