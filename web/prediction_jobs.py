@@ -23,7 +23,7 @@ from domain.sentences import N_
 from domain.waiting import Wait
 from projections.prediction_jobs import SORTS, PredictionJobRow
 from projections.read_model import Page as Part
-from web.downloads import Download, stored_file
+from web.downloads import Download, run_log
 from web.evaluation_reports import ReportView, own_prediction, report_view
 from web.forms import Form
 from web.listing import Listing, read_listing
@@ -85,10 +85,11 @@ class PredictionJobsPage(MovingPage, frozen=True, kw_only=True):
 
 
 class PredictionJobPage(MovingPage, frozen=True, kw_only=True):
-    """One job: state, what it judges, log."""
+    """One job: state, what it judges, log; `has_log` says whether one can be downloaded by now."""
 
     TEMPLATE = "prediction_jobs/job.html"
     job: PredictionJobRow
+    has_log: bool = False
 
     @property
     def wait(self) -> Wait | None:
@@ -125,7 +126,11 @@ LIST_PARTS: Mapping[str, LivePart[PredictionJobsPage]] = MappingProxyType(
     }
 )
 JOB_PARTS: Mapping[str, LivePart[PredictionJobPage]] = MappingProxyType(
-    {"job": LivePart("prediction_jobs/_job.html", shows=lambda page: (page.job, page.beats, page.waits, page.now))}
+    {
+        "job": LivePart(
+            "prediction_jobs/_job.html", shows=lambda page: (page.job, page.has_log, page.beats, page.waits, page.now)
+        )
+    }
 )
 
 
@@ -184,18 +189,16 @@ class JobPages(Controller):
         return live.watch(
             lambda: _job_page(services, job_id, actor, self.kind),
             JOB_PARTS,
-            freshen=lambda page: _freshened(services, page, (page.job,)),
+            freshen=lambda page: _freshened_job(services, page),
         )
 
     @get("/{job_id:uuid}/log", sync_to_thread=True)
     def log(
         self, job_id: FromPath[UUID], actor: NamedDependency[UUID], services: NamedDependency[Services]
     ) -> Download:
-        """下载日志."""
+        """下载日志: of a job that runs, as far as it is."""
         job = own_job(services.read, job_id, actor, self.kind)
-        if job.log is None:
-            raise NotFound
-        return stored_file(services, job.log, f"{job.name}.log", kind="text/plain; charset=utf-8")
+        return run_log(services, job.log, services.running_logs.of(job_id, job.attempt), f"{job.name}.log")
 
     @post("/{job_id:uuid}/terminate", sync_to_thread=True)
     def terminate(
@@ -315,7 +318,13 @@ def _list_page(services: Services, actor: UUID, kind: KindOfPages, form: Form) -
 
 def _job_page(services: Services, job_id: UUID, actor: UUID, kind: KindOfPages) -> PredictionJobPage:
     job = own_job(services.read, job_id, actor, kind)
-    return _freshened(services, PredictionJobPage(kind=kind, job=job), (job,))
+    return _freshened_job(services, PredictionJobPage(kind=kind, job=job))
+
+
+def _freshened_job(services: Services, page: PredictionJobPage) -> PredictionJobPage:
+    job = page.job
+    has_log = job.log is not None or services.running_logs.of(job.job_id, job.attempt) is not None
+    return _freshened(services, msgspec.structs.replace(page, has_log=has_log), (job,))
 
 
 def _freshened(services: Services, page: M, jobs: Sequence[PredictionJobRow]) -> M:

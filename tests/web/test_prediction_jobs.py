@@ -28,8 +28,10 @@ from domain.prediction_jobs import (
 )
 from domain.sentences import Sentence
 from domain.waiting import NOBODY_IS_LARGE_ENOUGH
+from gpu_worker.jobs import LOG_FILE, workspace_of
 from infra.artifacts import Artifacts
 from infra.images import ListedImage, ListedImages
+from infra.running_logs import RunningLogs
 from projections.compute_resources import ComputeResourceRow
 from projections.models import ModelVersionChoice
 from projections.overview import SetupSteps
@@ -178,6 +180,7 @@ def services(services: Services, folders: EmptiableFolders, log: MemoryLog, tmp_
         "drafts": MemoryDrafts(),
         "heartbeats": FakeHeartbeats(),
         "artifacts": Artifacts(tmp_path),
+        "running_logs": RunningLogs(tmp_path / "scratch"),
         "data_folders": folders,
     }
     for name, part in parts.items():
@@ -347,6 +350,48 @@ def test_the_log_is_downloaded_under_the_name_of_the_job(trainer: Site, tmp_path
     assert 'filename="panel-a-check.log"' in answer.headers["Content-Disposition"]
     trainer.read.prediction_jobs = FakePredictionJobs(job(log=None))
     assert trainer.get(f"{JOB}/log").status_code == 404
+    assert "任务开始后可下载日志" in text(trainer.get(JOB))
+
+
+def test_the_log_of_a_running_job_is_downloaded_as_far_as_it_is(trainer: Site, tmp_path: Path) -> None:  # P-2
+    workspace = workspace_of(tmp_path / "scratch", PREDICTION_JOB_ID, 2)
+    workspace.mkdir(parents=True)
+    (workspace / LOG_FILE).write_text("up to now")
+    running: dict[str, Any] = {"status": PredictionStatus.PREDICTING, "ended_at": None, "log": None}
+    trainer.read.prediction_jobs = FakePredictionJobs(job(**running, attempt=2))
+    assert f'href="{JOB}/log"' in trainer.get(JOB).text
+    first = trainer.get(f"{JOB}/log")
+    assert (first.text, first.headers["Content-Type"]) == ("up to now", "text/plain; charset=utf-8")
+    (workspace / LOG_FILE).write_text("up to now, and more")
+    assert trainer.get(f"{JOB}/log", **{"If-None-Match": first.headers["ETag"]}).text == "up to now, and more"
+    trainer.read.prediction_jobs = FakePredictionJobs(
+        job(**running, attempt=3)
+    )  # another worker's, which has not begun
+    assert trainer.get(f"{JOB}/log").status_code == 404
+
+
+def test_a_job_shows_its_log_as_soon_as_there_is_one(trainer: Site, tmp_path: Path) -> None:  # P-2
+    running: dict[str, Any] = {"status": PredictionStatus.PREDICTING, "ended_at": None, "log": None, "attempt": 1}
+    trainer.read.prediction_jobs = FakePredictionJobs(job(**running))
+    assert f'href="{JOB}/log"' not in stream(trainer, f"{JOB}/live")
+    workspace = workspace_of(tmp_path / "scratch", PREDICTION_JOB_ID, 1)
+    workspace.mkdir(parents=True)
+    (workspace / LOG_FILE).write_text("begun")
+    assert f'href="{JOB}/log"' in stream(trainer, f"{JOB}/live")
+
+
+def test_a_log_that_was_kept_goes_before_the_one_that_was_written(trainer: Site, tmp_path: Path) -> None:  # P-2
+    workspace = workspace_of(tmp_path / "scratch", PREDICTION_JOB_ID, 1)
+    workspace.mkdir(parents=True)
+    (workspace / LOG_FILE).write_text("written")
+    whole = tmp_path / "kept"
+    whole.write_text("kept")
+    kept = trainer.services.artifacts.keep(whole)
+    trainer.read.prediction_jobs = FakePredictionJobs(job(log=kept, attempt=1))
+    assert trainer.get(f"{JOB}/log").text == "kept"
+    failed = job(status=PredictionStatus.FAILED, log=None, attempt=1)  # its worker died before it kept any
+    trainer.read.prediction_jobs = FakePredictionJobs(failed)
+    assert trainer.get(f"{JOB}/log").text == "written"
 
 
 # P-2
