@@ -102,12 +102,13 @@ class PredictionJobPage(MovingPage, frozen=True, kw_only=True):
         return self.beats.get(self.job.job_id)
 
 
-class DeletePredictionJobPage(Page, frozen=True):
-    """The question before a job goes with its report."""
+class ConfirmPage(Page, frozen=True):
+    """The question before hours of work are stopped, or a job goes with its report; `action` is terminate or delete."""
 
-    TEMPLATE = "prediction_jobs/delete.html"
+    TEMPLATE = "prediction_jobs/confirm.html"
     kind: KindOfPages
     job: PredictionJobRow
+    action: str
 
 
 class PredictionReportPage(Page, frozen=True):
@@ -200,17 +201,31 @@ class JobPages(Controller):
         job = own_job(services.read, job_id, actor, self.kind)
         return run_log(services, job.log, services.running_logs.of(job_id, job.attempt), f"{job.name}.log")
 
+    @get("/{job_id:uuid}/terminate", sync_to_thread=True)
+    def confirm_terminate(
+        self,
+        job_id: FromPath[UUID],
+        actor: NamedDependency[UUID],
+        read: NamedDependency[ReadModels],
+        desk: NamedDependency[Desk],
+    ) -> Response[str]:
+        """The question before."""
+        return desk.show(self._confirm_page(read, job_id, actor, "terminate"))
+
     @post("/{job_id:uuid}/terminate", sync_to_thread=True)
     def terminate(
         self,
         job_id: FromPath[UUID],
-        form: NamedDependency[Form],
         actor: NamedDependency[UUID],
+        read: NamedDependency[ReadModels],
         desk: NamedDependency[Desk],
     ) -> Redirect:
         """终止."""
-        desk.ask(TerminatePrediction(actor=actor, job_id=job_id))
-        return desk.go(self._came_from(form, job_id))
+        page = self._confirm_page(read, job_id, actor, "terminate")
+        with desk.refusals_on(page):
+            desk.ask(TerminatePrediction(actor=actor, job_id=job_id))
+        desk.say(N_("“{name}” is terminated."), name=page.job.name)
+        return desk.go(f"{self.kind.address}/{job_id}")
 
     @post("/{job_id:uuid}/restart", sync_to_thread=True)
     def restart(
@@ -218,11 +233,14 @@ class JobPages(Controller):
         job_id: FromPath[UUID],
         form: NamedDependency[Form],
         actor: NamedDependency[UUID],
+        read: NamedDependency[ReadModels],
         desk: NamedDependency[Desk],
     ) -> Redirect:
-        """启动."""
+        """启动: from 0 %."""
+        job = own_job(read, job_id, actor, self.kind)
         desk.ask(RestartPrediction(actor=actor, job_id=job_id))
-        return desk.go(self._came_from(form, job_id))
+        desk.say(N_("“{name}” waits for a worker. The prediction will begin from 0 %."), name=job.name)
+        return desk.go(f"{self.kind.address}/{job_id}" if form.text("stay") else self.kind.address)
 
     @get("/{job_id:uuid}/delete", sync_to_thread=True)
     def confirm_delete(
@@ -232,8 +250,8 @@ class JobPages(Controller):
         read: NamedDependency[ReadModels],
         desk: NamedDependency[Desk],
     ) -> Response[str]:
-        """The question."""
-        return desk.show(DeletePredictionJobPage(kind=self.kind, job=own_job(read, job_id, actor, self.kind)))
+        """The question before."""
+        return desk.show(self._confirm_page(read, job_id, actor, "delete"))
 
     @post("/{job_id:uuid}/delete", sync_to_thread=True)
     def delete(
@@ -244,14 +262,14 @@ class JobPages(Controller):
         desk: NamedDependency[Desk],
     ) -> Redirect:
         """删除."""
-        job = own_job(read, job_id, actor, self.kind)
-        with desk.refusals_on(DeletePredictionJobPage(kind=self.kind, job=job)):
+        page = self._confirm_page(read, job_id, actor, "delete")
+        with desk.refusals_on(page):
             desk.ask(DeletePredictionJob(actor=actor, job_id=job_id))
-        desk.say(self.kind.deleted, name=job.name)
+        desk.say(self.kind.deleted, name=page.job.name)
         return desk.go(self.kind.address)
 
-    def _came_from(self, form: Form, job_id: UUID) -> str:
-        return f"{self.kind.address}/{job_id}" if form.text("stay") else self.kind.address
+    def _confirm_page(self, read: ReadModels, job_id: UUID, actor: UUID, action: str) -> ConfirmPage:
+        return ConfirmPage(kind=self.kind, job=own_job(read, job_id, actor, self.kind), action=action)
 
 
 class PredictionJobs(JobPages):

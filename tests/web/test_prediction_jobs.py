@@ -394,22 +394,27 @@ def test_a_log_that_was_kept_goes_before_the_one_that_was_written(trainer: Site,
     assert trainer.get(f"{JOB}/log").text == "written"
 
 
-# P-2
-@pytest.mark.parametrize(
-    ("act", "before", "after"),
-    [
-        ("terminate", (PREDICTION_STARTED,), PredictionStatus.TERMINATED),
-        ("restart", (PREDICTION_STARTED, PredictionTerminated()), PredictionStatus.WAITING),
-    ],
-)
-def test_buttons_act_and_lead_back_to_where_one_was(
-    trainer: Site, log: MemoryLog, act: str, before: tuple[Fact, ...], after: PredictionStatus
-) -> None:
-    queue_a_job(trainer.services, log, *before)
-    answer = trainer.post(f"{JOB}/{act}", stay="job")
+def test_terminating_is_asked_before_it_is_done(trainer: Site, log: MemoryLog) -> None:  # P-2
+    queue_a_job(trainer.services, log, PREDICTION_STARTED, status=PredictionStatus.PREDICTING)
+    for page in (JOBS, JOB):
+        assert f'href="{JOB}/terminate" class="link-danger" data-dialog' in trainer.get(page).text
+    assert_in_order(text(trainer.get(f"{JOB}/terminate")), "确定终止“panel-a-check”吗？", "再次启动时，预测从 0% 开始")
+    assert state_in(log).status is PredictionStatus.PREDICTING
+    answer = trainer.post(f"{JOB}/terminate")
     assert (answer.status_code, answer.headers["Location"]) == (303, JOB)
-    assert state_in(log).status is after
+    assert state_in(log).status is PredictionStatus.TERMINATED
     assert log.events[-1].origin.actor == ME
+    assert "“panel-a-check”已终止" in text(trainer.get(JOB))
+
+
+@pytest.mark.parametrize(("stay", "back"), [("job", JOB), ("", JOBS)])
+def test_starting_again_leads_back_to_where_one_was(trainer: Site, log: MemoryLog, stay: str, back: str) -> None:  # P-2
+    queue_a_job(trainer.services, log, PREDICTION_STARTED, PredictionTerminated(), status=PredictionStatus.TERMINATED)
+    answer = trainer.post(f"{JOB}/restart", stay=stay)
+    assert (answer.status_code, answer.headers["Location"]) == (303, back)
+    assert state_in(log).status is PredictionStatus.WAITING
+    assert log.events[-1].origin.actor == ME
+    assert "预测将从 0% 开始" in text(trainer.get(JOBS))
 
 
 def test_an_action_that_comes_too_late_is_refused_with_a_sentence(trainer: Site, log: MemoryLog) -> None:  # P-2
