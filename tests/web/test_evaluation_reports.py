@@ -198,6 +198,10 @@ def test_every_sample_can_be_enlarged_and_downloaded(trainer: Site) -> None:  # 
 # One sample.
 
 
+def test_the_viewer_says_what_was_predicted_and_how_surely(trainer: Site) -> None:  # P-4, P-5
+    assert 'data-caption="0007.png · TTFBS → TPFIP 60.0 %"' in trainer.get(REPORT).text
+
+
 def test_a_sample_shows_its_verdict_and_the_scores_of_all_classes(trainer: Site) -> None:  # P-5
     answer = trainer.get(f"{SAMPLES}/7")
     shown = text(answer)
