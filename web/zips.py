@@ -5,6 +5,7 @@ and 4.5.
 """
 
 import csv
+import io
 import os
 import stat
 import struct
@@ -39,9 +40,10 @@ class Table:
     """The table of what is in a zip, for a spreadsheet: on disk meanwhile, for a million rows are some hundred megabytes."""
 
     def __init__(self, *columns: str) -> None:
+        self._content = TemporaryFile()  # noqa: SIM115 - `zipped` closes it
         # The mark in front tells a spreadsheet that it is UTF-8.
-        self._file = TemporaryFile("w+", encoding="utf-8-sig", newline="")  # noqa: SIM115 - `zipped` closes it
-        self._rows = csv.writer(self._file)
+        self._text = io.TextIOWrapper(self._content, encoding="utf-8-sig", newline="")
+        self._rows = csv.writer(self._text)
         self.add(*columns)
 
     def add(self, *values: object) -> None:
@@ -50,10 +52,9 @@ class Table:
 
     def entry(self) -> Entry:
         """All of it."""
-        self._file.flush()
-        content = self._file.detach()
-        content.seek(0)
-        return "samples.csv", content
+        self._text.detach()
+        self._content.seek(0)
+        return "samples.csv", self._content
 
 
 def zip_stream(entries: Iterable[Entry], name: str) -> Stream:

@@ -44,7 +44,7 @@ def test_an_error_is_raised_where_its_answer_was_due() -> None:
     def act(question: int) -> float:
         return 1 / (2 - question)
 
-    answered = []
+    answered: list[float] = []
     with (
         pytest.raises(ZeroDivisionError),
         answered_ahead(act, range(4), thread_count=2, most=4) as answers,

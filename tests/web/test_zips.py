@@ -21,13 +21,10 @@ from web.zips import Entry, Table, zipped
 def files(tmp_path: Path) -> list[Entry]:
     """An empty one, one of several parts, and one with a name in Chinese, which was changed before zips could say when."""
     contents = {"empty.png": b"", "large.tif": bytes(range(256)) * 4096, "缺陷/划伤.png": b"scratch"}
-    entries: list[Entry] = []
-    for number, (name, content) in enumerate(contents.items()):
-        file = tmp_path / str(number)
-        file.write_bytes(content)
-        entries.append((name, file))
-    os.utime(file, (0, 0))
-    return entries
+    for number, content in enumerate(contents.values()):
+        (tmp_path / str(number)).write_bytes(content)
+    os.utime(tmp_path / "2", (0, 0))
+    return [(name, tmp_path / str(number)) for number, name in enumerate(contents)]
 
 
 def check(content: bytes, files: list[Entry]) -> None:
