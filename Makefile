@@ -46,8 +46,7 @@ NATIVE = $(MAKE) --no-print-directory -C gpu_worker/native PYTHON=$(CURDIR)/.ven
 
 # A machine without g++ takes the library of the release, else a compiler from the registry; without either it says so and goes on.
 native: $(READY) ## build the native library of exports
-	@if command -v g++ >/dev/null || [ "$$(uname -m)" != x86_64 ]; then $(NATIVE); \
-	elif [ -f gpu_worker/native/prebuilt/libCsotArtifact.so ]; then echo "No g++ here: exports carry the library of the release."; \
+	@if command -v g++ >/dev/null || [ "$$(uname -m)" != x86_64 ] || [ -f gpu_worker/native/prebuilt/libCsotArtifact.so ]; then $(NATIVE); \
 	else ($(call INSTALL,compiler)) || true; $(NATIVE); fi
 
 wheel: $(READY) ## a wheel with the native library for machines without a compiler, in dist/

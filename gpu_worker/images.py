@@ -136,16 +136,21 @@ def find_images(data_path: FolderName, folders: Folders) -> list[FoundImage]:
 
 def read_image(found: FoundImage) -> ReadImage:
     """Read a file once: checksum, and size from the header. Nothing is decoded."""
+    return read_content(found)[0]
+
+
+def read_content(found: FoundImage) -> tuple[ReadImage, bytes]:
+    """The same, and what was read, for `decode`; nothing where the file cannot be read."""
     try:
         content = _content(found.path)
     except (OSError, ImageIsDamaged) as error:
-        return ReadImage(found=found, damage=str(error))
+        return ReadImage(found=found, damage=str(error)), b""
     checksum = hashlib.sha256(content).hexdigest()
     try:
         width, height = _header(content)
     except ImageIsDamaged as error:
-        return ReadImage(found=found, size=len(content), checksum=checksum, damage=str(error))
-    return ReadImage(found=found, size=len(content), checksum=checksum, width=width, height=height)
+        return ReadImage(found=found, size=len(content), checksum=checksum, damage=str(error)), content
+    return ReadImage(found=found, size=len(content), checksum=checksum, width=width, height=height), content
 
 
 def decode_file(image: ReadImage) -> Image.Image:
@@ -336,4 +341,5 @@ def _rgb(image: Image.Image) -> Image.Image:
         return Image.fromarray((np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8), "L").convert("RGB")
     if image.mode == "F":
         raise ImageIsDamaged("floating-point pixels have no defined brightness")
-    return image.convert("RGB")
+    # Pillow would copy what is RGB already: of a photograph that takes as long as decoding it.
+    return image if image.mode == "RGB" else image.convert("RGB")

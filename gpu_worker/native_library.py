@@ -26,6 +26,8 @@ PREBUILT: Final = FOLDER / "prebuilt" / NAME
 PROCESSOR: Final = "x86_64"
 OK, WRONG_SIZE = 0, 9
 RGB8: Final = 1
+ABI: Final = 2
+"""CSOT_ABI of the header that the structures follow."""
 
 Pixels = npt.NDArray[np.uint8]
 _CODE_BYTES: Final = 256
@@ -38,6 +40,15 @@ class LibraryIsMissing(Refusal):
     message = N_(
         "The native library is not on this worker. Ask the administrator to run “make native” there, with g++ installed or a "
         "package registry in reach, then export again."
+    )
+
+
+class LibraryIsOfOtherSources(Refusal):
+    """It was built before the interface became what this worker knows, or after."""
+
+    message = N_(
+        "The native library on this worker has interface {found}, but the worker needs {needed}. Ask the administrator to run "
+        "“make native” there, with g++ installed or a package registry in reach, then export again."
     )
 
 
@@ -146,7 +157,7 @@ class NativeModel:
         """Open a model.
 
         Raises:
-            OtherProcessor, LibraryIsMissing
+            OtherProcessor, LibraryIsMissing, LibraryIsOfOtherSources
             LibraryFails: a file is wrong.
         """
         self._library = _loaded(library or native_library())
@@ -272,6 +283,8 @@ def _passed(images: Sequence[Pixels], pixel_format: int) -> tuple[list[Pixels], 
 
 def _loaded(library: Path) -> Any:
     loaded = ctypes.CDLL(str(library))
+    if (found := loaded.csot_abi_version()) != ABI:
+        raise LibraryIsOfOtherSources(found=found, needed=ABI)
     model, count = ctypes.c_void_p, ctypes.c_int32
     loaded.csot_last_error.restype = ctypes.c_char_p
     loaded.csot_create.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.POINTER(model)]

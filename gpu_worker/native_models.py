@@ -100,7 +100,7 @@ def network_section(network: NativeNetwork) -> bytes:
     head = struct.pack("<2I6f3I", size.width, size.height, *size.mean, *size.deviation, count + 1, count, count)
     head += bytes(-len(head) % _ALIGNMENT) + b"".join(table)
     head += bytes(-len(head) % _ALIGNMENT)
-    return head + np.concatenate(values).astype("<f4").tobytes()
+    return head + np.concatenate(values).astype("<f4", copy=False).tobytes()
 
 
 def _facts(model: NativeModel) -> bytes:

@@ -25,17 +25,16 @@ from gpu_worker.segmentation import Labels, Segmenter, Shares
 FEWEST_IMAGES: Final = 100
 """With fewer, measuring takes longer than it could save."""
 
-_MOST_THREADS: Final = 64
 _MOST_IMAGES: Final = 64
 """Of one call: their pixels are copied for it."""
-_PICTURES, _ROUNDS = 2, 3
+_ROUNDS: Final = 2
 _CPU = torch.device("cpu")
 
 T = TypeVar("T")
 
 
 class Library:
-    """A version opened by the library."""
+    """A version opened by the library. Several threads may call it at once, each call works on one core."""
 
     def __init__(self, opened: NativeModel) -> None:
         self._opened = opened
@@ -74,8 +73,8 @@ def faster_library(
     """The version opened by the library, where that predicts faster than torch does here, and the same; the log says why."""
     try:
         library = _opened(version, platform, job)
-        pixels_NCHW = _pictures(version.input.height, version.input.width)
-        segmented_NCHW = None if segmenter is None else _pictures(segmenter.input.height, segmenter.input.width)
+        pixels_NCHW = _picture(version.input.height, version.input.width)
+        segmented_NCHW = None if segmenter is None else _picture(segmenter.input.height, segmenter.input.width)
 
         def by_library() -> _Seen:
             scores_NK = library.scores_of(pixels_NCHW)
@@ -100,8 +99,8 @@ def faster_library(
         "%s predicts %s: the native library takes %.1f ms an image, torch %.1f",
         "the native library" if is_faster else "torch",
         version.label,
-        1000 * seconds / _PICTURES,
-        1000 * torch_seconds / _PICTURES,
+        1000 * seconds,
+        1000 * torch_seconds,
     )
     return library if is_faster else None
 
@@ -110,16 +109,15 @@ def _opened(version: VersionToPredict, platform: Platform, job: Job) -> Library:
     file, config = job.workspace / "models.xbin", job.workspace / "config.yaml"
     try:
         file.write_bytes(model_file(native_model(version, platform, {})))
-        threads = min(job.cpu_cores, _MOST_THREADS)
-        config.write_text(f"threads: {threads}\nresolution_screening: false\n", encoding="utf-8")
+        config.write_text("threads: 1\nresolution_screening: false\n", encoding="utf-8")
         return Library(NativeModel(file, config))
     finally:
         file.unlink(missing_ok=True)  # the library has read it, and it is as large as the weights
 
 
-def _pictures(height: int, width: int) -> Pixels:
-    """Random ones: they take as long as others."""
-    return np.random.default_rng(1).integers(0, 256, (_PICTURES, 3, height, width), np.uint8)
+def _picture(height: int, width: int) -> Pixels:
+    """(1, 3, height, width) a random one: it takes as long as others."""
+    return np.random.default_rng(1).integers(0, 256, (1, 3, height, width), np.uint8)
 
 
 def _parts(pixels_NCHW: Pixels) -> list[Pixels]:

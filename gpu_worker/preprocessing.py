@@ -250,7 +250,7 @@ def screen(order: TrainingOrder, job: Job) -> Screening:
         if image.found.folder in damage
     ]
     if damaged:
-        _check_still_there(order.data_paths, job)
+        check_still_there(order.data_paths, job)
     for out in damaged:
         job.log.warning("%s is damaged and left out: %s", out.found.folder, out.damage)
     for out in non_compliant:
@@ -391,7 +391,7 @@ class _Decoding:
         return DecodedImages(files, rows), damage
 
 
-def _check_still_there(data_paths: Sequence[FolderName], job: Job) -> None:
+def check_still_there(data_paths: Sequence[FolderName], job: Job) -> None:
     """Images that cannot be read may be damaged, or their folder went meanwhile: that is another thing to mend.
 
     Raises:

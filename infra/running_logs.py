@@ -1,4 +1,4 @@
-"""What a training has logged up to this moment, where its worker writes it: the scratch space on shared storage (T-5).
+"""What a job has logged up to this moment, where its worker writes it: the scratch space on shared storage (T-5, P-2).
 
 A log becomes an artifact when its run ends. Until then, and where a worker died without keeping it, this file is all there is.
 """
@@ -17,7 +17,9 @@ class RunningLogs:
         self._scratch = scratch
 
     def of(self, job_id: UUID, run: int) -> Path | None:
-        """The log of a run, None before it has begun and once its scratch space is tidied away."""
+        """The log of a run of a training, or of an attempt at anything else; None before it has begun and once its scratch space
+        is tidied away.
+        """
         file = workspace_of(self._scratch, job_id, run) / LOG_FILE
         return file if file.is_file() else None
 

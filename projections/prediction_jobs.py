@@ -34,7 +34,7 @@ PAGE_SIZE = 20
 
 class PredictionJobRow(msgspec.Struct, frozen=True, kw_only=True):
     """A job as lists and its pages show it. `versions` are labels; `seconds` is the run time once it ended. `iou` is there where
-    the version segments.
+    the version segments. `attempt` is the last one that a worker claimed since the job was queued or started again, 0 before.
 
     `owner` owns the job now; `inherited_from` is the deleted user who made it, empty where the owner did.
     """
@@ -59,6 +59,7 @@ class PredictionJobRow(msgspec.Struct, frozen=True, kw_only=True):
     iou: float | None
     reason: Sentence | None
     log: Artifact | None
+    attempt: int = 0
     owner_name: str = ""
     inherited_from: str = ""
 
@@ -88,7 +89,7 @@ SORTS: Mapping[str, str] = MappingProxyType(
 """What a list can be sorted by, and how SQL says it."""
 _COLUMNS = (
     f"job_id, {OWNER_COLUMNS}, name, kind, model_id, model_name, task_type, versions, data_paths, resolution_screening, status,"
-    " worker, queued_at, started_at, ended_at, accuracy, recall, iou, reason, log"
+    " worker, queued_at, started_at, ended_at, accuracy, recall, iou, reason, log, attempt"
 )
 
 
@@ -119,6 +120,7 @@ class PredictionJobs(ReadModel):
             "iou float8",
             "reason jsonb",
             "log jsonb",
+            "attempt integer NOT NULL DEFAULT 0",
         ),
         indexes=(
             "CREATE INDEX prediction_jobs_by_owner ON prediction_jobs (owner, kind, queued_at, job_id)",
@@ -146,8 +148,9 @@ class PredictionJobs(ReadModel):
                     status=PredictionStatus.WAITING.value,
                     queued_at=at,
                 )
-            case PredictionStarted(worker=worker):
-                rows.update(table, job_id, status=PredictionStatus.PREDICTING.value, worker=worker, started_at=at)
+            case PredictionStarted(worker=worker, attempt=attempt):
+                predicting = PredictionStatus.PREDICTING.value
+                rows.update(table, job_id, status=predicting, worker=worker, started_at=at, attempt=attempt)
             case PredictionCompleted(results=results, log=log):
                 figures = results[0].figures
                 rows.update(
@@ -179,6 +182,7 @@ class PredictionJobs(ReadModel):
                     ended_at=None,
                     reason=None,
                     log=None,
+                    attempt=0,
                 )
             case PredictionDeleted():
                 rows.delete(table, job_id)

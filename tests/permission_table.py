@@ -333,6 +333,7 @@ TABLE: Mapping[str, tuple[Who, str]] = {
         GET /prediction-jobs/{job_id}/live
         GET /prediction-jobs/{job_id}/report
         GET /prediction-jobs/{job_id}/log
+        GET /prediction-jobs/{job_id}/terminate
         POST /prediction-jobs/{job_id}/terminate
         POST /prediction-jobs/{job_id}/restart
         GET /prediction-jobs/{job_id}/delete
@@ -344,6 +345,7 @@ TABLE: Mapping[str, tuple[Who, str]] = {
         GET /comparisons/{job_id}/samples/{number}
         GET /comparisons/{job_id}/samples.zip
         GET /comparisons/{job_id}/log
+        GET /comparisons/{job_id}/terminate
         POST /comparisons/{job_id}/terminate
         POST /comparisons/{job_id}/restart
         GET /comparisons/{job_id}/delete

@@ -3,8 +3,6 @@
 List, job and steps are those of the predictions; the report of each version by itself is that of a prediction.
 """
 
-import csv
-import io
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -28,10 +26,10 @@ from projections.sample_index import Order
 from web.evaluation_reports import (
     ORDERS,
     ReportView,
+    name_in_zip,
     order_of,
     question_of,
     report_view,
-    table_entry,
     ticked_numbers,
 )
 from web.forms import Form
@@ -40,7 +38,7 @@ from web.pages import Desk, Page
 from web.prediction_jobs import JobPages, own_job
 from web.prediction_kinds import COMPARISON
 from web.services import ReadModels, Services
-from web.zips import Entry, zip_stream
+from web.zips import Entry, Table, zip_stream
 
 KINDS: Mapping[ComparedKind, str] = MappingProxyType(
     {
@@ -443,18 +441,13 @@ def _sample_address(job_id: UUID, number: int) -> str:
 
 
 def _zip_entries(services: Services, labels: tuple[str, ...], samples: Iterable[ComparedSample]) -> Iterator[Entry]:
-    """Each file in the folder of its true code, its name saying the true code, what each version predicted, and its own name; the
-    number of the image keeps two of one name apart. The table of everything comes last.
-    """
-    table = io.StringIO()
-    rows = csv.writer(table)
+    """As the zip of a report, but with what each version predicted."""
     of_versions = [f"{column} {label}" for label in labels for column in ("predicted", "confidence")]
-    rows.writerow(("file", "true", *of_versions, "width", "height", "path", "sha256"))
+    table = Table("file", "true", *of_versions, "width", "height", "path", "sha256")
     for sample in samples:
         said = [verdict.predicted_defect_code if verdict else None for verdict in sample.verdicts]
-        true_code = sample.true_defect_code or "-"
         predicted = "_".join(f"{label}-{code or 'none'}" for label, code in zip(labels, said, strict=True))
-        name = f"{true_code}/true-{true_code}_{predicted}_{sample.number}_{sample.file_name}"
+        name = name_in_zip(sample.true_defect_code, predicted, sample.number, sample.file_name)
         file: Path | None = services.images.file(sample.folder)
         verdicts = [
             value
@@ -462,7 +455,7 @@ def _zip_entries(services: Services, labels: tuple[str, ...], samples: Iterable[
             for value in (code or "", f"{verdict.confidence:.6f}" if verdict and code else "")
         ]
         size = sample.width, sample.height
-        rows.writerow((name if file else "", true_code, *verdicts, *size, str(sample.folder), sample.checksum))
+        table.add(name if file else "", sample.true_defect_code, *verdicts, *size, str(sample.folder), sample.checksum)
         if file is not None:
             yield name, file
-    yield table_entry(table)
+    yield table.entry()

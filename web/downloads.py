@@ -164,6 +164,21 @@ def growing_file(path: Path, name: str, *, kind: str) -> Download:
     return Download(path, f"{found.st_ino}-{found.st_size}", found.st_size, name, kind=kind)
 
 
+def run_log(services: Services, kept: Artifact | None, written: Path | None, name: str) -> Download:
+    """The log that a worker kept when its run ended, else the one that it writes, or wrote until it died.
+
+    Raises:
+        NotFound: there is none yet, or none any more.
+        FileIsGone
+    """
+    kind = "text/plain; charset=utf-8"
+    if kept is not None:
+        return stored_file(services, kept, name, kind=kind)
+    if written is None:
+        raise NotFound
+    return growing_file(written, name, kind=kind)
+
+
 def read_range(header: str, size: int) -> Part | None:
     """Which part a `Range` header asks for; None for the whole file, also where it asks for several parts or nonsense.
 

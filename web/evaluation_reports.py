@@ -3,8 +3,6 @@
 A page that shows a report has a field `view: ReportView` from `report_view(...)` and includes `evaluation_reports/_report.html`.
 """
 
-import csv
-import io
 from collections.abc import Iterable, Iterator, Mapping
 from math import ceil
 from pathlib import Path
@@ -39,7 +37,7 @@ from web.listing import Listing, read_listing, with_question
 from web.pages import Desk, Page
 from web.prediction_kinds import PAGES
 from web.services import ReadModels, Services
-from web.zips import Entry, zip_stream
+from web.zips import Entry, Table, zip_stream
 
 HEAT_LEVELS = 5
 ORDERS: Mapping[Order, str] = MappingProxyType(
@@ -365,23 +363,20 @@ def _name_of(read: ReadModels, job_id: UUID, label: str, actor: UUID) -> str:
 
 
 def _zip_entries(services: Services, samples: Iterable[SampleRow]) -> Iterator[Entry]:
-    """Each file under its true code and its own name, numbered where two have the same; the table comes last."""
-    table = io.StringIO()
-    rows = csv.writer(table)
-    rows.writerow(("file", "true", "predicted", "confidence", "width", "height", "path", "sha256"))
-    taken: set[str] = set()
+    """Each file in the folder of its true code, its name saying the true and the predicted code and its own name; the number of the
+    image keeps two of one name apart. The table of everything comes last.
+    """
+    table = Table("file", "true", "predicted", "confidence", "width", "height", "path", "sha256")
     for sample in samples:
-        name = f"{sample.true_defect_code or '-'}/{sample.file_name}"
-        if name in taken:
-            name = f"{sample.true_defect_code or '-'}/{sample.number}-{sample.file_name}"
-        taken.add(name)
+        predicted = f"predicted-{sample.predicted_defect_code or 'none'}"
+        name = name_in_zip(sample.true_defect_code, predicted, sample.number, sample.file_name)
         file: Path | None = services.images.file(sample.folder)
         confidence = f"{sample.confidence:.6f}" if sample.predicted_defect_code else ""
         verdict = (sample.true_defect_code, sample.predicted_defect_code, confidence, sample.width, sample.height)
-        rows.writerow((name if file else "", *verdict, str(sample.folder), sample.checksum))
+        table.add(name if file else "", *verdict, str(sample.folder), sample.checksum)
         if file is not None:
             yield name, file
-    yield table_entry(table)
+    yield table.entry()
 
 
 def _training_trail(job_id: UUID, label: str) -> Trail:
@@ -429,6 +424,7 @@ def ticked_numbers(form: Form) -> list[int]:
     return [int(number) for number in form.all("number") if number.isascii() and number.isdigit()][:PAGE_SIZE]
 
 
-def table_entry(table: io.StringIO) -> Entry:
-    """The table of a zip of samples."""
-    return "samples.csv", table.getvalue().encode("utf-8-sig")  # the mark tells a spreadsheet that it is UTF-8
+def name_in_zip(true_code: str | None, predicted: str, number: int, file_name: str) -> str:
+    """How an image is called in a zip of samples; `predicted` says what was predicted, and by which version where there are two."""
+    folder = true_code or "-"
+    return f"{folder}/true-{folder}_{predicted}_{number}_{file_name}"

@@ -23,7 +23,7 @@ from domain.sentences import N_
 from domain.waiting import Wait
 from projections.prediction_jobs import SORTS, PredictionJobRow
 from projections.read_model import Page as Part
-from web.downloads import Download, stored_file
+from web.downloads import Download, run_log
 from web.evaluation_reports import ReportView, own_prediction, report_view
 from web.forms import Form
 from web.listing import Listing, read_listing
@@ -85,10 +85,11 @@ class PredictionJobsPage(MovingPage, frozen=True, kw_only=True):
 
 
 class PredictionJobPage(MovingPage, frozen=True, kw_only=True):
-    """One job: state, what it judges, log."""
+    """One job: state, what it judges, log; `has_log` says whether one can be downloaded by now."""
 
     TEMPLATE = "prediction_jobs/job.html"
     job: PredictionJobRow
+    has_log: bool = False
 
     @property
     def wait(self) -> Wait | None:
@@ -101,12 +102,13 @@ class PredictionJobPage(MovingPage, frozen=True, kw_only=True):
         return self.beats.get(self.job.job_id)
 
 
-class DeletePredictionJobPage(Page, frozen=True):
-    """The question before a job goes with its report."""
+class ConfirmPage(Page, frozen=True):
+    """The question before hours of work are stopped, or a job goes with its report; `action` is terminate or delete."""
 
-    TEMPLATE = "prediction_jobs/delete.html"
+    TEMPLATE = "prediction_jobs/confirm.html"
     kind: KindOfPages
     job: PredictionJobRow
+    action: str
 
 
 class PredictionReportPage(Page, frozen=True):
@@ -125,7 +127,11 @@ LIST_PARTS: Mapping[str, LivePart[PredictionJobsPage]] = MappingProxyType(
     }
 )
 JOB_PARTS: Mapping[str, LivePart[PredictionJobPage]] = MappingProxyType(
-    {"job": LivePart("prediction_jobs/_job.html", shows=lambda page: (page.job, page.beats, page.waits, page.now))}
+    {
+        "job": LivePart(
+            "prediction_jobs/_job.html", shows=lambda page: (page.job, page.has_log, page.beats, page.waits, page.now)
+        )
+    }
 )
 
 
@@ -184,30 +190,42 @@ class JobPages(Controller):
         return live.watch(
             lambda: _job_page(services, job_id, actor, self.kind),
             JOB_PARTS,
-            freshen=lambda page: _freshened(services, page, (page.job,)),
+            freshen=lambda page: _freshened_job(services, page),
         )
 
     @get("/{job_id:uuid}/log", sync_to_thread=True)
     def log(
         self, job_id: FromPath[UUID], actor: NamedDependency[UUID], services: NamedDependency[Services]
     ) -> Download:
-        """下载日志."""
+        """下载日志: of a job that runs, as far as it is."""
         job = own_job(services.read, job_id, actor, self.kind)
-        if job.log is None:
-            raise NotFound
-        return stored_file(services, job.log, f"{job.name}.log", kind="text/plain; charset=utf-8")
+        return run_log(services, job.log, services.running_logs.of(job_id, job.attempt), f"{job.name}.log")
+
+    @get("/{job_id:uuid}/terminate", sync_to_thread=True)
+    def confirm_terminate(
+        self,
+        job_id: FromPath[UUID],
+        actor: NamedDependency[UUID],
+        read: NamedDependency[ReadModels],
+        desk: NamedDependency[Desk],
+    ) -> Response[str]:
+        """The question before."""
+        return desk.show(self._confirm_page(read, job_id, actor, "terminate"))
 
     @post("/{job_id:uuid}/terminate", sync_to_thread=True)
     def terminate(
         self,
         job_id: FromPath[UUID],
-        form: NamedDependency[Form],
         actor: NamedDependency[UUID],
+        read: NamedDependency[ReadModels],
         desk: NamedDependency[Desk],
     ) -> Redirect:
         """终止."""
-        desk.ask(TerminatePrediction(actor=actor, job_id=job_id))
-        return desk.go(self._came_from(form, job_id))
+        page = self._confirm_page(read, job_id, actor, "terminate")
+        with desk.refusals_on(page):
+            desk.ask(TerminatePrediction(actor=actor, job_id=job_id))
+        desk.say(N_("“{name}” is terminated."), name=page.job.name)
+        return desk.go(f"{self.kind.address}/{job_id}")
 
     @post("/{job_id:uuid}/restart", sync_to_thread=True)
     def restart(
@@ -215,11 +233,14 @@ class JobPages(Controller):
         job_id: FromPath[UUID],
         form: NamedDependency[Form],
         actor: NamedDependency[UUID],
+        read: NamedDependency[ReadModels],
         desk: NamedDependency[Desk],
     ) -> Redirect:
-        """启动."""
+        """启动: from 0 %."""
+        job = own_job(read, job_id, actor, self.kind)
         desk.ask(RestartPrediction(actor=actor, job_id=job_id))
-        return desk.go(self._came_from(form, job_id))
+        desk.say(N_("“{name}” waits for a worker. The prediction will begin from 0 %."), name=job.name)
+        return desk.go(f"{self.kind.address}/{job_id}" if form.text("stay") else self.kind.address)
 
     @get("/{job_id:uuid}/delete", sync_to_thread=True)
     def confirm_delete(
@@ -229,8 +250,8 @@ class JobPages(Controller):
         read: NamedDependency[ReadModels],
         desk: NamedDependency[Desk],
     ) -> Response[str]:
-        """The question."""
-        return desk.show(DeletePredictionJobPage(kind=self.kind, job=own_job(read, job_id, actor, self.kind)))
+        """The question before."""
+        return desk.show(self._confirm_page(read, job_id, actor, "delete"))
 
     @post("/{job_id:uuid}/delete", sync_to_thread=True)
     def delete(
@@ -241,14 +262,14 @@ class JobPages(Controller):
         desk: NamedDependency[Desk],
     ) -> Redirect:
         """删除."""
-        job = own_job(read, job_id, actor, self.kind)
-        with desk.refusals_on(DeletePredictionJobPage(kind=self.kind, job=job)):
+        page = self._confirm_page(read, job_id, actor, "delete")
+        with desk.refusals_on(page):
             desk.ask(DeletePredictionJob(actor=actor, job_id=job_id))
-        desk.say(self.kind.deleted, name=job.name)
+        desk.say(self.kind.deleted, name=page.job.name)
         return desk.go(self.kind.address)
 
-    def _came_from(self, form: Form, job_id: UUID) -> str:
-        return f"{self.kind.address}/{job_id}" if form.text("stay") else self.kind.address
+    def _confirm_page(self, read: ReadModels, job_id: UUID, actor: UUID, action: str) -> ConfirmPage:
+        return ConfirmPage(kind=self.kind, job=own_job(read, job_id, actor, self.kind), action=action)
 
 
 class PredictionJobs(JobPages):
@@ -315,7 +336,13 @@ def _list_page(services: Services, actor: UUID, kind: KindOfPages, form: Form) -
 
 def _job_page(services: Services, job_id: UUID, actor: UUID, kind: KindOfPages) -> PredictionJobPage:
     job = own_job(services.read, job_id, actor, kind)
-    return _freshened(services, PredictionJobPage(kind=kind, job=job), (job,))
+    return _freshened_job(services, PredictionJobPage(kind=kind, job=job))
+
+
+def _freshened_job(services: Services, page: PredictionJobPage) -> PredictionJobPage:
+    job = page.job
+    has_log = job.log is not None or services.running_logs.of(job.job_id, job.attempt) is not None
+    return _freshened(services, msgspec.structs.replace(page, has_log=has_log), (job,))
 
 
 def _freshened(services: Services, page: M, jobs: Sequence[PredictionJobRow]) -> M:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlencode
@@ -37,7 +36,7 @@ from projections.training_jobs import (
 )
 from web.cascade import standing_nodes
 from web.charts import MOST_POINTS, LineChart, Series, evenly, line_chart
-from web.downloads import Download, growing_file, stored_file
+from web.downloads import Download, run_log, stored_file
 from web.evaluation_reports import ReportView, report_view
 from web.forms import Form, id_or_none
 from web.listing import Listing, read_listing
@@ -282,7 +281,9 @@ class TrainingJobs(Controller):
     def log(self, job_id: FromPath[UUID], services: NamedDependency[Services]) -> Download:
         """下载日志: of a run that goes on, as far as it is."""
         job = _job(services.read, job_id)
-        return _log(services, job.log, services.running_logs.of(job_id, job.run), f"{job.model_name}-{job.label}.log")
+        return run_log(
+            services, job.log, services.running_logs.of(job_id, job.run), f"{job.model_name}-{job.label}.log"
+        )
 
     @get("/{job_id:uuid}/log/{part:str}", sync_to_thread=True)
     def part_log(self, job_id: FromPath[UUID], part: FromPath[str], services: NamedDependency[Services]) -> Download:
@@ -291,7 +292,7 @@ class TrainingJobs(Controller):
         kept = next((kept.log for kept in job.part_logs if kept.part.value == part), None)
         files = services.running_logs.of_parts(job_id, job.run)
         running = next((file for one, file in files.items() if one.value == part), None)
-        return _log(services, kept, running, f"{job.model_name}-{job.label}-{part}.log")
+        return run_log(services, kept, running, f"{job.model_name}-{job.label}-{part}.log")
 
     @get("/{job_id:uuid}/losses", sync_to_thread=True)
     def losses(self, job_id: FromPath[UUID], services: NamedDependency[Services]) -> Download:
@@ -617,14 +618,6 @@ def _job(read: ReadModels, job_id: UUID) -> TrainingJobDetail:
     if job is None:
         raise NotFound
     return job
-
-
-def _log(services: Services, kept: Artifact | None, running: Path | None, name: str) -> Download:
-    """The log that a worker kept when its run ended, else the one that it writes, or wrote until it died."""
-    kind = "text/plain; charset=utf-8"
-    if kept is None and running is not None:
-        return growing_file(running, name, kind=kind)
-    return _file(services, kept, name, kind=kind)
 
 
 def _file(services: Services, artifact: Artifact | None, name: str, **options: Any) -> Download:

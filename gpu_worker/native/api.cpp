@@ -92,7 +92,7 @@ csot_result result_of(const Answer &answer, const Model &model, float millisecon
 int32_t csot_abi_version(void) { return CSOT_ABI; }
 
 const char *csot_version(void) {
-    static const std::string version = std::string("libCsotArtifact 2.0.0 (") + csot::best_kernels().name + ")";
+    static const std::string version = std::string("libCsotArtifact 2.1.0 (") + csot::best_kernels().name + ")";
     return version.c_str();
 }
 

@@ -3,8 +3,9 @@
  *   csot_model *model;
  *   if (csot_create("models.xbin", "config.yaml", &model) != CSOT_OK) puts(csot_last_error());
  *
- * Paths and codes are UTF-8. Nothing is kept between calls but what belongs to a model. A model takes one call at a time and lets
- * others wait; different models work side by side. Structures only grow at their ends: set `struct_size` before each call.
+ * Paths and codes are UTF-8. Nothing is kept between calls but what belongs to a model. Calls of several threads with one model work
+ * side by side and share its weights, each with threads and some ten MiB of its own; csot_destroy must be the last call with a model.
+ * Structures only grow at their ends: set `struct_size` before each call.
  */
 #ifndef CSOT_H
 #define CSOT_H

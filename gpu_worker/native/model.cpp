@@ -16,7 +16,7 @@ constexpr size_t kMostMarkedCodes = 255;  // a byte of a mask holds 1 + the code
 
 }  // namespace
 
-Model::Model(const char *models_xbin, const Config &config) : config_(config), pool_(config.threads) {
+Model::Model(const char *models_xbin, const Config &config) : config_(config) {
     ModelFile file(models_xbin);
     facts_ = parse_facts(file.read("FACT"));
     for (const auto &own : config_.code_confidence)
@@ -39,11 +39,40 @@ Model::Model(const char *models_xbin, const Config &config) : config_(config), p
         wrong("it has special codes, but no segmentation that could find them");
     }
     file.check_unread();
+    lent_workspace();  // so that what one call needs is missing now rather than then
 }
 
-std::unique_ptr<Network> Model::load(ModelFile &file, const char *section) {
+std::unique_ptr<Network> Model::load(ModelFile &file, const char *section) const {
     const std::vector<uint8_t> bytes = file.read(section);
-    return std::make_unique<Network>(parse_graph(bytes, section), kernels_named(config_.instruction_set), pool_, workspace_);
+    return std::make_unique<Network>(parse_graph(bytes, section), kernels_named(config_.instruction_set));
+}
+
+Model::Lent Model::lent_workspace() {
+    {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        if (!idle_.empty()) {
+            Workspace *workspace = idle_.back().release();
+            idle_.pop_back();
+            return {workspace, {this}};
+        }
+    }
+    std::unique_ptr<Workspace> made = new_workspace();
+    const std::lock_guard<std::mutex> lock(mutex_);
+    idle_.reserve(workspace_count_ + 1);  // to take one back must not fail
+    workspace_count_++;
+    return {made.release(), {this}};
+}
+
+std::unique_ptr<Workspace> Model::new_workspace() const {
+    auto workspace = std::make_unique<Workspace>(config_.threads);
+    classifier_->make_room(*workspace);
+    if (segmenter_) segmenter_->make_room(*workspace);
+    return workspace;
+}
+
+void Model::take_back(Workspace *workspace) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    idle_.emplace_back(workspace);
 }
 
 void Model::check_image(const csot_image &image) const {
@@ -59,13 +88,13 @@ void Model::check_image(const csot_image &image) const {
 }
 
 std::vector<Answer> Model::predict(const csot_image *images, int count, float *probabilities, uint8_t *const *masks) {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const Lent workspace = lent_workspace();
     std::vector<Answer> answers(static_cast<size_t>(count));
     const int class_count = facts_.class_count;
     std::vector<float> own(static_cast<size_t>(class_count));
-    run(*classifier_, images, count, [&](int image, int in_run) {
+    run(*classifier_, *workspace, images, count, [&](int image, const float *scores) {
         float *of_image = probabilities ? probabilities + size_t(image) * class_count : own.data();
-        softmax(in_run, of_image);
+        softmax(scores, of_image);
         answers[image].code = int(std::max_element(of_image, of_image + class_count) - of_image);  // the first of equal ones
         answers[image].confidence = of_image[answers[image].code];
     });
@@ -74,8 +103,8 @@ std::vector<Answer> Model::predict(const csot_image *images, int count, float *p
             if (masks[i]) std::fill_n(masks[i], size_t(images[i].width) * images[i].height, uint8_t(0));
         return answers;
     }
-    run(*segmenter_, images, count, [&](int image, int in_run) {
-        const Segmented seen = segmented(in_run);
+    run(*segmenter_, *workspace, images, count, [&](int image, const float *scores) {
+        const Segmented seen = segmented(scores);
         Answer &answer = answers[image];
         uint64_t defective = 0;
         for (uint64_t pixels : seen.pixels) defective += pixels;
@@ -83,7 +112,7 @@ std::vector<Answer> Model::predict(const csot_image *images, int count, float *p
         const int special = special_code(seen);
         if (special != kNone) {
             answer.code = special;
-            answer.confidence = mean_probability(seen, in_run, special);
+            answer.confidence = mean_probability(seen, scores, special);
         }
         if (masks && masks[image]) draw(seen, images[image].width, images[image].height, masks[image]);
     });
@@ -91,38 +120,38 @@ std::vector<Answer> Model::predict(const csot_image *images, int count, float *p
 }
 
 void Model::classify(const csot_image *images, int count, float *probabilities) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    run(*classifier_, images, count,
-        [&](int image, int in_run) { softmax(in_run, probabilities + size_t(image) * facts_.class_count); });
+    const Lent workspace = lent_workspace();
+    run(*classifier_, *workspace, images, count,
+        [&](int image, const float *scores) { softmax(scores, probabilities + size_t(image) * facts_.class_count); });
 }
 
 void Model::segment(const csot_image *images, int count, uint8_t *labels, float *shares) {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const Lent workspace = lent_workspace();
     const int width = segmenter_->width(), height = segmenter_->height(), columns = width / repeats_;
-    run(*segmenter_, images, count, [&](int image, int in_run) {
-        const Segmented seen = segmented(in_run);
+    run(*segmenter_, *workspace, images, count, [&](int image, const float *scores) {
+        const Segmented seen = segmented(scores);
         draw(seen, width, height, labels + size_t(image) * width * height);
         if (!shares) return;
         float *share = shares + size_t(image) * width * height;
         for (int y = 0; y < height; y++)
             for (int x = 0; x < width; x++) {
                 const int row = y / repeats_, column = x / repeats_;
-                *share++ = probability(segmenter_->output(in_run), seen.labels[size_t(row) * columns + column], row, column);
+                *share++ = probability(scores, seen.labels[size_t(row) * columns + column], row, column);
             }
     });
 }
 
 template <class Action>
-void Model::run(Network &network, const csot_image *images, int count, const Action &action) {
+void Model::run(const Network &network, Workspace &workspace, const csot_image *images, int count, const Action &action) {
     for (int first = 0; first < count; first += network.most_images()) {
         const int some = std::min(network.most_images(), count - first);
-        prepare(network, images + first, some);
-        network.run(some);
-        for (int i = 0; i < some; i++) action(first + i, i);
+        prepare(network, workspace, images + first, some);
+        network.run(workspace, some);
+        for (int i = 0; i < some; i++) action(first + i, network.output(workspace, i));
     }
 }
 
-void Model::prepare(Network &network, const csot_image *images, int count) {
+void Model::prepare(const Network &network, const Workspace &workspace, const csot_image *images, int count) {
     float standardized[3][256];
     for (int channel = 0; channel < 3; channel++)
         for (int value = 0; value < 256; value++) standardized[channel][value] = network.standardized(channel, value);
@@ -130,7 +159,7 @@ void Model::prepare(Network &network, const csot_image *images, int count) {
         const std::vector<uint8_t> pixels = resized_rgb(images[image], network.width(), network.height());
         const uint8_t *pixel = pixels.data();
         for (int y = 0; y < network.height(); y++) {
-            float *to = network.input(image) + y * network.input_row();
+            float *to = network.input(workspace, image) + y * network.input_row();
             for (int x = 0; x < network.width(); x++, pixel += 3, to += 3)
                 for (int channel = 0; channel < 3; channel++) to[channel] = standardized[channel][pixel[channel]];
         }
@@ -138,8 +167,7 @@ void Model::prepare(Network &network, const csot_image *images, int count) {
 }
 
 /// The probabilities of the classes.
-void Model::softmax(int image, float *probabilities) const {
-    const float *scores = classifier_->output(image);
+void Model::softmax(const float *scores, float *probabilities) const {
     const int class_count = facts_.class_count;
     float largest = -INFINITY, sum = 0;
     for (int i = 0; i < class_count; i++) largest = std::max(largest, scores[classifier_->output_index(i, 0, 0)]);
@@ -147,9 +175,8 @@ void Model::softmax(int image, float *probabilities) const {
     for (int i = 0; i < class_count; i++) probabilities[i] /= sum;
 }
 
-Model::Segmented Model::segmented(int image) const {
+Model::Segmented Model::segmented(const float *scores) const {
     const Layout &maps = segmenter_->output_layout();
-    const float *scores = segmenter_->output(image);
     Segmented segmented{std::vector<uint8_t>(size_t(maps.height) * maps.width), std::vector<uint64_t>(facts_.codes.size())};
     std::vector<size_t> channel_at(static_cast<size_t>(maps.channels));
     for (int channel = 0; channel < maps.channels; channel++) channel_at[channel] = segmenter_->output_index(channel, 0, 0);
@@ -181,9 +208,8 @@ float Model::probability(const float *scores, int label, int y, int x) const {
     return 1 / sum;
 }
 
-float Model::mean_probability(const Segmented &segmented, int image, int code) const {
+float Model::mean_probability(const Segmented &segmented, const float *scores, int code) const {
     const Layout &maps = segmenter_->output_layout();
-    const float *scores = segmenter_->output(image);
     double total = 0;
     size_t count = 0;
     const uint8_t *label = segmented.labels.data();

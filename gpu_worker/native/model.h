@@ -24,6 +24,7 @@ struct Answer {
     float defect_area = 0;
 };
 
+/// Calls at the same time share the weights; each has threads and memory of its own, which wait for the next call afterwards.
 class Model {
   public:
     Model(const char *models_xbin, const Config &config);
@@ -50,25 +51,35 @@ class Model {
         std::vector<uint64_t> pixels;  // of each code, at the input size
     };
 
-    std::unique_ptr<Network> load(ModelFile &file, const char *section);
-    static void prepare(Network &network, const csot_image *images, int count);
-    void softmax(int image, float *probabilities) const;
-    /// Runs a network and calls `action(image, which of the last run it is)` for each image.
+    struct GivesBack {
+        Model *model;
+        void operator()(Workspace *workspace) const { model->take_back(workspace); }
+    };
+    using Lent = std::unique_ptr<Workspace, GivesBack>;
+    /// A workspace for one call: one that nobody uses, else a new one.
+    Lent lent_workspace();
+    std::unique_ptr<Workspace> new_workspace() const;
+    void take_back(Workspace *workspace);
+
+    std::unique_ptr<Network> load(ModelFile &file, const char *section) const;
+    static void prepare(const Network &network, const Workspace &workspace, const csot_image *images, int count);
+    void softmax(const float *scores, float *probabilities) const;
+    /// Runs a network and calls `action(image, its output)` for each image.
     template <class Action>
-    static void run(Network &network, const csot_image *images, int count, const Action &action);
-    Segmented segmented(int image) const;
+    static void run(const Network &network, Workspace &workspace, const csot_image *images, int count, const Action &action);
+    Segmented segmented(const float *scores) const;
     int special_code(const Segmented &segmented) const;
     float probability(const float *scores, int label, int y, int x) const;
-    float mean_probability(const Segmented &segmented, int image, int code) const;
+    float mean_probability(const Segmented &segmented, const float *scores, int code) const;
     void draw(const Segmented &segmented, int width, int height, uint8_t *mask) const;
 
     Config config_;
     Facts facts_;
-    ThreadPool pool_;
-    Workspace workspace_;
     std::unique_ptr<Network> classifier_, segmenter_;
     int repeats_ = 1;  // each output of the segmenter stands for so many pixels of its input, along either side
-    std::mutex mutex_;
+    std::mutex mutex_;  // guards the two below
+    std::vector<std::unique_ptr<Workspace>> idle_;
+    size_t workspace_count_ = 0;
 };
 
 }  // namespace csot

@@ -39,7 +39,7 @@ void give_back(const float *begin, const float *end) {
 
 }  // namespace
 
-void Workspace::need(const std::vector<size_t> &slot_sizes, size_t scratch_size) {
+void Workspace::need(const std::vector<size_t> &slot_sizes, size_t scratch_of_thread) {
     for (size_t i = 0; i < slot_sizes.size(); i++) {
         if (i == slots_.size()) {
             slots_.emplace_back();
@@ -50,25 +50,24 @@ void Workspace::need(const std::vector<size_t> &slot_sizes, size_t scratch_size)
         slots_[i] = Buffer(slot_sizes[i]);
         slot_sizes_[i] = slot_sizes[i];
     }
+    const size_t scratch_size = scratch_of_thread * size_t(pool_.size());
     if (scratch_size <= scratch_size_) return;
     scratch_ = Buffer();
     scratch_ = Buffer(scratch_size);
     scratch_size_ = scratch_size;
 }
 
-Network::Network(const Graph &graph, const Kernels &kernels, ThreadPool &pool, Workspace &workspace)
-    : pool_(pool), workspace_(workspace), kernels_(kernels), output_(graph.output) {
+Network::Network(const Graph &graph, const Kernels &kernels) : kernels_(kernels), output_(graph.output) {
     std::copy_n(graph.mean, 3, mean_);
     std::copy_n(graph.deviation, 3, deviation_);
     lay_out(graph);
-    std::vector<size_t> slot_sizes = assign_slots(graph);
+    slot_sizes_ = assign_slots(graph);
     size_t per_image = 0;
-    for (size_t size : slot_sizes) per_image += size;
+    for (size_t size : slot_sizes_) per_image += size;
     if (per_image > kLargestImage) throw Failure(CSOT_E_FORMAT, "models.xbin: a network needs more than 1 GiB for an image");
     most_images_ = int(std::clamp<size_t>(kWorkspace / per_image, 1, kMostImages));
-    for (size_t &size : slot_sizes) size *= size_t(most_images_);
+    for (size_t &size : slot_sizes_) size *= size_t(most_images_);
 
-    size_t scratch_size = 0;
     const std::vector<const float *> lowest = lowest_read(graph);
     for (size_t i = 0; i < graph.operations.size(); i++) {
         const Operation &operation = graph.operations[i];
@@ -78,11 +77,10 @@ Network::Network(const Graph &graph, const Kernels &kernels, ThreadPool &pool, W
         if (operation.kind == OperationKind::kConvolution) {
             step.convolution = make_convolution(operation, layouts_[size_t(operation.input)],
                                                 layouts_[size_t(operation.output)], kernels);
-            scratch_size = std::max(scratch_size, step.convolution->scratch_size(most_images_) * size_t(pool.size()));
+            scratch_size_ = std::max(scratch_size_, step.convolution->scratch_size(most_images_));
         }
         steps_.push_back(std::move(step));
     }
-    workspace_.need(slot_sizes, scratch_size);
 }
 
 void Network::lay_out(const Graph &graph) {
@@ -143,22 +141,22 @@ std::vector<size_t> Network::assign_slots(const Graph &graph) {
     return sizes;
 }
 
-void Network::run(int images) {
-    for (int image = 0; image < images; image++) maps(0).clear_halo(image);
+void Network::run(Workspace &workspace, int images) const {
+    ThreadPool &pool = workspace.pool();
+    for (int image = 0; image < images; image++) maps(workspace, 0).clear_halo(image);
     for (const Step &step : steps_) {
-        const Maps input = maps(step.input), output = maps(step.output);
-        const Maps second = step.second == kNone ? Maps() : maps(step.second);
+        const Maps input = maps(workspace, step.input), output = maps(workspace, step.output);
+        const Maps second = step.second == kNone ? Maps() : maps(workspace, step.second);
         const Layout &in = input.layout, &out = output.layout;
         // A slot held other maps before, so its halo is not zero.
         for (int image = 0; image < images; image++) output.clear_halo(image);
         const auto for_each_block = [&](const auto &compute) {
             const int blocks = out.blocks();
-            pool_.run(images * blocks, [&](int, int part) { compute(part / blocks, part % blocks); });
+            pool.run(images * blocks, [&](int, int part) { compute(part / blocks, part % blocks); });
         };
         switch (step.kind) {
             case OperationKind::kConvolution:
-                step.convolution->run(input, output, step.second == kNone ? nullptr : &second, images, pool_,
-                                      workspace_.scratch());
+                step.convolution->run(input, output, step.second == kNone ? nullptr : &second, images, pool, workspace.scratch());
                 break;
             case OperationKind::kMaxPool:
                 for_each_block([&](int image, int block) {

@@ -3,6 +3,7 @@
 import ctypes
 import hashlib
 import json
+import os
 import platform
 import re
 import shutil
@@ -30,6 +31,7 @@ from gpu_worker.native_library import (
     RGB8,
     LibraryFails,
     LibraryIsMissing,
+    LibraryIsOfOtherSources,
     OtherProcessor,
     Predicted,
     native_library,
@@ -369,6 +371,39 @@ def test_the_library_that_was_built_here_goes_before_the_one_of_a_release(
     assert native_library() == released
     built_here.touch()
     assert native_library() == built_here
+
+
+def made_without_a_compiler(folder: Path) -> str:
+    """What `make` says where neither g++ nor ziglang is."""
+    places = f"BUILD={folder / 'build'}", f"PREBUILT={folder / 'prebuilt'}"
+    command = ["make", "--no-print-directory", "library", "CXX=", *places]
+    made = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stdout + made.stderr
+    return made.stdout
+
+
+def test_without_a_compiler_a_library_older_than_its_sources_is_not_used(tmp_path: Path) -> None:
+    built_here, released = tmp_path / "build" / library.NAME, tmp_path / "prebuilt" / library.NAME
+    assert "was not built" in made_without_a_compiler(tmp_path)
+    for file in (built_here, released):
+        file.parent.mkdir()
+        file.touch()
+    assert made_without_a_compiler(tmp_path) == "No compiler here: exports carry the library that was built before.\n"
+    os.utime(built_here, (0, 0))
+    said = made_without_a_compiler(tmp_path)
+    assert f"{built_here} was older than its sources and is removed" in said
+    assert "exports carry the library of the release" in said
+    assert not built_here.exists()
+    os.utime(released, (0, 0))
+    assert "was not built" in made_without_a_compiler(tmp_path)
+    assert not released.exists()
+
+
+def test_a_library_of_another_interface_is_not_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, _ = written(tmp_path, a_small_model())
+    monkeypatch.setattr(library, "ABI", 3)
+    with pytest.raises(LibraryIsOfOtherSources, match="has interface 2, but the worker needs 3"):
+        Opened(file)
 
 
 def test_on_another_processor_there_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,9 @@ import hashlib
 import io
 import itertools
 import re
+import shutil
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +36,14 @@ from domain.model_packages import NetworkInput, ResolutionRule
 from domain.training_parameters import PredictionParameters
 from gpu_worker import native_library, native_prediction, native_versions, prediction
 from gpu_worker.exports import build_export
-from gpu_worker.images import ReadImage, decode_file
-from gpu_worker.jobs import Job, JobStopped
+from gpu_worker.images import FoundImage, ReadImage, decode, read_content
+from gpu_worker.jobs import Job, JobStopped, Progress
 from gpu_worker.native_agreement import PackageDisagrees
 from gpu_worker.native_library import LibraryIsMissing, NativeModel
 from gpu_worker.native_networks import Operation, operations_of
 from gpu_worker.networks import WeightsOfOtherCodes, load_trained_weights, new_network, save_weights
-from gpu_worker.prediction import NothingToPredict, predict
+from gpu_worker.ports import FolderNotFound
+from gpu_worker.prediction import PREDICTING, NothingToPredict, predict
 from tests.gpu_worker.workplace import ROOT, Workplace, paint, paint_codes, paint_defects
 
 CODES = ("OK", "SCRATCH", "SPOT")
@@ -69,7 +72,7 @@ def a_version(
 
 
 def run(
-    place: Workplace, *versions: VersionToPredict, screening: bool = True, batch_size: int = 4
+    place: Workplace, *versions: VersionToPredict, screening: bool = True, batch_size: int = 4, cpu_cores: int = 1
 ) -> PredictionSucceeded:
     order = PredictionOrder(
         versions=versions,
@@ -77,7 +80,7 @@ def run(
         parameters=PredictionParameters(batch_size=batch_size),
         resolution_screening=screening,
     )
-    predict(order, Resources(), place.job(JobKind.PREDICTION))
+    predict(order, Resources(), place.job(JobKind.PREDICTION, cpu_cores=cpu_cores))
     return place.the(PredictionSucceeded)
 
 
@@ -116,20 +119,27 @@ def test_the_batch_size_changes_no_verdict(place: Workplace) -> None:
 def test_a_comparison_reads_every_image_once_and_judges_it_with_both(
     place: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    decoded: list[str] = []
+    read: list[str] = []
+    decoded: list[bytes] = []
 
-    def counted(image: ReadImage) -> Image.Image:
-        decoded.append(image.found.folder.path)
-        return decode_file(image)
+    def reading(found: FoundImage) -> tuple[ReadImage, bytes]:
+        read.append(found.folder.path)
+        return read_content(found)
 
-    monkeypatch.setattr(prediction, "decode_file", counted)
+    def decoding(content: bytes) -> Image.Image:
+        decoded.append(content)
+        return decode(content)
+
+    monkeypatch.setattr(prediction, "read_content", reading)
+    monkeypatch.setattr(prediction, "decode", decoding)
     first, second = a_version(place), a_version(place, label="v1.02", seed=2, side=64)
     results = run(place, first, second).results
     assert [result.label for result in results] == ["v1.01", "v1.02"]
     samples = [evaluation(place, result.evaluation).samples for result in results]
     assert [sample.folder for sample in samples[0]] == [sample.folder for sample in samples[1]]
     assert samples[0][0].scores != samples[1][0].scores
-    assert sorted(decoded) == sorted(sample.folder.path for sample in samples[0])
+    assert sorted(read) == sorted(sample.folder.path for sample in samples[0])
+    assert len(decoded) == len(samples[0])
 
 
 # W-10, P-4
@@ -146,6 +156,39 @@ def test_images_outside_the_rule_are_counted_apart_for_each_version(place: Workp
     )
     assert (sample.folder.path, sample.width, sample.height, sample.scores) == ("OK/wide.png", 50, 40, ())
     assert run(place, strict, screening=False).results[0].figures.non_compliant_count == 0
+
+
+# P-4
+def test_an_image_that_cannot_be_decoded_is_damaged_for_every_version(place: Workplace) -> None:
+    content = paint(place.images / "OK" / "whole.jpg", seed=1, size=(50, 40)).read_bytes()
+    (place.images / "OK" / "torn.jpg").write_bytes(
+        content[:600]
+    )  # its header is sound, and says that it does not comply
+    strict, open_to_all = a_version(place), a_version(place, label="v1.02", resolution_rule=ResolutionRule())
+    figures = [result.figures for result in run(place, strict, open_to_all).results]
+    assert [(one.sample_count, one.non_compliant_count, one.damaged_count) for one in figures] == [
+        (15, 1, 1),
+        (16, 0, 1),
+    ]
+    assert [one.left_out_count for one in figures] == [0, 0]
+
+
+def test_images_that_go_with_their_folder_are_not_called_damaged(place: Workplace) -> None:
+    version = a_version(place)
+
+    def tell(progress: Progress) -> None:
+        if progress.activity == PREDICTING:
+            shutil.rmtree(place.images, ignore_errors=True)
+
+    order = PredictionOrder(
+        versions=(version,),
+        data_paths=(FolderName(ROOT, ""),),
+        parameters=PredictionParameters(batch_size=1),
+        resolution_screening=False,
+    )
+    with pytest.raises(FolderNotFound):
+        predict(order, Resources(), replace(place.job(JobKind.PREDICTION), tell=tell))
+    assert not place.reports
 
 
 def test_damaged_images_and_foreign_codes_are_counted_apart(place: Workplace) -> None:
@@ -179,8 +222,8 @@ def test_without_a_gpu_the_native_library_predicts_where_it_is_faster(
     measured(monkeypatch, 1, 2, 4, 3)
     by_library = run(place, first, second).results
     log = place.content(place.the(PredictionSucceeded).log).decode()
-    assert "the native library predicts v1.01: the native library takes 500.0 ms an image, torch 1000.0" in log
-    assert "torch predicts v1.02: the native library takes 2000.0 ms an image, torch 1500.0" in log
+    assert "the native library predicts v1.01: the native library takes 1000.0 ms an image, torch 2000.0" in log
+    assert "torch predicts v1.02: the native library takes 4000.0 ms an image, torch 3000.0" in log
     for one, other in zip(by_library, by_torch, strict=True):
         assert one.figures == other.figures
         for sample, expected in zip(
@@ -246,6 +289,23 @@ def test_torch_predicts_where_the_native_library_is_missing_or_disagrees(
         assert "none.so: " in place.job().log_file.read_text()
 
 
+# P-6
+@pytest.mark.parametrize("by_library", [False, True])
+def test_threads_and_batches_change_no_bit_and_no_place(
+    place: Workplace, monkeypatch: pytest.MonkeyPatch, by_library: bool
+) -> None:
+    content = paint(place.images / "SPOT" / "whole.jpg", seed=1, size=(40, 40)).read_bytes()
+    (place.images / "SPOT" / "torn.jpg").write_bytes(content[:600])
+    paint(place.images / "OK" / "wide.png", seed=1, size=(50, 40))
+    measured(monkeypatch, *((1, 2) if by_library else (2, 1)))
+    versions = a_version(place), a_version(place, label="v1.02", seed=2, side=64)
+    alone = run(place, *versions, batch_size=3)
+    together = run(place, *versions, batch_size=3, cpu_cores=4)
+    assert "the native library predicts" in place.content(alone.log).decode() or not by_library
+    assert together.results == alone.results  # artifacts are named by their content
+    assert together.manifest == alone.manifest
+
+
 def spoilt(model: nn.Module) -> tuple[Operation, ...]:
     """The operations of a network that computes something else."""
     *before, head = operations_of(model)
@@ -271,6 +331,13 @@ def test_a_shutdown_stops_a_prediction(place: Workplace) -> None:
     with pytest.raises(JobStopped):
         run(place, version)
     assert not place.reports
+
+
+# P-2
+def test_a_prediction_tells_how_far_it_is(place: Workplace) -> None:
+    run(place, a_version(place))
+    shares = [told.share for told in place.told if told.activity == PREDICTING]
+    assert shares == [number / 15 for number in range(15)]
 
 
 def exported(place: Workplace, order: ExportOrder) -> bytes:

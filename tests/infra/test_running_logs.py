@@ -1,4 +1,4 @@
-"""Logs of trainings that go on, where their workers write them: T-5."""
+"""Logs of jobs that go on, where their workers write them: T-5, P-2."""
 
 from pathlib import Path
 from uuid import UUID

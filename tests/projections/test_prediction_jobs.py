@@ -112,6 +112,20 @@ def test_every_ending_shows_its_state(after: After, ending: tuple[Fact, ...], st
     assert (row.started_at is None) == (status is PredictionStatus.WAITING)
 
 
+def test_a_job_knows_the_attempt_whose_log_is_written(after: After) -> None:  # P-2
+    begun_again = msgspec.structs.replace(PREDICTION_STARTED, attempt=2)
+    interrupted = _job(PREDICTION_QUEUED, PREDICTION_STARTED, PredictionInterrupted(), begun_again)
+    jobs = after(interrupted.add(other := example_id("waiting"), PREDICTION_QUEUED))
+    assert [jobs.get(job_id).attempt for job_id in (PREDICTION_JOB_ID, other)] == [2, 0]  # type: ignore[union-attr]
+
+
+def test_a_job_that_is_started_again_has_no_log_yet(after: After) -> None:  # P-2
+    failed = PredictionFailed(reason=REASON, log=artifact("failed.log"))
+    row = after(_job(PREDICTION_QUEUED, PREDICTION_STARTED, failed, PredictionRestarted())).get(PREDICTION_JOB_ID)
+    assert row is not None
+    assert (row.log, row.attempt) == (None, 0)
+
+
 def test_a_terminated_job_gets_its_log(after: After) -> None:  # P-2
     terminated = _job(PREDICTION_QUEUED, PREDICTION_STARTED, PredictionTerminated(), LOG_KEPT)
     row = after(terminated).get(PREDICTION_JOB_ID)

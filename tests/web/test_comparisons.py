@@ -151,6 +151,11 @@ def test_an_image_stands_with_both_predictions_and_confidences(site: RealSite) -
     )
 
 
+def test_the_viewer_says_what_both_versions_predicted(site: RealSite) -> None:  # P-4, P-5
+    answer = site.get(f"{JOB}/report?kind=broken").text
+    assert 'data-caption="0002.png · TTFBS · v1.01 → TTFBS 90.0 % · v1.02 → TPFIP 90.0 %"' in answer
+
+
 def test_what_only_one_version_judged_and_what_is_damaged_stands_apart(site: RealSite) -> None:  # P-4, W-10
     assert_in_order(
         text(site.get(f"{JOB}/report?kind=non_compliant")), "不合规样本 1", "640 × 480", "✓ TTMUD", "0005.png"

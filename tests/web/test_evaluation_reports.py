@@ -27,11 +27,9 @@ from tests.web.predictions import (
 )
 from tests.web.reading import assert_in_order, words
 from tests.web.site import Site
-from web.downloads import PART_BYTES
 from web.evaluation_reports import HEAT_LEVELS, report_view
 from web.forms import Form
 from web.services import Services
-from web.zips import zipped
 
 REPORT = f"/prediction-jobs/{PREDICTION_JOB_ID}/report"
 SAMPLES = f"/evaluation-reports/{PREDICTION_JOB_ID}/v1.01/samples"
@@ -200,6 +198,10 @@ def test_every_sample_can_be_enlarged_and_downloaded(trainer: Site) -> None:  # 
 # One sample.
 
 
+def test_the_viewer_says_what_was_predicted_and_how_surely(trainer: Site) -> None:  # P-4, P-5
+    assert 'data-caption="0007.png · TTFBS → TPFIP 60.0 %"' in trainer.get(REPORT).text
+
+
 def test_a_sample_shows_its_verdict_and_the_scores_of_all_classes(trainer: Site) -> None:  # P-5
     answer = trainer.get(f"{SAMPLES}/7")
     shown = text(answer)
@@ -302,8 +304,9 @@ def test_all_misjudged_samples_come_as_a_zip_with_their_verdicts(zipping: Site) 
     assert address
     answer = zipping.get(html.unescape(address[1]))
     files = unzipped(answer)
-    assert list(files) == ["TTFBS/0007.png", "samples.csv"]
-    assert files["TTFBS/0007.png"] == JUDGED.samples[7].folder.path
+    name = "TTFBS/true-TTFBS_predicted-TPFIP_7_0007.png"
+    assert list(files) == [name, "samples.csv"]
+    assert files[name] == JUDGED.samples[7].folder.path
     [verdict] = csv.DictReader(io.StringIO(files["samples.csv"]))
     assert (verdict["true"], verdict["predicted"], verdict["confidence"]) == ("TTFBS", "TPFIP", "0.600000")
     assert verdict["sha256"] == JUDGED.samples[7].checksum
@@ -317,7 +320,8 @@ def test_the_ticked_samples_alone_come_as_a_zip(zipping: Site) -> None:  # P-5
     page = zipping.get(f"{REPORT}?true=TPFIP&predicted=TPFIP").text
     assert re.findall(r'name="number" value="(\d+)"', page) == ["0", "1", "2", "3"]
     files = unzipped(zipping.get(f"{SAMPLES}.zip?true=TPFIP&predicted=TPFIP&number=1&number=3&number=99&number=x"))
-    assert list(files) == ["TPFIP/0001.png", "TPFIP/0003.png", "samples.csv"]
+    names = [f"TPFIP/true-TPFIP_predicted-TPFIP_{number}_000{number}.png" for number in (1, 3)]
+    assert list(files) == [*names, "samples.csv"]
 
 
 def test_a_sample_whose_file_is_gone_stands_in_the_table_only(zipping: Site) -> None:  # P-5
@@ -331,21 +335,13 @@ def test_two_samples_of_one_name_are_both_in_the_zip(zipping: Site) -> None:  # 
     twice = msgspec.structs.replace(JUDGED.samples[7], folder=FolderName("data", "other/TTFBS/0007.png"))
     zipping.read.evaluation_reports = FakeEvaluationReports(*KEYS, samples=[*JUDGED.samples, twice])
     names = list(unzipped(zipping.get(f"{SAMPLES}.zip")))
-    assert names == ["TTFBS/0007.png", f"TTFBS/{len(JUDGED.samples)}-0007.png", "samples.csv"]
+    numbers = (7, len(JUDGED.samples))
+    assert names == [*(f"TTFBS/true-TTFBS_predicted-TPFIP_{number}_0007.png" for number in numbers), "samples.csv"]
 
 
-def test_a_file_that_goes_while_the_zip_is_sent_is_left_out(tmp_path: Path) -> None:  # P-5
-    content = b"".join(zipped([("gone.png", tmp_path / "gone.png"), ("here.txt", b"here")]))
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        assert archive.namelist() == ["here.txt"]
-
-
-def test_a_zip_takes_the_memory_of_a_part(tmp_path: Path) -> None:  # P-5
-    large = tmp_path / "large.tif"
-    large.write_bytes(bytes(5 * PART_BYTES))
-    parts = [len(part) for part in zipped([("large.tif", large)])]
-    assert max(parts) < PART_BYTES + 1024
-    assert sum(parts) > 5 * PART_BYTES
+def test_a_sample_that_was_not_judged_has_no_prediction_in_its_name(zipping: Site) -> None:  # P-5
+    names = list(unzipped(zipping.get(f"{SAMPLES}.zip?state=damaged")))
+    assert names == ["TPFIP/true-TPFIP_predicted-none_11_0011.png", "samples.csv"]
 
 
 # Who may see it.

@@ -28,8 +28,10 @@ from domain.prediction_jobs import (
 )
 from domain.sentences import Sentence
 from domain.waiting import NOBODY_IS_LARGE_ENOUGH
+from gpu_worker.jobs import LOG_FILE, workspace_of
 from infra.artifacts import Artifacts
 from infra.images import ListedImage, ListedImages
+from infra.running_logs import RunningLogs
 from projections.compute_resources import ComputeResourceRow
 from projections.models import ModelVersionChoice
 from projections.overview import SetupSteps
@@ -178,6 +180,7 @@ def services(services: Services, folders: EmptiableFolders, log: MemoryLog, tmp_
         "drafts": MemoryDrafts(),
         "heartbeats": FakeHeartbeats(),
         "artifacts": Artifacts(tmp_path),
+        "running_logs": RunningLogs(tmp_path / "scratch"),
         "data_folders": folders,
     }
     for name, part in parts.items():
@@ -347,24 +350,71 @@ def test_the_log_is_downloaded_under_the_name_of_the_job(trainer: Site, tmp_path
     assert 'filename="panel-a-check.log"' in answer.headers["Content-Disposition"]
     trainer.read.prediction_jobs = FakePredictionJobs(job(log=None))
     assert trainer.get(f"{JOB}/log").status_code == 404
+    assert "任务开始后可下载日志" in text(trainer.get(JOB))
 
 
-# P-2
-@pytest.mark.parametrize(
-    ("act", "before", "after"),
-    [
-        ("terminate", (PREDICTION_STARTED,), PredictionStatus.TERMINATED),
-        ("restart", (PREDICTION_STARTED, PredictionTerminated()), PredictionStatus.WAITING),
-    ],
-)
-def test_buttons_act_and_lead_back_to_where_one_was(
-    trainer: Site, log: MemoryLog, act: str, before: tuple[Fact, ...], after: PredictionStatus
-) -> None:
-    queue_a_job(trainer.services, log, *before)
-    answer = trainer.post(f"{JOB}/{act}", stay="job")
+def test_the_log_of_a_running_job_is_downloaded_as_far_as_it_is(trainer: Site, tmp_path: Path) -> None:  # P-2
+    workspace = workspace_of(tmp_path / "scratch", PREDICTION_JOB_ID, 2)
+    workspace.mkdir(parents=True)
+    (workspace / LOG_FILE).write_text("up to now")
+    running: dict[str, Any] = {"status": PredictionStatus.PREDICTING, "ended_at": None, "log": None}
+    trainer.read.prediction_jobs = FakePredictionJobs(job(**running, attempt=2))
+    assert f'href="{JOB}/log"' in trainer.get(JOB).text
+    first = trainer.get(f"{JOB}/log")
+    assert (first.text, first.headers["Content-Type"]) == ("up to now", "text/plain; charset=utf-8")
+    (workspace / LOG_FILE).write_text("up to now, and more")
+    assert trainer.get(f"{JOB}/log", **{"If-None-Match": first.headers["ETag"]}).text == "up to now, and more"
+    trainer.read.prediction_jobs = FakePredictionJobs(
+        job(**running, attempt=3)
+    )  # another worker's, which has not begun
+    assert trainer.get(f"{JOB}/log").status_code == 404
+
+
+def test_a_job_shows_its_log_as_soon_as_there_is_one(trainer: Site, tmp_path: Path) -> None:  # P-2
+    running: dict[str, Any] = {"status": PredictionStatus.PREDICTING, "ended_at": None, "log": None, "attempt": 1}
+    trainer.read.prediction_jobs = FakePredictionJobs(job(**running))
+    assert f'href="{JOB}/log"' not in stream(trainer, f"{JOB}/live")
+    workspace = workspace_of(tmp_path / "scratch", PREDICTION_JOB_ID, 1)
+    workspace.mkdir(parents=True)
+    (workspace / LOG_FILE).write_text("begun")
+    assert f'href="{JOB}/log"' in stream(trainer, f"{JOB}/live")
+
+
+def test_a_log_that_was_kept_goes_before_the_one_that_was_written(trainer: Site, tmp_path: Path) -> None:  # P-2
+    workspace = workspace_of(tmp_path / "scratch", PREDICTION_JOB_ID, 1)
+    workspace.mkdir(parents=True)
+    (workspace / LOG_FILE).write_text("written")
+    whole = tmp_path / "kept"
+    whole.write_text("kept")
+    kept = trainer.services.artifacts.keep(whole)
+    trainer.read.prediction_jobs = FakePredictionJobs(job(log=kept, attempt=1))
+    assert trainer.get(f"{JOB}/log").text == "kept"
+    failed = job(status=PredictionStatus.FAILED, log=None, attempt=1)  # its worker died before it kept any
+    trainer.read.prediction_jobs = FakePredictionJobs(failed)
+    assert trainer.get(f"{JOB}/log").text == "written"
+
+
+def test_terminating_is_asked_before_it_is_done(trainer: Site, log: MemoryLog) -> None:  # P-2
+    queue_a_job(trainer.services, log, PREDICTION_STARTED, status=PredictionStatus.PREDICTING)
+    for page in (JOBS, JOB):
+        assert f'href="{JOB}/terminate" class="link-danger" data-dialog' in trainer.get(page).text
+    assert_in_order(text(trainer.get(f"{JOB}/terminate")), "确定终止“panel-a-check”吗？", "再次启动时，预测从 0% 开始")
+    assert state_in(log).status is PredictionStatus.PREDICTING
+    answer = trainer.post(f"{JOB}/terminate")
     assert (answer.status_code, answer.headers["Location"]) == (303, JOB)
-    assert state_in(log).status is after
+    assert state_in(log).status is PredictionStatus.TERMINATED
     assert log.events[-1].origin.actor == ME
+    assert "“panel-a-check”已终止" in text(trainer.get(JOB))
+
+
+@pytest.mark.parametrize(("stay", "back"), [("job", JOB), ("", JOBS)])
+def test_starting_again_leads_back_to_where_one_was(trainer: Site, log: MemoryLog, stay: str, back: str) -> None:  # P-2
+    queue_a_job(trainer.services, log, PREDICTION_STARTED, PredictionTerminated(), status=PredictionStatus.TERMINATED)
+    answer = trainer.post(f"{JOB}/restart", stay=stay)
+    assert (answer.status_code, answer.headers["Location"]) == (303, back)
+    assert state_in(log).status is PredictionStatus.WAITING
+    assert log.events[-1].origin.actor == ME
+    assert "预测将从 0% 开始" in text(trainer.get(JOBS))
 
 
 def test_an_action_that_comes_too_late_is_refused_with_a_sentence(trainer: Site, log: MemoryLog) -> None:  # P-2

@@ -52,9 +52,9 @@ PROBE size_t probe_network(const uint8_t *section, size_t size, const char *inst
                            int images, float *output, size_t capacity) {
     try {
         const std::vector<uint8_t> bytes(section, section + size);
-        csot::ThreadPool pool(threads);
-        csot::Workspace workspace;
-        csot::Network network(csot::parse_graph(bytes, "TEST"), csot::kernels_named(instruction_set), pool, workspace);
+        csot::Workspace workspace(threads);
+        const csot::Network network(csot::parse_graph(bytes, "TEST"), csot::kernels_named(instruction_set));
+        network.make_room(workspace);
         const csot::Layout &out = network.output_layout();
         const size_t plane = size_t(network.height()) * network.width(), per_image = size_t(out.channels) * out.height * out.width;
         if (images * per_image > capacity) throw csot::Failure(CSOT_E_ARG, "the output is larger than expected");
@@ -64,13 +64,14 @@ PROBE size_t probe_network(const uint8_t *section, size_t size, const char *inst
                 for (int y = 0; y < network.height(); y++)
                     for (int x = 0; x < network.width(); x++)
                         for (int channel = 0; channel < 3; channel++)
-                            network.input(i)[y * network.input_row() + 3 * x + channel] =
+                            network.input(workspace, i)[y * network.input_row() + 3 * x + channel] =
                                 input[((first + i) * 3 + channel) * plane + y * network.width() + x];
-            network.run(some);
+            network.run(workspace, some);
             for (int i = 0; i < some; i++)
                 for (int channel = 0; channel < out.channels; channel++)
                     for (int y = 0; y < out.height; y++)
-                        for (int x = 0; x < out.width; x++) *output++ = network.output(i)[network.output_index(channel, y, x)];
+                        for (int x = 0; x < out.width; x++)
+                            *output++ = network.output(workspace, i)[network.output_index(channel, y, x)];
         }
         return per_image;
     } catch (const csot::Failure &failure) {
