@@ -28,7 +28,9 @@ TABLE: Mapping[str, tuple[Who, str]] = {
         POST /sign-in
         POST /language
         GET /static/{name}
+        GET /health
         GET /healthz
+        GET /ready
         GET /readyz
         GET /api/v1/asyncapi.json
         GET /api/v1/openapi.json
