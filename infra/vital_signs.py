@@ -237,13 +237,13 @@ def _answers_for_all(run_folder: Path) -> Answers:
 
     def metrics() -> tuple[bool, str, bytes]:
         registry = CollectorRegistry()
-        registry.register(_Gathered(run_folder))
+        registry.register(Gathered(run_folder))
         return True, _METRICS_TEXT, generate_latest(registry)
 
     return {"/health": of("health"), "/ready": of("ready"), "/metrics": metrics}
 
 
-class _Gathered(Collector):
+class Gathered(Collector):
     """The metrics of all processes of the run folder; the label `process` tells them apart."""
 
     def __init__(self, run_folder: Path) -> None:

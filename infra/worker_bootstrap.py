@@ -42,7 +42,7 @@ ROLES = {
 """The packager runs beside the worker that computes, because nobody waits for days to import a package."""
 
 
-class _Metrics:
+class JobMetrics:
     """Counts the jobs of a worker."""
 
     def job_taken(self, kind: JobKind) -> None:  # noqa: ARG002 - the port's name
@@ -119,5 +119,5 @@ def work(settings: Settings, mailbox: Mailbox, role: WorkerRole, ready: Callable
             settings=worker.WorkerSettings(
                 beat_every_seconds=settings.heartbeat_seconds, most_cpu_cores=settings.worker_threads
             ),
-            observer=_Metrics(),
+            observer=JobMetrics(),
         )
