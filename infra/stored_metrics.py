@@ -156,6 +156,7 @@ def _workers_heard(silence_seconds: float) -> Ask:
             ("assay_workers_cpu_cores", "CPU cores that the workers heard offer.", row["cpu_cores"]),
             ("assay_workers_memory_bytes", "Memory that they offer.", row["memory_gib"] * 2**30),
             ("assay_workers_gpu_cards", "GPU cards that they offer.", row["gpu_cards"]),
+            ("assay_workers_gpu_memory_bytes", "Memory of these cards.", row["gpu_memory_gib"] * 2**30),
         ):
             yield GaugeMetricFamily(name, told, value=number)
 
@@ -185,6 +186,7 @@ SELECT count(*) AS heard,
     )) AS busy,
     coalesce(sum((offered->>'cpu_cores')::float), 0) AS cpu_cores,
     coalesce(sum((offered->>'memory_gib')::float), 0) AS memory_gib,
-    coalesce(sum((offered->>'gpu_cards')::float), 0) AS gpu_cards
+    coalesce(sum((offered->>'gpu_cards')::float), 0) AS gpu_cards,
+    coalesce(sum((offered->>'gpu_cards')::float * (offered->>'gpu_memory_gib')::float), 0) AS gpu_memory_gib
 FROM app.workers AS workers WHERE seen_at > clock_timestamp() - make_interval(secs => %(silence)s)
 """

@@ -35,8 +35,8 @@ from infra.readiness import Readiness, is_ready
 log = logging.getLogger(__name__)
 
 SUFFIX = ".sock"
-STUCK_SECONDS = 300.0
-"""So long a loop may take to go round: longer than any sweep of a large storage, shorter than anybody's patience."""
+STUCK_SECONDS = 600.0
+"""So long a loop may take to go round: longer than it takes to keep an export of many gigabytes on slow storage."""
 ASKED_WITHIN_SECONDS = 5.0
 _TURN_SECONDS = 0.5
 _TAKE_OVER_SECONDS = 2.0

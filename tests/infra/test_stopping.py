@@ -17,7 +17,7 @@ import psycopg
 import pytest
 
 from domain.users import UserCreated
-from infra.bootstrap import open_core, prepare
+from infra.bootstrap import WEB_GRACE_SECONDS, open_core, prepare
 from infra.projector import Projector
 from infra.settings import Settings, read_settings
 from infra.vital_signs import ask
@@ -128,6 +128,16 @@ def test_a_slow_request_is_answered_after_sigterm_and_new_ones_are_refused(web: 
             assert slow.result(timeout=60).status_code == 303
     assert web.process.wait(timeout=60) == 0
     assert web.lines("request_answered")[-1]["status"] == "303"
+
+
+def test_an_open_live_page_holds_up_no_stop(web: Web) -> None:  # S-2 S-3
+    assert web.form("/sign-in", username="admin", password=PASSWORD).status_code == 303
+    with web.client.stream("GET", "/training-jobs/live", headers={"Accept": "text/event-stream"}) as live:
+        parts = live.iter_raw()
+        assert b"hello" in next(parts)
+        web.process.send_signal(signal.SIGTERM)
+        list(parts)  # it ends, and the browser asks again
+        assert web.process.wait(timeout=WEB_GRACE_SECONDS / 2) == 0
 
 
 def test_a_request_is_the_same_in_its_answer_in_the_log_and_in_the_event(web: Web) -> None:  # S-3 E-1

@@ -24,7 +24,8 @@ def app() -> Litestar:
 
 def asked(app: Any, method: str, path: str, **headers: str) -> httpx.Response:
     async def ask() -> httpx.Response:
-        transport = httpx.ASGITransport(WatchedRequests(app), raise_app_exceptions=False)
+        watched: Any = WatchedRequests(app)
+        transport = httpx.ASGITransport(watched, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url=ADDRESS) as client:
             return await client.request(method, path, headers={"Accept": "text/html", **headers})
 
