@@ -170,7 +170,8 @@ def test_the_line_of_jobs_and_the_workers_heard_are_counted(settings: Settings) 
         )
         connection.execute(
             "INSERT INTO app.workers (name, kinds, offered, seen_at) VALUES"
-            """ ('gpu-1', '{training}', '{"cpu_cores": 8, "memory_gib": 32.0, "gpu_cards": 2, "gpu_memory_gib": 80}', clock_timestamp()),"""
+            """ ('gpu-1', '{training}', '{"cpu_cores": 8, "memory_gib": 32.0, "gpu_cards": 2, "gpu_memory_gib": 80}',"""
+            " clock_timestamp()),"
             """ ('line-3', '{training}', '{"cpu_cores": 2, "memory_gib": 4.0}', clock_timestamp()),"""
             """ ('gone', '{training}', '{"cpu_cores": 64, "memory_gib": 64.0}', clock_timestamp() - interval '1 hour')"""
         )
