@@ -276,7 +276,7 @@ def _evaluation(core: Core, folder: Path) -> Artifact:
 def _wait_for(client: httpx.Client, process: subprocess.Popen[bytes]) -> None:
     while process.poll() is None:
         try:
-            if client.get("/healthz").status_code == 200:
+            if client.get("/health").status_code == 200:
                 return
         except httpx.TransportError:
             time.sleep(0.1)

@@ -29,9 +29,7 @@ TABLE: Mapping[str, tuple[Who, str]] = {
         POST /language
         GET /static/{name}
         GET /health
-        GET /healthz
         GET /ready
-        GET /readyz
         GET /api/v1/asyncapi.json
         GET /api/v1/openapi.json
         """,

@@ -24,7 +24,6 @@ from uuid import UUID
 
 import msgspec
 from litestar import Litestar, Request, Response, get
-from litestar.concurrency import sync_to_thread
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.params import FromPath
@@ -154,15 +153,15 @@ def create_app(services: Services, pages: tuple[ControllerRouterHandler, ...] = 
         content, kind = static.files[name]
         return Response(content, media_type=kind, headers={"Cache-Control": "public, max-age=31536000, immutable"})
 
-    @get(["/health", "/healthz"], sync_to_thread=False, is_public=True, is_static=True)
+    @get("/health", sync_to_thread=False, is_public=True, is_static=True)
     def health() -> Response[Condition]:
         """The process answers; nobody else is asked."""
         return Response(Condition("alive"), headers=NOT_KEPT)
 
-    @get(["/ready", "/readyz"], is_public=True, is_static=True)
-    async def ready() -> Response[Condition]:
+    @get("/ready", sync_to_thread=True, is_public=True, is_static=True)
+    def ready() -> Response[Condition]:
         """Whether everything that the pages stand on works, else what does not."""
-        parts = dict(await sync_to_thread(services.readiness))
+        parts = dict(services.readiness())
         if all(state == "ready" for state in parts.values()):
             return Response(Condition("ready", parts), headers=NOT_KEPT)
         return Response(Condition("not_ready", parts), status_code=503, headers=NOT_KEPT)

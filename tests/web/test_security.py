@@ -252,8 +252,3 @@ def test_a_server_without_its_database_is_not_ready_and_says_so_in_a_word(servic
         assert (answer.status_code, answer.json()) == (503, {"status": "not_ready", "parts": parts})
         assert answer.headers["Cache-Control"] == "no-store"
         assert client.get("/health").status_code == 200
-
-
-@pytest.mark.parametrize(("other", "name"), [("/healthz", "/health"), ("/readyz", "/ready")])
-def test_probes_find_health_and_readiness_under_their_usual_names(stranger: Site, other: str, name: str) -> None:  # S-3
-    assert stranger.get(other).json() == stranger.get(name).json()
