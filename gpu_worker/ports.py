@@ -5,7 +5,7 @@ from typing import Protocol
 
 from domain.artifacts import Artifact
 from domain.data_paths import FolderName
-from domain.messages import AnyReport, Heartbeat, Message, Resources
+from domain.messages import AnyReport, Heartbeat, JobKind, Message, Resources
 from domain.refusals import Refusal
 from domain.sentences import N_
 
@@ -31,6 +31,16 @@ class Mailbox(Protocol):
 
     def beat(self, heartbeat: Heartbeat) -> bool:
         """True: go on; False: stop now, the job was terminated or given to someone else."""
+
+
+class Observer(Protocol):
+    """Hears how the worker fares."""
+
+    def job_taken(self, kind: JobKind) -> None:
+        """A job begins here."""
+
+    def job_left(self, kind: JobKind, outcome: str, seconds: float) -> None:
+        """It ended here: done, failed, released, over or lost."""
 
 
 class Artifacts(Protocol):

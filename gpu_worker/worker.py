@@ -27,6 +27,7 @@ from domain.messages import (
     AnyReport,
     Heartbeat,
     JobFailed,
+    JobKind,
     JobReleased,
     LogKept,
     Message,
@@ -40,7 +41,7 @@ from domain.sentences import N_, Sentence
 from gpu_worker.channel import Answer, Channel, Deliver, Ended, FromJob, Keep, Locate, Ready, Resolve, Tell, ToJob, Work
 from gpu_worker.decoded_images import remove_unused
 from gpu_worker.jobs import LOG_FILE, Progress, kept_copy, kept_part_logs, kind_of, workspace_of
-from gpu_worker.ports import Artifacts, FolderNotFound, Folders, Mailbox
+from gpu_worker.ports import Artifacts, FolderNotFound, Folders, Mailbox, Observer
 from gpu_worker.reasons import reason_of, reason_of_exit
 from gpu_worker.settings import TrainingSettings, WorkerSettings
 
@@ -68,13 +69,28 @@ def run_worker(
     name: str,
     stop: Callable[[], bool],
     settings: WorkerSettings | None = None,
+    observer: Observer | None = None,
 ) -> None:
     """Work until `stop` says so, asked several times a second. Jobs never raise here; broken libraries do, at the start.
 
     `scratch` is shared by all workers that may go on with each other's jobs: it holds checkpoints and decoded images.
     """
-    worker = _Worker(mailbox, artifacts, folders, archives, scratch.resolve(), name, stop, settings or WorkerSettings())
+    worker = _Worker(
+        *(mailbox, artifacts, folders, archives, scratch.resolve(), name, stop),
+        settings or WorkerSettings(),
+        observer or _Nobody(),
+    )
     worker.run()
+
+
+class _Nobody:
+    """Where nobody wants to hear."""
+
+    def job_taken(self, kind: JobKind) -> None:
+        """As `Observer.job_taken`."""
+
+    def job_left(self, kind: JobKind, outcome: str, seconds: float) -> None:
+        """As `Observer.job_left`."""
 
 
 class _JobProcess:
@@ -127,9 +143,11 @@ class _Worker:
         name: str,
         stop: Callable[[], bool],
         settings: WorkerSettings,
+        observer: Observer,
     ) -> None:
         self.mailbox, self.artifacts, self.folders, self.archives = mailbox, artifacts, folders, archives
         self.scratch, self.name, self.stop, self.settings = scratch, name, stop, settings
+        self.observer = observer
 
     def run(self) -> None:
         while not self.stop():
@@ -142,10 +160,22 @@ class _Worker:
                 offered = self._wait_until_ready(process)
                 message = self._next_message(offered, process) if offered else None
                 if message is not None and offered is not None:
-                    log.info("job_taken", extra={"job_id": str(message.job_id), "attempt": message.attempt})
-                    _Attempt(self, process, message, offered).run()
+                    self._do(process, message, offered)
             finally:
                 process.close()
+
+    def _do(self, process: _JobProcess, message: Message, offered: Resources) -> None:
+        kind, started_at = kind_of(message), time.monotonic()
+        told = {"job_id": str(message.job_id), "kind": kind.value, "attempt": message.attempt}
+        log.info("job_taken", extra=told)
+        self.observer.job_taken(kind)
+        outcome = "lost"
+        try:
+            outcome = _Attempt(self, process, message, offered).run()
+        finally:
+            seconds = time.monotonic() - started_at
+            self.observer.job_left(kind, outcome, seconds)
+            log.info("job_left", extra={**told, "outcome": outcome, "seconds": round(seconds, 1)})
 
     def _wait_until_ready(self, process: _JobProcess) -> Resources | None:
         """What this machine offers; None when told to stop."""
@@ -213,34 +243,35 @@ class _Attempt:
         """The mailbox said no: the job was terminated or given to someone else."""
         self.has_ended = threading.Event()
 
-    def run(self) -> None:
+    def run(self) -> str:
+        """Returns how it ended: done, failed, released, over or lost."""
         pulse = threading.Thread(target=self._beat, daemon=True)
         pulse.start()
         try:
             ended = self._make_workspace() or self._attend()
             if self.is_over:
-                return
+                return "over"
             if ended is not None and ended.is_stopped:
                 self._report(JobReleased(**self._sender))
-                return
+                return "released"
             if ended is None:
                 ended = Ended(reason_of_exit(self.process.close()))
             if ended.reason is not None:
                 self._report_failure(ended.reason)
         except AttemptIsOver:
             self.is_over = True
-            return
+            return "over"
         except _PatienceIsOver:
             log.exception("job_given_up", extra={"job_id": str(self.message.job_id)})
-            return
+            return "lost"
         finally:
             self.has_ended.set()
             self.process.kill()
             pulse.join()
             if self.is_over:
                 self._keep_log()
-            log.info("job_left", extra={"job_id": str(self.message.job_id), "attempt": self.message.attempt})
         shutil.rmtree(self.workspace, ignore_errors=True)
+        return "done" if ended.reason is None else "failed"
 
     def _make_workspace(self) -> Ended | None:
         """None, or why there can be none."""

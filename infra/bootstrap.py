@@ -4,6 +4,7 @@ import asyncio
 import importlib
 import os
 import pkgutil
+import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,6 @@ from typing import TYPE_CHECKING, Any, cast
 from uuid import NAMESPACE_URL, uuid5
 
 import commands
-from commands.assay import Assay
 from commands.ports import Ports
 from commands.task_types import CreateTaskType
 from commands.users import CreateUser, ListSuperAdministrators
@@ -31,10 +31,14 @@ from infra.event_store import create_tables, open_event_log
 from infra.heartbeats import Heartbeats
 from infra.line_of_work import Waiting
 from infra.manifests import Manifests
+from infra.measured_assay import MeasuredAssay
+from infra.metrics import told_of_pool
 from infra.passwords import Argon2Passwords
 from infra.positions import PositionWatcher
-from infra.processes import until_told_to_stop
+from infra.processes import PULSE, until_told_to_stop
 from infra.projector import Projector
+from infra.readiness import readiness_of
+from infra.recorder import LogRecorder
 from infra.running_logs import RunningLogs
 from infra.scans import ScannedFolders, Scans
 from infra.settings import Settings, first_password, forget_first_password, seal_key, session_secret, untold_password
@@ -48,10 +52,14 @@ from projections.read_model import Pool, open_pool
 from projections.users import Users
 
 if TYPE_CHECKING:
+    import uvicorn
+
     from infra.mes_feed import FeedState
     from infra.notary import Verified
 
 WEB_THREADS = 16
+WEB_GRACE_SECONDS = 20
+"""Longer than any page or part of an upload takes; open live pages end at once, because their browsers come back by themselves."""
 FIRST_ADMINISTRATOR_ID = uuid5(NAMESPACE_URL, "urn:assay:first-administrator")
 """The same in every installation, so that the log itself takes only one, however many machines start at once."""
 SCANS_KEPT_DAYS = 30
@@ -69,6 +77,8 @@ def open_core(settings: Settings, *, pool_size: int = 2) -> Iterator[Core]:
     with (
         closing(open_event_log(settings.database_url, pool_size=pool_size)) as event_log,
         open_pool(settings.database_url, size=pool_size) as pool,
+        told_of_pool("log", cast("LogRecorder", event_log.recorder).datastore.pool),
+        told_of_pool("commands", pool),
     ):
         scanned_folders = ScannedFolders(storage.data_folders, Scans(pool))
         passwords, ownership = Argon2Passwords(), Users(pool)
@@ -76,7 +86,7 @@ def open_core(settings: Settings, *, pool_size: int = 2) -> Iterator[Core]:
         yield Core(
             settings.database_url,
             event_log,
-            Assay(event_log, ports),
+            MeasuredAssay(event_log, ports),
             storage.artifacts,
             storage.data_folders,
             scanned_folders,
@@ -250,8 +260,8 @@ def run_worker(settings: Settings, ready: Callable[[], None], role: WorkerRole) 
         work(settings, mailbox, role, ready)
 
 
-def run_web(settings: Settings) -> None:
-    """Serve the pages until SIGTERM; `/healthz` answers when they work."""
+def run_web(settings: Settings, ready: Callable[[], None]) -> None:
+    """Serve the pages until SIGTERM. Then nobody new is let in, and who is being answered has `WEB_GRACE_SECONDS` left."""
     import uvicorn  # noqa: PLC0415 - only the web process needs it
     from litestar.concurrency import set_asyncio_executor  # noqa: PLC0415
 
@@ -261,14 +271,17 @@ def run_web(settings: Settings) -> None:
     from infra.mes_feed import EVENTS, FeedWatch  # noqa: PLC0415
     from infra.session_store import SessionStore  # noqa: PLC0415
     from infra.token_uses import TokenUses  # noqa: PLC0415
+    from infra.web_requests import WatchedRequests  # noqa: PLC0415
     from web.app import create_app  # noqa: PLC0415
     from web.services import Services, WebSettings  # noqa: PLC0415
 
     with ExitStack() as stack:
         core = stack.enter_context(open_core(settings, pool_size=WEB_THREADS))
         pool = stack.enter_context(open_pool(core.dsn, size=WEB_THREADS))
+        stack.enter_context(told_of_pool("pages", pool))
         watcher = PositionWatcher(core.dsn)
         stack.callback(watcher.close)
+        stack.enter_context(until_told_to_stop())  # uvicorn raises the signal again when it has stopped in order
         services = Services(
             assay=core.assay,
             read=read_models(pool, core.artifacts, settings.indexes),
@@ -296,21 +309,21 @@ def run_web(settings: Settings) -> None:
             log=core.log,
             manifests=Manifests(core.artifacts, core.data_folders),
             running_logs=RunningLogs(settings.scratch),
-            is_ready=lambda: _answers(pool),
+            readiness=readiness_of(settings, "web").parts,
             stopping=lambda: server.should_exit,
         )
         config = uvicorn.Config(
-            create_app(services),
+            WatchedRequests(create_app(services)),
             host=settings.host,
             port=settings.port,
             log_config=None,
             access_log=False,
             server_header=False,
-            timeout_graceful_shutdown=3,
+            timeout_graceful_shutdown=WEB_GRACE_SECONDS,
         )
         # Pages take turns on as many threads as there are connections; by default there would be six on two processors.
         set_asyncio_executor(ThreadPoolExecutor(WEB_THREADS, thread_name_prefix="page"))
-        server = uvicorn.Server(config)
+        server = _server(config, ready)
         server.run()
 
 
@@ -396,9 +409,22 @@ def _list_super_administrators(core: Core, users: Sequence[Recorded]) -> None:
     core.assay.dispatch(ListSuperAdministrators(actor=SYSTEM, user_ids=user_ids))
 
 
-def _answers(pool: Pool) -> bool:
-    with pool.connection() as connection:
-        return connection.execute("SELECT 1").fetchone() is not None
+def _server(config: "uvicorn.Config", ready: Callable[[], None]) -> "uvicorn.Server":
+    import uvicorn  # noqa: PLC0415 - only the web process needs it
+
+    class Server(uvicorn.Server):
+        """Says when it takes requests, and shows that its loop goes round."""
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                ready()
+
+        async def on_tick(self, counter: int) -> bool:
+            PULSE.beat()
+            return await super().on_tick(counter)
+
+    return Server(config)
 
 
 class _Changes:

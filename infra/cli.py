@@ -24,13 +24,25 @@ from infra.processes import (
     Lock,
     Program,
     Supervisor,
+    is_in_journal,
+    keep_bounded,
     last_lines,
     read_status,
     report_ready,
     stop_supervisor,
     take_lock,
 )
-from infra.settings import CHECKOUT, Settings, WrongSetting, forget_first_password, read_settings, remember_data_root
+from infra.settings import (
+    CHECKOUT,
+    STILL_TO_BE_TOLD,
+    Settings,
+    WrongSetting,
+    forget_first_password,
+    read_settings,
+    remember_data_root,
+    secrets_in,
+    untold_password,
+)
 from infra.worker_bootstrap import ROLES, run_kafka_worker
 
 log = logging.getLogger(__name__)
@@ -51,8 +63,10 @@ PROGRAMS = (
 """In the order of their start; they stop the other way round. Which of them run is told by `programs_of`."""
 
 MOST_FINDINGS_SHOWN = 20
-PATIENCE_SECONDS, WORKER_PATIENCE_SECONDS = 10.0, 40.0
-"""How long a process may take to stop before it is killed; a worker waits up to 30 s for the checkpoint of its job."""
+PATIENCE_SECONDS = {"web": 30.0, "worker": 40.0, "packager": 40.0}
+"""How long a process may take to stop before it is killed: the web server lets those finish whom it is answering (20 s), a worker
+waits for the checkpoint of its job (30 s)."""
+OTHERS_PATIENCE_SECONDS = 10.0
 
 DEMO_ROOT = "demo"
 """The data root of the images that the demo makes or copies; it lies in the state folder."""
@@ -88,6 +102,10 @@ def _run(asked: argparse.Namespace, settings: Settings) -> int:  # noqa: C901 - 
             return verify(settings, asked.key)
         case "export-log":
             return export_log(settings, asked.target)
+        case "prepare":
+            return prepare(settings)
+        case "health":
+            return health(settings, asked.process, question="health" if asked.alive else "ready")
         case "feed-status":
             return feed_status(settings)
         case "event-schemas":
@@ -137,13 +155,14 @@ def _up(settings: Settings, *, in_background: bool) -> tuple[int, list[str]]:
 
 def supervise(settings: Settings, lock: Lock, ready_fd: int | None) -> int:
     """Keep the processes running until a signal comes; the outcome of the start goes to `ready_fd` or the terminal."""
-    start_logging("supervisor", level=logging.INFO if ready_fd is not None else logging.WARNING)
+    level = logging.INFO if ready_fd is not None else logging.WARNING
+    start_logging("supervisor", level=level, hidden=secrets_in(settings))
     supervisor = Supervisor(
-        [_program(settings, name) for name in programs_of(settings)],
+        [_program(name) for name in programs_of(settings)],
         folder=_records(settings),
         logs=settings.logs,
         address=settings.address,
-        keep_foundation=functools.partial(_keep_database, settings),
+        keep_foundation=functools.partial(_keep_foundation, settings),
     )
 
     def say_ready() -> None:
@@ -259,6 +278,38 @@ def export_log(settings: Settings, target: Path) -> int:
     return 0
 
 
+def prepare(settings: Settings) -> int:
+    """Make tables, folders and the first administrator where they are missing, for processes that no `up` starts.
+
+    What it prints may end in a journal, so a made-up password is not among it.
+    """
+    with _database_for_a_moment(settings) as with_database:
+        _prepare(with_database, is_overheard=True)
+    print("Everything is prepared.")
+    return 0
+
+
+def health(settings: Settings, processes: Sequence[str], *, question: str) -> int:
+    """Print how processes of this machine fare; 1 where one is not well, 3 where one, or all, do not run."""
+    from infra import vital_signs  # noqa: PLC0415 - as above
+
+    running = vital_signs.processes_in(settings.run)
+    names = [name for asked in processes for name in _instances(asked, running)] if processes else running
+    if not names:
+        print("No process of Assay runs here.")
+    outcome = 0 if names else _NOT_RUNNING
+    for name in names:
+        said = vital_signs.ask(settings.run, name, question)
+        if said is None:
+            print(f"{name:<12}does not run")
+            outcome = _NOT_RUNNING
+            continue
+        parts = "".join(f"  {part}: {state}" for part, state in said.parts.items())
+        print(f"{name:<12}{said.status:<10}{parts}".rstrip())
+        outcome = outcome or int(not said.is_well)
+    return outcome
+
+
 def feed_status(settings: Settings) -> int:
     """Print how far the feed is; 1 where something holds it up."""
     from infra import bootstrap  # noqa: PLC0415 - as above
@@ -299,21 +350,51 @@ def audited(settings: Settings, asked: argparse.Namespace) -> int:
 
 def run_process(settings: Settings, verb: str, ready_fd: int | None) -> int:
     """Be one of the processes until it is told to stop."""
-    start_logging(verb)
-    ready = functools.partial(report_ready, ready_fd)
+    start_logging(verb, level=logging.getLevelName(settings.log_level.upper()), hidden=secrets_in(settings))
     try:
-        if verb == "broker":
-            from infra import local_kafka  # noqa: PLC0415 - as above
-
-            local_kafka.run_broker(settings, ready)
-        elif verb in ROLES and settings.kafka is not None:
-            run_kafka_worker(settings, ready, ROLES[verb])
-        else:
-            _run_on_database(_with_database(settings), verb, ready)
+        has_database = verb != "broker" and not (verb in ROLES and settings.kafka is not None)
+        with _told_of(_with_database(settings) if has_database else settings, verb, ready_fd) as (settings, ready):
+            _run_process(settings, verb, ready)
     except Exception:  # the edge of the process: logged, then the supervisor starts it again
         log.exception("process_failed")
         return 1
+    log.info("process_ends")
     return 0
+
+
+@contextmanager
+def _told_of(settings: Settings, verb: str, ready_fd: int | None) -> Iterator[tuple[Settings, Callable[[], None]]]:
+    """Inside, whoever asks is told how this process fares; gives the settings, and what to call when it works."""
+    from infra.metrics import REGISTRY, tells_as  # noqa: PLC0415 - as above
+    from infra.readiness import readiness_of  # noqa: PLC0415
+    from infra.vital_signs import VitalSigns, told  # noqa: PLC0415
+
+    tells_as(verb)
+    if settings.database_url is not None and verb not in ROLES:
+        from infra.stored_metrics import stored_metrics_of  # noqa: PLC0415 - a machine with nothing but a worker has no psycopg
+
+        for collector in stored_metrics_of(settings, verb):
+            REGISTRY.register(collector)
+    signs = VitalSigns(verb, readiness_of(settings, verb))
+
+    def ready() -> None:
+        signs.started()
+        report_ready(ready_fd)
+        log.info("process_works")
+
+    with told(signs, settings.run, host=settings.metrics_host, port=settings.metrics_port):
+        yield settings, ready
+
+
+def _run_process(settings: Settings, verb: str, ready: Callable[[], None]) -> None:
+    if verb == "broker":
+        from infra import local_kafka  # noqa: PLC0415 - as above
+
+        local_kafka.run_broker(settings, ready)
+    elif verb in ROLES and settings.kafka is not None:
+        run_kafka_worker(settings, ready, ROLES[verb])
+    else:
+        _run_on_database(settings, verb, ready)
 
 
 def _run_on_database(settings: Settings, verb: str, ready: Callable[[], None]) -> None:
@@ -337,13 +418,18 @@ def _run_on_database(settings: Settings, verb: str, ready: Callable[[], None]) -
         case "worker" | "packager":
             bootstrap.run_worker(settings, ready, ROLES[verb])
         case "web":
-            bootstrap.run_web(settings)
+            bootstrap.run_web(settings, ready)
 
 
-def _prepare(settings: Settings) -> list[str]:
+def _prepare(settings: Settings, *, is_overheard: bool = False) -> list[str]:
+    """What the first start says is printed; where others could read that later, a made-up password stays in its file."""
     from infra import bootstrap  # noqa: PLC0415 - as above
 
     told = bootstrap.prepare(_with_database(settings))
+    if (is_overheard or is_in_journal()) and untold_password(settings) is not None:
+        print(f"“{settings.administrator}” signs in with the password in {settings.state / STILL_TO_BE_TOLD}.")
+        print("Read it, change it in 管理账户信息 (My account), and remove the file.", flush=True)
+        return []
     for sentence in told:
         print(sentence, flush=True)
     forget_first_password(settings)
@@ -406,6 +492,12 @@ def _refuse_taken_port(settings: Settings) -> None:
             ) from error
 
 
+def _keep_foundation(settings: Settings) -> None:
+    for log_file in (settings.logs / "supervisor.log", settings.state / "postgres" / "server.log"):
+        keep_bounded(log_file)
+    _keep_database(settings)
+
+
 def _keep_database(settings: Settings) -> None:
     if settings.database_url or postgres_runs(settings):
         return
@@ -416,12 +508,11 @@ def _keep_database(settings: Settings) -> None:
         log.exception("database_does_not_start")  # the next look tries again
 
 
-def _program(settings: Settings, name: str) -> Program:
+def _program(name: str) -> Program:
     return Program(
         name=name,
         arguments=(sys.executable, "-m", "infra.cli", name, "--ready-fd", "{ready}"),
-        health_url=f"{settings.address}/healthz" if name == "web" else None,
-        patience_seconds=WORKER_PATIENCE_SECONDS if name in ROLES else PATIENCE_SECONDS,
+        patience_seconds=PATIENCE_SECONDS.get(name, OTHERS_PATIENCE_SECONDS),
     )
 
 
@@ -444,6 +535,12 @@ def _records(settings: Settings) -> Path:
     return settings.state / "run"
 
 
+def _instances(process: str, running: Sequence[str]) -> list[str]:
+    """A process, and others under its name with a number; itself where none runs."""
+    found = [name for name in running if re.fullmatch(rf"{re.escape(process)}(-\d+)?", name)]
+    return found or [process]
+
+
 def _root_name(folder: Path, known: dict[str, Path]) -> str:
     for name, root in known.items():
         if root.resolve() == folder:
@@ -460,6 +557,12 @@ def _parser() -> argparse.ArgumentParser:
     start.add_argument("--background", action="store_true", help="return when everything works; `assay down` stops it")
     verbs.add_parser("down", help="stop everything")
     verbs.add_parser("status", help="show what runs")
+    verbs.add_parser(
+        "prepare", help="make tables, folders and the first administrator where they are missing (`up` does)"
+    )
+    fares = verbs.add_parser("health", help="show whether processes of this machine are alive and can work")
+    fares.add_argument("process", nargs="*", metavar="process", help="default: all that run here")
+    fares.add_argument("--alive", action="store_true", help="only whether they are alive; asks nobody but them")
     show = verbs.add_parser("demo", help="start in the background and put one job through")
     show.add_argument("--images", type=Path, metavar="FOLDER", help="your own images, a folder for each defect code")
     for name in PROGRAMS:

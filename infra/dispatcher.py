@@ -29,6 +29,7 @@ from domain.refusals import NotFound
 from infra.advisory_locks import take_lock
 from infra.event_store import EventLog
 from infra.listening import BEFORE_ALL, listening_since
+from infra.metrics import JOBS_INTERRUPTED
 
 log = logging.getLogger(__name__)
 
@@ -108,21 +109,25 @@ class Dispatcher:
             (heard_since, self._silence_seconds),
         ).fetchall()
         for row in silent:
-            log.warning("worker_fell_silent", extra={"job_id": str(row["job_id"]), "attempt": row["attempt"]})
+            told = {"job_id": str(row["job_id"]), "kind": row["kind"], "attempt": row["attempt"]}
+            log.warning("worker_fell_silent", extra=told)
             try:
                 self._assay.dispatch(interruption_of(JobKind(row["kind"]), row["job_id"], row["attempt"]))
+                JOBS_INTERRUPTED.labels(row["kind"]).inc()
             except (AttemptIsOver, NotFound):
                 continue  # it ended in the meantime; the log says so and the mirror follows
 
     def _mirror(self, connection: Connection[DictRow], kind: JobKind, job_id: UUID, position: int) -> None:
         state = self._assay.find(state_type_of(kind), job_id)
         message, attempt = message_for(state), running_attempt(state)
+        told = {"job_id": str(job_id), "kind": kind.value, "position": position}
         if message is None and attempt is None:
-            connection.execute("DELETE FROM app.work WHERE job_id = %s", (job_id,))
+            if connection.execute("DELETE FROM app.work WHERE job_id = %s", (job_id,)).rowcount:
+                log.info("job_left_the_line", extra=told)
             connection.execute("DELETE FROM app.heartbeats WHERE job_id = %s", (job_id,))
             return
         is_running = attempt is not None
-        connection.execute(
+        moved = connection.execute(
             "INSERT INTO app.work AS work (job_id, kind, queued_at, attempt, compute_resource_id, is_running)"
             " VALUES (%(job_id)s, %(kind)s, %(position)s, %(attempt)s, %(resource)s, %(is_running)s)"
             " ON CONFLICT (job_id) DO UPDATE SET attempt = excluded.attempt, is_running = excluded.is_running,"
@@ -137,5 +142,7 @@ class Dispatcher:
                 "is_running": is_running,
             },
         )
+        if moved.rowcount:
+            log.info("job_runs" if is_running else "job_waits", extra=told)
         if not is_running:
             connection.execute(f"NOTIFY {WORK_CHANNEL}")

@@ -29,6 +29,7 @@ from psycopg.sql import SQL, Identifier
 
 import domain
 from domain.facts import FACTS, Fact, Origin, Recorded, State, fold
+from infra.metrics import EVENTS_APPENDED
 from infra.recorder import DSN, LogFactory, LogRecorder
 
 S = TypeVar("S", bound=State)
@@ -128,6 +129,8 @@ class EventLog(Application[UUID]):
         """
         stored_events = [self.mapper.to_stored_event(cast("DomainEventProtocol[UUID]", event)) for event in events]
         positions = self.recorder.insert_events(stored_events, tracking=tracking)
+        for event in events:
+            EVENTS_APPENDED.labels(event.data.TOPIC).inc()
         return positions[-1] if positions else self.position()
 
     def load(self, state_type: type[S], aggregate_id: UUID) -> S | None:

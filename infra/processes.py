@@ -1,4 +1,5 @@
-"""The supervisor behind `assay up`: starts Assay's processes, starts again what dies, and stops all in order.
+"""What every process has in common, and the supervisor behind `assay up`, which starts Assay's processes, starts again what
+dies, and stops all in order.
 
 Whether it runs is told by a lock, which the kernel frees however the supervisor ends; `supervisor.json` beside it says
 more. Its children die with it, so a killed supervisor leaves nothing behind but the database server, which the next
@@ -8,18 +9,18 @@ start attaches to.
 import contextlib
 import ctypes
 import fcntl
-import http.client
 import logging
 import os
 import select
+import shutil
 import signal
+import socket
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -30,7 +31,8 @@ _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 10.0
 _STEADY_SECONDS = 60.0
 _KILLING_ROUNDS = 3
 """A process may start another one while it is looked for; one that waits for a broken disk does not go, and nobody waits for it."""
-_LOG_BYTES = 20 * 2**20
+LOG_BYTES = 20 * 2**20
+"""Where a log begins anew; the one before it is kept."""
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
 
@@ -40,9 +42,6 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     arguments: tuple[str, ...]
-    health_url: str | None = None
-    """Asked instead of waiting for a report: ready is who answers 200."""
-
     patience_seconds: float = 10.0
     """How long it may take to stop before it is killed."""
 
@@ -135,20 +134,78 @@ def stop_supervisor(folder: Path, *, patience_seconds: float = 120.0) -> bool:
 
 
 def report_ready(descriptor: int | None) -> None:
-    """Tell the supervisor that this process works now; without a supervisor nobody is told."""
+    """Tell the supervisor, ours or systemd, that this process works now; without one nobody is told."""
+    tell_systemd("READY=1")
     if descriptor is not None:
         with contextlib.suppress(BrokenPipeError):
             os.write(descriptor, b"ready\n")
         os.close(descriptor)
 
 
+def tell_systemd(state: str) -> None:
+    """What sd_notify(3) sends; systemd names the socket in the environment, nobody else does."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if address:
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+            told.sendto(state.encode(), f"\0{address[1:]}" if address[0] == "@" else address)
+
+
+def is_in_journal() -> bool:
+    """Whether what this process prints is kept in systemd's journal, where others may read it."""
+    return "JOURNAL_STREAM" in os.environ
+
+
+class Pulse:
+    """When this process last went round its loop: the sign of a life that a thread beside it cannot fake."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._beaten_at: float | None = None
+
+    def beat(self) -> None:
+        """The loop goes round."""
+        self._beaten_at = self._clock()
+
+    @property
+    def silent_seconds(self) -> float:
+        """Since the last beat; 0 before the first, because a start may take long."""
+        return 0.0 if self._beaten_at is None else self._clock() - self._beaten_at
+
+
+PULSE = Pulse()
+
+
+class StopWanted(threading.Event):
+    """Set by SIGTERM and Ctrl-C. Every loop asks it each time it goes round, which is its pulse."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._cond = threading.Condition(threading.RLock())  # a signal may come while this very thread holds the lock
+
+    def is_set(self) -> bool:
+        """Whether to stop."""
+        self._beat()
+        return super().is_set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Rest for so long, less when told to stop; whether to stop."""
+        self._beat()
+        return super().wait(timeout)
+
+    @staticmethod
+    def _beat() -> None:
+        if threading.current_thread() is threading.main_thread():
+            PULSE.beat()
+
+
 @contextlib.contextmanager
 def until_told_to_stop() -> Iterator[threading.Event]:
     """An event that SIGTERM and Ctrl-C set."""
-    stop = threading.Event()
+    stop = StopWanted()
 
     def told(_number: int, _frame: FrameType | None) -> None:
         stop.set()
+        tell_systemd("STOPPING=1")
 
     before = {number: signal.signal(number, told) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
@@ -161,6 +218,15 @@ def until_told_to_stop() -> Iterator[threading.Event]:
 def last_lines(path: Path, count: int = 15) -> str:
     """The end of a log, for the person at the terminal."""
     return "\n".join(path.read_text(errors="replace").splitlines()[-count:]) if path.exists() else ""
+
+
+def keep_bounded(log_file: Path, most_bytes: int = LOG_BYTES) -> None:
+    """Let a log that has grown too long begin anew and keep one before it. Whoever writes into it goes on with the same open file,
+    so it is copied and emptied, not renamed; a line of this very moment may be lost.
+    """
+    if log_file.exists() and log_file.stat().st_size > most_bytes:
+        shutil.copyfile(log_file, log_file.with_suffix(".log.1"))
+        os.truncate(log_file, 0)
 
 
 class _Child:
@@ -186,7 +252,7 @@ class _Child:
         supervisor = os.getpid()
         self._ready_pipe, told = os.pipe()
         os.set_blocking(self._ready_pipe, False)
-        with _rotated(self.log_file).open("ab") as output:
+        with self.log_file.open("ab") as output:
             self.process = subprocess.Popen(
                 [argument.replace("{ready}", str(told)) for argument in self.program.arguments],
                 stdin=subprocess.DEVNULL,
@@ -212,6 +278,7 @@ class _Child:
         elif not self.is_ready and self._says_ready():
             self.is_ready = True
             log.info("process_ready", extra={"name_of_process": self.program.name})
+        keep_bounded(self.log_file)
 
     def ask_to_stop(self) -> None:
         if self.process and self.process.poll() is None:
@@ -251,8 +318,6 @@ class _Child:
                     os.kill(pid, signal.SIGKILL)
 
     def _says_ready(self) -> bool:
-        if self.program.health_url:
-            return _is_healthy(self.program.health_url)
         if self._ready_pipe is None:
             return False
         try:
@@ -401,21 +466,3 @@ def _session_of(leader: int | None) -> list[int]:
                 if int(fields[3]) == leader and fields[0] != "Z":
                     found.append(int(entry.name))
     return found
-
-
-def _is_healthy(url: str) -> bool:
-    parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=1)
-    try:
-        connection.request("GET", parts.path)
-        return connection.getresponse().status == http.HTTPStatus.OK
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
-
-
-def _rotated(log_file: Path) -> Path:
-    if log_file.exists() and log_file.stat().st_size > _LOG_BYTES:
-        log_file.rename(log_file.with_suffix(".log.1"))
-    return log_file

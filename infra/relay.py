@@ -33,6 +33,8 @@ from infra.heartbeats import Heartbeats
 from infra.kafka import ANSWERS, REPORTS, WORKERS, Kafka, partition_of
 from infra.line_of_work import forget_workers, needs_of, note_worker, offered_by, offers
 from infra.listening import expect, note_heard
+from infra.measured_assay import MeasuredAssay
+from infra.metrics import REPORTS_BEHIND, REPORTS_TAKEN
 from infra.recorder import TrackingAfter
 from infra.triggers import Triggers
 from infra.worker_messages import (
@@ -210,6 +212,8 @@ class _Shift:
         assigned = self._consumer.assignment()
         heard = [one for one in assigned if one in self._ends and self._consumer.position(one) >= self._ends[one]]
         self._ends = dict(self._consumer.end_offsets(list(assigned), timeout_ms=LOOK_MS)) if assigned else {}
+        behind = [end - self._consumer.position(one) for one, end in self._ends.items() if one.topic == self._reports]
+        REPORTS_BEHIND.set(sum(behind))
         note_heard(self._connection, heard)
 
     def _take_report(self, reports: ReportLog, record: Any) -> None:
@@ -218,19 +222,22 @@ class _Shift:
             return
         headers = dict(record.headers)
         report_id = (headers.get(REPORT_ID) or b"").decode(errors="replace")
+        outcome = "taken"
         try:
             report = read_report(record.value)
             if SENT_AGAIN not in headers or not self._is_known(report, report_id):
-                self._decide(Assay(reports, self._ports), report, report_id)
+                self._decide(MeasuredAssay(reports, self._ports), report, report_id)
         except (AttemptIsOver, NotFound):
-            pass  # void: another attempt has taken its place, or the job is gone
+            outcome = "void"  # another attempt has taken its place, or the job is gone
         except (*AWAY, ChangedMeanwhile, MovedOn):
             raise
         except Exception as error:  # an edge: one report that nobody can use must not stop the others
+            outcome = "unusable"
             log.exception("report_unusable", extra={"source": reports.source, "place": reports.place})
             self._keep_unusable(reports, record.value, f"{type(error).__name__}: {error}")
         if not reports.is_taken_in:
             reports.append([])
+        REPORTS_TAKEN.labels(outcome).inc()
 
     def _decide(self, assay: Assay, report: AnyReport, report_id: str) -> None:
         if isinstance(report, JobClaimed):

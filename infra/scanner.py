@@ -80,6 +80,9 @@ class Scanner:
                 try:
                     with psycopg.connect(dsn, autocommit=True, row_factory=dict_row, connect_timeout=2) as connection:
                         self._lead(connection, leads, stop)
+                except psycopg.errors.UndefinedTable:
+                    log.info("read_models_are_not_built_yet")
+                    stop.wait(1.0)
                 except psycopg.OperationalError:
                     log.warning("database_is_away", exc_info=True)
                     stop.wait(1.0)

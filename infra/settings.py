@@ -17,6 +17,7 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 _ROOT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
 _KAFKA_PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+_LOG_LEVELS = ("debug", "info", "warning", "error")
 _TOPIC_PREFIX = re.compile(r"[a-zA-Z0-9_-]+(\.[a-zA-Z0-9_-]+)*")
 _YES, _NO = frozenset({"1", "true", "yes", "on"}), frozenset({"0", "false", "no", "off"})
 
@@ -132,6 +133,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     kafka: KafkaSettings | None = None
     """Default: none, messages go through the log."""
 
+    run: Path
+    """The folder of the sockets on which this machine's processes tell how they fare. Default: `run` in the state folder; where
+    several machines or containers share that one, each needs one of its own."""
+
+    metrics_host: str = "127.0.0.1"
+    """Where metrics are served once they have a port. Default: this machine only; they name nobody, but tell how much is
+    made here."""
+
+    metrics_port: int | None = None
+    """Default: none, metrics are told in the run folder only."""
+
+    log_level: str = "info"
+    """Default: what happened, and each request. `warning` leaves what may need a person, `debug` adds what libraries say."""
+
     @property
     def logs(self) -> Path:
         """The folder of the processes' logs."""
@@ -210,6 +225,12 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         upload_keep_free_gib=_number(environment, "ASSAY_UPLOAD_KEEP_FREE_GIB", 2, least=0, most=65536),
         upload_hours=_number(environment, "ASSAY_UPLOAD_HOURS", 24, least=1, most=8760),
         kafka=_kafka(environment),
+        run=Path(run).expanduser().resolve() if (run := environment.get("ASSAY_RUN")) else state / "run",
+        metrics_host=environment.get("ASSAY_METRICS_HOST") or "127.0.0.1",
+        metrics_port=_number(environment, "ASSAY_METRICS_PORT", 0, least=1, most=65535)
+        if environment.get("ASSAY_METRICS_PORT")
+        else None,
+        log_level=_log_level(environment),
     )
 
 
@@ -232,6 +253,12 @@ def remember_data_root(settings: Settings, name: str, folder: Path) -> Settings:
 
 
 STILL_TO_BE_TOLD = "first-password"
+
+
+def secrets_in(settings: Settings) -> list[str]:
+    """What no log may ever show, as far as the settings hold it; passwords inside addresses are known by their place there."""
+    kafka_password = settings.kafka.password if settings.kafka else None
+    return [secret for secret in (settings.administrator_password, kafka_password) if secret]
 
 
 def session_secret(settings: Settings) -> bytes:
@@ -361,6 +388,13 @@ def _number(environment: Mapping[str, str], variable: str, default: int, *, leas
     if not written.isascii() or not written.isdigit() or not least <= int(written) <= most:
         raise WrongSetting(f"{variable} is “{written}”. Write a whole number from {least} to {most}.")
     return int(written)
+
+
+def _log_level(environment: Mapping[str, str]) -> str:
+    written = (environment.get("ASSAY_LOG_LEVEL") or "info").lower()
+    if written not in _LOG_LEVELS:
+        raise WrongSetting(f"ASSAY_LOG_LEVEL is “{written}”. Write one of {', '.join(_LOG_LEVELS)}.")
+    return written
 
 
 def _yes_or_no(environment: Mapping[str, str], variable: str) -> bool:

@@ -30,6 +30,7 @@ from domain.uploads import (
     as_gib,
     check_size,
 )
+from infra.metrics import UPLOADED_BYTES, UPLOADS
 
 ROOT: Final = ".uploads"
 """The name of this folder beside the archive roots; no root of the settings can have it."""
@@ -90,6 +91,7 @@ class Uploads:
                 raise
             _remove(place)
             raise StorageHasNoRoom(size_gib=as_gib(size), free_gib=0.0) from error
+        UPLOADS.labels("begun").inc()
         return Upload(upload_id=upload_id, file_name=file_name, size=size, received=0)
 
     def find(self, upload_id: UUID, owner: UUID) -> Upload:
@@ -215,6 +217,7 @@ class Arriving:
             while left:
                 written = self._part.write(left)
                 left, self._received = left[written:], self._received + written
+                UPLOADED_BYTES.inc(written)
         except OSError as error:
             raise self._given_up(error) from error
 
@@ -237,6 +240,7 @@ class Arriving:
                 self._size = self._received
             if not (self._place / self._file_name).is_file():
                 (self._place / _PART).rename(self._place / self._file_name)
+                UPLOADS.labels("complete").inc()
         except FileNotFoundError:
             raise UploadIsGone from None
         except OSError as error:

@@ -11,6 +11,7 @@ from gpu_worker.ports import Mailbox
 from infra.archives import Archives
 from infra.artifacts import Artifacts
 from infra.data_folders import DataFolders
+from infra.metrics import JOB_SECONDS_TAKEN, JOBS, WORKER_IS_BUSY
 from infra.processes import until_told_to_stop
 from infra.settings import Settings
 from infra.uploads import Uploads
@@ -39,6 +40,20 @@ ROLES = {
     "packager": WorkerRole(kinds=PACKAGING, suffix="-packages", is_in_background=True),
 }
 """The packager runs beside the worker that computes, because nobody waits for days to import a package."""
+
+
+class JobMetrics:
+    """Counts the jobs of a worker."""
+
+    def job_taken(self, kind: JobKind) -> None:  # noqa: ARG002 - the port's name
+        """As `gpu_worker.ports.Observer`."""
+        WORKER_IS_BUSY.set(1)
+
+    def job_left(self, kind: JobKind, outcome: str, seconds: float) -> None:
+        """As `gpu_worker.ports.Observer`."""
+        WORKER_IS_BUSY.set(0)
+        JOBS.labels(kind.value, outcome).inc()
+        JOB_SECONDS_TAKEN.labels(kind.value, outcome).observe(seconds)
 
 
 class Storage(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,4 +119,5 @@ def work(settings: Settings, mailbox: Mailbox, role: WorkerRole, ready: Callable
             settings=worker.WorkerSettings(
                 beat_every_seconds=settings.heartbeat_seconds, most_cpu_cores=settings.worker_threads
             ),
+            observer=JobMetrics(),
         )

@@ -28,8 +28,8 @@ TABLE: Mapping[str, tuple[Who, str]] = {
         POST /sign-in
         POST /language
         GET /static/{name}
-        GET /healthz
-        GET /readyz
+        GET /health
+        GET /ready
         GET /api/v1/asyncapi.json
         GET /api/v1/openapi.json
         """,

@@ -22,7 +22,8 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-from litestar import Litestar, MediaType, Request, Response, get
+import msgspec
+from litestar import Litestar, Request, Response, get
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.params import FromPath
@@ -45,7 +46,7 @@ from web.compute_resources import ComputeResources
 from web.datasets import QuestionBankDatasets, TrainingDatasets
 from web.environment_choices import EnvironmentChoices
 from web.environments import Environments
-from web.errors import Errors
+from web.errors import NOT_KEPT, Errors
 from web.evaluation_reports import EvaluationReports
 from web.forms import Form, read_form
 from web.images import Images
@@ -128,6 +129,13 @@ SECURITY_HEADERS = {
 }
 
 
+class Condition(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How the server fares, for programs that look after it: a word for the whole, and one for each part."""
+
+    status: str
+    parts: dict[str, str] = {}
+
+
 def create_app(services: Services, pages: tuple[ControllerRouterHandler, ...] = PAGES) -> Litestar:
     """The application over its services."""
     addresses: set[str] = set()
@@ -145,21 +153,21 @@ def create_app(services: Services, pages: tuple[ControllerRouterHandler, ...] = 
         content, kind = static.files[name]
         return Response(content, media_type=kind, headers={"Cache-Control": "public, max-age=31536000, immutable"})
 
-    @get("/healthz", sync_to_thread=False, is_public=True, is_static=True, media_type=MediaType.TEXT)
-    def healthz() -> str:
-        """The process answers."""
-        return "ok"
+    @get("/health", sync_to_thread=False, is_public=True, is_static=True)
+    def health() -> Response[Condition]:
+        """The process answers; nobody else is asked."""
+        return Response(Condition("alive"), headers=NOT_KEPT)
 
-    @get("/readyz", sync_to_thread=True, is_public=True, is_static=True)
-    def readyz() -> Response[str]:
-        """Database and read models are there."""
-        is_ready = services.is_ready()
-        return Response(
-            "ready" if is_ready else "not ready", status_code=200 if is_ready else 503, media_type=MediaType.TEXT
-        )
+    @get("/ready", sync_to_thread=True, is_public=True, is_static=True)
+    def ready() -> Response[Condition]:
+        """Whether everything that the pages stand on works, else what does not."""
+        parts = dict(services.readiness())
+        if all(state == "ready" for state in parts.values()):
+            return Response(Condition("ready", parts), headers=NOT_KEPT)
+        return Response(Condition("not_ready", parts), status_code=503, headers=NOT_KEPT)
 
     app = Litestar(
-        [*pages, static_file, healthz, readyz, api_router(FOR_MACHINES)],
+        [*pages, static_file, health, ready, api_router(FOR_MACHINES)],
         middleware=[Gate(visits)],
         dependencies=_dependencies(services, renderer, visits, doorkeeper),
         exception_handlers=Errors(renderer, visits).handlers,

@@ -1,6 +1,6 @@
 """What the pages are given. `infra.bootstrap` builds the real one; tests build one of ten-line fakes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 from uuid import UUID
@@ -50,8 +50,9 @@ class Services:
     as they are typed; `drafts` keeps the wizards' unfinished forms; `heartbeats` say what running jobs do at this moment, `waiting`
     why the others wait, `running_logs` what a job has logged up to this moment; `token_uses` says when API tokens were used
     last, `api_requests` which requests machines have sent, `public_events` reads the log as others may see it, `feed` says how far
-    those events were sent; `log` gives the facts themselves, for their history, `manifests` the images of jobs. `stopping` says
-    that the server is about to end, so that open streams end first.
+    those events were sent; `log` gives the facts themselves, for their history, `manifests` the images of jobs. `readiness` gives
+    the state of each part that the pages stand on, `ready` where it is well; `stopping` says that the server is about to
+    end, so that open streams end first.
     """
 
     assay: Assay
@@ -77,7 +78,7 @@ class Services:
     running_logs: Any = None
     attempts: SignInAttempts = field(default_factory=SignInAttempts)
     wrong_tokens: WrongTokens = field(default_factory=WrongTokens)
-    is_ready: Callable[[], bool] = lambda: True
+    readiness: Callable[[], Mapping[str, str]] = dict
     stopping: Callable[[], bool] = lambda: False
 
 

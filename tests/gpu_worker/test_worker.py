@@ -109,6 +109,16 @@ class RunningWorker:
     settings: WorkerSettings = SETTINGS
     storage: type[FolderOfArtifacts] = FolderOfArtifacts
     is_stopping: threading.Event = field(default_factory=threading.Event)
+    heard: list[tuple[str, ...]] = field(default_factory=list)
+
+    def job_taken(self, kind: JobKind) -> None:
+        """As an observer of the worker."""
+        self.heard.append(("taken", kind.value))
+
+    def job_left(self, kind: JobKind, outcome: str, seconds: float) -> None:
+        """As an observer of the worker."""
+        assert seconds >= 0
+        self.heard.append(("left", kind.value, outcome))
 
     def __enter__(self) -> Self:
         self.thread = threading.Thread(target=self._run)
@@ -150,6 +160,7 @@ class RunningWorker:
             name="gpu-1",
             stop=stop,
             settings=self.settings,
+            observer=self,
         )
 
 
@@ -315,6 +326,7 @@ def test_a_job_that_dies_fails_with_a_reason_and_the_worker_goes_on(tmp_path: Pa
             (process,) = job_processes()
             os.kill(process, number)
             worker.wait_for(JobFailed, count=run)
+    assert [heard[2] for heard in worker.heard if heard[0] == "left"] == ["failed", "failed"]
     killed, crashed = worker.reports(JobFailed)
     assert "ended the job (signal 9), most often because the memory was not enough" in str(killed.reason)
     assert "ended unexpectedly (-11)" in str(crashed.reason)
@@ -437,6 +449,7 @@ def test_a_worker_told_to_stop_writes_a_checkpoint_and_hands_the_job_on(tmp_path
     with RunningWorker(tmp_path, mailbox) as worker:
         eventually(lambda: is_training(mailbox))
     assert len(worker.reports(JobReleased)) == 1
+    assert worker.heard == [("taken", "training"), ("left", "training", "released")]
     assert not worker.reports(JobFailed)
     assert (tmp_path / "scratch" / "jobs" / str(JOB_ID) / "1" / "classification.pt").is_file()
     assert not job_processes()

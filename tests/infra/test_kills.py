@@ -116,7 +116,7 @@ class Plant:
 
     def answers(self) -> bool:
         """Whether the pages work."""
-        return httpx.get(f"{self.address}/healthz").status_code == httpx.codes.OK
+        return httpx.get(f"{self.address}/health").status_code == httpx.codes.OK
 
     def becomes(self, condition: Callable[[], object]) -> None:
         """Wait for `condition`, also while the database is away."""

@@ -3,13 +3,14 @@
 import io
 import json
 import logging
+import re
 from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from infra.logs import JsonLines
+from infra.logs import JsonLines, start_logging, surrounded_by
 
 JOB = UUID("5b6f3c1e-8a53-4f3e-9d1c-0a1b2c3d4e5f")
 
@@ -56,6 +57,89 @@ def test_an_event_is_one_line_with_its_fields(lines: Lines) -> None:
         "job_id": str(JOB),
         "worker": "gpu-1",
     }
+
+
+TOKEN = "assay_" + "x" * 43
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "postgresql://assay:hunter2@db/assay",
+        "postgresql://assay:hunter2@hunter2@db/assay",
+        "host=db password=hunter2 user=assay",
+        "host=db password='hunter2 hunter2' user=assay",
+        'sasl_plain_password="hunter2", sasl_mechanism="PLAIN"',
+        "{'password': 'hunter2', 'username': 'admin'}",
+        "kafka://relay:hunter2@kafka-1:9093",
+        "Cookie: assay_session=hunter2.mark; assay_language=zh",
+        "set-cookie: assay_session=hunter2",
+        "Authorization: Bearer hunter2hunter2",
+        "the header said Bearer hunter2hunter2",
+        "client_secret: hunter2",
+    ],
+)
+def test_a_secret_inside_a_sentence_is_hidden(lines: Lines, told: str) -> None:  # S-3
+    lines.log.warning("told: %s", told, extra={"problem": ValueError(told), "several": [told], "named": {"it": told}})
+    written = json.dumps(lines.last)
+    assert "hunter2" not in written
+    assert "told: " in written
+
+
+def test_an_api_token_is_hidden_wherever_it_stands(lines: Lines) -> None:  # S-3
+    lines.log.info("asked", extra={"with": f"curl -d {TOKEN} …", "content": TOKEN.encode()})
+    assert "xxxx" not in json.dumps(lines.last)
+    assert lines.last["content"] == "[49 bytes]"
+
+
+def test_ids_of_tokens_are_no_secrets(lines: Lines) -> None:  # S-3
+    lines.log.info("asked", extra={"token_id": JOB, "token_name": "mes-line-3"})
+    assert (lines.last["token_id"], lines.last["token_name"]) == (str(JOB), "mes-line-3")
+
+
+def test_what_the_settings_keep_secret_is_hidden_whatever_it_looks_like(lines: Lines) -> None:  # S-3
+    lines.log.handlers[0].setFormatter(JsonLines("web", hidden=["Panel2026", "web"]))
+    lines.log.info("asked Panel2026", extra={"path": "/web/Panel2026"})
+    assert lines.last["event"] == "asked [hidden]"
+    assert lines.last["path"] == "/web/[hidden]", "a short word is left alone"
+
+
+def test_a_line_tells_of_the_request_around_it(lines: Lines) -> None:  # S-3
+    asked_by = {"request_id": "probe-2026"}
+    with surrounded_by(lambda: asked_by):
+        lines.log.info("artifact_missing")
+        assert lines.last["request_id"] == "probe-2026"
+        asked_by["user_id"] = "7"
+        lines.log.info("artifact_missing", extra={"request_id": "its own"})
+        assert (lines.last["request_id"], lines.last["user_id"]) == ("its own", "7")
+    lines.log.info("artifact_missing")
+    assert "request_id" not in lines.last
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("stream", "is_json"), [(Terminal(), False), (io.StringIO(), True)])
+def test_a_person_at_a_terminal_reads_words_and_everything_else_json(stream: io.StringIO, is_json: bool) -> None:  # S-3
+    before = logging.getLogger().handlers[:], logging.getLogger().level
+    try:
+        start_logging("worker", stream=stream)
+        try:
+            connect()
+        except ConnectionError:
+            logging.getLogger("assay.terminal").warning("job_given_up", extra={"job_id": JOB}, exc_info=True)
+    finally:
+        logging.captureWarnings(capture=False)
+        logging.getLogger().handlers[:], logging.getLogger().level = before
+    first, *others = stream.getvalue().splitlines()
+    assert first.startswith("{") is is_json
+    assert f"{JOB}" in first
+    assert bool(others) is not is_json
+    if not is_json:
+        assert re.match(rf"\d\d:\d\d:\d\d warning job_given_up process=worker job_id={JOB}$", first)
+    assert "hunter2" not in stream.getvalue()
 
 
 @pytest.mark.parametrize("name", ["password", "session_token", "Set-Cookie", "client_secret", "Authorization"])

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -12,9 +13,14 @@ import msgspec
 import pytest
 
 from infra.processes import (
+    LOG_BYTES,
+    PULSE,
     AlreadyRuns,
     Program,
+    Pulse,
+    StopWanted,
     SupervisorStatus,
+    keep_bounded,
     read_status,
     stop_supervisor,
     take_lock,
@@ -203,14 +209,80 @@ def test_a_process_that_is_never_ready_is_given_up_in_time(running: Running) -> 
     assert "dispatcher does not start" in said
 
 
-def test_the_web_server_is_ready_when_it_answers(running: Running, tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    (tmp_path / "healthz").write_text("")
-    serve = (sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1", "--directory", str(tmp_path))
-    healthy = Program(name="web", arguments=serve, health_url=f"http://127.0.0.1:{port}/healthz")
-    running.start_ready(healthy)
-    assert running.status.is_ready
+def test_a_log_begins_anew_before_it_fills_the_disk_and_loses_no_writer(tmp_path: Path) -> None:  # S-3
+    log_file = tmp_path / "web.log"
+    with log_file.open("ab", buffering=0) as written:  # as a child has it
+        written.write(b"first\n" * 10)
+        keep_bounded(log_file, 100)
+        assert log_file.read_bytes() == b"first\n" * 10, "not yet"
+        written.write(b"first\n" * 10)
+        keep_bounded(log_file, 100)
+        written.write(b"second\n")
+    assert log_file.read_bytes() == b"second\n"
+    assert (tmp_path / "web.log.1").read_bytes() == b"first\n" * 20
+
+
+def test_the_log_of_a_running_process_is_kept_bounded(running: Running) -> None:  # S-3
+    script = f"echo ready > /dev/fd/$0; head -c {LOG_BYTES + 1} /dev/zero; echo still here; sleep 1000"
+    running.start_ready(Program(name="web", arguments=("sh", "-c", script, "{ready}")))
+    logs = running.folder / "logs"
+    eventually((logs / "web.log.1").exists)
+    assert (logs / "web.log").stat().st_size <= LOG_BYTES
+
+
+class Systemd:
+    """What systemd hears of a process."""
+
+    def __init__(self, folder: Path) -> None:
+        self.address = folder / "notify"
+        self._heard = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._heard.bind(str(self.address))
+        self._heard.settimeout(20)
+
+    def hears(self) -> str:
+        return self._heard.recv(100).decode()
+
+    def close(self) -> None:
+        self._heard.close()
+
+
+@pytest.fixture
+def systemd(tmp_path: Path) -> Iterator[Systemd]:
+    systemd = Systemd(tmp_path)
+    yield systemd
+    systemd.close()
+
+
+def test_systemd_hears_when_a_process_works_and_when_it_stops(systemd: Systemd) -> None:  # S-3
+    script = (
+        "from infra.processes import report_ready, until_told_to_stop\n"
+        "with until_told_to_stop() as stop:\n"
+        "    report_ready(None)\n"
+        "    while not stop.wait(0.1): pass\n"
+    )
+    environment = {**os.environ, "NOTIFY_SOCKET": str(systemd.address)}
+    with subprocess.Popen([sys.executable, "-c", script], cwd=CHECKOUT, env=environment) as process:
+        assert systemd.hears() == "READY=1"
+        process.send_signal(signal.SIGTERM)
+        assert systemd.hears() == "STOPPING=1"
+    assert process.returncode == 0
+
+
+def test_a_loop_that_goes_round_is_the_pulse_and_a_thread_beside_it_is_not() -> None:  # S-3
+    now = [0.0]
+    pulse = Pulse(lambda: now[0])
+    assert pulse.silent_seconds == 0.0, "a start may take long"
+    pulse.beat()
+    now[0] = 7.0
+    assert pulse.silent_seconds == 7.0
+    stop = StopWanted()
+    beside = threading.Thread(target=stop.is_set)
+    before = PULSE.silent_seconds
+    beside.start()
+    beside.join()
+    assert PULSE.silent_seconds >= before
+    stop.wait(0)
+    assert PULSE.silent_seconds < 1.0
 
 
 def test_a_record_of_a_dead_supervisor_is_not_believed_when_its_pid_is_reused(tmp_path: Path) -> None:

@@ -1,7 +1,10 @@
 """From a page that looks for a second to the answer of the scanner: D-3, D-7, S-5, on real folders and a real database."""
 
+import logging
 import sqlite3
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
@@ -19,8 +22,9 @@ from infra.image_index import index_file
 from infra.scanner import Scanner
 from infra.scans import LOOK_SECONDS, ScannedFolders, Scans
 from infra.side_tables import create_side_tables
-from projections.datasets import ScanningPath
+from projections.datasets import Datasets, ScanningPath
 from projections.read_model import Pool, open_pool
+from tests.eventually import eventually
 from tests.examples import PANEL_65, PORTS, TRAINER_WANG_ID, example_id, plant
 from tests.infra.test_image_index import age, fill
 
@@ -339,3 +343,16 @@ def test_answers_of_folders_that_nobody_has_any_more_are_forgotten(line: Line, d
         line.scans.end(scan.scan_id, line.folders.look(LINE_1))
     assert line.scans.forget(unmoved_days=30, kept=[]) == []
     assert line.scans.forget(unmoved_days=0, kept=[LINE_1]) == [LINE_2]
+
+
+def test_a_scanner_that_starts_before_the_projector_waits_for_its_tables(
+    line: Line, database: str, caplog: pytest.LogCaptureFixture
+) -> None:  # S-2
+    stop = threading.Event()
+    with open_pool(database) as pool, caplog.at_level(logging.INFO), ThreadPoolExecutor(1) as process:
+        scanner = Scanner(line.assay, Datasets(pool), line.scans, line.folders, line.indexes)
+        running = process.submit(scanner.run, database, stop)
+        eventually(lambda: "read_models_are_not_built_yet" in caplog.text or running.done())
+        stop.set()
+        running.result(timeout=20)
+    assert "read_models_are_not_built_yet" in caplog.text

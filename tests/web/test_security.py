@@ -42,7 +42,7 @@ def broken(services: Services) -> Iterator[Site]:
 
 
 @pytest.mark.parametrize(
-    "address", ["/sign-in", "/users", "/nowhere", "/users/nowhere/at/all", "/healthz", "/readyz", "/broken"]
+    "address", ["/sign-in", "/users", "/nowhere", "/users/nowhere/at/all", "/health", "/ready", "/broken"]
 )
 def test_every_answer_carries_the_security_headers(broken: Site, address: str) -> None:
     answer = broken.get(address)
@@ -241,11 +241,14 @@ def test_a_form_with_more_fields_than_any_of_ours_is_refused(site: Site) -> None
 
 
 def test_health_and_readiness_answer_without_a_session(stranger: Site) -> None:  # S-3
-    assert stranger.get("/healthz").text == "ok"
-    assert stranger.get("/readyz").status_code == 200
+    assert stranger.get("/health").json() == {"status": "alive"}
+    assert stranger.get("/ready").json() == {"status": "ready"}
 
 
-def test_a_server_without_its_database_is_not_ready(services: Services) -> None:  # S-3
-    with TestClient(create_app(replace(services, is_ready=lambda: False))) as client:
-        assert client.get("/readyz").status_code == 503
-        assert client.get("/healthz").status_code == 200
+def test_a_server_without_its_database_is_not_ready_and_says_so_in_a_word(services: Services) -> None:  # S-3
+    parts = {"database": "away", "read_models": "ready"}
+    with TestClient(create_app(replace(services, readiness=lambda: parts))) as client:
+        answer = client.get("/ready")
+        assert (answer.status_code, answer.json()) == (503, {"status": "not_ready", "parts": parts})
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert client.get("/health").status_code == 200

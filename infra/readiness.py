@@ -1,0 +1,128 @@
+"""Whether a process can do its work: a state for each part that it stands on, asked for anew each time somebody looks.
+
+A state is one word that tells a stranger nothing else: `ready`, or what is wrong.
+"""
+
+import os
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from infra.settings import Settings
+from infra.worker_bootstrap import ROLES
+
+READY, AWAY, BEHIND, STOPPED, MISSING, FULL = "ready", "away", "behind", "stopped", "missing", "full"
+BEHIND_SECONDS = 10.0
+"""Twice as long as a page waits for the read models: by then people see that their change is not there."""
+LEAST_FREE_BYTES = 64 << 20
+"""With less, the next upload, log or checkpoint may be cut off."""
+ANSWERS_WITHIN_SECONDS = 2
+LOOKS_AGAIN_SECONDS = 1.0
+"""Strangers may ask as often as they like; so often the parts are looked at."""
+
+Look = Callable[[], str]
+ON_KAFKA = frozenset({"relay", "feed"})
+
+
+class Readiness:
+    """The parts of one process."""
+
+    def __init__(self, looks: Mapping[str, Look], *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._looks, self._clock = looks, clock
+        self._lock = threading.Lock()
+        self._seen: dict[str, str] = {}
+        self._seen_at = float("-inf")
+
+    def parts(self) -> dict[str, str]:
+        """The state of each part, at most a second old."""
+        with self._lock:
+            if self._clock() - self._seen_at >= LOOKS_AGAIN_SECONDS:
+                self._seen = {name: look() for name, look in self._looks.items()}
+                self._seen_at = self._clock()
+            return dict(self._seen)
+
+
+def is_ready(parts: Mapping[str, str]) -> bool:
+    """Whether every part is."""
+    return all(state == READY for state in parts.values())
+
+
+def readiness_of(settings: Settings, process: str) -> Readiness:
+    """What a process stands on. `settings` name its database, where it has one."""
+    looks: dict[str, Look] = {}
+    dsn = settings.database_url
+    is_kafka_worker = process in ROLES and settings.kafka is not None
+    if dsn is not None and not is_kafka_worker:
+        looks["database"] = lambda: look_at_database(dsn)
+        if process in {"web", "projector"}:
+            looks["read_models"] = lambda: look_at_read_models(dsn, is_stopped_told=process == "projector")
+    if not is_kafka_worker:
+        looks["state_folder"] = lambda: look_at_folder(settings.state)
+    if process in ROLES or process in {"web", "housekeeper"}:
+        looks["shared_storage"] = lambda: look_at_folder(settings.shared)
+    if settings.kafka is not None and (is_kafka_worker or process in ON_KAFKA):
+        brokers = settings.kafka.brokers
+        looks["brokers"] = lambda: look_at_brokers(brokers)
+    return Readiness(looks)
+
+
+def look_at_database(dsn: str) -> str:
+    """Whether the database answers a new client."""
+    import psycopg  # noqa: PLC0415 - a machine with nothing but a worker has no psycopg
+
+    try:
+        with psycopg.connect(dsn, autocommit=True, connect_timeout=ANSWERS_WITHIN_SECONDS) as connection:
+            connection.execute("SELECT 1")
+    except psycopg.Error:
+        return AWAY
+    return READY
+
+
+def look_at_read_models(dsn: str, *, is_stopped_told: bool) -> str:
+    """Whether the read models keep up with the log; one that stopped holds nobody back, but is told of where asked."""
+    import psycopg  # noqa: PLC0415 - as above
+
+    try:
+        with psycopg.connect(dsn, autocommit=True, connect_timeout=ANSWERS_WITHIN_SECONDS) as connection:
+            row = connection.execute(_READ_MODELS).fetchone()
+    except psycopg.errors.UndefinedTable:
+        return MISSING
+    except psycopg.Error:
+        return AWAY
+    count, stopped_count, behind_seconds = row or (0, 0, None)
+    if not count:
+        return MISSING
+    if stopped_count and is_stopped_told:
+        return STOPPED
+    return BEHIND if behind_seconds is not None and behind_seconds > BEHIND_SECONDS else READY
+
+
+def look_at_folder(folder: Path, *, least_free_bytes: int = LEAST_FREE_BYTES) -> str:
+    """Whether a folder is there, takes files and has room for some."""
+    if not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
+        return MISSING
+    return FULL if shutil.disk_usage(folder).free < least_free_bytes else READY
+
+
+def look_at_brokers(brokers: tuple[str, ...]) -> str:
+    """Whether any broker takes a connection; whether it knows us, its clients find out."""
+    for broker in brokers:
+        host, _, port = broker.rpartition(":")
+        try:
+            with socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWERS_WITHIN_SECONDS):
+                return READY
+        except OSError:
+            continue
+    return AWAY
+
+
+_READ_MODELS = """
+SELECT count(*), count(problem), (
+    SELECT extract(epoch FROM clock_timestamp() - recorded_at)::float FROM public.assay_events
+    WHERE notification_id > (SELECT min(position) FROM read.positions WHERE problem IS NULL)
+    ORDER BY notification_id LIMIT 1
+) FROM read.positions
+"""
