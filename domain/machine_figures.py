@@ -4,8 +4,14 @@ Shares are 0..1. What could not be read is None; a machine without GPUs has no c
 """
 
 import enum
+from typing import Annotated, TypeAlias
 
 import msgspec
+from msgspec import Meta
+
+Share: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
+Bytes: TypeAlias = Annotated[int, Meta(ge=0, le=1 << 62)]
+"""Figures come from other machines: what cannot be is refused where it is read."""
 
 
 class PlaceKind(enum.Enum):
@@ -27,8 +33,8 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True):
     """A file system with every watched folder that lies on it. Without sizes it cannot be reached: it is not mounted, or broken."""
 
     places: tuple[Place, ...]
-    used_bytes: int | None = None
-    total_bytes: int | None = None
+    used_bytes: Bytes | None = None
+    total_bytes: Bytes | None = None
 
     @property
     def used(self) -> float | None:
@@ -40,9 +46,9 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     """A GPU card. `load` is the share of the last moment in which it computed anything at all."""
 
     name: str = ""
-    load: float | None = None
-    used_bytes: int | None = None
-    total_bytes: int | None = None
+    load: Share | None = None
+    used_bytes: Bytes | None = None
+    total_bytes: Bytes | None = None
     celsius: int | None = None
 
     @property
@@ -59,9 +65,9 @@ class MachineFigures(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     cpu_cores: int
-    cpu_load: float
-    memory_used_bytes: int
-    memory_total_bytes: int
+    cpu_load: Share
+    memory_used_bytes: Bytes
+    memory_total_bytes: Annotated[int, Meta(gt=0, le=1 << 62)]
     disks: tuple[Disk, ...] = ()
     cards: tuple[Card, ...] = ()
     cards_problem: str = ""

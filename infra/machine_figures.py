@@ -9,13 +9,14 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import psutil
 
 from domain.machine_figures import Card, Disk, MachineFigures, Place, PlaceKind
+from domain.system_resources import MachineSays
 from infra.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -28,6 +29,8 @@ FRESH_SECONDS = 15.0
 """What is older than three measurements says nothing of this moment."""
 ASK_DRIVER_AGAIN_SECONDS = 60.0
 """A driver that is installed, updated or repaired while we run is noticed within so long."""
+_FIRST_AFTER_SECONDS = 0.2
+"""The load of the processors is a mean over some time."""
 _CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -71,11 +74,13 @@ class MachineWatch:
         meter: MachineMeter,
         *,
         take: Callable[[MachineFigures], None] = lambda _figures: None,
+        is_wanted: Callable[[], bool] = lambda: True,
         every_seconds: float = MEASURE_EVERY_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`take` is given each measurement, in the thread of the watch; what it raises is logged."""
-        self._meter, self._take, self._every_seconds, self._clock = meter, take, every_seconds, clock
+        """`is_wanted` is asked before each measurement, and `take` is given it; what they raise in the thread is logged."""
+        self._meter, self._take, self._is_wanted = meter, take, is_wanted
+        self._every_seconds, self._clock = every_seconds, clock
         self._newest: tuple[float, MachineFigures] | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="machine-watch", daemon=True)
@@ -97,17 +102,42 @@ class MachineWatch:
 
     def look(self) -> None:
         """Measure once, and pass it on."""
+        if not self._is_wanted():
+            return
         figures = self._meter.measure()
         self._newest = self._clock(), figures
         self._take(figures)
 
     def _run(self) -> None:
-        while not self._stop.wait(self._every_seconds if self._newest else 0.1):
+        pause = _FIRST_AFTER_SECONDS
+        while not self._stop.wait(pause):
+            pause = self._every_seconds
             try:
                 self.look()
             except Exception:  # an edge: what a machine says of itself must end nothing
                 log.exception("machine_not_measured")
-                self._stop.wait(self._every_seconds)
+
+
+class ThisMachine:
+    """What this machine says of itself beside the announcements of a worker, which wait for no measurement."""
+
+    def __init__(self, name: str, watch: MachineWatch) -> None:
+        self._name, self._watch = name, watch
+
+    def says(self) -> MachineSays:
+        """Its name, and what was measured last."""
+        return MachineSays(name=self._name, figures=self._watch.newest())
+
+
+@contextlib.contextmanager
+def watched_machine(settings: Settings) -> Iterator[ThisMachine]:
+    """Inside, this machine is measured every few seconds."""
+    watch = MachineWatch(MachineMeter(watched_places(settings)))
+    watch.start()
+    try:
+        yield ThisMachine(settings.machine_name, watch)
+    finally:
+        watch.stop()
 
 
 class _Cards:

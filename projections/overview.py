@@ -28,7 +28,7 @@ TRAINING = "training"
 
 class LowestAccuracy(msgspec.Struct, frozen=True, kw_only=True):
     """Of the user's versions that stand, the one with the lowest overall accuracy in its newest report: that of its newest
-    question-bank prediction (V-3), or before the first that of its training. `report_id` is the prediction job, None before the first.
+    question-bank prediction (V-3), whose job is `report_id`, or before the first that of its training.
     """
 
     accuracy: float
