@@ -16,8 +16,8 @@ from domain.system_resources import PERIODS, LineMoment, MachineMoment, Span, Sy
 from infra.machine_figures import FRESH_SECONDS
 from infra.machines import Remembered, forget_machines
 
-KEPT_EVERY_SECONDS = 5.0
-"""Several times in each step, so that none is missed; what was measured last stands for it."""
+KEPT_EVERY_SECONDS = 10.0
+"""At least once in each step, so that none is missed; what was measured last stands for it."""
 
 
 class LoadKeeper:

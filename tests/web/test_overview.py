@@ -115,9 +115,9 @@ def test_a_row_a_machine_tells_what_runs_there_and_how_busy_and_full_it_is(train
     assert_in_order(
         row(page, "fab-1"),
         *("服务器", "运行中", "训练节点 fab-1-packages", "空闲", "训练节点 gpu-1", "正在训练", "42 %"),
-        *("37 %", "8 核", "94 %", "15.0 GiB / 16.0 GiB", "即将用尽"),
+        *("37 %", "8 核 94 %", "15.0 GiB / 16.0 GiB", "即将用尽"),
         *("50 %", "状态文件夹、共享存储 · 50.0 GiB / 100.0 GiB", "数据根目录 line-3：无法访问"),
-        *("75 %", "1 · NVIDIA H100 · 20.0 GiB / 80.0 GiB · 61 °C"),
+        *("75 %", "0 · NVIDIA H100 · 20.0 GiB / 80.0 GiB · 61 °C"),
     )
     assert "系统资源使用状况" in words(page)
 
@@ -149,7 +149,7 @@ def test_a_server_that_fell_silent_is_told_beside_a_worker_that_lives(site: Site
     [
         ({"cards": ()}, "无"),
         ({"cards": (), "cards_problem": "Driver Not Loaded"}, "GPU 驱动没有响应：Driver Not Loaded"),
-        ({"cards": (Card(),)}, "— 1 · 无法读取"),
+        ({"cards": (Card(),)}, "— 0 · 无法读取"),
     ],
 )
 def test_no_gpu_is_an_ordinary_case_and_a_broken_one_is_told(
