@@ -6,6 +6,7 @@ double nothing. Rows of a day are made of those of an hour; what is older than i
 
 import time
 from collections.abc import Mapping
+from functools import partial
 from itertools import groupby
 
 from psycopg import Connection
@@ -60,7 +61,7 @@ class LoadHistory:
     ) -> None:
         self._pool = pool
         self._spans: Mapping[Span, Remembered[SystemHistory]] = {
-            span: Remembered(lambda span=span: self._ask(span), asked_every_seconds) for span in Span
+            span: Remembered(partial(self._ask, span), asked_every_seconds) for span in Span
         }
 
     def last(self, span: Span) -> SystemHistory:

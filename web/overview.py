@@ -179,8 +179,10 @@ def _freshened(services: Services, page: OverviewPage, span: Span) -> OverviewPa
 
 
 def _machine_chart(history: SystemHistory, name: str, moments: Sequence[MachineMoment]) -> LoadChart:
-    values = [("CPU", [moment.cpu for moment in moments]), (N_("Memory"), [moment.memory for moment in moments])]
-    lines: list[tuple[str, list[float | None]]] = [*values]
+    lines: list[tuple[str, list[float | None]]] = [
+        ("CPU", [moment.cpu for moment in moments]),
+        (N_("Memory"), [moment.memory for moment in moments]),
+    ]
     for title, shares in (
         (N_("GPU load"), [moment.cards for moment in moments]),
         (N_("GPU memory"), [moment.cards_memory for moment in moments]),

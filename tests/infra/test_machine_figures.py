@@ -159,6 +159,26 @@ def test_a_broken_driver_is_not_asked_at_every_measurement() -> None:  # O-1
     assert ASK_DRIVER_AGAIN_SECONDS < 120
 
 
+def has_driver() -> bool:
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return False
+    pynvml.nvmlShutdown()
+    return True
+
+
+@pytest.mark.skipif(not has_driver(), reason="this machine has no NVIDIA driver")
+def test_real_cards_say_how_busy_and_how_full_they_are() -> None:  # O-1
+    found = MachineMeter({}).measure()
+    assert found.cards_problem == ""
+    assert found.cards
+    for card in found.cards:
+        assert card.name
+        assert card.load is not None
+        assert card.used is not None
+
+
 class Hanging:
     """A meter on a machine whose network storage does not answer."""
 

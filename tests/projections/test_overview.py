@@ -10,6 +10,7 @@ from domain.industries import IndustryLevelsDefined
 from domain.messages import VersionResult
 from domain.models import ModelVersionWithdrawn
 from domain.prediction_jobs import (
+    PredictionCompleted,
     PredictionDeleted,
     PredictionFailed,
     PredictionKind,
@@ -73,13 +74,13 @@ def published() -> History:
     )
 
 
-def predicted(accuracy: float | None, label: str = "v1.01") -> Fact:
+def predicted(accuracy: float | None, label: str = "v1.01") -> PredictionCompleted:
     figures = replace(PREDICTION_COMPLETED.results[0].figures, accuracy=accuracy)
     result = VersionResult(label=label, evaluation=artifact("another evaluation"), figures=figures)
     return replace(PREDICTION_COMPLETED, results=(result,))
 
 
-def compared(first: float, second: float) -> Fact:
+def compared(first: float, second: float) -> PredictionCompleted:
     [one, other] = (predicted(accuracy, label).results[0] for accuracy, label in ((first, "v1.01"), (second, "v1.02")))
     return replace(PREDICTION_COMPLETED, results=(one, other))
 
@@ -178,22 +179,22 @@ def eventful_plant() -> History:
     withdrawn = ModelVersionWithdrawn(version="v1.01", reason="misses TPFIP")
     history = published().add(MODEL_ID, second_version(0.8), withdrawn)
     history.add(OTHER_MODEL_ID, replace(VERSION_PUBLISHED, model_name="panel-b"), withdrawn)
-    for number, facts in enumerate(([], [TRAINING_STARTED], [TRAINING_STARTED, failed], [TrainingDeleted()])):
+    trainings: list[list[Fact]] = [[], [TRAINING_STARTED], [TRAINING_STARTED, failed], [TrainingDeleted()]]
+    for number, facts in enumerate(trainings):
         history.add(example_id(f"training {number}"), TRAINING_QUEUED, *facts)
         history.add(example_id(f"training of li {number}"), replace(TRAINING_QUEUED, owner=TRAINER_LI_ID), *facts)
     for queued in (PREDICTION_QUEUED, COMPARISON_QUEUED):
         completed = predicted(0.5) if queued is PREDICTION_QUEUED else compared(0.5, 0.6)
-        for number, facts in enumerate(
-            (
-                [],
-                [PREDICTION_STARTED, completed],
-                [PREDICTION_STARTED, completed, PredictionDeleted()],
-                [PREDICTION_STARTED, prediction_failed],
-                [PREDICTION_STARTED, prediction_failed],
-                [PREDICTION_STARTED, prediction_failed, PredictionDeleted()],
-                [PREDICTION_STARTED, PredictionTerminated()],
-            )
-        ):
+        courses: list[list[Fact]] = [
+            [],
+            [PREDICTION_STARTED, completed],
+            [PREDICTION_STARTED, completed, PredictionDeleted()],
+            [PREDICTION_STARTED, prediction_failed],
+            [PREDICTION_STARTED, prediction_failed],
+            [PREDICTION_STARTED, prediction_failed, PredictionDeleted()],
+            [PREDICTION_STARTED, PredictionTerminated()],
+        ]
+        for number, facts in enumerate(courses):
             history.add(example_id(f"{queued.name} {number}"), queued, *facts)
             history.add(example_id(f"{queued.name} of li {number}"), replace(queued, owner=TRAINER_LI_ID), *facts)
     return history
