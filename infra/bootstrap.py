@@ -30,6 +30,9 @@ from infra.drafts import Drafts
 from infra.event_store import create_tables, open_event_log
 from infra.heartbeats import Heartbeats
 from infra.line_of_work import Waiting
+from infra.load_history import LoadHistory
+from infra.machine_figures import watched_machine
+from infra.machines import Machines
 from infra.manifests import Manifests
 from infra.measured_assay import MeasuredAssay
 from infra.metrics import told_of_pool
@@ -255,7 +258,10 @@ def run_worker(settings: Settings, ready: Callable[[], None], role: WorkerRole) 
         core = stack.enter_context(open_core(settings))
         pool = stack.enter_context(open_pool(core.dsn))
         heartbeats = Heartbeats(pool, silence_seconds=settings.worker_silence_seconds)
-        mailbox = LogMailbox(core.assay, core.dsn, heartbeats, worker=role.name_in(settings), kinds=role.kinds)
+        machine = stack.enter_context(watched_machine(settings))
+        mailbox = LogMailbox(
+            core.assay, core.dsn, heartbeats, worker=role.name_in(settings), kinds=role.kinds, machine=machine.says
+        )
         stack.callback(mailbox.close)
         work(settings, mailbox, role, ready)
 
@@ -302,6 +308,8 @@ def run_web(settings: Settings, ready: Callable[[], None]) -> None:
             data_folders=core.scanned_folders,
             heartbeats=Heartbeats(pool, silence_seconds=settings.worker_silence_seconds),
             waiting=Waiting(pool, core.assay, silence_seconds=settings.worker_silence_seconds),
+            machines=Machines(pool, silence_seconds=settings.worker_silence_seconds),
+            load_history=LoadHistory(pool),
             token_uses=TokenUses(pool),
             api_requests=ApiRequests(pool),
             public_events=EventReader(core.log),

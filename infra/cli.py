@@ -398,6 +398,18 @@ def _run_process(settings: Settings, verb: str, ready: Callable[[], None]) -> No
 
 
 def _run_on_database(settings: Settings, verb: str, ready: Callable[[], None]) -> None:
+    if verb in ROLES:  # a worker announces the machine with itself
+        from infra import bootstrap  # noqa: PLC0415 - as above
+
+        return bootstrap.run_worker(settings, ready, ROLES[verb])
+    from infra.machines import announced_machine  # noqa: PLC0415 - as above
+
+    with announced_machine(settings):
+        _run_for_server(settings, verb, ready)
+    return None
+
+
+def _run_for_server(settings: Settings, verb: str, ready: Callable[[], None]) -> None:
     from infra import bootstrap  # noqa: PLC0415 - as above
 
     match verb:
@@ -415,8 +427,6 @@ def _run_on_database(settings: Settings, verb: str, ready: Callable[[], None]) -
             bootstrap.run_relay(settings, ready)
         case "feed":
             bootstrap.run_feed(settings, ready)
-        case "worker" | "packager":
-            bootstrap.run_worker(settings, ready, ROLES[verb])
         case "web":
             bootstrap.run_web(settings, ready)
 

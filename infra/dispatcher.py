@@ -1,4 +1,5 @@
-"""The dispatcher: follows the log, keeps the line of waiting work, wakes workers, and notices those that fell silent.
+"""The dispatcher: follows the log, keeps the line of waiting work, wakes workers, and notices those that fell silent. As the one
+process that leads, it also keeps how busy everything was.
 
 `app.work` holds a row for every job that waits or runs, mirrored from the log in one transaction with the position reached. It is
 the embedded counterpart of a topic: the workers' mailbox reads it, and the claim is decided by the log.
@@ -30,6 +31,7 @@ from infra.advisory_locks import take_lock
 from infra.event_store import EventLog
 from infra.listening import BEFORE_ALL, listening_since
 from infra.metrics import JOBS_INTERRUPTED
+from infra.load_history import LoadKeeper
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +52,7 @@ class Dispatcher:
         self._log, self._assay, self._dsn = log, assay, dsn
         self._silence_seconds, self._is_through_kafka = silence_seconds, is_through_kafka
         self._judge_from = 0.0
+        self._load = LoadKeeper()
 
     def run(self, stop: threading.Event, ready: threading.Event | None = None) -> None:
         """Work until `stop`; a lost database is waited for."""
@@ -69,7 +72,9 @@ class Dispatcher:
                 ready.set()
             if not take_lock(connection, _LEADER_LOCK):
                 stop.wait(1.0)
-            elif not self.follow(connection):
+                continue
+            self._load.keep_up(connection)
+            if not self.follow(connection):
                 self.interrupt_silent(connection)
                 stop.wait(PAUSE_SECONDS)
 

@@ -8,6 +8,8 @@ from psycopg.rows import DictRow
 from psycopg_pool import ConnectionPool
 
 from domain.messages import Heartbeat
+from domain.system_resources import MachineSays
+from infra.machines import note_machine
 
 
 class Heartbeats:
@@ -17,8 +19,8 @@ class Heartbeats:
         self._pool = pool
         self._silence_seconds = silence_seconds
 
-    def beat(self, heartbeat: Heartbeat) -> None:
-        """Overwrite the job's row; its worker was heard."""
+    def beat(self, heartbeat: Heartbeat, machine: MachineSays | None = None) -> None:
+        """Overwrite the job's row; its worker was heard, and what it runs on."""
         with self._pool.connection() as connection:
             connection.execute(
                 "WITH heard AS (UPDATE app.workers SET seen_at = clock_timestamp() WHERE name = %s)"
@@ -34,6 +36,7 @@ class Heartbeats:
                     msgspec.json.encode(heartbeat).decode(),
                 ),
             )
+            note_machine(connection, machine)
 
     def of(self, job_id: UUID) -> Heartbeat | None:
         """What the job's worker said last; None where nobody has worked on it lately."""

@@ -8,7 +8,7 @@ import hashlib
 import logging
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -18,6 +18,7 @@ from kafka.errors import KafkaError, KafkaTimeoutError
 
 from domain.attempts import AttemptIsOver
 from domain.messages import AnyReport, Heartbeat, JobClaimed, JobKind, JobReleased, LogKept, Message, Resources
+from domain.system_resources import MachineSays
 from gpu_worker.jobs import kind_of
 from infra.kafka import ANSWERS, JOBS, REPORTS, WORKERS, Kafka, partition_of
 from infra.worker_messages import (
@@ -53,9 +54,12 @@ class KafkaMailbox:
         worker: str,
         kinds: Collection[JobKind] = frozenset(JobKind),
         ask_every_seconds: float = 5.0,
+        machine: Callable[[], MachineSays | None] = lambda: None,
     ) -> None:
-        """`worker` is a name that no other worker has. A free worker says so every `ask_every_seconds`, triggered or not."""
-        self._kafka, self._worker, self._ask_every_seconds = kafka, worker, ask_every_seconds
+        """`worker` is a name that no other worker has. A free worker says so every `ask_every_seconds`, triggered or not; `machine`
+        is what it runs on.
+        """
+        self._kafka, self._worker, self._ask_every_seconds, self._machine = kafka, worker, ask_every_seconds, machine
         self._kinds = tuple(sorted(kinds, key=lambda kind: kind.value))
         self._producer: Any = None
         self._answers: _Answers | None = None
@@ -108,7 +112,7 @@ class KafkaMailbox:
             return True
         if self._last_beat is None or self._last_beat.is_done:  # those that wait for a broker say nothing new
             with contextlib.suppress(KafkaError):
-                self._last_beat = self._send_of_worker(producer, Beat(heartbeat=heartbeat))
+                self._last_beat = self._send_of_worker(producer, Beat(heartbeat=heartbeat, machine=self._machine()))
         return not answers.is_over(heartbeat.job_id, heartbeat.attempt)
 
     def close(self) -> None:
@@ -164,7 +168,9 @@ class KafkaMailbox:
         self._triggers, self._hears_triggers = None, False
 
     def _ask(self, answers: "_Answers", offered: Resources) -> Message | None:
-        wanted = WorkWanted(worker=self._worker, question=uuid4().hex, kinds=self._kinds, offered=offered)
+        wanted = WorkWanted(
+            worker=self._worker, question=uuid4().hex, kinds=self._kinds, offered=offered, machine=self._machine()
+        )
         self._send_of_worker(self._producer, wanted)
         offer = answers.offer(wanted.question)
         # Who was shown nothing waits to be woken; who heard nothing asks again.

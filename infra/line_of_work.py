@@ -16,7 +16,9 @@ from commands.assay import Assay
 from commands.gpu_jobs import SMALL, message_for, state_type_of
 from domain.compute_resources import ComputeResource
 from domain.messages import JobKind, Message, Resources
+from domain.system_resources import MachineSays
 from domain.waiting import HeardWorker, Wait, why_it_waits
+from infra.machines import note_machine
 
 MOST_OFFERS = 20
 """Of the jobs that fit, so many are tried: all but the first are there because other workers may be faster."""
@@ -32,13 +34,26 @@ class WaitingJob(msgspec.Struct, frozen=True):
     compute_resource_id: UUID | None
 
 
-def note_worker(connection: Connection[DictRow], name: str, kinds: Collection[JobKind], offered: Resources) -> None:
-    """A worker asks for work: it is alive, and free until it is given some."""
+def note_worker(
+    connection: Connection[DictRow],
+    name: str,
+    kinds: Collection[JobKind],
+    offered: Resources,
+    machine: MachineSays | None = None,
+) -> None:
+    """A worker asks for work: it is alive, and free until it is given some. `machine` is what it runs on."""
     connection.execute(
-        "INSERT INTO app.workers (name, kinds, offered, seen_at) VALUES (%s, %s, %s::jsonb, clock_timestamp())"
-        " ON CONFLICT (name) DO UPDATE SET kinds = excluded.kinds, offered = excluded.offered, seen_at = excluded.seen_at",
-        (name, sorted(kind.value for kind in kinds), msgspec.json.encode(offered).decode()),
+        "INSERT INTO app.workers (name, kinds, offered, machine, seen_at) VALUES (%s, %s, %s::jsonb, %s, clock_timestamp())"
+        " ON CONFLICT (name) DO UPDATE SET kinds = excluded.kinds, offered = excluded.offered, machine = excluded.machine,"
+        " seen_at = excluded.seen_at",
+        (
+            name,
+            sorted(kind.value for kind in kinds),
+            msgspec.json.encode(offered).decode(),
+            machine.name if machine else None,
+        ),
     )
+    note_machine(connection, machine)
 
 
 def offered_by(connection: Connection[DictRow], name: str) -> Resources | None:

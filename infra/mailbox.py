@@ -5,7 +5,7 @@ With Kafka the same worker is given `infra.kafka_mailbox`; both go through `mess
 
 import logging
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import psycopg
 from eventsourcing.persistence import InterfaceError, OperationalError
@@ -17,6 +17,7 @@ from commands.gpu_jobs import command_for, running_attempt, state_type_of
 from domain.attempts import AttemptIsOver
 from domain.messages import AnyReport, Heartbeat, JobClaimed, JobKind, Message, Resources
 from domain.refusals import ChangedMeanwhile, NotFound
+from domain.system_resources import MachineSays
 from infra.dispatcher import WORK_CHANNEL
 from infra.heartbeats import Heartbeats
 from infra.line_of_work import forget_workers, note_worker, offers
@@ -40,17 +41,18 @@ class LogMailbox:
         *,
         worker: str,
         kinds: Collection[JobKind] = frozenset(JobKind),
+        machine: Callable[[], MachineSays | None] = lambda: None,
     ) -> None:
-        """`worker` is a name that no other worker has; it is given jobs of these kinds."""
+        """`worker` is a name that no other worker has; it is given jobs of these kinds. `machine` is what it runs on."""
         self._assay, self._dsn, self._heartbeats, self._worker = assay, dsn, heartbeats, worker
-        self._kinds = kinds
+        self._kinds, self._machine = kinds, machine
         self._connection: Connection[DictRow] | None = None
 
     def take(self, offered: Resources) -> Message | None:
         """The first waiting job that fits, claimed; None after a short wait when there is none (T-6)."""
         try:
             connection = self._listening()
-            note_worker(connection, self._worker, self._kinds, offered)
+            note_worker(connection, self._worker, self._kinds, offered, self._machine())
             if (message := self._claim_first(connection, offered)) is not None:
                 return message
             for _ in connection.notifies(timeout=WAIT_SECONDS, stop_after=1):
@@ -82,7 +84,7 @@ class LogMailbox:
     def beat(self, heartbeat: Heartbeat) -> bool:
         """Leave a heartbeat and ask whether to go on; while the database is away, the worker goes on."""
         try:
-            self._heartbeats.beat(heartbeat)
+            self._heartbeats.beat(heartbeat, self._machine())
             state = self._assay.find(state_type_of(heartbeat.kind), heartbeat.job_id)
         except (psycopg.Error, OperationalError, InterfaceError):
             return True

@@ -26,7 +26,7 @@ from commands.gpu_jobs import command_for, compute_resource_of, running_attempt,
 from commands.ports import Ports
 from domain.attempts import AttemptIsOver
 from domain.facts import Recorded, State
-from domain.messages import AnyReport, Heartbeat, JobClaimed
+from domain.messages import AnyReport, JobClaimed
 from domain.refusals import ChangedMeanwhile, NotFound
 from infra.event_store import EventLog
 from infra.heartbeats import Heartbeats
@@ -281,19 +281,20 @@ class _Shift:
             newest[said.heartbeat.worker if isinstance(said, Beat) else said.worker] = said
         for said in newest.values():
             try:
-                self._take_beat(said.heartbeat) if isinstance(said, Beat) else self._offer(said)
+                self._take_beat(said) if isinstance(said, Beat) else self._offer(said)
             except psycopg.DataError:  # a name that no table can hold
                 log.warning("worker_not_understood", exc_info=True)
 
-    def _take_beat(self, beat: Heartbeat) -> None:
+    def _take_beat(self, said: Beat) -> None:
+        beat = said.heartbeat
         state = self._assay.find(state_type_of(beat.kind), beat.job_id)
         if running_attempt(state) == beat.attempt:
-            self._heartbeats.beat(beat)
+            self._heartbeats.beat(beat, said.machine)
         else:
             self._tell(AttemptEnded(worker=beat.worker, job_id=beat.job_id, attempt=beat.attempt))
 
     def _offer(self, wanted: WorkWanted) -> None:
-        note_worker(self._connection, wanted.worker, wanted.kinds, wanted.offered)
+        note_worker(self._connection, wanted.worker, wanted.kinds, wanted.offered, wanted.machine)
         now = time.monotonic()
         self._shown = {job_id: shown for job_id, shown in self._shown.items() if shown[1] > now}
         others = {job_id for job_id, (worker, _) in self._shown.items() if worker != wanted.worker}

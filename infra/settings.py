@@ -98,6 +98,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Whether cookies travel over HTTPS only. Default: no, because 127.0.0.1 has no certificate; set it behind a TLS
     proxy."""
 
+    machine_name: str
+    """The name under which the overview shows this machine; processes that say the same are taken to be on one. Default: the
+    host name, which in containers is each one's own."""
+
     worker_name: str
     """The name under which this machine's worker claims jobs; two workers must not share one. Default: the machine's
     name."""
@@ -202,6 +206,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
             f"ASSAY_WORKER_SILENCE_SECONDS is {silence_seconds}, ASSAY_HEARTBEAT_SECONDS {heartbeat_seconds}. A live worker would"
             " count as gone: make the silence at least twice as long as the pause between heartbeats."
         )
+    machine_name = environment.get("ASSAY_MACHINE_NAME") or socket.gethostname()
     remembered = {name: Path(folder) for name, folder in _remembered(state).data_roots.items()}
     return Settings(
         state=state,
@@ -215,7 +220,8 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         administrator=environment.get("ASSAY_ADMINISTRATOR") or "admin",
         administrator_password=environment.get("ASSAY_ADMINISTRATOR_PASSWORD") or None,
         secure_cookies=_yes_or_no(environment, "ASSAY_SECURE_COOKIES"),
-        worker_name=environment.get("ASSAY_WORKER_NAME") or socket.gethostname(),
+        machine_name=machine_name,
+        worker_name=environment.get("ASSAY_WORKER_NAME") or machine_name,
         worker_threads=_number(environment, "ASSAY_WORKER_THREADS", os.cpu_count() or 1, least=1, most=1024),
         heartbeat_seconds=heartbeat_seconds,
         worker_silence_seconds=silence_seconds,

@@ -1,6 +1,7 @@
 """What the database holds beside the log and the read models, and why it is in neither.
 
 `work` mirrors which jobs wait or run (made from the log by the dispatcher), `workers` says who was heard asking for work,
+`machines` how busy each machine is, `machine_history` and `line_history` how they and the line of jobs were during the last day,
 `listening` says since when the relay hears what they say over Kafka, `unusable_reports` holds what it could not take in and why,
 `feed` how far public events were sent, `heartbeats` is momentary telemetry, `drafts` are unfinished forms, `sessions` say who is
 signed in, `token_uses` when API tokens were used last, `api_requests` which requests of machines came lately, `scans` are what
@@ -32,6 +33,30 @@ CREATE TABLE IF NOT EXISTS app.workers (
     kinds text[] NOT NULL,
     offered jsonb NOT NULL,
     seen_at timestamptz NOT NULL
+);
+ALTER TABLE app.workers ADD COLUMN IF NOT EXISTS machine text;
+CREATE TABLE IF NOT EXISTS app.machines (
+    name text PRIMARY KEY,
+    figures jsonb NOT NULL,
+    measured_at timestamptz NOT NULL,
+    served_at timestamptz
+);
+CREATE TABLE IF NOT EXISTS app.machine_history (
+    span text NOT NULL,
+    machine text NOT NULL,
+    at timestamptz NOT NULL,
+    cpu real NOT NULL,
+    memory real NOT NULL,
+    cards real,
+    cards_memory real,
+    PRIMARY KEY (span, at, machine)
+);
+CREATE TABLE IF NOT EXISTS app.line_history (
+    span text NOT NULL,
+    at timestamptz NOT NULL,
+    waiting_count integer NOT NULL,
+    running_count integer NOT NULL,
+    PRIMARY KEY (span, at)
 );
 CREATE TABLE IF NOT EXISTS app.listening (
     topic text NOT NULL,

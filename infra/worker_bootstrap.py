@@ -12,6 +12,7 @@ from infra.archives import Archives
 from infra.artifacts import Artifacts
 from infra.data_folders import DataFolders
 from infra.metrics import JOB_SECONDS_TAKEN, JOBS, WORKER_IS_BUSY
+from infra.machine_figures import watched_machine
 from infra.processes import until_told_to_stop
 from infra.settings import Settings
 from infra.uploads import Uploads
@@ -93,6 +94,7 @@ def run_kafka_worker(settings: Settings, ready: Callable[[], None], role: Worker
             worker=role.name_in(settings),
             kinds=role.kinds,
             ask_every_seconds=min(LONGEST_UNASKED_SECONDS, settings.worker_silence_seconds / ASKS_WITHIN_SILENCE),
+            machine=stack.enter_context(watched_machine(settings)).says,
         )
         stack.callback(mailbox.close)
         work(settings, mailbox, role, ready)

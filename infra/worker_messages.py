@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 
 from domain.messages import AnyReport, Heartbeat, JobKind, Message, Resources
+from domain.system_resources import MachineSays
 
 
 class JobWaits(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,18 +22,22 @@ class JobWaits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WorkWanted(msgspec.Struct, frozen=True, kw_only=True, tag="work_wanted"):
-    """From a worker that is free. `question` is unique; the answer repeats it."""
+    """From a worker that is free. `question` is unique; the answer repeats it. `machine` is what it runs on, None from a worker of
+    an earlier release.
+    """
 
     worker: str
     question: str
     kinds: tuple[JobKind, ...]
     offered: Resources
+    machine: MachineSays | None = None
 
 
 class Beat(msgspec.Struct, frozen=True, kw_only=True, tag="beat"):
-    """From a worker that works."""
+    """From a worker that works; `machine` as there."""
 
     heartbeat: Heartbeat
+    machine: MachineSays | None = None
 
 
 class WorkOffered(msgspec.Struct, frozen=True, kw_only=True, tag="work_offered"):

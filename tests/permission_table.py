@@ -256,6 +256,7 @@ TABLE: Mapping[str, tuple[Who, str]] = {
         Who.EVERYONE,
         """
         GET /
+        GET /live
         """,
     ),
     "models: the own list": (

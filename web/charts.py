@@ -2,14 +2,22 @@
 
 import math
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import msgspec
 
 WIDTH, HEIGHT = 640.0, 290.0
 LEFT, RIGHT, TOP, BOTTOM = 64.0, 24.0, 14.0, 42.0
+LOW_HEIGHT, LOW_BOTTOM = 170.0, 26.0
+"""Of a small chart, whose axis of time needs no name."""
 LONE_WIDTH = 4
 MOST_POINTS = 400
 """More points than pixels show nothing more; of each bundle the lowest and highest stay, so that no spike is lost."""
+
+GAP_STEPS = 1.5
+"""Who is late by half a step is still in time."""
+CLOCK_STEPS = (60, 300, 600, 1800, 3600, 4 * 3600, 86400)
+MOST_CLOCK_TICKS = 7
 
 Point = tuple[float, float]
 
@@ -60,47 +68,111 @@ class LineChart(msgspec.Struct, frozen=True):
     bottom: float = HEIGHT - BOTTOM
 
 
+class _Frame(msgspec.Struct, frozen=True):
+    """Which values the edges stand for, and where the edges are."""
+
+    x_low: float
+    x_high: float
+    y_low: float
+    y_high: float
+    height: float = HEIGHT
+    bottom: float = HEIGHT - BOTTOM
+
+    def place(self, point: Point) -> Point:
+        x = LEFT + (point[0] - self.x_low) / (self.x_high - self.x_low) * (WIDTH - LEFT - RIGHT)
+        y = self.bottom - (point[1] - self.y_low) / (self.y_high - self.y_low) * (self.bottom - TOP)
+        return x, y
+
+
 def line_chart(
     series: Sequence[Series], *, x_label: str, y_label: str, x_max: float | None = None, from_zero: bool = False
 ) -> LineChart:
     """A chart of several lines. With `x_max` the x axis begins at 0 and keeps room for what is still to come; `from_zero` starts
     the y axis at 0.
     """
-    finite = [point for line in series for point in line.points if math.isfinite(point[0]) and math.isfinite(point[1])]
+    finite = _finite(series)
     xs, ys = [x for x, _ in finite], [y for _, y in finite]
     xs += [] if x_max is None or not xs else [0.0, x_max]
     x_ticks = nice_ticks(min(xs, default=0.0), max(xs, default=1.0))
     highest = max(ys, default=1.0) or (1.0 if from_zero else 0.0)
     y_ticks = nice_ticks(0.0 if from_zero or not ys else min(ys), highest)
     x_low = min(xs, default=0.0)
-    x_high = max([*xs, x_low + 1e-9])
-    y_low, y_high = y_ticks[0], y_ticks[-1]
+    frame = _Frame(x_low, max([*xs, x_low + 1e-9]), y_ticks[0], y_ticks[-1])
+    return _chart(series, frame, x_label, y_label, [(x, tick_label(x)) for x in x_ticks], y_ticks)
 
-    def place(point: Point) -> Point:
-        x = LEFT + (point[0] - x_low) / (x_high - x_low) * (WIDTH - LEFT - RIGHT)
-        y = HEIGHT - BOTTOM - (point[1] - y_low) / (y_high - y_low) * (HEIGHT - TOP - BOTTOM)
-        return x, y
 
+def time_chart(series: Sequence[Series], *, begin: datetime, end: datetime, y_label: str, y_max: float) -> LineChart:
+    """A low chart of several lines over a stretch of time; x are seconds since 1970, y begins at 0. Ticks tell the time of day in
+    the zone of the server.
+    """
+    low, high = begin.timestamp(), end.timestamp()
+    y_ticks = nice_ticks(0.0, y_max, wanted=2)
+    frame = _Frame(low, high, y_ticks[0], y_ticks[-1], height=LOW_HEIGHT, bottom=LOW_HEIGHT - LOW_BOTTOM)
+    return _chart(series, frame, "", y_label, _clock_ticks(begin, end), y_ticks)
+
+
+def with_gaps(points: Sequence[Point], step: float, end: float) -> tuple[Point, ...]:
+    """Points that should follow each other every `step` up to `end`: where some are missing the line is lifted, also at its end."""
+    lifted: list[Point] = []
+    for x, y in (*points, (end, math.nan)):
+        if lifted and x - lifted[-1][0] > GAP_STEPS * step:
+            lifted.append((lifted[-1][0] + step, math.nan))
+        lifted.append((x, y))
+    return tuple(lifted[:-1])
+
+
+def _chart(
+    series: Sequence[Series],
+    frame: _Frame,
+    x_label: str,
+    y_label: str,
+    x_ticks: Sequence[tuple[float, str]],
+    y_ticks: Sequence[float],
+) -> LineChart:
     drawn = [thinned(line.points) for line in series]
     return LineChart(
         x_label=x_label,
         y_label=y_label,
-        x_ticks=tuple(Tick(place((x, y_low))[0], tick_label(x)) for x in x_ticks if x_low <= x <= x_high),
-        y_ticks=tuple(Tick(place((x_low, y))[1], tick_label(y)) for y in y_ticks),
+        x_ticks=tuple(
+            Tick(frame.place((x, frame.y_low))[0], label) for x, label in x_ticks if frame.x_low <= x <= frame.x_high
+        ),
+        y_ticks=tuple(Tick(frame.place((frame.x_low, y))[1], tick_label(y)) for y in y_ticks),
         lines=tuple(
             Line(
                 line.name,
-                svg_path([place(point) for point in points]),
+                svg_path([frame.place(point) for point in points]),
                 number,
-                line.points[-1][1] if line.points else None,
+                _last(line.points),
                 ",".join(f"{x:g} {y:.6g}" if x < 1e6 else f"{x:.0f} {y:.6g}" for x, y in points if math.isfinite(y)),
             )
             for number, (line, points) in enumerate(zip(series, drawn, strict=True), 1)
         ),
-        is_empty=not finite,
-        x_low=x_low,
-        x_high=x_high,
+        is_empty=not _finite(series),
+        x_low=frame.x_low,
+        x_high=frame.x_high,
+        height=frame.height,
+        bottom=frame.bottom,
     )
+
+
+def _finite(series: Sequence[Series]) -> list[Point]:
+    return [point for line in series for point in line.points if math.isfinite(point[0]) and math.isfinite(point[1])]
+
+
+def _last(points: Sequence[Point]) -> float | None:
+    """None where the line has ended before."""
+    return points[-1][1] if points and math.isfinite(points[-1][1]) else None
+
+
+def _clock_ticks(begin: datetime, end: datetime) -> list[tuple[float, str]]:
+    """About six, at full minutes or hours of the local time."""
+    seconds = next(step for step in CLOCK_STEPS if (end - begin).total_seconds() / step <= MOST_CLOCK_TICKS)
+    zone = begin.astimezone().utcoffset()
+    offset = zone.total_seconds() if zone else 0.0
+    first = math.ceil((begin.timestamp() + offset) / seconds) * seconds - offset
+    count = int((end.timestamp() - first) // seconds) + 1
+    moments = [first + number * seconds for number in range(count)]
+    return [(moment, f"{datetime.fromtimestamp(moment, UTC).astimezone():%H:%M}") for moment in moments]
 
 
 def nice_ticks(low: float, high: float, wanted: int = 5) -> tuple[float, ...]:

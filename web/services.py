@@ -48,11 +48,11 @@ class Services:
     `wait` returns when the read models have reached a position and raises TimeoutError after five seconds. `artifacts` gives the
     path of a stored file, `uploads` takes files from browsers, `images` the files of data paths, `data_folders` looks into folders
     as they are typed; `drafts` keeps the wizards' unfinished forms; `heartbeats` say what running jobs do at this moment, `waiting`
-    why the others wait, `running_logs` what a job has logged up to this moment; `token_uses` says when API tokens were used
-    last, `api_requests` which requests machines have sent, `public_events` reads the log as others may see it, `feed` says how far
-    those events were sent; `log` gives the facts themselves, for their history, `manifests` the images of jobs. `readiness` gives
-    the state of each part that the pages stand on, `ready` where it is well; `stopping` says that the server is about to
-    end, so that open streams end first.
+    why the others wait, `running_logs` what a job has logged up to this moment; `machines` says how busy the system is,
+    `load_history` how busy it was lately; `token_uses` says when API tokens were used last, `api_requests` which requests machines
+    have sent, `public_events` reads the log as others may see it, `feed` says how far those events were sent; `log` gives the facts
+    themselves, for their history, `manifests` the images of jobs. `readiness` gives the state of each part that the pages stand
+    on, `ready` where it is well; `stopping` says that the server is about to end, so that open streams end first.
     """
 
     assay: Assay
@@ -69,6 +69,8 @@ class Services:
     data_folders: Any = None
     heartbeats: Any = None
     waiting: Any = None
+    machines: Any = None
+    load_history: Any = None
     token_uses: Any = None
     api_requests: Any = None
     public_events: Any = None

@@ -20,6 +20,7 @@ from domain.messages import (
     Message,
     Resources,
 )
+from domain.system_resources import MachineSays
 from domain.training_jobs import TrainingJob
 from infra.dispatcher import Dispatcher
 from infra.event_store import EventLog, create_tables, open_event_log
@@ -27,6 +28,7 @@ from infra.heartbeats import Heartbeats
 from infra.kafka import Kafka
 from infra.kafka_mailbox import KafkaMailbox
 from infra.line_of_work import Waiting
+from infra.machines import Machines
 from infra.relay import Relay
 from infra.settings import KafkaSettings
 from infra.side_tables import create_side_tables
@@ -56,6 +58,7 @@ class KafkaPlant:
         self.connection: Connection[DictRow] = stack.enter_context(
             psycopg.connect(database, autocommit=True, row_factory=dict_row)
         )
+        self.machines = Machines(pool, silence_seconds=SILENCE_SECONDS, asked_every_seconds=0.0)
         self.workers: list[KafkaMailbox] = []
 
     def happen(self, aggregate_id: UUID, *facts: Fact) -> None:
@@ -74,9 +77,10 @@ class KafkaPlant:
         name: str = "line-1",
         kinds: Collection[JobKind] = frozenset(JobKind),
         ask_every_seconds: float = ASK_EVERY_SECONDS,
+        machine: Callable[[], MachineSays | None] = lambda: None,
     ) -> KafkaMailbox:
         """The mailbox of a worker."""
-        made = KafkaMailbox(self.kafka, worker=name, kinds=kinds, ask_every_seconds=ask_every_seconds)
+        made = KafkaMailbox(self.kafka, worker=name, kinds=kinds, ask_every_seconds=ask_every_seconds, machine=machine)
         self._stack.callback(made.close)
         return made
 

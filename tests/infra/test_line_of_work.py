@@ -1,7 +1,7 @@
 """From a queued job to a worker and back, through the log: dispatcher, mailbox and heartbeats on a real database."""
 
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
@@ -17,6 +17,7 @@ from commands.training_jobs import DeleteTrainingJob, RestartTraining, Terminate
 from domain.attempts import AttemptIsOver
 from domain.compute_resources import ComputeResourceKind
 from domain.facts import Fact
+from domain.machine_figures import MachineFigures
 from domain.messages import (
     COMPUTING,
     PACKAGING,
@@ -32,11 +33,14 @@ from domain.messages import (
 )
 from domain.refusals import NotTheOwner
 from domain.sentences import Sentence
+from domain.system_resources import MachineSays, WorkerState
 from domain.training_jobs import TrainingJob, TrainingStatus
-from infra.dispatcher import Dispatcher
+from infra.advisory_locks import take_lock
+from infra.dispatcher import _LEADER_LOCK, Dispatcher
 from infra.event_store import EventLog, create_tables, open_event_log
 from infra.heartbeats import Heartbeats
 from infra.line_of_work import MOST_OFFERS, Waiting
+from infra.machines import Machines
 from infra.mailbox import WAIT_SECONDS, LogMailbox
 from infra.side_tables import create_side_tables
 from projections.read_model import Pool, open_pool
@@ -60,6 +64,7 @@ from tests.examples import (
 )
 
 TWO_CORE_MACHINE = Resources(cpu_cores=2, memory_gib=8)
+IDLE = MachineFigures(cpu_cores=2, cpu_load=0.0, memory_used_bytes=1 << 30, memory_total_bytes=8 << 30)
 SILENCE_SECONDS = 0.2
 SILENCE_OF_WORKERS_SECONDS = 2 * WAIT_SECONDS
 """A worker that waits for work is heard each time it asks."""
@@ -74,6 +79,7 @@ class Plant:
         self.assay = Assay(log, PORTS)
         self.waiting = Waiting(pool, self.assay, silence_seconds=SILENCE_OF_WORKERS_SECONDS)
         self.dispatcher = Dispatcher(log, self.assay, database, silence_seconds=SILENCE_SECONDS)
+        self.machines = Machines(pool, silence_seconds=SILENCE_OF_WORKERS_SECONDS, asked_every_seconds=0.0)
         self.workers: list[LogMailbox] = []
 
     def happen(self, aggregate_id: UUID, *facts: Fact) -> None:
@@ -92,9 +98,16 @@ class Plant:
         while self.dispatcher.follow(self.connection):
             pass
 
-    def worker(self, name: str = "line-1", kinds: Collection[JobKind] = frozenset(JobKind)) -> LogMailbox:
+    def worker(
+        self,
+        name: str = "line-1",
+        kinds: Collection[JobKind] = frozenset(JobKind),
+        machine: Callable[[], MachineSays | None] = lambda: None,
+    ) -> LogMailbox:
         """The mailbox of a worker."""
-        self.workers.append(LogMailbox(self.assay, self.database, self.heartbeats, worker=name, kinds=kinds))
+        self.workers.append(
+            LogMailbox(self.assay, self.database, self.heartbeats, worker=name, kinds=kinds, machine=machine)
+        )
         return self.workers[-1]
 
     def told(self, job_id: UUID = TRAINING_JOB_ID) -> str:
@@ -245,6 +258,41 @@ def test_a_job_says_since_when_it_waits_and_anew_after_an_interruption(line: Pla
     assert queued
     assert interrupted
     assert interrupted.since > queued.since
+
+
+def test_a_machine_says_how_busy_it_is_with_what_its_worker_says_anyway(line: Plant) -> None:  # O-1
+    says = [MachineSays(name="rack-7", figures=IDLE)]
+    worker = line.worker(machine=lambda: says[0])
+    assert worker.take(TWO_CORE_MACHINE) is None
+    [machine] = line.machines.now().machines
+    assert (machine.name, machine.figures, machine.workers[0].state) == ("rack-7", IDLE, WorkerState.FREE)
+    line.happen(TRAINING_JOB_ID, TRAINING_QUEUED)
+    worker.take(TWO_CORE_MACHINE)
+    line.dispatch()
+    says[0] = MachineSays(name="rack-7", figures=msgspec.structs.replace(IDLE, cpu_load=0.75))
+    worker.beat(_beat(attempt=1))
+    [machine] = line.machines.now().machines
+    assert machine.figures is not None
+    assert (machine.figures.cpu_load, machine.workers[0].state) == (0.75, WorkerState.BUSY)
+
+
+def test_the_leading_dispatcher_keeps_how_busy_everything_was(line: Plant) -> None:  # O-1
+    def kept() -> int:
+        row = line.connection.execute("SELECT count(*) AS rows FROM app.line_history").fetchone()
+        return int(row["rows"]) if row else 0
+
+    stop = threading.Event()
+    with psycopg.connect(line.database, autocommit=True, row_factory=dict_row) as leader:
+        assert take_lock(leader, _LEADER_LOCK)
+        ready = threading.Event()
+        follower = threading.Thread(target=line.dispatcher.run, args=(stop, ready))
+        follower.start()
+        assert ready.wait(30)
+        line.dispatch()
+        assert kept() == 0
+    eventually(kept)  # the leader is gone, and the next one goes on
+    stop.set()
+    follower.join()
 
 
 def test_nothing_is_kept_of_the_beats_of_a_job_that_is_over(line: Plant) -> None:

@@ -14,7 +14,9 @@ from commands.training_jobs import TerminateTraining
 from domain.attempts import AttemptIsOver
 from domain.compute_resources import ComputeResourceKind
 from domain.facts import Fact
+from domain.machine_figures import MachineFigures
 from domain.messages import COMPUTING, PACKAGING, AnyReport, JobClaimed, JobKind, Message, Resources, TrainModel
+from domain.system_resources import MachineNow, MachineSays, WorkerState
 from domain.training_jobs import (
     TrainingInterrupted,
     TrainingLossesMeasured,
@@ -55,6 +57,7 @@ from tests.infra.kafka_plant import (
 
 GPU_MACHINE = Resources(cpu_cores=16, memory_gib=64, gpu_cards=2, gpu_memory_gib=24)
 NEEDS_GPU = msgspec.structs.replace(TRAINING_QUEUED, compute_resource_id=ONE_GPU_ID)
+IDLE = MachineFigures(cpu_cores=2, cpu_load=0.0, memory_used_bytes=1 << 30, memory_total_bytes=8 << 30)
 
 
 @pytest.fixture
@@ -198,6 +201,31 @@ def test_a_terminated_job_tells_its_worker_to_stop(running: KafkaPlant) -> None:
     with pytest.raises(AttemptIsOver):
         worker.report(losses())
     assert _measured(running) == []
+
+
+def test_a_machine_says_how_busy_it_is_with_what_its_worker_says_anyway(running: KafkaPlant) -> None:  # O-1, K-4
+    says = [MachineSays(name="rack-7", figures=IDLE)]
+    worker = running.worker(machine=lambda: says[0])
+
+    def known() -> tuple[WorkerState, float] | None:
+        [machine] = running.machines.now().machines or [MachineNow(name="")]
+        return (machine.workers[0].state, machine.figures.cpu_load) if machine.figures else None
+
+    becomes(lambda: worker.take(TWO_CORE_MACHINE) or known() == (WorkerState.FREE, 0.0))
+    assert running.machines.now().machines[0].name == "rack-7"
+    running.happen(TRAINING_JOB_ID, TRAINING_QUEUED)
+    take(worker)
+    says[0] = MachineSays(name="rack-7", figures=msgspec.structs.replace(IDLE, cpu_load=0.75))
+    becomes(lambda: worker.beat(beat()) and known() == (WorkerState.BUSY, 0.75))
+
+
+def test_figures_that_cannot_be_are_refused_and_hold_up_nothing(running: KafkaPlant) -> None:  # O-1, K-1
+    impossible = msgspec.structs.replace(IDLE, memory_total_bytes=0)
+    bad = running.worker("line-2", machine=lambda: MachineSays(name="rack-8", figures=impossible))
+    bad.take(TWO_CORE_MACHINE)
+    good = running.worker(machine=lambda: MachineSays(name="rack-7", figures=IDLE))
+    becomes(lambda: good.take(TWO_CORE_MACHINE) or running.machines.now().machines)
+    assert [machine.name for machine in running.machines.now().machines] == ["rack-7"]
 
 
 def test_a_message_that_nobody_understands_is_kept_with_its_reason_and_holds_up_nothing(

@@ -1,5 +1,6 @@
 """Settings: what the environment says, what is remembered, and what is refused."""
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -158,3 +159,11 @@ def test_a_setting_of_kafka_that_cannot_be_used_is_refused(
 ) -> None:
     with pytest.raises(WrongSetting, match=told):
         settings_in(tmp_path, ASSAY_KAFKA_BROKERS="kafka-1:9092", **{variable: wrong})
+
+
+def test_a_worker_is_named_as_its_machine_unless_it_has_a_name(tmp_path: Path) -> None:  # O-1
+    settings = settings_in(tmp_path, ASSAY_MACHINE_NAME="rack-7")
+    assert (settings.machine_name, settings.worker_name) == ("rack-7", "rack-7")
+    settings = settings_in(tmp_path, ASSAY_MACHINE_NAME="rack-7", ASSAY_WORKER_NAME="gpu-1")
+    assert (settings.machine_name, settings.worker_name) == ("rack-7", "gpu-1")
+    assert settings_in(tmp_path).machine_name == settings_in(tmp_path).worker_name == socket.gethostname()

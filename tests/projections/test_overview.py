@@ -1,3 +1,5 @@
+from uuid import UUID
+
 import pytest
 from msgspec.structs import replace
 
@@ -6,15 +8,27 @@ from domain.environments import EnvironmentNodesAdded
 from domain.facts import Fact
 from domain.industries import IndustryLevelsDefined
 from domain.messages import VersionResult
-from domain.prediction_jobs import PredictionDeleted, PredictionFailed
+from domain.models import ModelVersionWithdrawn
+from domain.prediction_jobs import (
+    PredictionCompleted,
+    PredictionDeleted,
+    PredictionFailed,
+    PredictionKind,
+    PredictionStatus,
+    PredictionTerminated,
+)
 from domain.sentences import Sentence
 from domain.task_types import TaskTypeCreated, TaskTypeDeleted
-from domain.training_jobs import TrainingDeleted, TrainingFailed, TrainingRestarted
+from domain.training_jobs import TrainingDeleted, TrainingFailed, TrainingRestarted, TrainingStatus
+from domain.users import UserDeleted
 from projections.compute_resources import ComputeResources
 from projections.environments import Environments
 from projections.industries import Industries
-from projections.overview import KeyFigures, Overview, SetupSteps
+from projections.models import Models
+from projections.overview import KeyFigures, LowestAccuracy, Overview, SetupSteps
+from projections.prediction_jobs import PredictionJobs
 from projections.task_types import TaskTypes
+from projections.training_jobs import TrainingJobs
 from projections.users import Users
 from tests.examples import (
     CLASSIFICATION_ID,
@@ -28,6 +42,7 @@ from tests.examples import (
     PREDICTION_STARTED,
     QUALITY_LEAD_ID,
     SEGMENTATION_ID,
+    TRAINER_LI_ID,
     TRAINER_WANG_ID,
     TRAINING_COMPLETED,
     TRAINING_JOB_ID,
@@ -44,6 +59,9 @@ from tests.examples import (
 from tests.projections.read_side import Project
 
 SECOND_JOB_ID = example_id("panel-b training job")
+SECOND_PREDICTION_ID, THIRD_PREDICTION_ID = example_id("panel-a-check again"), example_id("panel-a-check once more")
+COMPARISON_ID, OTHER_MODEL_ID = example_id("one-to-two"), example_id("model panel-b")
+COMPARISON_QUEUED = replace(PREDICTION_QUEUED, name="one-to-two", kind=PredictionKind.COMPARISON)
 OUT_OF_MEMORY = Sentence("The GPU has too little memory. Lower batch_size.")
 
 
@@ -56,38 +74,81 @@ def published() -> History:
     )
 
 
-def predicted(accuracy: float | None) -> Fact:
+def predicted(accuracy: float | None, label: str = "v1.01") -> PredictionCompleted:
     figures = replace(PREDICTION_COMPLETED.results[0].figures, accuracy=accuracy)
-    result = VersionResult(label="v1.01", evaluation=artifact("another evaluation"), figures=figures)
+    result = VersionResult(label=label, evaluation=artifact("another evaluation"), figures=figures)
     return replace(PREDICTION_COMPLETED, results=(result,))
+
+
+def compared(first: float, second: float) -> PredictionCompleted:
+    [one, other] = (predicted(accuracy, label).results[0] for accuracy, label in ((first, "v1.01"), (second, "v1.02")))
+    return replace(PREDICTION_COMPLETED, results=(one, other))
+
+
+def lowest(accuracy: float, label: str = "v1.01", report_id: UUID | None = None) -> LowestAccuracy:
+    return LowestAccuracy(accuracy=accuracy, model_id=MODEL_ID, model_name="panel-a", label=label, report_id=report_id)
+
+
+def second_version(accuracy: float | None) -> Fact:
+    return replace(VERSION_PUBLISHED, version="v1.02", figures=replace(VERSION_PUBLISHED.figures, accuracy=accuracy))
 
 
 def test_a_new_user_has_nothing_and_no_lowest_accuracy(project: Project) -> None:  # O-1
     read = project(plant(), Users, Overview)
-    assert read.overview.key_figures(TRAINER_WANG_ID) == KeyFigures(0, None, 0, 0, 0, 0)
+    assert read.overview.key_figures(TRAINER_WANG_ID) == KeyFigures()
 
 
 def test_the_figures_count_what_the_user_owns_and_nothing_else(project: Project) -> None:  # O-1
-    history = published().add(PREDICTION_JOB_ID, PREDICTION_QUEUED)
+    history = published().add(PREDICTION_JOB_ID, PREDICTION_QUEUED).add(COMPARISON_ID, COMPARISON_QUEUED)
     read = project(history, Users, Overview)
-    assert read.overview.key_figures(TRAINER_WANG_ID) == KeyFigures(1, 0.9, 1, 1, 0, 0)
-    assert read.overview.key_figures(QUALITY_LEAD_ID) == KeyFigures(0, None, 0, 0, 0, 0)
+    figures = read.overview.key_figures(TRAINER_WANG_ID)
+    assert figures == KeyFigures(
+        model_count=1, lowest=lowest(0.9), training_job_count=1, prediction_job_count=1, comparison_count=1
+    )
+    assert figures.evaluation_job_count == 2
+    assert read.overview.key_figures(QUALITY_LEAD_ID) == KeyFigures()
 
 
 def test_the_newest_report_of_a_version_gives_its_accuracy(project: Project) -> None:  # O-1
     history = published().add(PREDICTION_JOB_ID, PREDICTION_QUEUED, PREDICTION_STARTED, predicted(0.75))
     read = project(history, Users, Overview)
-    assert read.overview.key_figures(TRAINER_WANG_ID).lowest_accuracy == 0.75
-    again = example_id("panel-a-check again")
-    read.take_in(history.add(again, PREDICTION_QUEUED, PREDICTION_STARTED, predicted(0.95)))
-    assert read.overview.key_figures(TRAINER_WANG_ID).lowest_accuracy == 0.95
+    assert read.overview.key_figures(TRAINER_WANG_ID).lowest == lowest(0.75, report_id=PREDICTION_JOB_ID)
+    read.take_in(history.add(SECOND_PREDICTION_ID, PREDICTION_QUEUED, PREDICTION_STARTED, predicted(0.95)))
+    assert read.overview.key_figures(TRAINER_WANG_ID).lowest == lowest(0.95, report_id=SECOND_PREDICTION_ID)
 
 
-def test_the_lowest_accuracy_is_taken_over_all_versions(project: Project) -> None:  # O-1
-    figures = replace(VERSION_PUBLISHED.figures, accuracy=0.6)
-    history = published().add(MODEL_ID, replace(VERSION_PUBLISHED, version="v1.02", figures=figures))
-    figures_of_wang = project(history, Users, Overview).overview.key_figures(TRAINER_WANG_ID)
-    assert (figures_of_wang.model_count, figures_of_wang.lowest_accuracy) == (1, 0.6)
+def test_a_comparison_is_no_report_of_one_version(project: Project) -> None:  # O-1, V-3
+    history = published().add(MODEL_ID, second_version(0.8))
+    history.add(COMPARISON_ID, COMPARISON_QUEUED, PREDICTION_STARTED, compared(0.1, 0.2))
+    read = project(history, Users, Overview)
+    assert read.overview.key_figures(TRAINER_WANG_ID).lowest == lowest(0.8, "v1.02")
+
+
+def test_a_deleted_report_gives_way_to_the_one_before_and_in_the_end_to_the_training(project: Project) -> None:  # O-1
+    history = published()
+    for job_id, accuracy in ((PREDICTION_JOB_ID, 0.75), (SECOND_PREDICTION_ID, 0.5), (THIRD_PREDICTION_ID, 0.25)):
+        history.add(job_id, PREDICTION_QUEUED, PREDICTION_STARTED, predicted(accuracy))
+    read = project(history.add(SECOND_PREDICTION_ID, PredictionDeleted()), Users, Overview)
+    assert read.overview.key_figures(TRAINER_WANG_ID).lowest == lowest(0.25, report_id=THIRD_PREDICTION_ID)
+    read.take_in(history.add(THIRD_PREDICTION_ID, PredictionDeleted()))
+    assert read.overview.key_figures(TRAINER_WANG_ID).lowest == lowest(0.75, report_id=PREDICTION_JOB_ID)
+    read.take_in(history.add(PREDICTION_JOB_ID, PredictionDeleted()))
+    assert read.overview.key_figures(TRAINER_WANG_ID).lowest == lowest(0.9)
+
+
+def test_the_lowest_accuracy_is_taken_over_all_versions_that_stand(project: Project) -> None:  # O-1, V-4
+    history = published().add(MODEL_ID, second_version(0.6))
+    read = project(history, Users, Overview)
+    assert read.overview.key_figures(TRAINER_WANG_ID).lowest == lowest(0.6, "v1.02")
+    read.take_in(history.add(MODEL_ID, ModelVersionWithdrawn(version="v1.02", reason="misses TPFIP")))
+    assert read.overview.key_figures(TRAINER_WANG_ID).lowest == lowest(0.9)
+    read.take_in(history.add(MODEL_ID, ModelVersionWithdrawn(version="v1.01", reason="misses TPFIP")))
+    assert read.overview.key_figures(TRAINER_WANG_ID).lowest is None
+
+
+def test_a_version_without_an_accuracy_has_no_share_in_the_lowest(project: Project) -> None:  # O-1
+    history = published().add(MODEL_ID, second_version(None))
+    assert project(history, Users, Overview).overview.key_figures(TRAINER_WANG_ID).lowest == lowest(0.9)
 
 
 def test_a_failed_job_counts_until_it_is_started_again_or_deleted(project: Project) -> None:  # O-1
@@ -95,12 +156,74 @@ def test_a_failed_job_counts_until_it_is_started_again_or_deleted(project: Proje
     history = plant().add(TRAINING_JOB_ID, TRAINING_QUEUED, TRAINING_STARTED, failed)
     history.add(SECOND_JOB_ID, TRAINING_QUEUED, TRAINING_STARTED, failed)
     history.add(PREDICTION_JOB_ID, PREDICTION_QUEUED, PREDICTION_STARTED, PredictionFailed(reason=OUT_OF_MEMORY))
+    history.add(COMPARISON_ID, COMPARISON_QUEUED, PREDICTION_STARTED, PredictionFailed(reason=OUT_OF_MEMORY))
     read = project(history, Users, Overview)
     figures = read.overview.key_figures(TRAINER_WANG_ID)
-    assert (figures, figures.failed_job_count) == (KeyFigures(0, None, 2, 1, 2, 1), 3)
+    assert figures == KeyFigures(
+        training_job_count=2,
+        prediction_job_count=1,
+        comparison_count=1,
+        failed_training_job_count=2,
+        failed_prediction_job_count=1,
+        failed_comparison_count=1,
+    )
+    assert figures.failed_job_count == 4
     history.add(TRAINING_JOB_ID, TrainingRestarted()).add(SECOND_JOB_ID, TrainingDeleted())
-    read.take_in(history.add(PREDICTION_JOB_ID, PredictionDeleted()))
-    assert read.overview.key_figures(TRAINER_WANG_ID) == KeyFigures(0, None, 1, 0, 0, 0)
+    read.take_in(history.add(PREDICTION_JOB_ID, PredictionDeleted()).add(COMPARISON_ID, PredictionDeleted()))
+    assert read.overview.key_figures(TRAINER_WANG_ID) == KeyFigures(training_job_count=1)
+
+
+def eventful_plant() -> History:
+    """Jobs of every kind and in many states, of two users; a model with a withdrawn version and one without any other."""
+    failed, prediction_failed = TrainingFailed(reason=OUT_OF_MEMORY), PredictionFailed(reason=OUT_OF_MEMORY)
+    withdrawn = ModelVersionWithdrawn(version="v1.01", reason="misses TPFIP")
+    history = published().add(MODEL_ID, second_version(0.8), withdrawn)
+    history.add(OTHER_MODEL_ID, replace(VERSION_PUBLISHED, model_name="panel-b"), withdrawn)
+    trainings: list[list[Fact]] = [[], [TRAINING_STARTED], [TRAINING_STARTED, failed], [TrainingDeleted()]]
+    for number, facts in enumerate(trainings):
+        history.add(example_id(f"training {number}"), TRAINING_QUEUED, *facts)
+        history.add(example_id(f"training of li {number}"), replace(TRAINING_QUEUED, owner=TRAINER_LI_ID), *facts)
+    for queued in (PREDICTION_QUEUED, COMPARISON_QUEUED):
+        completed = predicted(0.5) if queued is PREDICTION_QUEUED else compared(0.5, 0.6)
+        courses: list[list[Fact]] = [
+            [],
+            [PREDICTION_STARTED, completed],
+            [PREDICTION_STARTED, completed, PredictionDeleted()],
+            [PREDICTION_STARTED, prediction_failed],
+            [PREDICTION_STARTED, prediction_failed],
+            [PREDICTION_STARTED, prediction_failed, PredictionDeleted()],
+            [PREDICTION_STARTED, PredictionTerminated()],
+        ]
+        for number, facts in enumerate(courses):
+            history.add(example_id(f"{queued.name} {number}"), queued, *facts)
+            history.add(example_id(f"{queued.name} of li {number}"), replace(queued, owner=TRAINER_LI_ID), *facts)
+    return history
+
+
+@pytest.mark.parametrize("is_inherited", [False, True])
+def test_each_list_has_as_many_rows_as_its_figure_says(project: Project, is_inherited: bool) -> None:  # O-1, U-7
+    history = eventful_plant()
+    if is_inherited:
+        history.add(TRAINER_LI_ID, UserDeleted(heir=TRAINER_WANG_ID))
+    read = project(history, Users, TrainingJobs, PredictionJobs, Models, Overview)
+    for user_id in (TRAINER_WANG_ID, TRAINER_LI_ID, QUALITY_LEAD_ID):
+        if is_inherited and user_id == TRAINER_LI_ID:
+            continue  # nobody's overview any more
+        figures = read.overview.key_figures(user_id)
+        assert figures.model_count == read.models.page(user_id).total
+        assert figures.training_job_count == read.training_jobs.page(owner=user_id).total
+        failed = read.training_jobs.page(owner=user_id, status=TrainingStatus.FAILED)
+        assert figures.failed_training_job_count == failed.total
+        counts = {
+            PredictionKind.QUESTION_BANK: (figures.prediction_job_count, figures.failed_prediction_job_count),
+            PredictionKind.COMPARISON: (figures.comparison_count, figures.failed_comparison_count),
+        }
+        for kind, (count, failed_count) in counts.items():
+            assert count == read.prediction_jobs.page(user_id, kind).total
+            failed = read.prediction_jobs.page(user_id, kind, status=PredictionStatus.FAILED)
+            assert failed_count == failed.total
+    wang = read.overview.key_figures(TRAINER_WANG_ID)
+    assert (wang.model_count, wang.failed_job_count) == (2, 10 if is_inherited else 5)
 
 
 MASTER_DATA = (Industries, Environments, TaskTypes, ComputeResources, Users, Overview)
@@ -152,7 +275,8 @@ def test_an_environment_counts_once_it_reaches_down_to_the_last_level(project: P
 
 
 def test_a_rebuild_gives_the_same_figures(project: Project) -> None:  # E-2
-    history = published().add(PREDICTION_JOB_ID, PREDICTION_QUEUED, PREDICTION_STARTED, predicted(None))
+    history = published().add(PREDICTION_JOB_ID, PREDICTION_QUEUED, PREDICTION_STARTED, predicted(0.75))
+    history.add(SECOND_PREDICTION_ID, PREDICTION_QUEUED, PREDICTION_STARTED, predicted(None), PredictionDeleted())
     history.add(SECOND_JOB_ID, TRAINING_QUEUED, TRAINING_STARTED, TrainingFailed(reason=OUT_OF_MEMORY))
     tables = project(history, Users, Overview).assert_rebuild_equals_live()
     assert (len(tables["overview_jobs"]), len(tables["overview_versions"])) == (3, 1)

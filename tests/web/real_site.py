@@ -23,6 +23,8 @@ from infra.event_store import EventLog, create_tables, open_event_log
 from infra.heartbeats import Heartbeats
 from infra.images import Images
 from infra.line_of_work import Waiting
+from infra.load_history import LoadHistory
+from infra.machines import Machines
 from infra.manifests import Manifests
 from infra.mes_feed import FeedWatch
 from infra.passwords import Argon2Passwords
@@ -90,6 +92,8 @@ def open_real_site(database: str, folder: Path) -> Iterator[RealSite]:
             public_events=EventReader(log),
             feed=FeedWatch(pool, topic=""),
             waiting=Waiting(pool, Assay(log, PORTS), silence_seconds=60.0),
+            machines=Machines(pool, silence_seconds=60.0),
+            load_history=LoadHistory(pool),
             log=log,
             manifests=Manifests(Artifacts(folder / "artifacts"), data_folders),
             running_logs=RunningLogs(folder / "work"),

@@ -23,6 +23,7 @@ from litestar.testing import TestClient
 from domain.permissions import Role
 from domain.refusals import Refusal, Refusals
 from domain.sentences import Sentence
+from domain.system_resources import Span, SystemHistory, SystemNow
 from domain.users import Belongings
 from domain.waiting import Wait
 from projections.overview import KeyFigures, SetupSteps
@@ -143,20 +144,28 @@ class FakeDrafts:
 
 class FakeOverview:
     def key_figures(self, user_id: UUID) -> KeyFigures:  # noqa: ARG002 - the contract's name
-        return KeyFigures(
-            model_count=2,
-            lowest_accuracy=0.975,
-            training_job_count=1234,
-            evaluation_job_count=1,
-            failed_training_job_count=2,
-            failed_evaluation_job_count=1,
-        )
+        return self.figures
 
     def __init__(self) -> None:
+        self.figures = KeyFigures()
         self.steps = SetupSteps(has_industry=True, has_environment=True, has_task_type=True, has_compute_resource=True)
 
     def setup(self) -> SetupSteps:
         return self.steps
+
+
+class FakeSystem:
+    """A system of which nothing was heard yet; what a test puts there is shown."""
+
+    def __init__(self) -> None:
+        self.system = SystemNow()
+        self.histories = {span: SystemHistory(span=span, until=datetime(2026, 3, 2, 8, 0, tzinfo=UTC)) for span in Span}
+
+    def now(self) -> SystemNow:
+        return self.system
+
+    def last(self, span: Span) -> SystemHistory:
+        return self.histories[span]
 
 
 class Site:
@@ -218,6 +227,8 @@ def new_services() -> Services:
         settings=WebSettings(secret="0123456789abcdef0123456789abcdef"),
         drafts=FakeDrafts(),
         waiting=FakeWaiting(),
+        machines=(system := FakeSystem()),
+        load_history=system,
     )
 
 

@@ -2,6 +2,7 @@
 
 import math
 import re
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -20,6 +21,8 @@ from web.charts import (
     svg_path,
     thinned,
     tick_label,
+    time_chart,
+    with_gaps,
 )
 
 
@@ -136,3 +139,47 @@ def test_the_legend_tells_the_newest_value() -> None:
 def test_a_line_that_lies_at_zero_leaves_no_room_for_less_than_nothing() -> None:
     chart = line_chart([Series("IoU", ((1.0, 0.0), (2.0, 0.0)))], x_label="", y_label="", from_zero=True)
     assert [tick.label for tick in chart.y_ticks] == ["0", "0.2", "0.4", "0.6", "0.8", "1"]
+
+
+HOUR = timedelta(hours=1)
+NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+
+
+def test_a_chart_over_time_has_the_whole_stretch_and_tells_the_time_of_day() -> None:  # O-1
+    at = NOON.timestamp()
+    chart = time_chart([Series("CPU", ((at - 1800, 50.0),))], begin=NOON - HOUR, end=NOON, y_label="%", y_max=100)
+    assert [tick.label for tick in chart.y_ticks] == ["0", "50", "100"]
+    assert [tick.label[-2:] for tick in chart.x_ticks] == ["00", "10", "20", "30", "40", "50", "00"]
+    assert chart.x_ticks[-1].label == f"{NOON.astimezone():%H:%M}"
+    [line] = chart.lines
+    middle = (LEFT + WIDTH - RIGHT) / 2
+    assert line.path == f"M{middle - 2:.1f} {(TOP + chart.bottom) / 2:.1f}h4"
+
+
+@pytest.mark.parametrize(("hours", "apart"), [(1, 600), (24, 4 * 3600)])
+def test_times_of_day_stand_at_full_minutes_or_hours(hours: int, apart: int) -> None:  # O-1
+    end = NOON + timedelta(minutes=7, seconds=20)
+    chart = time_chart([], begin=end - hours * HOUR, end=end, y_label="%", y_max=100)
+    assert len(chart.x_ticks) in (6, 7)
+    assert {tick.label[-2:] for tick in chart.x_ticks} <= {"00", "10", "20", "30", "40", "50"}
+    places = [tick.at for tick in chart.x_ticks]
+    assert places[1] - places[0] == pytest.approx((WIDTH - LEFT - RIGHT) * apart / (hours * 3600))
+
+
+def test_a_line_is_lifted_where_steps_are_missing_and_where_it_ended() -> None:  # O-1
+    points = [(0.0, 1.0), (20.0, 2.0), (100.0, 3.0), (120.0, 4.0)]
+    lifted = with_gaps(points, 20.0, 200.0)
+    assert [x for x, y in lifted if math.isnan(y)] == [40.0, 140.0]
+    assert [point for point in lifted if not math.isnan(point[1])] == points
+
+
+def test_a_line_that_goes_on_is_not_lifted_while_its_newest_step_is_still_to_come() -> None:  # O-1
+    points = [(0.0, 1.0), (20.0, 2.0)]
+    assert with_gaps(points, 20.0, 40.0) == tuple(points)
+    assert with_gaps([], 20.0, 40.0) == ()
+
+
+def test_a_line_that_has_ended_has_no_newest_value() -> None:  # O-1
+    gone = with_gaps([(0.0, 1.0)], 20.0, 3600.0)
+    chart = time_chart([Series("CPU", gone)], begin=NOON - HOUR, end=NOON, y_label="%", y_max=100)
+    assert chart.lines[0].last is None
