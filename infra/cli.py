@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from infra.audit_options import add_audit_verbs
+from infra.backup_options import add_backup_verbs
 from infra.embedded_postgres import ensure_postgres, postgres_runs, stop_postgres
 from infra.logs import start_logging
 from infra.postgres_programs import PostgresFailed
@@ -30,7 +31,15 @@ from infra.processes import (
     stop_supervisor,
     take_lock,
 )
-from infra.settings import CHECKOUT, Settings, WrongSetting, forget_first_password, read_settings, remember_data_root
+from infra.settings import (
+    CHECKOUT,
+    Settings,
+    WrongSetting,
+    forget_first_password,
+    read_settings,
+    refuse_unfinished_restore,
+    remember_data_root,
+)
 from infra.worker_bootstrap import ROLES, run_kafka_worker
 
 log = logging.getLogger(__name__)
@@ -94,6 +103,10 @@ def _run(asked: argparse.Namespace, settings: Settings) -> int:  # noqa: C901 - 
             return event_schemas(asked.folder)
         case "audit" | "provenance" | "rebuild" | "replay":
             return audited(settings, asked)
+        case "backup":
+            return backup(settings, asked)
+        case "restore":
+            return restore(settings, asked)
         case "supervise":
             return supervise(settings, Lock(asked.lock_fd), asked.ready_fd)
         case _:
@@ -122,6 +135,7 @@ def _up(settings: Settings, *, in_background: bool) -> tuple[int, list[str]]:
         lock = take_lock(_records(settings))
     except AlreadyRuns:
         return _say_that_it_runs(settings), []
+    refuse_unfinished_restore(settings)
     _refuse_taken_port(settings)
     _fetch_local_broker(settings)
     try:
@@ -293,6 +307,42 @@ def audited(settings: Settings, asked: argparse.Namespace) -> int:
         with _database_for_a_moment(settings) as settings, bootstrap.open_core(settings) as core:
             return audit_verbs.run(asked, core, settings, functools.partial(print, flush=True))
     except audit_verbs.NoAnswer as reason:
+        print(reason, file=sys.stderr)
+        return 1
+
+
+def backup(settings: Settings, asked: argparse.Namespace) -> int:
+    """Take a backup while the service runs, or check one."""
+    from infra import backup_folder, backup_verbs  # noqa: PLC0415 - as above
+
+    say = functools.partial(print, flush=True)
+    try:
+        if asked.check:
+            return backup_verbs.check(asked, say)
+        if settings.database_url is None and not (settings.state / "postgres").exists():
+            print(f"There is nothing to back up: {settings.state} holds no installation.", file=sys.stderr)
+            return 1
+        with _database_for_a_moment(settings) as settings:
+            return backup_verbs.back_up(asked, settings, say)
+    except backup_folder.BackupFailed as reason:
+        print(reason, file=sys.stderr)
+        return 1
+
+
+def restore(settings: Settings, asked: argparse.Namespace) -> int:
+    """Put a backup back into an empty place, in which nothing may run meanwhile."""
+    from infra import backup_folder, backup_verbs  # noqa: PLC0415 - as above
+
+    say = functools.partial(print, flush=True)
+    try:
+        chosen = backup_verbs.choose(asked, say)
+        lock = take_lock(_records(settings))
+        try:
+            with _database_for_a_moment(settings) as settings:
+                return backup_verbs.put_back(chosen, asked, settings, say)
+        finally:
+            lock.release()
+    except backup_folder.BackupFailed as reason:
         print(reason, file=sys.stderr)
         return 1
 
@@ -478,6 +528,7 @@ def _parser() -> argparse.ArgumentParser:
     described = verbs.add_parser("event-schemas", help="write AsyncAPI and JSON Schemas of the public events")
     described.add_argument("folder", type=Path, nargs="?", default=CHECKOUT / "infra" / "event_schemas")
     add_audit_verbs(verbs)
+    add_backup_verbs(verbs)
     hidden = verbs.add_parser("supervise")
     hidden.add_argument("--lock-fd", type=int, required=True)
     hidden.add_argument("--ready-fd", type=int, required=True)
