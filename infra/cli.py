@@ -8,6 +8,7 @@ import re
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,6 +41,7 @@ from infra.settings import (
     refuse_unfinished_restore,
     remember_data_root,
 )
+from infra.storage_options import add_storage_verb
 from infra.worker_bootstrap import ROLES, run_kafka_worker
 
 log = logging.getLogger(__name__)
@@ -107,6 +109,8 @@ def _run(asked: argparse.Namespace, settings: Settings) -> int:  # noqa: C901 - 
             return backup(settings, asked)
         case "restore":
             return restore(settings, asked)
+        case "storage":
+            return storage(settings, asked)
         case "supervise":
             return supervise(settings, Lock(asked.lock_fd), asked.ready_fd)
         case _:
@@ -319,9 +323,7 @@ def backup(settings: Settings, asked: argparse.Namespace) -> int:
     try:
         if asked.check:
             return backup_verbs.check(asked, say)
-        if settings.database_url is None and not (settings.state / "postgres").exists():
-            print(f"There is nothing to back up: {settings.state} holds no installation.", file=sys.stderr)
-            return 1
+        _refuse_without_installation(settings)
         with _database_for_a_moment(settings) as settings:
             return backup_verbs.back_up(asked, settings, say)
     except backup_folder.BackupFailed as reason:
@@ -345,6 +347,21 @@ def restore(settings: Settings, asked: argparse.Namespace) -> int:
     except backup_folder.BackupFailed as reason:
         print(reason, file=sys.stderr)
         return 1
+
+
+def storage(settings: Settings, asked: argparse.Namespace) -> int:
+    """Say what lies on the storage that nobody needs and remove it, or check what must be there."""
+    from infra import named_artifacts, storage_verbs  # noqa: PLC0415 - as above
+
+    _refuse_without_installation(settings)
+    try:
+        with _database_for_a_moment(settings) as settings:
+            return storage_verbs.run(asked, settings, time.time(), functools.partial(print, flush=True))
+    except named_artifacts.UnknownFacts as error:
+        print(f"This release does not know {error}: a newer one wrote them. Use that one.", file=sys.stderr)
+    except OSError as error:
+        print(f"{error.filename}: {error.strerror}.", file=sys.stderr)
+    return 1
 
 
 def run_process(settings: Settings, verb: str, ready_fd: int | None) -> int:
@@ -456,6 +473,12 @@ def _refuse_taken_port(settings: Settings) -> None:
             ) from error
 
 
+def _refuse_without_installation(settings: Settings) -> None:
+    """Nothing is made where a wrong ASSAY_STATE points."""
+    if settings.database_url is None and not (settings.state / "postgres").exists():
+        raise WrongSetting(f"{settings.state} holds no installation. Set ASSAY_STATE, or ASSAY_DATABASE_URL.")
+
+
 def _keep_database(settings: Settings) -> None:
     if settings.database_url or postgres_runs(settings):
         return
@@ -529,6 +552,7 @@ def _parser() -> argparse.ArgumentParser:
     described.add_argument("folder", type=Path, nargs="?", default=CHECKOUT / "infra" / "event_schemas")
     add_audit_verbs(verbs)
     add_backup_verbs(verbs)
+    add_storage_verb(verbs)
     hidden = verbs.add_parser("supervise")
     hidden.add_argument("--lock-fd", type=int, required=True)
     hidden.add_argument("--ready-fd", type=int, required=True)

@@ -121,6 +121,22 @@ def test_the_same_training_gives_the_same_losses_and_weights(trained: Trained) -
     assert trained.said[-1].startswith(f"MATCH: all {ITERATIONS} losses and the weights are the same")
 
 
+def test_only_the_first_iterations_are_compared_where_that_is_asked_for(trained: Trained) -> None:  # E-3
+    assert trained.replay(most_iterations=2) == 0
+    assert trained.said[-1] == "MATCH in the first 2 iterations."
+    later = msgspec.structs.replace(
+        trained.order,
+        training_parameters=an_order(max_iter=ITERATIONS, lr_policy="exp", gamma=0.5).training_parameters,
+    )
+    history = trained.history(
+        order=later
+    )  # the first step is the same, so its loss and the next are other ones only later
+    assert trained.replay(history=history, most_iterations=1) == 0
+    assert trained.said[-1] == "MATCH in the first 1 iterations."
+    assert trained.replay(history=history) == 1
+    assert trained.said[-1].startswith("DIFFERENT from iteration ")
+
+
 def test_images_that_came_since_change_nothing(trained: Trained) -> None:
     paint(trained.images / "OK" / "later.png", seed=99, level=90)
     try:
