@@ -78,7 +78,7 @@ def serving(standing: StandingPlant) -> Iterator[httpx.Client]:
     with subprocess.Popen(program, cwd=CHECKOUT, env=standing.environment, stderr=subprocess.DEVNULL) as process:
         try:
             with browsing(standing) as browser:
-                until_answered(browser, "/healthz", process)
+                until_answered(browser, "/health", process)
                 sign_in(browser)
                 yield browser
         finally:

@@ -12,14 +12,21 @@ from pathlib import Path
 
 from domain.artifacts import Artifact
 
-_BLOCK = 1 << 20
+_FOR_EVERYBODY, _FOR_ITS_OWNER = 0o644, 0o600
+"""Modes of files: the web server may run as another user than the worker; a backup is its owner's only."""
+
+
+class ArtifactIsDamaged(Exception):
+    """A stored file is not what its name says."""
 
 
 class Artifacts:
     """The artifact store below one folder that the server and every worker mount."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, *, is_private: bool = False) -> None:
+        """What is kept in a private store can be read by its owner only."""
+        self.folder = folder
+        self._mode = _FOR_ITS_OWNER if is_private else _FOR_EVERYBODY
 
     def keep(self, file: Path) -> Artifact:
         """Store a file under its checksum; `file` may be moved. A file that is stored already is not stored twice, but touched, so
@@ -28,33 +35,53 @@ class Artifacts:
         Raises:
             OSError: the disk is full, or `file` cannot be read.
         """
-        checksum, size = _identity(file)
-        artifact = Artifact(checksum, size)
-        place = self._place(artifact)
+        artifact = _identity(file)
+        place = self.place(artifact)
         if not self._touch(place):
-            place.parent.mkdir(parents=True, exist_ok=True)
-            beside = place.with_name(f".{checksum}.{secrets.token_hex(4)}")
-            try:
+            with self._beside(place) as beside:
                 _take(file, beside)
-                beside.chmod(0o644)  # the web server may run as another user than the worker
-                _sync(beside)
-                os.utime(beside)
-                with self._locked():
-                    beside.rename(place)
-                _sync(place.parent)
-            finally:
-                beside.unlink(missing_ok=True)
         return artifact
 
+    def take(self, artifact: Artifact, source: "Artifacts") -> None:
+        """Store a copy of what another store holds.
+
+        Raises:
+            FileNotFoundError: it does not hold it.
+            ArtifactIsDamaged: what it holds is something else.
+            OSError: the disk is full, or the file cannot be read.
+        """
+        with self._beside(self.place(artifact)) as beside:
+            shutil.copyfile(source.path(artifact), beside)
+            if _identity(beside) != artifact:
+                raise ArtifactIsDamaged(f"{source.path(artifact)} is not what its name says")
+
+    def has(self, artifact: Artifact) -> bool:
+        """Whether a file of that name and size is there; nothing is read."""
+        with suppress(OSError):
+            place = self.place(artifact)
+            return place.is_file() and place.stat().st_size == artifact.size
+        return False
+
+    def check(self, artifact: Artifact) -> None:
+        """Read a file and compare it with its name.
+
+        Raises:
+            FileNotFoundError: it is not on this storage.
+            ArtifactIsDamaged: it is something else.
+            OSError: it cannot be read.
+        """
+        if _identity(self.path(artifact)) != artifact:
+            raise ArtifactIsDamaged(f"{self.place(artifact)} is not what its name says")
+
     def path(self, artifact: Artifact) -> Path:
-        """Where the file lies.
+        """Where the file is to be read.
 
         Raises:
             FileNotFoundError: it is not on this storage.
         """
-        place = self._place(artifact)
+        place = self.place(artifact)
         if not place.is_file():
-            raise FileNotFoundError(f"artifact {artifact.checksum} is not in {self._folder}")
+            raise FileNotFoundError(f"artifact {artifact.checksum} is not in {self.folder}")
         return place
 
     def read(self, artifact: Artifact) -> bytes:
@@ -68,21 +95,24 @@ class Artifacts:
     def untouched(self, seconds: float) -> Iterator[Artifact]:
         """Files that nobody has kept for so long, in no order."""
         before = time.time() - seconds
-        for file in self._folder.glob("??/*"):
+        for file in self.folder.glob("??/*"):
             with suppress(FileNotFoundError):
                 found = file.stat()
                 if found.st_mtime < before and not file.name.startswith("."):
                     yield Artifact(file.name, found.st_size)
 
     def remove(self, artifact: Artifact, *, untouched_seconds: float) -> bool:
-        """Remove a file, unless somebody kept the same content within the last `untouched_seconds`. Returns whether it is gone.
+        """Remove a file, unless somebody kept the same content within the last `untouched_seconds`, or holds everything. Returns
+        whether it is gone.
 
         Raises:
             OSError: the storage does not let it go.
         """
-        place = self._place(artifact)
+        place = self.place(artifact)
         with self._locked():
             try:
+                if self._is_held():
+                    return not place.exists()
                 if time.time() - place.stat().st_mtime < untouched_seconds:
                     return False
                 place.unlink()
@@ -90,6 +120,37 @@ class Artifacts:
                 return True
         _sync(place.parent)
         return True
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Nothing is removed meanwhile, by no process of any machine: for who copies what the log names at one moment."""
+        with self._lock_file(".held") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH)
+            yield
+
+    def _is_held(self) -> bool:
+        with self._lock_file(".held") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
+    @contextmanager
+    def _beside(self, place: Path) -> Iterator[Path]:
+        """A file beside the place, which takes the name once it is whole and on the disk."""
+        place.parent.mkdir(parents=True, exist_ok=True)
+        beside = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
+        try:
+            yield beside
+            beside.chmod(self._mode)
+            _sync(beside)
+            os.utime(beside)
+            with self._locked():
+                beside.rename(place)
+            _sync(place.parent)
+        finally:
+            beside.unlink(missing_ok=True)
 
     def _touch(self, place: Path) -> bool:
         """Whether the file is there, now newer; one that another user stored cannot be touched and is stored again."""
@@ -105,24 +166,30 @@ class Artifacts:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """Between looking at a file and removing it nobody may begin to rely on it. Held for a system call or two."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(self._folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+        with self._lock_file(".lock") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    @contextmanager
+    def _lock_file(self, name: str) -> Iterator[int]:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(self.folder / name, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             with suppress(PermissionError):  # whoever made it lets the other processes' users in
                 os.fchmod(lock, 0o666)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+            yield lock
         finally:
             os.close(lock)
 
-    def _place(self, artifact: Artifact) -> Path:
-        return self._folder / artifact.checksum[:2] / artifact.checksum
+    def place(self, artifact: Artifact) -> Path:
+        """Where the file lies, or would lie."""
+        return self.folder / artifact.checksum[:2] / artifact.checksum
 
 
-def _identity(file: Path) -> tuple[str, int]:
+def _identity(file: Path) -> Artifact:
     with file.open("rb") as content:
         digest = hashlib.file_digest(content, "sha256")
-        return digest.hexdigest(), content.tell()
+        return Artifact(digest.hexdigest(), content.tell())
 
 
 def _take(file: Path, place: Path) -> None:

@@ -18,7 +18,7 @@ from domain.refusals import Refusal
 from infra import bootstrap
 from infra.core import Core
 from infra.manifests import Manifests
-from infra.projector import Projector
+from infra.projector import Projector, RebuildStopped
 from infra.replay import ReplayIsRunning, verify_replay
 from infra.replayed_training import find_version, replay_training
 from infra.settings import Settings
@@ -53,6 +53,8 @@ def run(asked: argparse.Namespace, core: Core, settings: Settings, say: Say) -> 
             return _rebuild(asked.names, core, say)
         case _ if asked.verify:
             return _verify(core, say)
+    if asked.iterations is not None and asked.iterations < 1:
+        raise NoAnswer("--iterations needs a number from 1 on.")
     try:
         return replay_training(asked.job, core, settings, say, most_iterations=asked.iterations)
     except Refusal as refusal:
@@ -192,6 +194,10 @@ def _rebuild(names: list[str], core: Core, say: Say) -> int:
         started = time.monotonic()
         projector.rebuild(*(names or known))
         say(f"{', '.join(names) or 'All read models'}: rebuilt in {time.monotonic() - started:.1f} s")
+    except RebuildStopped as error:
+        raise NoAnswer(
+            f"{error}\nThe tables of before answer meanwhile. It is tried again by itself once another release can take the event."
+        ) from error
     except TimeoutError as error:
         raise NoAnswer(str(error)) from error
     finally:

@@ -8,6 +8,7 @@ import re
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from infra.audit_options import add_audit_verbs
+from infra.backup_options import add_backup_verbs
 from infra.embedded_postgres import ensure_postgres, postgres_runs, stop_postgres
 from infra.logs import start_logging
 from infra.postgres_programs import PostgresFailed
@@ -39,10 +41,12 @@ from infra.settings import (
     WrongSetting,
     forget_first_password,
     read_settings,
+    refuse_unfinished_restore,
     remember_data_root,
     secrets_in,
     untold_password,
 )
+from infra.storage_options import add_storage_verb
 from infra.worker_bootstrap import ROLES, run_kafka_worker
 
 log = logging.getLogger(__name__)
@@ -112,6 +116,12 @@ def _run(asked: argparse.Namespace, settings: Settings) -> int:  # noqa: C901 - 
             return event_schemas(asked.folder)
         case "audit" | "provenance" | "rebuild" | "replay":
             return audited(settings, asked)
+        case "backup":
+            return backup(settings, asked)
+        case "restore":
+            return restore(settings, asked)
+        case "storage":
+            return storage(settings, asked)
         case "supervise":
             return supervise(settings, Lock(asked.lock_fd), asked.ready_fd)
         case _:
@@ -140,6 +150,7 @@ def _up(settings: Settings, *, in_background: bool) -> tuple[int, list[str]]:
         lock = take_lock(_records(settings))
     except AlreadyRuns:
         return _say_that_it_runs(settings), []
+    refuse_unfinished_restore(settings)
     _refuse_taken_port(settings)
     _fetch_local_broker(settings)
     try:
@@ -348,6 +359,55 @@ def audited(settings: Settings, asked: argparse.Namespace) -> int:
         return 1
 
 
+def backup(settings: Settings, asked: argparse.Namespace) -> int:
+    """Take a backup while the service runs, or check one."""
+    from infra import backup_folder, backup_verbs  # noqa: PLC0415 - as above
+
+    say = functools.partial(print, flush=True)
+    try:
+        if asked.check:
+            return backup_verbs.check(asked, say)
+        _refuse_without_installation(settings)
+        with _database_for_a_moment(settings) as settings:
+            return backup_verbs.back_up(asked, settings, say)
+    except backup_folder.BackupFailed as reason:
+        print(reason, file=sys.stderr)
+        return 1
+
+
+def restore(settings: Settings, asked: argparse.Namespace) -> int:
+    """Put a backup back into an empty place, in which nothing may run meanwhile."""
+    from infra import backup_folder, backup_verbs  # noqa: PLC0415 - as above
+
+    say = functools.partial(print, flush=True)
+    try:
+        chosen = backup_verbs.choose(asked, say)
+        lock = take_lock(_records(settings))
+        try:
+            with _database_for_a_moment(settings) as settings:
+                return backup_verbs.put_back(chosen, asked, settings, say)
+        finally:
+            lock.release()
+    except backup_folder.BackupFailed as reason:
+        print(reason, file=sys.stderr)
+        return 1
+
+
+def storage(settings: Settings, asked: argparse.Namespace) -> int:
+    """Say what lies on the storage that nobody needs and remove it, or check what must be there."""
+    from infra import named_artifacts, storage_verbs  # noqa: PLC0415 - as above
+
+    _refuse_without_installation(settings)
+    try:
+        with _database_for_a_moment(settings) as settings:
+            return storage_verbs.run(asked, settings, time.time(), functools.partial(print, flush=True))
+    except named_artifacts.UnknownFacts as error:
+        print(f"This release does not know {error}: a newer one wrote them. Use that one.", file=sys.stderr)
+    except OSError as error:
+        print(f"{error.filename}: {error.strerror}.", file=sys.stderr)
+    return 1
+
+
 def run_process(settings: Settings, verb: str, ready_fd: int | None) -> int:
     """Be one of the processes until it is told to stop."""
     start_logging(verb, level=logging.getLevelName(settings.log_level.upper()), hidden=secrets_in(settings))
@@ -502,6 +562,12 @@ def _refuse_taken_port(settings: Settings) -> None:
             ) from error
 
 
+def _refuse_without_installation(settings: Settings) -> None:
+    """Nothing is made where a wrong ASSAY_STATE points."""
+    if settings.database_url is None and not (settings.state / "postgres").exists():
+        raise WrongSetting(f"{settings.state} holds no installation. Set ASSAY_STATE, or ASSAY_DATABASE_URL.")
+
+
 def _keep_foundation(settings: Settings) -> None:
     for log_file in (settings.logs / "supervisor.log", settings.state / "postgres" / "server.log"):
         keep_bounded(log_file)
@@ -591,6 +657,8 @@ def _parser() -> argparse.ArgumentParser:
     described = verbs.add_parser("event-schemas", help="write AsyncAPI and JSON Schemas of the public events")
     described.add_argument("folder", type=Path, nargs="?", default=CHECKOUT / "infra" / "event_schemas")
     add_audit_verbs(verbs)
+    add_backup_verbs(verbs)
+    add_storage_verb(verbs)
     hidden = verbs.add_parser("supervise")
     hidden.add_argument("--lock-fd", type=int, required=True)
     hidden.add_argument("--ready-fd", type=int, required=True)

@@ -30,8 +30,8 @@ from domain.refusals import NotFound
 from infra.advisory_locks import take_lock
 from infra.event_store import EventLog
 from infra.listening import BEFORE_ALL, listening_since
-from infra.metrics import JOBS_INTERRUPTED
 from infra.load_history import LoadKeeper
+from infra.metrics import JOBS_INTERRUPTED
 
 log = logging.getLogger(__name__)
 

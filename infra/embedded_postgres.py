@@ -96,6 +96,8 @@ def ensure_postgres(settings: Settings, accounts: Sequence[str] = SERVER_ACCOUNT
     """
     if settings.database_url:
         return settings.database_url
+    import psycopg  # noqa: F401, PLC0415 - who has none could start the server, but neither use it nor see to its end
+
     with _alone(settings.state):
         cluster = _cluster(settings, accounts)
         if not (cluster.files / "PG_VERSION").exists():

@@ -22,6 +22,7 @@ from domain.model_images import STORAGE_KEEPS_FILE, LoadStatus
 from domain.sentences import Sentence
 from infra.core import Core
 from infra.positions import PositionWatcher
+from infra.uploads import Uploads
 from projections.artifact_removals import ArtifactRemoval, ArtifactRemovals
 from projections.model_images import ModelImages
 from projections.read_model import Pool
@@ -98,9 +99,7 @@ class Housekeeper:
 
     def sweep_uploads(self) -> None:
         """Remove uploads that were loaded or have expired."""
-        used = self._model_images.uploads_used()
-        paths = {status: {one.path for one in used if one.status is status} for status in LoadStatus}
-        count = self._core.uploads.sweep(loading=paths[LoadStatus.LOADING], loaded=paths[LoadStatus.LOADED])
+        count = sweep_uploads(self._core.uploads, self._model_images)
         if count:
             log.info("uploads_removed", extra={"upload_count": count})
 
@@ -120,8 +119,9 @@ class Housekeeper:
         while batch := list(islice(untouched, ARTIFACTS_AT_ONCE)):
             named = self._removals.named([artifact.checksum for artifact in batch])
             for artifact in batch:
-                if artifact.checksum not in named:
-                    self._core.artifacts.remove(artifact, untouched_seconds=unnamed_seconds)
+                if artifact.checksum not in named and self._core.artifacts.remove(
+                    artifact, untouched_seconds=unnamed_seconds
+                ):
                     log.info("unnamed_artifact_removed", extra={"checksum": artifact.checksum})
 
     def _remove(self, removal: ArtifactRemoval) -> None:
@@ -166,3 +166,10 @@ class Housekeeper:
                 "SELECT 1 FROM app.work WHERE kind = %s AND is_running LIMIT 1", (JobKind.LOADING.value,)
             ).fetchone()
         return row is not None
+
+
+def sweep_uploads(uploads: Uploads, model_images: ModelImages, *, is_removing: bool = True) -> int:
+    """Remove uploads that were loaded or have expired, or only count them; returns how many they are."""
+    used = model_images.uploads_used()
+    paths = {status: {one.path for one in used if one.status is status} for status in LoadStatus}
+    return uploads.sweep(loading=paths[LoadStatus.LOADING], loaded=paths[LoadStatus.LOADED], is_removing=is_removing)

@@ -47,6 +47,10 @@ class NotLeading(RuntimeError):
     """Another projector feeds these read models."""
 
 
+class RebuildStopped(RuntimeError):
+    """A read model that is made anew cannot take an event."""
+
+
 class _Feed:
     """One read model, its tables in one schema, and how far they are."""
 
@@ -159,16 +163,21 @@ class Projector:
 
         Raises:
             LookupError: there is no such read model.
-            TimeoutError: it took longer than `timeout` seconds, or a read model stopped at an event.
+            RebuildStopped: one cannot take an event. The tables of before stay, and it is tried again every half a minute.
+            TimeoutError: it took longer than `timeout` seconds.
         """
         deadline = time.monotonic() + timeout
         self.build_tables()
         with self._connect(self._schema) as connection:
             if unknown := sorted({*names} - {model.name for model in self._models}):
                 raise LookupError(f"there is no read model {', '.join(unknown)}")
-            connection.execute("UPDATE positions SET rebuild = true WHERE name = ANY(%s)", (list(names),))
-            still_asked = "SELECT name FROM positions WHERE name = ANY(%s) AND rebuild"
-            while left := connection.execute(still_asked, (list(names),)).fetchall():
+            asked = "UPDATE positions SET rebuild = true, rebuild_problem = NULL WHERE name = ANY(%s)"
+            connection.execute(asked, (list(names),))
+            waits = "SELECT name, rebuild_problem FROM positions WHERE name = ANY(%s) AND rebuild"
+            while left := connection.execute(waits, (list(names),)).fetchall():
+                for row in left:
+                    if row["rebuild_problem"]:
+                        raise RebuildStopped(f"the read model {row['name']!r} {row['rebuild_problem']}")
                 if time.monotonic() > deadline:
                     waiting = ", ".join(row["name"] for row in left)
                     raise TimeoutError(f"the read model {waiting} is not rebuilt after {timeout} seconds")
@@ -358,11 +367,21 @@ class Projector:
         feed.problem = problem
         feed.retry_at = time.monotonic() + RETRY_SECONDS
         assert self._connection is not None
+        is_rebuild = feed not in self._feeds
+        if is_rebuild:
+            self._connection.execute(
+                "UPDATE positions SET rebuild_problem = %s WHERE name = %s", (problem, feed.model.name)
+            )
+        if is_rebuild and not self._is_outdated(feed.model.name):
+            return  # the tables of before go on meanwhile
         running = [feed.position for feed in self._feeds if feed.problem is None]
         self._connection.execute(
             "WITH stopped AS (UPDATE positions SET problem = %s WHERE name = %s) SELECT pg_notify(%s, %s)",
             (problem, feed.model.name, progress_channel(self._schema), str(min(running, default=0))),
         )
+
+    def _is_outdated(self, name: str) -> bool:
+        return any(feed.is_outdated for feed in self._feeds if feed.model.name == name)
 
     def _begin_rebuilds(self) -> None:
         """Begin to rebuild what is outdated and what somebody asked for."""
@@ -407,7 +426,8 @@ class Projector:
                         )
                     )
                 self._connection.execute(
-                    "UPDATE positions SET position = %s, definition = %s, tables = %s, problem = NULL, rebuild = false"
+                    "UPDATE positions SET position = %s, definition = %s, tables = %s, problem = NULL, rebuild = false,"
+                    " rebuild_problem = NULL"
                     " WHERE name = %s",
                     (rebuilt.position, feed.model.definition(), tables, name),
                 )
@@ -436,6 +456,7 @@ class Projector:
                 "name text PRIMARY KEY, position bigint NOT NULL, definition text NOT NULL, tables text[] NOT NULL, "
                 "problem text, rebuild boolean NOT NULL DEFAULT false)"
             )
+            connection.execute("ALTER TABLE positions ADD COLUMN IF NOT EXISTS rebuild_problem text")
             built = {row["name"] for row in connection.execute("SELECT name FROM positions").fetchall()}
             for model in self._models:
                 if model.name not in built:

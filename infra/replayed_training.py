@@ -220,9 +220,10 @@ class Replay:
     def _compare(self, workspace: Path) -> int:
         recorded = _points(self.core.artifacts.path(self.recorded.completed.losses))
         replayed = _points(*sorted(workspace.glob("losses-*.jsonl")))
-        count = 0
+        count, has_all = 0, True
         for then, now in zip(recorded, replayed, strict=False):
-            if self.most_iterations is not None and count == self.most_iterations:
+            if count == self.most_iterations:
+                has_all = False  # a short training may have ended before it could be stopped
                 break
             if then != now:
                 self.say(
@@ -231,7 +232,7 @@ class Replay:
                 )
                 return 1
             count += 1
-        if self.succeeded is None:
+        if self.succeeded is None or not has_all:
             self.say(f"MATCH in the first {count:,} iterations.")
             return 0
         if self.succeeded.weights.checksum != self.recorded.completed.weights.checksum:

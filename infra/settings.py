@@ -10,6 +10,7 @@ import secrets
 import socket
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -253,12 +254,42 @@ def remember_data_root(settings: Settings, name: str, folder: Path) -> Settings:
         raise WrongSetting(f"{folder} is not a folder. Name an existing one.")
     known = _remembered(settings.state).data_roots
     content = msgspec.json.encode(Remembered(data_roots={**known, name: str(folder)}))
-    keep = settings.state / "settings.json"
-    _write_beside(keep, msgspec.json.format(content, indent=4) + b"\n").rename(keep)
+    write_private(settings.state / "settings.json", msgspec.json.format(content, indent=4) + b"\n")
     return msgspec.structs.replace(settings, data_roots={**settings.data_roots, name: folder})
 
 
+_SECRET = re.compile(r"password|secret|token|url", re.IGNORECASE)
+"""What names a field that may hold a secret; the address of a database often has the password in it."""
+
+
+def without_secrets(settings: Settings) -> dict[str, Any]:
+    """What a person may read who sets up the same installation elsewhere."""
+
+    def shown(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: shown(part) for name, part in value.items() if not _SECRET.search(name)}
+        return value
+
+    shown_settings: dict[str, Any] = shown(msgspec.to_builtins(settings, enc_hook=str))
+    return shown_settings
+
+
 STILL_TO_BE_TOLD = "first-password"
+RESTORE_MARK = "restoring"
+"""Lies in the state folder from the beginning of a restore to its end."""
+
+
+def refuse_unfinished_restore(settings: Settings) -> None:
+    """Nothing may begin anew in a place that holds a part of a backup.
+
+    Raises:
+        WrongSetting: a restore into the state folder was interrupted.
+    """
+    mark = settings.state / RESTORE_MARK
+    if mark.exists():
+        raise WrongSetting(
+            f"A restore into {settings.state} has not ended ({mark}). Run the same `assay restore` again."
+        )
 
 
 def secrets_in(settings: Settings) -> list[str]:
@@ -295,6 +326,11 @@ def untold_password(settings: Settings) -> str | None:
 def forget_first_password(settings: Settings) -> None:
     """A person was told; from now on only its hash is kept."""
     (settings.state / STILL_TO_BE_TOLD).unlink(missing_ok=True)
+
+
+def write_private(place: Path, content: bytes) -> None:
+    """A file that its owner only reads, whole or not at all; one that was there is replaced."""
+    _write_beside(place, content).rename(place)
 
 
 def _kept(keep: Path, fresh_content: bytes) -> bytes:

@@ -154,17 +154,25 @@ class Uploads:
         os.utime(self.folder / str(upload_id) / upload.file_name)
         return FolderName(ROOT, f"{upload_id}/{upload.file_name}")
 
-    def sweep(self, *, loading: Collection[str], loaded: Collection[str], now: float | None = None) -> int:
+    def sweep(
+        self,
+        *,
+        loading: Collection[str],
+        loaded: Collection[str],
+        now: float | None = None,
+        is_removing: bool = True,
+    ) -> int:
         """Remove what was `loaded` and what has expired, but nothing that is `loading`; both are paths below this folder.
 
-        Returns how many were removed.
+        Returns how many were removed, or would be.
         """
         expired_at = (time.time() if now is None else now) - self._keep_seconds
         needed, done = ({path.partition("/")[0] for path in paths} for paths in (loading, loaded))
         count = 0
         for place in self.folder.iterdir() if self.folder.is_dir() else ():
             if place.name not in needed and (place.name in done or _touched_at(place) < expired_at):
-                _remove(place)
+                if is_removing:
+                    _remove(place)
                 count += 1
         return count
 

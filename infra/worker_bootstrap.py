@@ -11,8 +11,8 @@ from gpu_worker.ports import Mailbox
 from infra.archives import Archives
 from infra.artifacts import Artifacts
 from infra.data_folders import DataFolders
-from infra.metrics import JOB_SECONDS_TAKEN, JOBS, WORKER_IS_BUSY
 from infra.machine_figures import watched_machine
+from infra.metrics import JOB_SECONDS_TAKEN, JOBS, WORKER_IS_BUSY
 from infra.processes import until_told_to_stop
 from infra.settings import Settings
 from infra.uploads import Uploads

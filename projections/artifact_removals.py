@@ -5,17 +5,15 @@ model keeps what it used. So every artifact that any fact names is counted here,
 the two can never be at different places of the log.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from functools import cache
-from typing import Any
 from uuid import UUID
 
 import msgspec
-from msgspec.inspect import StructType, Type, type_info
 
+from domain.artifact_references import EVERYTHING, artifacts_in, names_artifacts, number_named_by, release_by
 from domain.artifacts import Artifact
-from domain.facts import Fact, Recorded
+from domain.facts import Recorded
 from domain.model_images import (
     ModelImageFileRemovalFailed,
     ModelImageFileRemoved,
@@ -23,9 +21,7 @@ from domain.model_images import (
     ModelImageVersionDeleted,
     version_label,
 )
-from domain.prediction_jobs import PredictionDeleted
 from domain.sentences import Sentence
-from domain.training_jobs import TrainingDeleted
 from projections.read_model import ReadModel, Rows, Table
 
 
@@ -105,7 +101,7 @@ class ArtifactRemovals(ReadModel):
                         deleted_by=recorded.origin.actor,
                         deleted_at=recorded.timestamp,
                     )
-            case TrainingDeleted() | PredictionDeleted():
+            case _ if release_by(fact) == EVERYTHING:
                 rows.delete(self.REFERENCES, originator_id)
             case ModelImageFileRemoved(number=number, checksum=checksum):
                 rows.delete(self.REMOVALS, originator_id, number, checksum)
@@ -135,8 +131,8 @@ class ArtifactRemovals(ReadModel):
         return self._one("SELECT position FROM positions WHERE name = %s", (self.name,), int) or 0
 
     def _refer(self, rows: Rows, recorded: Recorded) -> None:
-        loaded = recorded.data if isinstance(recorded.data, ModelImageLoaded) else None
-        for artifact in _artifacts_in(recorded.data):
+        fact = recorded.data
+        for artifact in artifacts_in(fact):
             rows.insert(self.NAMED, artifact.checksum)
             rows.insert(
                 self.REFERENCES,
@@ -144,38 +140,6 @@ class ArtifactRemovals(ReadModel):
                 recorded.originator_version,
                 artifact.checksum,
                 size=artifact.size,
-                number=loaded.number if loaded else None,
-                is_archive=bool(loaded and artifact == loaded.archive),
+                number=number_named_by(fact),
+                is_archive=isinstance(fact, ModelImageLoaded) and artifact == fact.archive,
             )
-
-
-@cache
-def names_artifacts(fact_type: type[Fact]) -> bool:
-    """Whether a fact of this type can name a file; most cannot, and some of those are long."""
-    return _leads_to_artifact(type_info(fact_type), frozenset())
-
-
-def _leads_to_artifact(kind: Type, seen: frozenset[type]) -> bool:
-    if isinstance(kind, StructType):
-        if kind.cls is Artifact:
-            return True
-        if kind.cls in seen:
-            return False
-        return any(_leads_to_artifact(field.type, seen | {kind.cls}) for field in kind.fields)
-    inner = [getattr(kind, name, ()) for name in ("types", "item_types", "item_type", "key_type", "value_type")]
-    flat = [one for part in inner for one in (part if isinstance(part, tuple) else (part,))]
-    return any(_leads_to_artifact(one, seen) for one in flat)
-
-
-def _artifacts_in(value: Any) -> Iterator[Artifact]:
-    if isinstance(value, Artifact):
-        yield value
-    elif isinstance(value, msgspec.Struct):
-        for name in value.__struct_fields__:
-            yield from _artifacts_in(getattr(value, name))
-    elif isinstance(value, tuple | list | frozenset | set):
-        for item in value:
-            yield from _artifacts_in(item)
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _artifacts_in(item)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psycopg
@@ -43,6 +43,20 @@ def postgres() -> Iterator[Settings]:
 @pytest.fixture
 def database(postgres: Settings) -> Iterator[str]:
     """The connection string of an empty database, dropped after the test."""
+    with empty_database(postgres) as dsn:
+        yield dsn
+
+
+@pytest.fixture
+def other_database(postgres: Settings) -> Iterator[str]:
+    """Another one, for what goes from one installation to another."""
+    with empty_database(postgres) as dsn:
+        yield dsn
+
+
+@contextmanager
+def empty_database(postgres: Settings) -> Iterator[str]:
+    """A database of the server for as long as it is needed."""
     name = f"test_{next(_numbers)}"
     with psycopg.connect(superuser_address(postgres), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name} OWNER assay TEMPLATE template0 STRATEGY file_copy".encode())

@@ -44,7 +44,18 @@ class Installation:
 
     def assay(self, *verb: str) -> str:
         """Run a verb of the command line; returns what it printed."""
-        done = subprocess.run(
+        done = self._run(*verb)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def refused(self, *verb: str) -> str:
+        """Run a verb that must not succeed; returns what it said about that."""
+        done = self._run(*verb)
+        assert done.returncode == 1, done.stdout + done.stderr
+        return done.stderr
+
+    def _run(self, *verb: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
             [sys.executable, "-m", "infra.cli", *verb],
             cwd=CHECKOUT,
             env=self.environment,
@@ -53,8 +64,6 @@ class Installation:
             check=False,
             timeout=300,
         )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
 
     def pid_of(self, name: str) -> int | None:
         """The process of that name; None while it is to be started again."""

@@ -157,6 +157,21 @@ def test_read_tables_are_rebuilt_by_name_and_proved_by_a_replay(ask: Ask, databa
         ask("rebuild", "user")
 
 
+@pytest.mark.parametrize("count", ["0", "-3"])
+def test_comparing_no_iteration_would_match_anything(ask: Ask, count: str) -> None:
+    with pytest.raises(NoAnswer, match="needs a number from 1 on"):
+        ask("replay", "--job", "panel-a:v1.01", "--iterations", count)
+
+
+def test_a_rebuild_that_stops_says_where_and_what_answers_meanwhile(ask: Ask, database: str) -> None:  # E-2
+    with psycopg.connect(database) as connection:
+        connection.execute(
+            "UPDATE assay_events SET state = '[]' WHERE notification_id = (SELECT max(notification_id) FROM assay_events)"
+        )
+    with pytest.raises(NoAnswer, match=r"(?s)'users' stopped before .*The tables of before answer meanwhile"):
+        ask("rebuild", "users")
+
+
 def test_a_replay_of_nothing_says_why(ask: Ask) -> None:
     with pytest.raises(NoAnswer, match="does not exist"):
         ask("replay", "--job", "panel-z:v1.01")

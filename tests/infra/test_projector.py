@@ -7,7 +7,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, ClassVar
 from uuid import UUID, uuid4
@@ -22,7 +22,7 @@ from infra import projector as projector_module
 from infra.embedded_postgres import ensure_postgres, stop_postgres
 from infra.event_store import EventLog, create_tables, open_event_log
 from infra.positions import PositionWatcher
-from infra.projector import NotLeading, Projector
+from infra.projector import NotLeading, Projector, RebuildStopped
 from infra.recorder import LogRecorder
 from infra.settings import read_settings
 from projections.read_model import ReadModel, Rows, Table
@@ -205,7 +205,7 @@ def test_of_two_projectors_one_leads_and_the_other_takes_over_at_its_end(log: Ev
 CRASHING = """
 import sys
 from infra.event_store import open_event_log
-from infra.projector import Projector
+from infra.projector import Projector, RebuildStopped
 from tests.infra.example_runs import Deadly, Runs, know_the_example
 know_the_example()
 Deadly.version_that_kills = int(sys.argv[2])
@@ -416,6 +416,39 @@ def test_read_models_are_rebuilt_together_from_one_reading_of_the_log(log: Event
     assert len(in_the_middle) == len(set(in_the_middle)) == 6
     tables = assert_rebuild_equals_live(log, database, [Runs, Names])
     assert len(tables["example_losses"]) == 50
+
+
+@pytest.mark.parametrize("is_running", [True, False], ids=["a projector runs", "none runs"])
+def test_a_rebuild_that_cannot_take_an_event_says_so_at_once(
+    log: EventLog, database: str, is_running: bool
+) -> None:  # E-2, S-5
+    log.append(reported(uuid4(), [0.9, -1.0, 0.7]))
+    project(log, database, [Delicate, Names])
+    first, second = (Projector(log, database, [Delicate, Names]) for _ in range(2))
+    with running(first) if is_running else nullcontext(), closing(second) as another:
+        with pytest.raises(RebuildStopped, match="'example_delicate' stopped before event 2"):
+            another.rebuild("example_delicate")
+        another.rebuild("example_names")
+
+
+def test_the_tables_of_before_answer_and_go_on_while_a_rebuild_has_stopped(
+    log: EventLog, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:  # E-2
+    run = uuid4()
+    monkeypatch.setattr(Delicate, "is_mended", True)
+    log.append(reported(run, [0.9, -1.0]))
+    project(log, database, [Delicate])
+    monkeypatch.setattr(Delicate, "is_mended", False)  # a release that cannot take what an earlier one took
+    with running(Projector(log, database, [Delicate])), closing(PositionWatcher(database)) as watcher:
+        with closing(Projector(log, database, [Delicate])) as another, pytest.raises(RebuildStopped):
+            another.rebuild("example_delicate")
+        assert problem(database, "example_delicate") == ""
+        watcher.wait(log.append(reported(run, [0.7], after_version=2)), timeout=20)
+        assert [row["loss"] for row in tables_of(database, [Delicate])["example_delicate"]] == [0.9, -1.0, 0.7]
+        monkeypatch.setattr(Delicate, "is_mended", True)
+    with closing(Projector(log, database, [Delicate])) as mended:
+        mended.rebuild("example_delicate")
+    assert_rebuild_equals_live(log, database, [Delicate])
 
 
 def test_log_projector_and_watcher_outlive_a_restart_of_the_database() -> None:

@@ -16,6 +16,7 @@ from domain.messages import AnyReport, Resources, StageFinished, TrainingSucceed
 from domain.names import NameKind
 from domain.refusals import NotFound
 from domain.training_jobs import TrainingCompleted, TrainingStageFinished
+from domain.training_parameters import TrainingParameters
 from gpu_worker.settings import Precision, TrainingSettings
 from gpu_worker.training import train
 from infra.artifacts import Artifacts
@@ -119,6 +120,18 @@ def with_changed(file: Path, content: bytes | None, action: Callable[[], None]) 
 def test_the_same_training_gives_the_same_losses_and_weights(trained: Trained) -> None:  # E-3
     assert trained.replay() == 0
     assert trained.said[-1].startswith(f"MATCH: all {ITERATIONS} losses and the weights are the same")
+
+
+def test_only_the_first_iterations_are_compared_where_that_is_asked_for(trained: Trained) -> None:  # E-3
+    assert trained.replay(most_iterations=2) == 0
+    assert trained.said[-1] == "MATCH in the first 2 iterations."
+    recorded = trained.order.training_parameters.classification
+    slower = TrainingParameters(msgspec.structs.replace(recorded, momentum=0.5))  # the first step has no momentum yet
+    history = trained.history(order=msgspec.structs.replace(trained.order, training_parameters=slower))
+    assert trained.replay(history=history, most_iterations=2) == 0
+    assert trained.said[-1] == "MATCH in the first 2 iterations."
+    assert trained.replay(history=history) == 1
+    assert trained.said[-1].startswith("DIFFERENT from iteration 3 of the classification on: the loss was ")
 
 
 def test_images_that_came_since_change_nothing(trained: Trained) -> None:

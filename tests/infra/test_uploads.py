@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -262,8 +263,13 @@ def test_abandoned_uploads_expire_and_what_is_needed_stays(uploads: Uploads) -> 
     for upload in (failed, queued, loaded):
         send(uploads, upload.upload_id, b"abcd")
     paths = {upload.upload_id: uploads.archive(upload.upload_id, WANG).path for upload in (queued, loaded)}
-    asked = {"loading": [paths[queued.upload_id]], "loaded": [paths[loaded.upload_id], paths[queued.upload_id]]}
+    asked: dict[str, Any] = {
+        "loading": [paths[queued.upload_id]],
+        "loaded": [paths[loaded.upload_id], paths[queued.upload_id]],
+    }
     now = time.time()
+    assert uploads.sweep(**asked, now=now + HOUR - 60, is_removing=False) == 1
+    assert len(uploads.of(WANG)) == 4, "counting removes nothing"
     assert uploads.sweep(**asked, now=now + HOUR - 60) == 1
     assert {one.upload_id for one in uploads.of(WANG)} == {one.upload_id for one in (abandoned, failed, queued)}
     assert uploads.sweep(**asked, now=now + HOUR + 60) == 2

@@ -60,3 +60,4 @@ def test_the_same_process_without_kafka_would_need_them(tmp_path: Path) -> None:
     said, logged = started("worker", tmp_path, "")
     assert said == b""
     assert "is not in the worker extra" in logged
+    assert not (tmp_path / "postgres").exists(), "a server that nobody here can use or stop would stay for ever"

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from domain.artifact_references import names_artifacts
 from domain.facts import FACTS
 from domain.model_images import (
     ModelImageFileRemovalFailed,
@@ -14,7 +15,7 @@ from domain.model_images import (
 )
 from domain.sentences import Sentence
 from domain.training_jobs import TrainingDeleted
-from projections.artifact_removals import ArtifactRemovals, names_artifacts
+from projections.artifact_removals import ArtifactRemovals
 from projections.users import Users
 from tests.examples import (
     LOADING_QUEUED,

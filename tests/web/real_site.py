@@ -71,42 +71,46 @@ def open_real_site(database: str, folder: Path) -> Iterator[RealSite]:
     thread.start()
     watcher = PositionWatcher(database)
     data_folders, artifacts = DataFolders({"data": folder}), Artifacts(folder / "artifacts")
-    with open_pool(database) as pool:
-        scanned_folders = ScannedFolders(data_folders, Scans(pool))
-        services = Services(
-            assay=Assay(log, replace(PORTS, passwords=passwords, data_folders=scanned_folders, ownership=Users(pool))),
-            read=read_models(pool, artifacts, folder / "indexes"),
-            wait=watcher.wait,
-            changes=FakeChanges(),
-            sessions=SessionStore(pool),
-            passwords=passwords,
-            settings=WebSettings(secret=uuid4().hex),
-            drafts=Drafts(pool),
-            artifacts=artifacts,
-            uploads=Uploads(folder / "uploads", most_bytes=1 << 30, keep_free_bytes=0, keep_seconds=3600),
-            images=Images(data_folders, folder / "cache", folder / "indexes"),
-            data_folders=scanned_folders,
-            heartbeats=Heartbeats(pool, silence_seconds=60.0),
-            token_uses=TokenUses(pool),
-            api_requests=ApiRequests(pool),
-            public_events=EventReader(log),
-            feed=FeedWatch(pool, topic=""),
-            waiting=Waiting(pool, Assay(log, PORTS), silence_seconds=60.0),
-            machines=Machines(pool, silence_seconds=60.0),
-            load_history=LoadHistory(pool),
-            log=log,
-            manifests=Manifests(Artifacts(folder / "artifacts"), data_folders),
-            running_logs=RunningLogs(folder / "work"),
-        )
-        with TestClient(create_app(services), raise_server_exceptions=False) as client:
-            client.follow_redirects = False
-            site = RealSite(services, client)
-            site.log = log
-            yield site
-    stop.set()
-    watcher.close()
-    thread.join()
-    log.close()
+    try:
+        with open_pool(database) as pool:
+            scanned_folders = ScannedFolders(data_folders, Scans(pool))
+            services = Services(
+                assay=Assay(
+                    log, replace(PORTS, passwords=passwords, data_folders=scanned_folders, ownership=Users(pool))
+                ),
+                read=read_models(pool, artifacts, folder / "indexes"),
+                wait=watcher.wait,
+                changes=FakeChanges(),
+                sessions=SessionStore(pool),
+                passwords=passwords,
+                settings=WebSettings(secret=uuid4().hex),
+                drafts=Drafts(pool),
+                artifacts=artifacts,
+                uploads=Uploads(folder / "uploads", most_bytes=1 << 30, keep_free_bytes=0, keep_seconds=3600),
+                images=Images(data_folders, folder / "cache", folder / "indexes"),
+                data_folders=scanned_folders,
+                heartbeats=Heartbeats(pool, silence_seconds=60.0),
+                token_uses=TokenUses(pool),
+                api_requests=ApiRequests(pool),
+                public_events=EventReader(log),
+                feed=FeedWatch(pool, topic=""),
+                waiting=Waiting(pool, Assay(log, PORTS), silence_seconds=60.0),
+                machines=Machines(pool, silence_seconds=60.0),
+                load_history=LoadHistory(pool),
+                log=log,
+                manifests=Manifests(Artifacts(folder / "artifacts"), data_folders),
+                running_logs=RunningLogs(folder / "work"),
+            )
+            with TestClient(create_app(services), raise_server_exceptions=False) as client:
+                client.follow_redirects = False
+                site = RealSite(services, client)
+                site.log = log
+                yield site
+    finally:  # a test that fails must end, too
+        stop.set()
+        watcher.close()
+        thread.join()
+        log.close()
 
 
 def create_administrator(site: Site) -> None:

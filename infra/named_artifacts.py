@@ -1,0 +1,72 @@
+"""The files that the log of one moment names, read from the log itself: a backup must not depend on a read model that lags."""
+
+from collections.abc import Iterator
+from typing import Any, cast
+from uuid import UUID
+
+from eventsourcing.persistence import StoredEvent
+from psycopg import Connection
+
+from domain.artifact_references import EVERYTHING, artifacts_in, concerns_artifacts, number_named_by, release_by
+from domain.artifacts import Artifact
+from domain.facts import FACTS, Recorded
+from infra.event_store import FactMapper
+
+READ_AT_ONCE = 2_000
+
+
+class UnknownFacts(Exception):
+    """The log holds facts that this release does not know, and what they name neither."""
+
+
+class NamedArtifacts:
+    """What some facts name, and what of it something that stands refers to."""
+
+    def __init__(self) -> None:
+        self.named: dict[str, Artifact] = {}
+        self._standing: dict[UUID, set[tuple[int | None, str]]] = {}
+
+    def take_in(self, recorded: Recorded) -> None:
+        """The next fact of the log."""
+        fact, originator_id = recorded.data, recorded.originator_id
+        for artifact in artifacts_in(fact):
+            self.named[artifact.checksum] = artifact
+            self._standing.setdefault(originator_id, set()).add((number_named_by(fact), artifact.checksum))
+        released = release_by(fact)
+        if released == EVERYTHING:
+            self._standing.pop(originator_id, None)
+        elif released is not None:
+            standing = self._standing.get(originator_id, set())
+            self._standing[originator_id] = {one for one in standing if one[0] != released.number}
+
+    def referred(self) -> set[str]:
+        """The checksums that must be on the storage."""
+        return {checksum for standing in self._standing.values() for _, checksum in standing}
+
+
+def named_in_log(connection: Connection[Any]) -> NamedArtifacts:
+    """Of the log as `connection` sees it, which must be inside a transaction.
+
+    Raises:
+        UnknownFacts
+    """
+    mapper = FactMapper()
+    topics = {row[0] for row in connection.execute("SELECT DISTINCT topic FROM public.assay_events").fetchall()}
+    if unknown := sorted(topics - set(FACTS)):
+        raise UnknownFacts(", ".join(unknown))
+    found = NamedArtifacts()
+    for stored in _stored(connection, [topic for topic, fact in FACTS.items() if concerns_artifacts(fact)]):
+        found.take_in(cast("Recorded", mapper.to_domain_event(stored)))
+    return found
+
+
+def _stored(connection: Connection[Any], topics: list[str]) -> Iterator[StoredEvent]:
+    with connection.cursor(name="facts_about_files") as cursor:
+        cursor.itersize = READ_AT_ONCE
+        cursor.execute(
+            "SELECT originator_id, originator_version, topic, state FROM public.assay_events WHERE topic = ANY(%s)"
+            " ORDER BY notification_id",
+            (topics,),
+        )
+        for originator_id, version, topic, state in cursor:
+            yield StoredEvent(originator_id, version, topic, bytes(state))
