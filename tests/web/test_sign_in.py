@@ -12,8 +12,8 @@ from tests.web.site import MODEL_TRAINER, QUALITY_LEAD, FakeAccount, FakeUsers, 
 from web.app import create_app
 from web.attempts import Attempts
 from web.services import Services
-from web.sessions import IDLE_SECONDS, LONGEST_SECONDS, Cookies, Session, SessionsInMemory, Signer, Visits
-from web.sign_in import Browser, safe_address
+from web.sessions import IDLE_SECONDS, LONGEST_SECONDS, Cookies, Session, SessionsInMemory, Signer, Visits, safe_address
+from web.sign_in import Browser
 
 WRONG = "用户名或密码不正确，请检查后重试。"
 
