@@ -14,7 +14,12 @@ import msgspec
 
 _SECRET_NAME = re.compile(r"password|passwd|secret|token|cookie|authorization|api_?key", re.IGNORECASE)
 _SECRET_IN_URL = re.compile(r"(?P<scheme>\w://[^\s:/@]*):[^\s@]+@")
-_SECRET_IN_DSN = re.compile(r"\bpassword\s*=\s*('[^']*'|\S+)", re.IGNORECASE)
+_SECRET_IN_DSN = re.compile(r"\b(?P<name>\w*password\w*|secret_hash)\s*=\s*('[^']*'|\"[^\"]*\"|\S+)", re.IGNORECASE)
+"""Also in the text of a command or a fact, as an error may show it."""
+_SECRET_ITSELF = re.compile(r"\$argon2\w+\$[^\s'\")]+|\bassay_[A-Za-z0-9_-]{43}\b")
+"""Hashes of passwords and API tokens, wherever they stand."""
+_UNSEEN = re.compile(r"[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff]")
+"""What would end a line for some readers, turn its direction, or cannot be written; JSON escapes only what is below the blank."""
 _HIDDEN = "[hidden]"
 _OWN_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 
@@ -51,13 +56,19 @@ def start_logging(process: str, *, stream: TextIO = sys.stderr, level: int = log
     logging.captureWarnings(capture=True)
 
 
+def _spelt_out(text: str) -> str:
+    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
 def without_secrets(content: Any, name: str = "") -> Any:
     """`content` with everything hidden that is named like a secret, and passwords inside addresses."""
     if _SECRET_NAME.search(name):
         return _HIDDEN
     if isinstance(content, str):
         hidden = _SECRET_IN_URL.sub(rf"\g<scheme>:{_HIDDEN}@", content)
-        return _SECRET_IN_DSN.sub(f"password={_HIDDEN}", hidden)
+        return _spelt_out(_SECRET_ITSELF.sub(_HIDDEN, _SECRET_IN_DSN.sub(rf"\g<name>={_HIDDEN}", hidden)))
+    if isinstance(content, msgspec.Struct):
+        return {field: without_secrets(getattr(content, field), field) for field in content.__struct_fields__}
     if isinstance(content, Mapping):
         return {str(key): without_secrets(value, str(key)) for key, value in content.items()}
     if isinstance(content, (list, tuple, set, frozenset)):
