@@ -3,8 +3,6 @@
 List, job and steps are those of the predictions; the report of each version by itself is that of a prediction.
 """
 
-import csv
-import io
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -25,13 +23,14 @@ from projections.evaluation_reports import PAGE_SIZE, Place
 from projections.prediction_jobs import PredictionJobRow
 from projections.read_model import Page as Part
 from projections.sample_index import Order
+from web.downloads import safe_name
 from web.evaluation_reports import (
     ORDERS,
+    TABLE,
     ReportView,
     order_of,
     question_of,
     report_view,
-    table_entry,
     ticked_numbers,
 )
 from web.forms import Form
@@ -40,6 +39,7 @@ from web.pages import Desk, Page
 from web.prediction_jobs import JobPages, own_job
 from web.prediction_kinds import COMPARISON
 from web.services import ReadModels, Services
+from web.spreadsheets import Spreadsheet
 from web.zips import Entry, zip_stream
 
 KINDS: Mapping[ComparedKind, str] = MappingProxyType(
@@ -446,15 +446,14 @@ def _zip_entries(services: Services, labels: tuple[str, ...], samples: Iterable[
     """Each file in the folder of its true code, its name saying the true code, what each version predicted, and its own name; the
     number of the image keeps two of one name apart. The table of everything comes last.
     """
-    table = io.StringIO()
-    rows = csv.writer(table)
     of_versions = [f"{column} {label}" for label in labels for column in ("predicted", "confidence")]
-    rows.writerow(("file", "true", *of_versions, "width", "height", "path", "sha256"))
+    table = Spreadsheet(("file", "true", *of_versions, "width", "height", "path", "sha256"))
     for sample in samples:
         said = [verdict.predicted_defect_code if verdict else None for verdict in sample.verdicts]
         true_code = sample.true_defect_code or "-"
         predicted = "_".join(f"{label}-{code or 'none'}" for label, code in zip(labels, said, strict=True))
-        name = f"{true_code}/true-{true_code}_{predicted}_{sample.number}_{sample.file_name}"
+        file_name = safe_name(f"true-{true_code}_{predicted}_{sample.number}_{sample.file_name}")
+        name = f"{safe_name(true_code)}/{file_name}"
         file: Path | None = services.images.file(sample.folder)
         verdicts = [
             value
@@ -462,7 +461,7 @@ def _zip_entries(services: Services, labels: tuple[str, ...], samples: Iterable[
             for value in (code or "", f"{verdict.confidence:.6f}" if verdict and code else "")
         ]
         size = sample.width, sample.height
-        rows.writerow((name if file else "", true_code, *verdicts, *size, str(sample.folder), sample.checksum))
+        table.add((name if file else "", true_code, *verdicts, *size, str(sample.folder), sample.checksum))
         if file is not None:
             yield name, file
-    yield table_entry(table)
+    yield TABLE, table.content

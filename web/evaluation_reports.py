@@ -3,8 +3,6 @@
 A page that shows a report has a field `view: ReportView` from `report_view(...)` and includes `evaluation_reports/_report.html`.
 """
 
-import csv
-import io
 from collections.abc import Iterable, Iterator, Mapping
 from math import ceil
 from pathlib import Path
@@ -34,14 +32,18 @@ from projections.prediction_jobs import PredictionJobRow
 from projections.read_model import Page as Part
 from projections.sample_index import Order
 from projections.training_jobs import TrainingJobDetail
+from web.downloads import safe_name
 from web.forms import Form
 from web.listing import Listing, read_listing, with_question
 from web.pages import Desk, Page
 from web.prediction_kinds import PAGES
 from web.services import ReadModels, Services
+from web.spreadsheets import Spreadsheet
 from web.zips import Entry, zip_stream
 
 HEAT_LEVELS = 5
+TABLE = "samples.csv"
+"""The table in a zip of samples."""
 ORDERS: Mapping[Order, str] = MappingProxyType(
     {
         Order.SUREST: N_("Surest first"),
@@ -366,22 +368,21 @@ def _name_of(read: ReadModels, job_id: UUID, label: str, actor: UUID) -> str:
 
 def _zip_entries(services: Services, samples: Iterable[SampleRow]) -> Iterator[Entry]:
     """Each file under its true code and its own name, numbered where two have the same; the table comes last."""
-    table = io.StringIO()
-    rows = csv.writer(table)
-    rows.writerow(("file", "true", "predicted", "confidence", "width", "height", "path", "sha256"))
+    table = Spreadsheet(("file", "true", "predicted", "confidence", "width", "height", "path", "sha256"))
     taken: set[str] = set()
     for sample in samples:
-        name = f"{sample.true_defect_code or '-'}/{sample.file_name}"
+        folder, file_name = safe_name(sample.true_defect_code or "-"), safe_name(sample.file_name)
+        name = f"{folder}/{file_name}"
         if name in taken:
-            name = f"{sample.true_defect_code or '-'}/{sample.number}-{sample.file_name}"
+            name = f"{folder}/{sample.number}-{file_name}"
         taken.add(name)
         file: Path | None = services.images.file(sample.folder)
         confidence = f"{sample.confidence:.6f}" if sample.predicted_defect_code else ""
         verdict = (sample.true_defect_code, sample.predicted_defect_code, confidence, sample.width, sample.height)
-        rows.writerow((name if file else "", *verdict, str(sample.folder), sample.checksum))
+        table.add((name if file else "", *verdict, str(sample.folder), sample.checksum))
         if file is not None:
             yield name, file
-    yield table_entry(table)
+    yield TABLE, table.content
 
 
 def _training_trail(job_id: UUID, label: str) -> Trail:
@@ -427,8 +428,3 @@ def question_of(chosen: Mapping[str, str], form: Form) -> str:
 def ticked_numbers(form: Form) -> list[int]:
     """The samples that are ticked, as many as stand on a page at most."""
     return [int(number) for number in form.all("number") if number.isascii() and number.isdigit()][:PAGE_SIZE]
-
-
-def table_entry(table: io.StringIO) -> Entry:
-    """The table of a zip of samples."""
-    return "samples.csv", table.getvalue().encode("utf-8-sig")  # the mark tells a spreadsheet that it is UTF-8

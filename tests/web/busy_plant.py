@@ -205,7 +205,7 @@ def open_busy_plant(database: str, folder: Path, spoil: Spoil = _unspoiled) -> I
     with open_real_site(database, folder) as site:
         site.happened(history)
         object.__setattr__(site.services, "stopping", lambda: True)
-        _begin_everything(site, spoil)
+        begin_everything(site, spoil)
         yield site
 
 
@@ -234,7 +234,7 @@ def _manifest(size: int) -> bytes:
     return msgspec.json.encode(entry).ljust(min(size, 1024) - 1) + b"\n"
 
 
-def _begin_everything(site: RealSite, spoil: Spoil) -> None:
+def begin_everything(site: RealSite, spoil: Spoil = _unspoiled) -> None:
     """Unfinished forms of trainer_wang, right up to the last step of each wizard."""
     folders = site.services.data_folders
     training, questions = spoil(TRAINING_FOLDER), spoil(QUESTION_BANK_FOLDER)
