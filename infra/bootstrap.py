@@ -5,11 +5,11 @@ import importlib
 import os
 import pkgutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 from uuid import NAMESPACE_URL, uuid5
 
@@ -52,6 +52,18 @@ if TYPE_CHECKING:
     from infra.notary import Verified
 
 WEB_THREADS = 16
+SERVING: Mapping[str, Any] = MappingProxyType(
+    {
+        "http": "h11",  # the other reader of requests that uvicorn knows (0.54) takes headers without end
+        "h11_max_incomplete_event_size": 1
+        << 16,  # bytes of address and headers; filters and our cookies take some 4 KiB
+        "server_header": False,
+        "log_config": None,
+        "access_log": False,
+        "timeout_graceful_shutdown": 3,
+    }
+)
+"""How uvicorn serves the pages."""
 FIRST_ADMINISTRATOR_ID = uuid5(NAMESPACE_URL, "urn:assay:first-administrator")
 """The same in every installation, so that the log itself takes only one, however many machines start at once."""
 SCANS_KEPT_DAYS = 30
@@ -303,10 +315,7 @@ def run_web(settings: Settings) -> None:
             create_app(services),
             host=settings.host,
             port=settings.port,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=3,
+            **SERVING,
         )
         # Pages take turns on as many threads as there are connections; by default there would be six on two processors.
         set_asyncio_executor(ThreadPoolExecutor(WEB_THREADS, thread_name_prefix="page"))

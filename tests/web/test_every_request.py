@@ -257,3 +257,40 @@ def test_a_stranger_is_told_the_same_of_what_exists_and_of_what_does_not(site: R
         elsewhere = Sender(site, None).send(line, address=address_of(pattern, **names))
         assert there.status_code == elsewhere.status_code == 303, line
         assert len(there.content) == len(elsewhere.content), line
+
+
+# Sizes
+
+
+TAKES_FILES = {
+    "PUT /model-images/uploads/{upload_id}",
+    "POST /model-images/import/file",
+    "POST /model-images/{model_image_id}/versions/new/file",
+    "PUT /api/v1/uploads/{upload_id}",
+}
+"""They write to the disk what comes, in pieces, up to what was announced and to `ASSAY_UPLOAD_GIB`."""
+
+
+def test_no_request_is_larger_than_what_it_is_for(site: RealSite) -> None:
+    before = site.log.position()
+    large = "x" * ((4 << 20) + 1)
+    for line, who in REQUESTS.items():
+        sender = Sender(site, sent_by(who))
+        if line in TAKES_FILES or line.startswith(("GET ", "DELETE ")):
+            continue
+        answer = (
+            sender.send_as_machine(line, body=large)
+            if line in FOR_MACHINES
+            else sender.send(line, fields=[("a", large)])
+        )
+        assert answer.status_code == 413, f"{line}: {answer.status_code}"
+        assert_says_how_to_treat_it(line, answer)
+    for line in ("POST /model-images/import/file", "POST /model-images/{model_image_id}/versions/new/file"):
+        answer = Sender(site, TRAINER_WANG_ID).send(line, fields=[("a", large)])
+        assert answer.status_code == 413, f"{line}: {answer.status_code}"
+    assert site.log.position() == before
+
+
+def test_who_is_not_signed_in_has_little_to_send(site: RealSite) -> None:  # U-1
+    for line in ("POST /sign-in", "POST /language"):
+        assert Sender(site, None).send(line, fields=[("next", "/" * 70_000)]).status_code == 413
