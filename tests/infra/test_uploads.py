@@ -182,7 +182,7 @@ def test_one_person_cannot_take_the_storage_by_beginning_files(uploads: Uploads)
     assert uploads.begin(LI, NAME, 10).received == 0
     uploads.drop(begun[0].upload_id, WANG)
     assert uploads.begin(WANG, NAME, 10, mark="x" * 1_000_000).received == 0
-    assert uploads.begin(WANG, NAME, 10, mark="x" * 1_000_000)  # goes on with the same
+    assert uploads.begin(WANG, NAME, 10, mark="x" * 1_000_000).received == 0  # goes on with the same
     assert max(file.stat().st_size for file in uploads.folder.rglob("*")) < 1 << 13
 
 

@@ -20,12 +20,12 @@ from domain.evaluation import Evaluation, Segmented
 from domain.exports import ExportBuilt, ExportQueued, ExportStarted, export_id
 from domain.facts import Fact, Recorded
 from domain.image_files import mask_name
-from domain.messages import ExportOrder, LossPart, ManifestEntry, PartLog
+from domain.messages import ExportOrder, LossPart, ManifestEntry, PartLog, StageName
 from domain.model_images import ModelImageLoadingFailed
 from domain.models import ModelVersionWithdrawn
 from domain.prediction_jobs import PredictionDraft, PredictionFailed, PredictionKind
 from domain.sentences import Sentence
-from domain.training_jobs import StageName, TrainingFailed, TrainingStageFinished
+from domain.training_jobs import TrainingFailed, TrainingStageFinished
 from domain.training_parameters import USUAL_AUGMENTATIONS
 from domain.training_requests import TrainingDraft
 from domain.users import UserRefusedAction

@@ -69,6 +69,20 @@ def test_a_refused_sign_in_keeps_the_user_name_and_never_the_password(stranger: 
     assert "wr0ng-secret" not in answer.text
 
 
+def test_a_refused_sign_in_is_in_the_log_without_what_was_typed(
+    stranger: Site, caplog: pytest.LogCaptureFixture
+) -> None:  # E-6
+    for username in ("quality_lead", "MyPassword1"):  # people type it into the wrong field
+        stranger.sign_in(username, "Wrong1")
+    records = [record.__dict__ for record in caplog.records if record.message == "sign_in_refused"]
+    assert [(record["address"], record["user_id"]) for record in records] == [
+        ("testclient", QUALITY_LEAD.user_id),
+        ("testclient", None),
+    ]
+    assert "MyPassword1" not in str(records)
+    assert "Wrong1" not in str(records)
+
+
 def test_failures_for_one_account_are_slowed_down(stranger: Site) -> None:  # U-1
     for _ in range(5):
         assert WRONG in stranger.sign_in("quality_lead", "wrong").text
