@@ -10,6 +10,8 @@ from domain.refusals import Refusal
 from domain.sentences import N_
 
 T = TypeVar("T")
+LONGEST_TEXT = 200_000
+"""Characters: a thousand codes of sixty take half of it, each on a line of its own."""
 _PLACE = re.compile(r" - at `(?P<path>[^`]+)`$")
 _STEP = re.compile(r"([^.$\[\]]+)|\[(\d+)\]")
 _SIGNS = {">=": "≥", "<=": "≤", ">": ">", "<": "<"}
@@ -30,6 +32,12 @@ class JsonCommaIsMissing(JsonIsMalformed):
     message = N_(
         "Line {line}, column {column}: a comma seems to be missing at the end of the line before. Add it, then go on."
     )
+
+
+class JsonIsTooLong(Refusal):
+    """Parameters are short; whoever pastes a file of another kind shall not wait for its first mistake."""
+
+    message = N_("This has {length} characters; parameters have at most {most}. Look for what was pasted by mistake.")
 
 
 class JsonFieldIsWrong(Refusal):
@@ -117,11 +125,17 @@ def read_json(text: str, shape: type[T], *, field: str) -> T:
     """Parse `text` into `shape` (a msgspec struct that forbids unknown fields); `field` is the form field of the editor.
 
     Raises:
+        JsonIsTooLong
         JsonIsMalformed: the text is not JSON; with line and column, counted from 1.
         JsonFieldIsWrong: a field is missing, unknown or of the wrong kind; with its line.
     """
+    if len(text) > LONGEST_TEXT:
+        raise JsonIsTooLong(at=field, length=len(text), most=LONGEST_TEXT)
     try:
         content = json.loads(text, parse_constant=_refuse_constant)
+        json.dumps(
+            content, ensure_ascii=False
+        ).encode()  # JSON may hold half a character, "\ud800"; no log and no page can
     except json.JSONDecodeError as error:
         kind = JsonCommaIsMissing if "',' delimiter" in error.msg else JsonIsMalformed
         raise kind(at=field, line=error.lineno, column=error.colno) from error
@@ -140,13 +154,28 @@ def write_json(content: Any) -> str:
 
 def line_of(text: str, path: str) -> int:
     """The line (from 1) of the field `$.a.b[2]` in JSON that could be read; of the nearest one around it where it is not there."""
+    return text.count("\n", 0, _place_of(text, path)[0]) + 1
+
+
+def lines_of_entries(text: str, path: str) -> list[int]:
+    """The line of each entry of the list at `path`, in one pass over the text."""
+    lines, line, before = [], 1, 0
+    for start, _ in _members(text, _place_of(text, path)[1]).values():
+        line += text.count("\n", before, start)
+        before = start
+        lines.append(line)
+    return lines
+
+
+def _place_of(text: str, path: str) -> tuple[int, int]:
+    """Where a field begins, at its name, and where its value does."""
     found = value = _solid(text, 0)
     for key, index in _STEP.findall(path):
         place = _members(text, value).get(key or int(index))
         if place is None:
             break
         found, value = place
-    return text.count("\n", 0, found) + 1
+    return found, value
 
 
 def _present(value: Any) -> Any:

@@ -24,6 +24,8 @@ _ARCHIVE = re.compile(
     r"(?P<name>[a-zA-Z0-9._-]+)@(?!\.tar|\.tgz)(?P<version>[a-zA-Z0-9._-]+?)(?P<suffix>\.tar|\.tar\.gz|\.tgz|\.tar\.zst)?"
 )
 
+LONGEST_FILE_NAME = 200
+"""File systems end at 255 bytes, and something is often put before or behind the name."""
 STORAGE_KEEPS_FILE = N_("The storage does not let the file go: {problem}. It is tried again by itself.")
 """Why a file of a deleted version is still there."""
 
@@ -289,7 +291,7 @@ def archive_name(file_name: str) -> tuple[str, str]:
     Raises:
         ArchiveNameIsInvalid
     """
-    parts = _ARCHIVE.fullmatch(file_name)
+    parts = _ARCHIVE.fullmatch(file_name) if len(file_name) <= LONGEST_FILE_NAME else None
     if parts is None:
         raise ArchiveNameIsInvalid
     return parts["name"], parts["version"]

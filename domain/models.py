@@ -13,6 +13,7 @@ from domain.facts import Fact, State, evolves, replace
 from domain.messages import KeptWeights, SegmentationToPredict, TrainingOrder, VersionToPredict
 from domain.model_images import TaskTypeUsed
 from domain.model_packages import NetworkTask, ResolutionRule
+from domain.names import one_line
 from domain.refusals import Refusal
 from domain.sentences import N_
 from domain.training_jobs import ModelImageUsed, TrainedWeights, TrainingJob, VersionUsed, trained_model
@@ -236,7 +237,7 @@ def withdraw(model: Model, label: str, reason: str) -> list[Fact]:
         ModelVersionNotFound, ModelVersionIsWithdrawn, ReasonIsMissing.
     """
     version = model.published_version(label)
-    told = " ".join(reason.split())
+    told = one_line(reason)
     if not 0 < len(told) <= LONGEST_REASON:
         raise ReasonIsMissing(most=LONGEST_REASON)
     return [ModelVersionWithdrawn(version=version.label, reason=told)]

@@ -8,14 +8,16 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
-from domain.json_forms import line_of, read_json
+from domain.json_forms import line_of, lines_of_entries, read_json
 from domain.learning_rates import LearningRatePolicy
+from domain.names import is_seen
 from domain.refusals import Refusal, raise_together
 from domain.sentences import N_
 
 MODEL_PARAMETERS = "model_parameters"
 TRAINING_PARAMETERS = "training_parameters"
 PREDICTION_PARAMETERS = "prediction_parameters"
+LONGEST_PATTERN = 200
 _DEFECT_CODE = re.compile(r"[^\s/\\.][^/\\\x00-\x1f]{0,58}[^\s/\\]|[^\s/\\.]")
 
 
@@ -161,6 +163,13 @@ class GroupPatternIsWrong(Refusal):
     message = N_("This is not a valid regular expression: {problem}. Correct it, or leave the field empty.")
 
 
+class GroupPatternIsTooLong(Refusal):
+    """What finds the number of a part in a file name is short."""
+
+    field = "group_pattern"
+    message = N_("A regular expression for groups has at most {most} characters; this one has {length}.")
+
+
 def read_model_parameters(
     text: str, offered_networks: Sequence[str], offered_segmentations: Sequence[str] = ()
 ) -> ModelParameters:
@@ -188,9 +197,9 @@ def read_model_parameters(
             )
         )
     seen: set[str] = set()
-    for index, defect_code in enumerate(parameters.code_list):
-        line = line_of(text, f"$.code_list[{index}]")
-        if not _DEFECT_CODE.fullmatch(defect_code):
+    lines = lines_of_entries(text, "$.code_list")
+    for line, defect_code in zip(lines, parameters.code_list, strict=True):
+        if not _DEFECT_CODE.fullmatch(defect_code) or not is_seen(defect_code):
             refusals.append(DefectCodeIsInvalid(line=line, defect_code=defect_code))
         if defect_code in seen:
             refusals.append(DefectCodeRepeated(line=line, defect_code=defect_code))
@@ -226,13 +235,16 @@ def check_preprocessing(parameters: PreprocessingParameters) -> None:
     """Step 4's values.
 
     Raises:
-        SplitRatioIsWrong, GroupPatternIsWrong.
+        SplitRatioIsWrong, GroupPatternIsTooLong, GroupPatternIsWrong.
     """
     refusals: list[Refusal] = []
     if not 0.05 <= parameters.split_ratio <= 0.95:
         refusals.append(SplitRatioIsWrong())
-    try:
-        re.compile(parameters.group_pattern)
-    except re.error as error:
-        refusals.append(GroupPatternIsWrong(problem=str(error)))
+    if len(parameters.group_pattern) > LONGEST_PATTERN:
+        refusals.append(GroupPatternIsTooLong(most=LONGEST_PATTERN, length=len(parameters.group_pattern)))
+    else:
+        try:
+            re.compile(parameters.group_pattern)
+        except (re.error, OverflowError) as error:  # OverflowError: a{99999999999}
+            refusals.append(GroupPatternIsWrong(problem=str(error)))
     raise_together(refusals)

@@ -11,6 +11,9 @@ from domain.refusals import Refusal
 from domain.sentences import N_
 
 BYTES_OF_A_GIB = 1 << 30
+MOST_OF_ONE_PERSON = 20
+"""Uploads that one person may have on the storage; each keeps the room free that its file will need."""
+_LARGEST_SHOWN = 1 << 62
 
 
 class Upload(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +40,13 @@ class UploadIsEmpty(Refusal):
 
     field = "file"
     message = N_("This file is empty. Choose the archive that was built.")
+
+
+class TooManyUploads(Refusal):
+    """Nobody takes the whole storage by beginning files that never come."""
+
+    field = "file"
+    message = N_("{count} of your uploads wait to be finished or imported. Import or cancel one of them first.")
 
 
 class UploadIsTooLarge(Refusal):
@@ -97,7 +107,17 @@ class NoFileChosen(Refusal):
 
 def as_gib(size: int) -> float:
     """Bytes as a person compares them, one decimal."""
-    return round(size / BYTES_OF_A_GIB, 1)
+    return round(min(size, _LARGEST_SHOWN) / BYTES_OF_A_GIB, 1)
+
+
+def check_count(count: int) -> None:
+    """Whether somebody who has `count` uploads may begin another.
+
+    Raises:
+        TooManyUploads
+    """
+    if count >= MOST_OF_ONE_PERSON:
+        raise TooManyUploads(count=count)
 
 
 def check_size(size: int, *, limit: int, free: int) -> None:

@@ -7,7 +7,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 import msgspec
 
 from domain.facts import Fact, State, evolves, replace
-from domain.names import NameClaim, NameKind, check_username, claim
+from domain.names import NameClaim, NameKind, check_username, claim, one_line
 from domain.permissions import Role
 from domain.refusals import Refusal, collect, raise_together
 from domain.sentences import N_
@@ -200,11 +200,12 @@ class SuperAdministrators(State):
 def create(
     *, username: str, role: Role, password: str, password_hash: str, email: str = "", remark: str = ""
 ) -> list[Fact]:
-    """A new user. `password` is only checked, `password_hash` is what is kept.
+    """A new user. `password` is only checked, `password_hash` is what is kept; a remark becomes one line.
 
     Raises:
         UsernameIsInvalid, PasswordIsTooWeak, EmailIsInvalid, RemarkIsTooLong (all that apply, together).
     """
+    remark = one_line(remark)
     refusals: list[Refusal] = []
     collect(refusals, check_username, username)
     collect(refusals, check_password, password)

@@ -6,11 +6,11 @@ import os
 import pkgutil
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 from uuid import NAMESPACE_URL, uuid5
 
@@ -63,6 +63,17 @@ if TYPE_CHECKING:
 WEB_THREADS = 16
 WEB_GRACE_SECONDS = 20
 """Longer than any page or part of an upload takes; open live pages end at once, because their browsers come back by themselves."""
+SERVING: Mapping[str, Any] = MappingProxyType(
+    {
+        "http": "h11",  # the other reader of requests that uvicorn knows (0.54) takes headers without end
+        "h11_max_incomplete_event_size": 1 << 16,  # of address and headers; filters and our cookies take some 4 KiB
+        "server_header": False,
+        "log_config": None,
+        "access_log": False,
+        "timeout_graceful_shutdown": WEB_GRACE_SECONDS,
+    }
+)
+"""How uvicorn serves the pages."""
 FIRST_ADMINISTRATOR_ID = uuid5(NAMESPACE_URL, "urn:assay:first-administrator")
 """The same in every installation, so that the log itself takes only one, however many machines start at once."""
 SCANS_KEPT_DAYS = 30
@@ -324,10 +335,7 @@ def run_web(settings: Settings, ready: Callable[[], None]) -> None:
             WatchedRequests(create_app(services)),
             host=settings.host,
             port=settings.port,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=WEB_GRACE_SECONDS,
+            **SERVING,
         )
         # Pages take turns on as many threads as there are connections; by default there would be six on two processors.
         set_asyncio_executor(ThreadPoolExecutor(WEB_THREADS, thread_name_prefix="page"))

@@ -25,7 +25,8 @@ _SECRETS = (
     (re.compile(r"(\w://[^\s:/@]*):\S+@"), r"\1:[hidden]@"),
     (
         re.compile(
-            r"""\b(\w*(?:password|passwd|secret|token)["']?\s*[=:]\s*)("[^"]*"|'[^']*'|[^\s,;&]+)""", re.IGNORECASE
+            r"""\b(\w*(?:password\w*|passwd|secret(?:_hash)?|token)["']?\s*[=:]\s*)("[^"]*"|'[^']*'|[^\s,;&]+)""",
+            re.IGNORECASE,
         ),
         r"\1[hidden]",
     ),
@@ -34,9 +35,13 @@ _SECRETS = (
         r"\1\2[hidden]",
     ),
     (re.compile(r"\b(bearer|basic)\s+[\w.~+/=-]{8,}", re.IGNORECASE), r"\1 [hidden]"),
-    (re.compile(r"\bassay_[A-Za-z0-9_-]{43}"), "[hidden]"),
+    (re.compile(r"\bassay_[A-Za-z0-9_-]{43}|\$argon2\w+\$[^\s'\")]+"), "[hidden]"),
 )
-"""Passwords inside addresses, assignments, headers as they travel, and API tokens, which tell by their beginning what they are."""
+"""Passwords inside addresses, assignments, headers as they travel; API tokens and hashes, which tell by their beginning what they
+are.
+"""
+_UNSEEN = re.compile(r"[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff]")
+"""What would end a line for some readers, turn its direction, or cannot be written; JSON escapes only what is below the blank."""
 _HIDDEN = "[hidden]"
 _PLAIN = (type(None), bool, int, float, UUID, date, Enum)
 _SHORTEST_HIDDEN = 6
@@ -110,6 +115,10 @@ def surrounded_by(fields: Callable[[], Mapping[str, Any]]) -> Iterator[None]:
         _surroundings.reset(before)
 
 
+def _spelt_out(text: str) -> str:
+    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
 def without_secrets(content: Any, name: str = "", *, hidden: Collection[str] = ()) -> Any:
     """`content` as JSON has it, with everything hidden that is named or looks like a secret, or is one of `hidden`."""
     if _SECRET_NAME.search(name):
@@ -118,6 +127,9 @@ def without_secrets(content: Any, name: str = "", *, hidden: Collection[str] = (
         return content
     if isinstance(content, bytes | bytearray | memoryview):
         return f"[{len(content)} bytes]"
+    if isinstance(content, msgspec.Struct):
+        named = {field: getattr(content, field) for field in content.__struct_fields__}
+        return {field: without_secrets(value, field, hidden=hidden) for field, value in named.items()}
     if isinstance(content, Mapping):
         return {str(key): without_secrets(value, str(key), hidden=hidden) for key, value in content.items()}
     if isinstance(content, list | tuple | set | frozenset):
@@ -127,4 +139,4 @@ def without_secrets(content: Any, name: str = "", *, hidden: Collection[str] = (
         text = text.replace(secret, _HIDDEN)
     for pattern, instead in _SECRETS:
         text = pattern.sub(instead, text)
-    return text
+    return _spelt_out(text)

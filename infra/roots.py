@@ -32,8 +32,8 @@ class Roots:
         return None
 
     def resolve(self, name: FolderName) -> Path | None:
-        """The real path of a known name; None where it is gone, or leads out of its root."""
-        if name.root not in self._folders:
+        """The real path of a known name; None where it is gone, leads out of its root, or is another spelling of a name."""
+        if name.root not in self._folders or not _is_plain(name.path):
             return None
         root = self._folders[name.root]
         path, top = _real(root / name.path.lstrip("/")), _real(root)
@@ -60,6 +60,11 @@ class Roots:
         """Whether a closed folder lies between the top of a root and what is below it."""
         walls = (wall for folder in self._closed if (wall := _real(folder)) is not None)
         return any(path.is_relative_to(wall) and wall.is_relative_to(top) for wall in walls)
+
+
+def _is_plain(path: str) -> bool:
+    """Whether a path below a root is written in the one way: whoever sends a name could otherwise name one folder twice."""
+    return not path or not {"", ".", ".."} & set(path.lstrip("/").split("/"))
 
 
 def _real(path: Path) -> Path | None:

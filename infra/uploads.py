@@ -28,6 +28,7 @@ from domain.uploads import (
     UploadIsGone,
     UploadIsIncomplete,
     as_gib,
+    check_count,
     check_size,
 )
 from infra.metrics import UPLOADED_BYTES, UPLOADS
@@ -36,6 +37,7 @@ ROOT: Final = ".uploads"
 """The name of this folder beside the archive roots; no root of the settings can have it."""
 
 _DESCRIPTION, _PART = "upload.json", "part"
+_LONGEST_MARK = 100
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -69,15 +71,17 @@ class Uploads:
         """Make room for a file of `size` bytes, or find what has arrived of the same file before (`mark` is not empty then).
 
         Raises:
-            ArchiveNameIsInvalid, UploadIsEmpty, UploadIsTooLarge, StorageHasNoRoom
+            ArchiveNameIsInvalid, TooManyUploads, UploadIsEmpty, UploadIsTooLarge, StorageHasNoRoom
         """
         archive_name(file_name)
-        asked = _Description(owner, file_name, size, mark)
-        known = next((upload for upload, described in self._all() if mark and described == asked), None)
+        asked = _Description(owner, file_name, size, mark[:_LONGEST_MARK])
+        begun = self._all()
+        known = next((upload for upload, described in begun if mark and described == asked), None)
         if known is not None:
             return known
+        check_count(sum(described.owner == owner for _, described in begun))
         self.folder.mkdir(parents=True, exist_ok=True)
-        promised = sum(upload.size - upload.received for upload, _ in self._all())
+        promised = sum(upload.size - upload.received for upload, _ in begun)
         free = self._free_bytes(self.folder) - self._keep_free_bytes - promised
         check_size(size, limit=self._most_bytes, free=free)
         upload_id = uuid4()

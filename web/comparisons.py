@@ -25,6 +25,7 @@ from projections.read_model import Page as Part
 from projections.sample_index import Order
 from web.evaluation_reports import (
     ORDERS,
+    TABLE,
     ReportView,
     name_in_zip,
     order_of,
@@ -38,7 +39,8 @@ from web.pages import Desk, Page
 from web.prediction_jobs import JobPages, own_job
 from web.prediction_kinds import COMPARISON
 from web.services import ReadModels, Services
-from web.zips import Entry, Table, zip_stream
+from web.spreadsheets import Spreadsheet
+from web.zips import Entry, zip_stream
 
 KINDS: Mapping[ComparedKind, str] = MappingProxyType(
     {
@@ -443,7 +445,7 @@ def _sample_address(job_id: UUID, number: int) -> str:
 def _zip_entries(services: Services, labels: tuple[str, ...], samples: Iterable[ComparedSample]) -> Iterator[Entry]:
     """As the zip of a report, but with what each version predicted."""
     of_versions = [f"{column} {label}" for label in labels for column in ("predicted", "confidence")]
-    table = Table("file", "true", *of_versions, "width", "height", "path", "sha256")
+    table = Spreadsheet("file", "true", *of_versions, "width", "height", "path", "sha256")
     for sample in samples:
         said = [verdict.predicted_defect_code if verdict else None for verdict in sample.verdicts]
         predicted = "_".join(f"{label}-{code or 'none'}" for label, code in zip(labels, said, strict=True))
@@ -458,4 +460,4 @@ def _zip_entries(services: Services, labels: tuple[str, ...], samples: Iterable[
         table.add(name if file else "", sample.true_defect_code, *verdicts, *size, str(sample.folder), sample.checksum)
         if file is not None:
             yield name, file
-    yield table.entry()
+    yield TABLE, table.finished()

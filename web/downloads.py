@@ -24,7 +24,8 @@ from web.services import Services
 PART_BYTES = 1 << 18
 """Large enough that the change of threads costs nothing, small enough for a hundred downloads at once."""
 _RANGE = re.compile(r"bytes=(?P<first>[0-9]{0,18})-(?P<last>[0-9]{0,18})")
-_UNSAFE = re.compile(r'[\x00-\x1f\x7f"\\/:*?<>|]+')
+_UNSAFE = re.compile(r'[\x00-\x1f\x7f-\x9f"\\/:*?<>|\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+')
+"""What ends a header or a line, parts folders on some system, or makes a name look like another one."""
 _log = logging.getLogger(__name__)
 
 
@@ -205,10 +206,15 @@ def read_range(header: str, size: int) -> Part | None:
 
 def content_disposition(name: str, *, is_attachment: bool = True) -> str:
     """How a file is to be named: in any language for today's browsers, in plain letters for others. Source: RFC 6266, RFC 8187."""
-    safe = _UNSAFE.sub("_", name).strip(". ") or "file"
+    safe = safe_name(name)
     plain = safe.encode("ascii", "replace").decode().replace("?", "_")
     way = "attachment" if is_attachment else "inline"
     return f"{way}; filename=\"{plain}\"; filename*=UTF-8''{quote(safe, safe='')}"
+
+
+def safe_name(name: str) -> str:
+    """A file's name as any system may take it: in one folder, and as it looks."""
+    return _UNSAFE.sub("_", name).strip(". ") or "file"
 
 
 async def _end(send: Send) -> None:

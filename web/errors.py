@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import msgspec
-from litestar import Request, Response
+from litestar import MediaType, Request, Response
 from litestar.concurrency import sync_to_thread
 from litestar.exceptions import HTTPException
 from litestar.response import Stream
@@ -18,11 +18,10 @@ from web.api.problems import ShownLate, is_for_machines, malformed, problem, ref
 from web.bearer import TokenIsWrong, TooManyWrongTokens
 from web.i18n import translate
 from web.pages import Page, Refused, Renderer
-from web.sessions import SAFE_METHODS, SignInNeeded, Visit, Visits
+from web.sessions import SAFE_METHODS, SignInNeeded, Visit, Visits, safe_address
 
 _log = logging.getLogger(__name__)
 
-HTML = "text/html; charset=utf-8"
 NOT_KEPT = {"Cache-Control": "no-store"}
 TITLES = {
     400: N_("This request cannot be understood"),
@@ -135,8 +134,10 @@ class Errors:
         sentences = tuple(sentence for _, sentence in told)
         page = ErrorPage(status=status, title=TITLES[known], sentences=sentences, way_back=_way_back(request))
         if status < 500 and "visit" not in request.scope["state"]:
-            return Stream(self._for_whoever_asks(request, page), status_code=status, media_type=HTML, headers=NOT_KEPT)
-        return Response(self._text(page, visit), status_code=status, media_type=HTML, headers=NOT_KEPT)
+            return Stream(
+                self._for_whoever_asks(request, page), status_code=status, media_type=MediaType.HTML, headers=NOT_KEPT
+            )
+        return Response(self._text(page, visit), status_code=status, media_type=MediaType.HTML, headers=NOT_KEPT)
 
     async def _for_whoever_asks(self, request: Request[Any, Any, Any], page: ErrorPage) -> AsyncIterator[str]:
         """The page of a request that was never routed, so never came to the gate: who asks is found out now, off the event loop."""
@@ -166,4 +167,4 @@ def _way_back(request: Request[Any, Any, Any]) -> str:
     came_from = urlsplit(request.headers.get("Referer", ""))
     if came_from.netloc != request.headers.get("Host", "") or came_from.path == request.url.path:
         return "/"
-    return f"{came_from.path}?{came_from.query}" if came_from.query else came_from.path
+    return safe_address(f"{came_from.path}?{came_from.query}" if came_from.query else came_from.path)

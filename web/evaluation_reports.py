@@ -32,14 +32,18 @@ from projections.prediction_jobs import PredictionJobRow
 from projections.read_model import Page as Part
 from projections.sample_index import Order
 from projections.training_jobs import TrainingJobDetail
+from web.downloads import safe_name
 from web.forms import Form
 from web.listing import Listing, read_listing, with_question
 from web.pages import Desk, Page
 from web.prediction_kinds import PAGES
 from web.services import ReadModels, Services
-from web.zips import Entry, Table, zip_stream
+from web.spreadsheets import Spreadsheet
+from web.zips import Entry, zip_stream
 
 HEAT_LEVELS = 5
+TABLE = "samples.csv"
+"""The table in a zip of samples."""
 ORDERS: Mapping[Order, str] = MappingProxyType(
     {
         Order.SUREST: N_("Surest first"),
@@ -366,7 +370,7 @@ def _zip_entries(services: Services, samples: Iterable[SampleRow]) -> Iterator[E
     """Each file in the folder of its true code, its name saying the true and the predicted code and its own name; the number of the
     image keeps two of one name apart. The table of everything comes last.
     """
-    table = Table("file", "true", "predicted", "confidence", "width", "height", "path", "sha256")
+    table = Spreadsheet("file", "true", "predicted", "confidence", "width", "height", "path", "sha256")
     for sample in samples:
         predicted = f"predicted-{sample.predicted_defect_code or 'none'}"
         name = name_in_zip(sample.true_defect_code, predicted, sample.number, sample.file_name)
@@ -376,7 +380,7 @@ def _zip_entries(services: Services, samples: Iterable[SampleRow]) -> Iterator[E
         table.add(name if file else "", *verdict, str(sample.folder), sample.checksum)
         if file is not None:
             yield name, file
-    yield table.entry()
+    yield TABLE, table.finished()
 
 
 def _training_trail(job_id: UUID, label: str) -> Trail:
@@ -426,5 +430,5 @@ def ticked_numbers(form: Form) -> list[int]:
 
 def name_in_zip(true_code: str | None, predicted: str, number: int, file_name: str) -> str:
     """How an image is called in a zip of samples; `predicted` says what was predicted, and by which version where there are two."""
-    folder = true_code or "-"
-    return f"{folder}/true-{folder}_{predicted}_{number}_{file_name}"
+    folder = safe_name(true_code or "-")
+    return f"{folder}/{safe_name(f'true-{folder}_{predicted}_{number}_{file_name}')}"

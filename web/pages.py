@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import msgspec
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from litestar import Response
+from litestar import MediaType, Response
 from litestar.datastructures import Cookie
 from litestar.response import Redirect
 
@@ -160,7 +160,7 @@ class Desk:
         return Response(
             text,
             status_code=status,
-            media_type="text/html; charset=utf-8",
+            media_type=MediaType.HTML,
             headers={"Cache-Control": "no-store"},
             cookies=cookies,
         )

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from threading import Lock
 from time import time
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import msgspec
@@ -216,7 +217,7 @@ class Gate(ASGIMiddleware):
         """By header, or as a field of a plain form. Other bodies are never read here, so that uploads can be streamed; a page that
         says `reads_its_token` looks for it itself, in the first field of its form (`is_token_of`).
         """
-        if request.headers.get("Sec-Fetch-Site", "same-origin") not in {"same-origin", "none"}:
+        if not _is_from_here(request):
             return False
         if request.route_handler.opt.get("reads_its_token"):
             return True
@@ -225,6 +226,17 @@ class Gate(ASGIMiddleware):
             found = _TOKEN_FIELD.search(await request.body())
             token = found[1].decode() if found else ""
         return is_token_of(visit, token)
+
+
+def _is_from_here(request: Request[Any, Any, Any]) -> bool:
+    """Whether a browser says that one of our own pages sent it; what says nothing is left to the token.
+
+    Over TLS browsers tell it themselves, whatever name a proxy gives the server; over plain HTTP they only name the page's origin.
+    """
+    if told := request.headers.get("Sec-Fetch-Site"):
+        return told in {"same-origin", "none"}
+    origin = request.headers.get("Origin")
+    return origin is None or urlsplit(origin).netloc == request.headers.get("Host", "")
 
 
 def is_token_of(visit: Visit, token: str) -> bool:
@@ -318,3 +330,14 @@ def request_id_of(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
         given = connection.headers.get("X-Request-ID", "")
         state["request_id"] = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
     return str(state["request_id"])
+
+
+def safe_address(address: str) -> str:
+    """An address inside this site; anything else leads to the overview, so that no link signs people in to elsewhere."""
+    is_ours = (
+        address.startswith("/")
+        and not address.startswith(("//", "/\\"))
+        and address.isprintable()
+        and "\\" not in address
+    )
+    return address if is_ours else "/"

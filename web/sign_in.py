@@ -1,5 +1,6 @@
 """Signing in and out, the language, and the account of the signed-in user. Source: REQUIREMENTS, U-1 and U-5."""
 
+import logging
 import secrets
 from typing import Any, ClassVar
 from uuid import UUID
@@ -19,7 +20,11 @@ from web.forms import Form
 from web.i18n import LANGUAGES
 from web.pages import Desk, Page
 from web.services import Account, Services
-from web.sessions import Session, Visits
+from web.sessions import Session, Visits, safe_address
+
+LARGEST_FORM_OF_STRANGERS = 1 << 16
+"""Bytes: a name, a password and an address are short, and whoever is not signed in has nothing else to send."""
+_log = logging.getLogger(__name__)
 
 
 class SignInRefused(Refusal):
@@ -62,6 +67,8 @@ class Doorkeeper:
         if found is None or not is_right:
             for attempts, key in counted:
                 attempts.failed(key)
+            # No name: people type their passwords there, too.
+            _log.warning("sign_in_refused", extra={"address": address, "user_id": found and found.user_id})
             raise SignInRefused
         attempts, key = counted[0]
         attempts.succeeded(key)
@@ -132,7 +139,7 @@ class SignIn(Controller):
         page = SignInPage(form=Form.of(next=form.text("next")))
         return desk.show(page) if desk.visit.visitor else desk.greet(page)
 
-    @post("/sign-in", sync_to_thread=True, is_public=True)
+    @post("/sign-in", sync_to_thread=True, is_public=True, request_max_body_size=LARGEST_FORM_OF_STRANGERS)
     def sign_in(
         self,
         request: Request[Any, Any, Any],
@@ -161,7 +168,7 @@ class SignIn(Controller):
         services.sessions.close(desk.visit.session_id)
         return desk.go_with("/sign-in", visits.cookies.drop(visits.cookies.session))
 
-    @post("/language", sync_to_thread=True, is_public=True)
+    @post("/language", sync_to_thread=True, is_public=True, request_max_body_size=LARGEST_FORM_OF_STRANGERS)
     def choose_language(
         self, form: NamedDependency[Form], desk: NamedDependency[Desk], visits: NamedDependency[Visits]
     ) -> Redirect:
@@ -227,14 +234,3 @@ class MyAccount(Controller):
         services.sessions.close_all(actor)
         desk.say(N_("Your password is changed. Sign in with the new one."))
         return desk.go("/sign-in")
-
-
-def safe_address(address: str) -> str:
-    """An address inside this site; anything else leads to the overview, so that no link signs people in to elsewhere."""
-    is_ours = (
-        address.startswith("/")
-        and not address.startswith(("//", "/\\"))
-        and address.isprintable()
-        and "\\" not in address
-    )
-    return address if is_ours else "/"

@@ -4,8 +4,6 @@ Python's own `zipfile` keeps an object for every entry until the end. Source of 
 and 4.5.
 """
 
-import csv
-import io
 import os
 import stat
 import struct
@@ -34,27 +32,6 @@ _MADE_ON_UNIX = 3 << 8
 _FLAGS: Final = 1 << 11 | 1 << 3
 """Names are UTF-8; checksum and size stand behind the content, because nobody knows them before."""
 _EARLIEST, _LATEST = (1980, 1, 1, 0, 0, 0), (2107, 12, 31, 23, 59, 58)
-
-
-class Table:
-    """The table of what is in a zip, for a spreadsheet: on disk meanwhile, for a million rows are some hundred megabytes."""
-
-    def __init__(self, *columns: str) -> None:
-        self._content = TemporaryFile()  # noqa: SIM115 - `zipped` closes it
-        # The mark in front tells a spreadsheet that it is UTF-8.
-        self._text = io.TextIOWrapper(self._content, encoding="utf-8-sig", newline="")
-        self._rows = csv.writer(self._text)
-        self.add(*columns)
-
-    def add(self, *values: object) -> None:
-        """A row."""
-        self._rows.writerow(values)
-
-    def entry(self) -> Entry:
-        """All of it."""
-        self._text.detach()
-        self._content.seek(0)
-        return "samples.csv", self._content
 
 
 def zip_stream(entries: Iterable[Entry], name: str) -> Stream:

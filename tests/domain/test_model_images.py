@@ -144,6 +144,10 @@ def test_a_file_name_of_another_form_is_refused(file_name: str) -> None:
     when(archive_name, file_name).then_refused(ArchiveNameIsInvalid, at="archive")
 
 
+def test_a_file_name_that_no_file_system_holds_is_refused() -> None:  # I-3
+    when(archive_name, f"{'a' * 300}@1.0").then_refused(ArchiveNameIsInvalid, at="archive")
+
+
 def test_the_folder_of_an_archive_says_nothing_about_its_name() -> None:
     below = FolderName("archives", "2025@march/resnet18@1.0.tar")
     queued = ModelImageLoadingQueued(order=LoadingOrder(archive=below, name="resnet18", archive_version="1.0"))

@@ -226,7 +226,7 @@ WITHDRAWN = ModelVersionWithdrawn(version="v1.01", reason="Misses scratches on t
 
 
 def test_a_version_is_withdrawn_with_a_reason() -> None:  # V-4
-    given(VERSION_PUBLISHED).when(withdraw, "v1.01", " Misses scratches\r\n on the rim. ").then(WITHDRAWN)
+    given(VERSION_PUBLISHED).when(withdraw, "v1.01", " Misses scratches\r\n on the\u202e rim. ").then(WITHDRAWN)
 
 
 @pytest.mark.parametrize("reason", ["", " \n", "x" * (LONGEST_REASON + 1)])

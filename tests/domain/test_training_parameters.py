@@ -3,6 +3,7 @@
 import pytest
 
 from domain.json_forms import (
+    LONGEST_TEXT,
     FieldHasWrongLength,
     FieldIsMissing,
     FieldIsOutOfRange,
@@ -15,15 +16,20 @@ from domain.json_forms import (
     FieldValueIsUnknown,
     JsonCommaIsMissing,
     JsonIsMalformed,
+    JsonIsTooLong,
+    line_of,
+    lines_of_entries,
     write_json,
 )
 from domain.learning_rates import LearningRatePolicy
 from domain.refusals import Refusal
 from domain.training_parameters import (
+    LONGEST_PATTERN,
     ClassificationModel,
     DefectCodeIsInvalid,
     DefectCodeRepeated,
     GammaGrows,
+    GroupPatternIsTooLong,
     GroupPatternIsWrong,
     ModelParameters,
     NetworkNotOffered,
@@ -186,6 +192,12 @@ def test_a_defect_code_may_be_any_name_of_a_folder() -> None:
     assert "划伤 2" in read_model_parameters(text, OFFERED).code_list
 
 
+@pytest.mark.parametrize("unseen", ["\\u202e", "\\u200b", "\\u0007", "\\u007f", "\\u0085", "\\ufeff"])
+def test_a_defect_code_looks_as_it_is(unseen: str) -> None:
+    text = WITH_ITS_COMMA.replace("TTMUD", f"TT{unseen}MUD")
+    when(read_model_parameters, text, OFFERED).then_refused(DefectCodeIsInvalid, at="model_parameters")
+
+
 def test_the_manuals_training_parameters_are_read_as_they_stand() -> None:
     parameters = read_training_parameters(THE_MANUALS_TRAINING_PARAMETERS)
     assert parameters.classification == SgdParameters(
@@ -267,6 +279,39 @@ def test_a_broken_group_pattern_is_refused_before_it_puts_every_image_into_its_o
         GroupPatternIsWrong, "not a valid regular expression", at="group_pattern"
     )
     check_preprocessing(PreprocessingParameters(group_pattern=r"^(\d+)_"))
+
+
+@pytest.mark.parametrize("pattern", ["a{99999999999}", "[z-a]", "(" * LONGEST_PATTERN, "(?P<a>a)" * 20])
+def test_a_group_pattern_of_any_kind_is_told_what_is_wrong_with_it(pattern: str) -> None:
+    when(check_preprocessing, PreprocessingParameters(group_pattern=pattern)).then_refused(GroupPatternIsWrong)
+
+
+def test_a_group_pattern_is_short() -> None:
+    when(check_preprocessing, PreprocessingParameters(group_pattern="(" * 100_000)).then_refused(
+        GroupPatternIsTooLong, "at most 200 characters; this one has 100000", at="group_pattern"
+    )
+
+
+def test_parameters_are_short() -> None:
+    text = WITH_ITS_COMMA + "\n" * LONGEST_TEXT
+    when(read_model_parameters, text, OFFERED).then_refused(JsonIsTooLong, "at most 200000", at="model_parameters")
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 50_000, '{"a":' * 30_000, '{"\\ud800": 1}', '{"code_list": ["\\udc00"]}', "9" * 5000]
+)
+def test_what_no_page_and_no_log_could_hold_is_no_json(text: str) -> None:
+    when(read_model_parameters, text, OFFERED).then_refused(JsonIsMalformed, "not valid JSON")
+
+
+def test_whole_characters_may_be_written_in_two_halves() -> None:
+    text = WITH_ITS_COMMA.replace("TTMUD", "\\ud83d\\udd0d")
+    assert "🔍" in read_model_parameters(text, OFFERED).code_list
+
+
+def test_every_entry_of_a_list_knows_its_line() -> None:
+    text = '{"a": [1, 2,\n\n3,\n[4,\n5], "\\n6"\n, 7]}'
+    assert lines_of_entries(text, "$.a") == [line_of(text, f"$.a[{index}]") for index in range(6)] == [1, 1, 3, 4, 5, 6]
 
 
 def test_parameters_are_written_as_a_person_would() -> None:

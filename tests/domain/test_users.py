@@ -76,6 +76,14 @@ def test_every_mistake_of_a_new_user_is_told_at_once() -> None:  # U-2
     )
 
 
+def test_a_remark_is_one_line_of_what_is_seen() -> None:
+    when(create, **NEW_USER, remark=" 夜班\r\n三线\u202e ").then(
+        UserCreated(
+            username="trainer_zhao", role=Role.MODEL_TRAINER, password_hash="hash of Panel2025", remark="夜班 三线"
+        )
+    )
+
+
 def test_a_remark_of_500_characters_is_kept() -> None:
     assert create(**NEW_USER, remark="夜" * 500)
 

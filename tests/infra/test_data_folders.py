@@ -339,6 +339,16 @@ def test_known_names_are_resolved_inside_their_root_only(tmp_path: Path, root: P
             folders.resolve(FolderName(root_name, path))
 
 
+@pytest.mark.parametrize(
+    "path", ["./TPFIP", "TPFIP/../TPFIP", "TPFIP/", "TPFIP//a.png", "TPFIP/a.png/.", "TPFIP\0", "x" * 5000]
+)
+def test_a_folder_has_one_name(root: Path, folders: DataFolders, path: str) -> None:
+    """Otherwise a program could name it twice in a job, and its images would count twice."""
+    put(root / "TPFIP" / "a.png")
+    with pytest.raises(FolderNotFound):
+        folders.resolve(FolderName("aoi", path))
+
+
 # What cannot be read
 
 

@@ -10,7 +10,11 @@ from uuid import UUID
 
 import pytest
 
+from commands.users import ChangeOwnPassword
 from infra.logs import JsonLines, start_logging, surrounded_by
+from infra.passwords import Argon2Passwords
+from tests.examples import QUALITY_LEAD
+from web.bearer import new_secret
 
 JOB = UUID("5b6f3c1e-8a53-4f3e-9d1c-0a1b2c3d4e5f")
 
@@ -165,3 +169,22 @@ def test_an_error_keeps_its_place_and_loses_its_password(lines: Lines) -> None:
 def test_a_message_with_several_lines_stays_one_line(lines: Lines) -> None:
     lines.log.info("told\nby a library")
     assert lines.last["event"] == "told\nby a library"
+
+
+def test_facts_and_commands_are_told_without_their_secrets(lines: Lines) -> None:  # E-6
+    command = ChangeOwnPassword(actor=JOB, old_password="hunter2", new_password="hunter3")
+    token = new_secret()
+    lines.log.error(
+        "command_failed %s", command, extra={"command": command, "facts": [QUALITY_LEAD], "sent": f"x {token} y"}
+    )
+    written = json.dumps(lines.last)
+    assert QUALITY_LEAD.username in written
+    for secret in ("hunter2", "hunter3", QUALITY_LEAD.password_hash, token):
+        assert secret not in written
+    lines.log.error("row (%s) cannot be written", Argon2Passwords(memory_kib=64).hash("hunter2"))
+    assert lines.last["event"] == "row ([hidden]) cannot be written"
+
+
+def test_a_text_of_others_makes_no_second_line(lines: Lines) -> None:
+    lines.log.info("path_not_found", extra={"path": "a\r\n{}\u2028\x9b31m\u202eb\udcff面板"})
+    assert lines.last["path"] == "a\r\n{}\\u2028\\u009b31m\\u202eb\\udcff面板"

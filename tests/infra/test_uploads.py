@@ -14,8 +14,10 @@ import pytest
 from domain.data_paths import FolderName
 from domain.model_images import ArchiveNameIsInvalid
 from domain.uploads import (
+    MOST_OF_ONE_PERSON,
     StorageHasNoRoom,
     StorageIsFull,
+    TooManyUploads,
     UploadGrewTooLong,
     UploadIsEmpty,
     UploadIsGone,
@@ -156,7 +158,13 @@ def test_a_wrong_name_makes_no_room(uploads: Uploads, file_name: str) -> None:  
 
 @pytest.mark.parametrize(
     ("size", "refusal"),
-    [(0, UploadIsEmpty), (-1, UploadIsEmpty), ((5 << 30) + 1, UploadIsTooLarge), (4 << 30, StorageHasNoRoom)],
+    [
+        (0, UploadIsEmpty),
+        (-1, UploadIsEmpty),
+        ((5 << 30) + 1, UploadIsTooLarge),
+        (10**400, UploadIsTooLarge),
+        (4 << 30, StorageHasNoRoom),
+    ],
 )
 def test_what_cannot_end_well_is_refused_before_the_first_byte(
     tmp_path: Path, size: int, refusal: type[Exception]
@@ -166,6 +174,17 @@ def test_what_cannot_end_well_is_refused_before_the_first_byte(
         uploads.begin(WANG, NAME, size)
     assert names(uploads) == []
     uploads.begin(WANG, NAME, 3 << 30)
+
+
+def test_one_person_cannot_take_the_storage_by_beginning_files(uploads: Uploads) -> None:  # I-2
+    begun = [uploads.begin(WANG, NAME, 10) for _ in range(MOST_OF_ONE_PERSON)]
+    with pytest.raises(TooManyUploads, match=f"{MOST_OF_ONE_PERSON} of your uploads"):
+        uploads.begin(WANG, NAME, 10)
+    assert uploads.begin(LI, NAME, 10).received == 0
+    uploads.drop(begun[0].upload_id, WANG)
+    assert uploads.begin(WANG, NAME, 10, mark="x" * 1_000_000).received == 0
+    assert uploads.begin(WANG, NAME, 10, mark="x" * 1_000_000).received == 0  # goes on with the same
+    assert max(file.stat().st_size for file in uploads.folder.rglob("*")) < 1 << 13
 
 
 def test_room_that_others_were_promised_is_not_promised_twice(tmp_path: Path) -> None:

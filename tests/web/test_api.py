@@ -172,6 +172,19 @@ def test_a_body_that_is_too_large_is_refused_in_the_same_form(wang: Machine) -> 
     assert (answer.status_code, answer.json()["type"]) == (413, "urn:assay:problem:too-large")
 
 
+@pytest.mark.parametrize(
+    "body", ["[" * 100_000, '{"name": ' * 50_000, '{"name": "\\ud800"}', "9" * 5000, "1e999", "", "\ufeff{}"]
+)
+def test_a_body_that_no_program_of_ours_could_read_is_refused(site: RealSite, wang: Machine, body: str) -> None:
+    headers = {
+        "Authorization": f"Bearer {wang.secret}",
+        "Idempotency-Key": "key-0001",
+        "Content-Type": "application/json",
+    }
+    answer = site.client.post(f"{API}/training-jobs", content=body.encode(), headers=headers)
+    assert (answer.status_code, answer.json()["type"]) == (400, "urn:assay:problem:malformed")
+
+
 def test_what_no_text_can_hold_is_refused_before_it_comes_anywhere(wang: Machine) -> None:
     for answer in (
         wang.get("/datasets?purpose=training&search=%00"),

@@ -12,8 +12,8 @@ from tests.web.site import MODEL_TRAINER, QUALITY_LEAD, FakeAccount, FakeUsers, 
 from web.app import create_app
 from web.attempts import Attempts
 from web.services import Services
-from web.sessions import IDLE_SECONDS, LONGEST_SECONDS, Cookies, Session, SessionsInMemory, Signer, Visits
-from web.sign_in import Browser, safe_address
+from web.sessions import IDLE_SECONDS, LONGEST_SECONDS, Cookies, Session, SessionsInMemory, Signer, Visits, safe_address
+from web.sign_in import Browser
 
 WRONG = "用户名或密码不正确，请检查后重试。"
 
@@ -67,6 +67,20 @@ def test_a_refused_sign_in_keeps_the_user_name_and_never_the_password(stranger: 
     answer = stranger.sign_in("quality_lead", "wr0ng-secret")
     assert 'value="quality_lead"' in answer.text
     assert "wr0ng-secret" not in answer.text
+
+
+def test_a_refused_sign_in_is_in_the_log_without_what_was_typed(
+    stranger: Site, caplog: pytest.LogCaptureFixture
+) -> None:  # E-6
+    for username in ("quality_lead", "MyPassword1"):  # people type it into the wrong field
+        stranger.sign_in(username, "Wrong1")
+    records = [record.__dict__ for record in caplog.records if record.message == "sign_in_refused"]
+    assert [(record["address"], record["user_id"]) for record in records] == [
+        ("testclient", QUALITY_LEAD.user_id),
+        ("testclient", None),
+    ]
+    assert "MyPassword1" not in str(records)
+    assert "Wrong1" not in str(records)
 
 
 def test_failures_for_one_account_are_slowed_down(stranger: Site) -> None:  # U-1

@@ -14,7 +14,8 @@ import pytest
 
 from web import zips
 from web.downloads import PART_BYTES
-from web.zips import Entry, Table, zipped
+from web.spreadsheets import Spreadsheet
+from web.zips import Entry, zipped
 
 
 @pytest.fixture
@@ -101,11 +102,11 @@ def test_a_zip_of_many_files_takes_no_more_memory_than_one_of_few(tmp_path: Path
     (tmp_path / "image.png").write_bytes(b"an image")
 
     def entries(count: int) -> Iterator[Entry]:
-        table = Table("file", "path")
+        table = Spreadsheet("file", "path")
         for number in range(count):
             table.add(number, "a path of some length" * 5)
             yield f"TTFBS/true-TTFBS_predicted-TPFIP_{number}_image.png", tmp_path / "image.png"
-        yield table.entry()
+        yield "samples.csv", table.finished()
 
     peaks = []
     for count in (100, 3000):
@@ -117,9 +118,9 @@ def test_a_zip_of_many_files_takes_no_more_memory_than_one_of_few(tmp_path: Path
 
 
 def test_a_table_is_one_that_spreadsheets_read() -> None:
-    table = Table("file", "true")
+    table = Spreadsheet("file", "true")
     table.add("缺陷.png", 'a "quoted", code')
-    with zipfile.ZipFile(io.BytesIO(b"".join(zipped([table.entry()])))) as archive:
+    with zipfile.ZipFile(io.BytesIO(b"".join(zipped([("samples.csv", table.finished())])))) as archive:
         content = archive.read("samples.csv")
     assert content.startswith(b"\xef\xbb\xbf")
     assert list(csv.reader(io.StringIO(content.decode("utf-8-sig")))) == [

@@ -3,6 +3,7 @@
 import re
 from typing import Any, NoReturn
 
+import msgspec
 from litestar import Request
 from litestar.concurrency import sync_to_thread
 from litestar.connection import ASGIConnection
@@ -13,7 +14,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from domain.api_tokens import TokenScope
 from projections.api_tokens import TokenHolder
-from web.api.problems import ScopeIsRead, TextHoldsNul, language_of
+from web.api.problems import BodyNestsTooDeep, ScopeIsRead, TextHoldsNul, language_of
 from web.attempts import network_of
 from web.bearer import Caller, TokenIsWrong, TooManyWrongTokens, hash_of, is_expired, secret_in
 from web.services import Services
@@ -86,16 +87,23 @@ def may_act(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteH
         raise ScopeIsRead
 
 
-async def refuse_nul(request: Request[Any, Any, Any]) -> None:
-    """Before anything else: no text of the log and of the database can hold the character NUL.
+async def refuse_unreadable(request: Request[Any, Any, Any]) -> None:
+    """Before anything else: no text of the log and of the database can hold the character NUL, and no depth is without end.
 
     Raises:
-        TextHoldsNul
+        TextHoldsNul, BodyNestsTooDeep
     """
     address = request.scope["raw_path"] + b"?" + request.scope["query_string"]
     if _NUL_IN_ADDRESS in address:
         raise TextHoldsNul
     if request.method in SAFE_METHODS or request.route_handler.opt.get("takes_a_file"):
         return
-    if _NUL_IN_JSON.search(await request.body()):
+    body = await request.body()
+    if _NUL_IN_JSON.search(body):
         raise TextHoldsNul
+    try:
+        msgspec.json.decode(body, type=msgspec.Raw)
+    except RecursionError:
+        raise BodyNestsTooDeep from None
+    except msgspec.MsgspecError:
+        return  # whoever reads the body says what is wrong with it

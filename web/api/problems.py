@@ -90,7 +90,13 @@ class TextHoldsNul(Refusal):
     message = N_("A text holds the character NUL. Leave it out.")
 
 
-_MALFORMED = (KeyIsMissing, CursorIsWrong, TextHoldsNul)
+class BodyNestsTooDeep(Refusal):
+    """No body of ours has lists in lists in lists."""
+
+    message = N_("The body nests too deep to be read.")
+
+
+_MALFORMED = (KeyIsMissing, CursorIsWrong, TextHoldsNul, BodyNestsTooDeep)
 
 
 def is_for_machines(request: Request[Any, Any, Any]) -> bool:

@@ -16,7 +16,7 @@ from litestar.routes import BaseRoute
 from litestar.types import ControllerRouterHandler, Method
 from litestar.types.internal_types import PathParameterDefinition
 
-from web.api.access import TokenGate, may_act, refuse_nul
+from web.api.access import TokenGate, may_act, refuse_unreadable
 from web.api.desk import ApiDesk
 from web.api.problems import MEDIA_TYPE, TYPES, Problem
 
@@ -73,7 +73,7 @@ def api_router(controllers: tuple[ControllerRouterHandler, ...]) -> Router:
         route_handlers=controllers,
         middleware=[TokenGate()],
         guards=[may_act],
-        before_request=refuse_nul,
+        before_request=refuse_unreadable,
         dependencies={"desk": Provide(desk, sync_to_thread=False)},
         response_headers=[ResponseHeader(name="Cache-Control", value="no-store", documentation_only=False)],
         include_in_schema=True,
