@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import replace as replaced
 from datetime import timedelta
 from pathlib import Path
 
@@ -21,7 +20,6 @@ from tests.examples import (
     MODEL_ID,
     MODEL_IMAGE_ID,
     PANEL_65,
-    PORTS,
     PREDICTION_QUEUED,
     QUALITY_LEAD_ID,
     TRAINER_LI_ID,
@@ -34,10 +32,9 @@ from tests.examples import (
     VERSION_PUBLISHED,
     History,
     example_id,
-    plant,
 )
-from tests.web.machines import API, Machine, machine_of
-from tests.web.real_site import RealSite, open_real_site
+from tests.web.machines import API, Machine, machine_of, open_plant
+from tests.web.real_site import RealSite
 from web.bearer import hash_of
 from web.sessions import Session, Signer
 
@@ -53,10 +50,7 @@ JOB = {
 
 @pytest.fixture
 def site(database: str, tmp_path: Path) -> Iterator[RealSite]:
-    """The plant that all tests share; its folders are those of the examples."""
-    with open_real_site(database, tmp_path) as real:
-        real.services.assay.ports = replaced(real.services.assay.ports, data_folders=PORTS.data_folders)
-        real.happened(plant().add(TRAINING_DATASET_ID, TRAINING_DATASET, actor=TRAINER_LI_ID))
+    with open_plant(database, tmp_path) as real:
         yield real
 
 
