@@ -200,7 +200,12 @@ def _clock(seconds: float) -> str:
 
 
 def _scope(scope: api_tokens.TokenScope) -> Sentence:
-    return _say({api_tokens.TokenScope.READ: N_("only read"), api_tokens.TokenScope.ACT: N_("read and act")}[scope])
+    names = {
+        api_tokens.TokenScope.READ: N_("only read"),
+        api_tokens.TokenScope.ACT: N_("read and act"),
+        api_tokens.TokenScope.FACTORY: N_("follow events and fetch published models of everybody"),
+    }
+    return _say(names[scope])
 
 
 def _role(role: Role) -> Sentence:

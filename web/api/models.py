@@ -10,6 +10,7 @@ from litestar.params import FromPath, JSONBody
 from commands.exports import RequestExport
 from commands.models import WithdrawModelVersion
 from commands.training_jobs import RetrainModel
+from domain.api_tokens import TokenScope
 from domain.exports import ExportStatus
 from domain.json_forms import write_json
 from domain.refusals import NotFound
@@ -35,12 +36,12 @@ class Withdrawal(Shape, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Models(Controller):
-    """Others' models are nobody's business (U)."""
+    """Others' models are nobody's business (U), but for a factory, to which a super administrator gave a token."""
 
     path = "/models"
     tags = ("models and exports",)
 
-    @get("/", sync_to_thread=True, responses=LOOKS)
+    @get("/", sync_to_thread=True, for_factories=True, responses=LOOKS)
     def list(
         self,
         read: NamedDependency[ReadModels],
@@ -49,20 +50,21 @@ class Models(Controller):
         after: After = "",
         limit: Limit = DEFAULT_LIMIT,
     ) -> Listed[Model]:
-        """The user's own models, by name."""
+        """The user's own models, by name; for a factory everybody's."""
         place = place_of(after, BY_NAME)
-        found = read.models.stretch(desk.caller.user_id, search=search, after=place, size=limit)
+        owner = None if _is_a_factory(desk) else desk.caller.user_id
+        found = read.models.stretch(owner, search=search, after=place, size=limit)
         return listed(found, lambda row: shaped(row, Model))
 
-    @get("/{model_id:uuid}", sync_to_thread=True, responses=LOOKS)
+    @get("/{model_id:uuid}", sync_to_thread=True, for_factories=True, responses=LOOKS)
     def one(
         self, model_id: FromPath[UUID], read: NamedDependency[ReadModels], desk: NamedDependency[ApiDesk]
     ) -> ModelDetail:
         """A model with its versions."""
-        model = own_model(read, model_id, desk.caller.user_id)
+        model = _model(read, model_id, desk)
         return shaped(model, ModelDetail, versions=tuple(map(_sent_version, model.versions)))
 
-    @get("/{model_id:uuid}/versions/{label:str}", sync_to_thread=True, responses=LOOKS)
+    @get("/{model_id:uuid}/versions/{label:str}", sync_to_thread=True, for_factories=True, responses=LOOKS)
     def version(
         self,
         model_id: FromPath[UUID],
@@ -71,7 +73,7 @@ class Models(Controller):
         desk: NamedDependency[ApiDesk],
     ) -> ModelVersion:
         """One published version."""
-        return _sent_version(_version(own_model(read, model_id, desk.caller.user_id), label))
+        return _sent_version(_version(_model(read, model_id, desk), label))
 
     @get("/{model_id:uuid}/versions/{label:str}/report", sync_to_thread=True, responses=LOOKS)
     def report(
@@ -127,7 +129,7 @@ class Models(Controller):
         desk.ask(command)
         return sent_job(services, job_of(services.read, command.job_id), desk)
 
-    @get("/{model_id:uuid}/versions/{label:str}/export", sync_to_thread=True, responses=LOOKS)
+    @get("/{model_id:uuid}/versions/{label:str}/export", sync_to_thread=True, for_factories=True, responses=LOOKS)
     def export(
         self,
         model_id: FromPath[UUID],
@@ -136,10 +138,16 @@ class Models(Controller):
         desk: NamedDependency[ApiDesk],
     ) -> Export:
         """How far the export package of a version is, and its checksum; not found while nobody asked for it."""
-        _version(own_model(services.read, model_id, desk.caller.user_id), label)
+        _version(_model(services.read, model_id, desk), label)
         return _export(services, model_id, label, desk)
 
-    @post("/{model_id:uuid}/versions/{label:str}/export", sync_to_thread=True, status_code=202, responses=ACTS)
+    @post(
+        "/{model_id:uuid}/versions/{label:str}/export",
+        sync_to_thread=True,
+        for_factories=True,
+        status_code=202,
+        responses=ACTS,
+    )
     def request_export(
         self,
         model_id: FromPath[UUID],
@@ -154,6 +162,7 @@ class Models(Controller):
     @get(
         "/{model_id:uuid}/versions/{label:str}/export/package",
         sync_to_thread=True,
+        for_factories=True,
         responses=file_answer("application/zip"),
     )
     def package(
@@ -164,12 +173,30 @@ class Models(Controller):
         desk: NamedDependency[ApiDesk],
     ) -> Download:
         """The zip. Its SHA-256 is the `ETag`, and `package.checksum` of the export. A withdrawn version's is not given out."""
-        model = own_model(services.read, model_id, desk.caller.user_id)
+        model = _model(services.read, model_id, desk)
         version = _version(model, label)
         export = services.read.exports.get(model_id, version.version)
         if export is None or export.package is None or version.is_withdrawn:
             raise NotFound
         return stored_file(services, export.package, f"{model.name}-{label}.zip", kind="application/zip")
+
+
+def _is_a_factory(desk: ApiDesk) -> bool:
+    return desk.caller.scope is TokenScope.FACTORY
+
+
+def _model(read: ReadModels, model_id: UUID, desk: ApiDesk) -> ModelDetailRow:
+    """One's own, for a factory anybody's.
+
+    Raises:
+        NotFound, NotTheOwner
+    """
+    if not _is_a_factory(desk):
+        return own_model(read, model_id, desk.caller.user_id)
+    model: ModelDetailRow | None = read.models.get(model_id)
+    if model is None:
+        raise NotFound
+    return model
 
 
 def _version(model: ModelDetailRow, label: str) -> ModelVersionRow:

@@ -10,7 +10,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import HeaderParameter
 from litestar.types import ControllerRouterHandler
 
-from web.api.access import TokenGate, may_act, refuse_nul
+from web.api.access import TokenGate, refuse_nul, within_scope
 from web.api.desk import ApiDesk
 from web.api.problems import MEDIA_TYPE, TYPES, Problem
 
@@ -66,7 +66,7 @@ def api_router(controllers: tuple[ControllerRouterHandler, ...]) -> Router:
         PATH,
         route_handlers=controllers,
         middleware=[TokenGate()],
-        guards=[may_act],
+        guards=[within_scope],
         before_request=refuse_nul,
         dependencies={"desk": Provide(desk, sync_to_thread=False)},
         response_headers=[ResponseHeader(name="Cache-Control", value="no-store", documentation_only=False)],
