@@ -24,12 +24,12 @@ class Command(msgspec.Struct, metaclass=Frozen, frozen=True, kw_only=True):
 
     `PERMISSION` is the row of the permission table; `OWNED` names an aggregate that the actor must own: its type and the field
     of the command that holds its id. `token` is the API token through which a machine asks in the actor's name; where a command is
-    `FOR_FACTORIES`, a factory's token may ask for it, whoever the owner is.
+    `FOR_MES`, an MES's token may ask for it, whoever the owner is.
     """
 
     PERMISSION: ClassVar[Permission]
     OWNED: ClassVar[tuple[type[State], str] | None] = None
-    FOR_FACTORIES: ClassVar[bool] = False
+    FOR_MES: ClassVar[bool] = False
     actor: UUID
     request: str = ""
     token: UUID | None = None
@@ -154,9 +154,9 @@ class Assay:
             raise NotPermitted
         token = self.find(ApiToken, command.token) if command.token else None
         if token is not None:
-            check_command(token, is_for_factories=command.FOR_FACTORIES)
-        is_of_a_factory = token is not None and token.scope is TokenScope.FACTORY
-        if command.OWNED is not None and not is_of_a_factory:
+            check_command(token, is_for_mes=command.FOR_MES)
+        is_of_mes = token is not None and token.scope is TokenScope.MES
+        if command.OWNED is not None and not is_of_mes:
             owned_type, field = command.OWNED
             owner = cast(Any, self.load(owned_type, getattr(command, field))).owner
             if self.owner_in_charge(owner) != command.actor:

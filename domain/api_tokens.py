@@ -16,13 +16,13 @@ LONGEST_NAME = 60
 class TokenScope(enum.Enum):
     """What a token is good for. What its user may not do, a token that reads or acts may not do either.
 
-    A factory's token is for one purpose, whoever its user is: to follow the public events, and to have the published versions of
+    An MES's token is for one purpose, whoever its user is: to follow the public events, and to have the published versions of
     everybody exported and fetch them. It may nothing else, and only a super administrator can have made it.
     """
 
     READ = "read"
     ACT = "act"
-    FACTORY = "factory"
+    MES = "mes"
 
 
 class ApiTokenCreated(Fact):
@@ -71,8 +71,8 @@ class ScopeIsRead(NotPermitted):
     message = N_("This token may only read. Ask a super administrator for one that may act.")
 
 
-class ScopeIsFactory(NotPermitted):
-    """The token is a factory's, which needs little."""
+class ScopeIsMes(NotPermitted):
+    """The token is that of an MES, which needs little."""
 
     message = N_(
         "This token only follows events and fetches published models. Ask a super administrator for another one."
@@ -121,27 +121,27 @@ def create(
     return [created]
 
 
-def check_scope(scope: TokenScope, *, is_looking: bool, is_for_factories: bool) -> None:
-    """Whether a machine may look, or act. What is for factories is so in both ways.
+def check_scope(scope: TokenScope, *, is_looking: bool, is_for_mes: bool) -> None:
+    """Whether a machine may look, or act. What is for an MES is so in both ways.
 
     Raises:
-        ScopeIsRead, ScopeIsFactory
+        ScopeIsRead, ScopeIsMes
     """
-    if scope is TokenScope.FACTORY and not is_for_factories:
-        raise ScopeIsFactory
+    if scope is TokenScope.MES and not is_for_mes:
+        raise ScopeIsMes
     if scope is TokenScope.READ and not is_looking:
         raise ScopeIsRead
 
 
-def check_command(token: ApiToken, *, is_for_factories: bool) -> None:
+def check_command(token: ApiToken, *, is_for_mes: bool) -> None:
     """Whether a machine may ask for a command.
 
     Raises:
-        TokenIsRevoked, ScopeIsRead, ScopeIsFactory
+        TokenIsRevoked, ScopeIsRead, ScopeIsMes
     """
     if token.is_revoked:
         raise TokenIsRevoked
-    check_scope(token.scope, is_looking=False, is_for_factories=is_for_factories)
+    check_scope(token.scope, is_looking=False, is_for_mes=is_for_mes)
 
 
 def revoke(token: ApiToken) -> list[Fact]:

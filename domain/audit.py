@@ -203,7 +203,7 @@ def _scope(scope: api_tokens.TokenScope) -> Sentence:
     names = {
         api_tokens.TokenScope.READ: N_("only read"),
         api_tokens.TokenScope.ACT: N_("read and act"),
-        api_tokens.TokenScope.FACTORY: N_("follow events and fetch published models of everybody"),
+        api_tokens.TokenScope.MES: N_("follow events and fetch published models of everybody"),
     }
     return _say(names[scope])
 

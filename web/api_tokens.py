@@ -28,7 +28,7 @@ DOCUMENT = "/api/v1/openapi.json"
 SCOPE_NAMES = {
     TokenScope.READ: N_("Read only"),
     TokenScope.ACT: N_("Read and act"),
-    TokenScope.FACTORY: N_("Factory system (MES)"),
+    TokenScope.MES: N_("Manufacturing execution system (MES)"),
 }
 LIFETIMES_DAYS = (30, 90, 365)
 """Offered beside “never”: a month of a trial, a quarter, a year."""

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from commands.assay import Assay
 from commands.exports import InterruptExport, RecordExport, RequestExport, StartExport
 from commands.models import WithdrawModelVersion
-from domain.api_tokens import ApiTokenCreated, ApiTokenRevoked, ScopeIsFactory, ScopeIsRead, TokenIsRevoked, TokenScope
+from domain.api_tokens import ApiTokenCreated, ApiTokenRevoked, ScopeIsMes, ScopeIsRead, TokenIsRevoked, TokenScope
 from domain.attempts import AttemptIsOver
 from domain.exports import Export, ExportBuilt, ExportFailed, ExportInterrupted, ExportQueued, ExportStatus, export_id
 from domain.facts import SYSTEM
@@ -122,7 +122,7 @@ def test_two_requests_at_once_build_one_package(database: str) -> None:  # X-1, 
 # Machines
 
 
-TOKEN_ID = example_id("token of the factory")
+TOKEN_ID = example_id("token of the MES")
 
 
 def asked_with(scope: TokenScope, *, is_revoked: bool = False) -> tuple[Assay, MemoryLog]:
@@ -135,8 +135,8 @@ def asked_with(scope: TokenScope, *, is_revoked: bool = False) -> tuple[Assay, M
 BY_A_MACHINE = RequestExport(actor=TRAINER_LI_ID, model_id=MODEL_ID, version="v1.01", token=TOKEN_ID)
 
 
-def test_a_factory_has_anybodys_version_exported_and_the_log_names_its_token() -> None:  # K-5, E-1
-    assay, log = asked_with(TokenScope.FACTORY)
+def test_an_mes_has_anybodys_version_exported_and_the_log_names_its_token() -> None:  # K-5, E-1
+    assay, log = asked_with(TokenScope.MES)
     assay.dispatch(BY_A_MACHINE)
     queued = log.events[-1]
     assert isinstance(queued.data, ExportQueued)
@@ -154,16 +154,16 @@ def test_other_tokens_may_no_more_than_their_user(scope: TokenScope, refusal: ty
     assert len(log.events) == before
 
 
-def test_a_factory_may_ask_for_nothing_else_and_nothing_once_its_token_is_revoked() -> None:  # K-5
-    assay, log = asked_with(TokenScope.FACTORY)
+def test_an_mes_may_ask_for_nothing_else_and_nothing_once_its_token_is_revoked() -> None:  # K-5
+    assay, log = asked_with(TokenScope.MES)
     before = len(log.events)
-    with pytest.raises(ScopeIsFactory):
+    with pytest.raises(ScopeIsMes):
         assay.dispatch(
             WithdrawModelVersion(
                 actor=TRAINER_LI_ID, model_id=MODEL_ID, version="v1.01", reason="It misses scratches.", token=TOKEN_ID
             )
         )
     assert len(log.events) == before
-    assay, _ = asked_with(TokenScope.FACTORY, is_revoked=True)
+    assay, _ = asked_with(TokenScope.MES, is_revoked=True)
     with pytest.raises(TokenIsRevoked):
         assay.dispatch(BY_A_MACHINE)

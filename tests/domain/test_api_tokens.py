@@ -10,7 +10,7 @@ from domain.api_tokens import (
     ApiTokenNameIsInvalid,
     ApiTokenRevoked,
     ApiTokenWasCreated,
-    ScopeIsFactory,
+    ScopeIsMes,
     ScopeIsRead,
     TokenIsRevoked,
     TokenScope,
@@ -59,26 +59,26 @@ def test_a_token_is_revoked_once() -> None:
 
 
 def test_a_scope_says_what_a_machine_may_try() -> None:
-    for scope, is_looking, is_for_factories, refusal in (
+    for scope, is_looking, is_for_mes, refusal in (
         (TokenScope.READ, True, False, None),
         (TokenScope.READ, False, False, ScopeIsRead),
         (TokenScope.READ, False, True, ScopeIsRead),
         (TokenScope.ACT, False, False, None),
-        (TokenScope.FACTORY, True, False, ScopeIsFactory),
-        (TokenScope.FACTORY, True, True, None),
-        (TokenScope.FACTORY, False, True, None),
-        (TokenScope.FACTORY, False, False, ScopeIsFactory),
+        (TokenScope.MES, True, False, ScopeIsMes),
+        (TokenScope.MES, True, True, None),
+        (TokenScope.MES, False, True, None),
+        (TokenScope.MES, False, False, ScopeIsMes),
     ):
         if refusal is None:
-            check_scope(scope, is_looking=is_looking, is_for_factories=is_for_factories)
+            check_scope(scope, is_looking=is_looking, is_for_mes=is_for_mes)
             continue
         with pytest.raises(refusal):
-            check_scope(scope, is_looking=is_looking, is_for_factories=is_for_factories)
+            check_scope(scope, is_looking=is_looking, is_for_mes=is_for_mes)
 
 
 def test_a_token_that_is_revoked_while_a_request_is_on_its_way_does_nothing() -> None:
-    check_command(state_of(CREATED), is_for_factories=False)
+    check_command(state_of(CREATED), is_for_mes=False)
     with pytest.raises(TokenIsRevoked):
-        check_command(state_of(CREATED, ApiTokenRevoked()), is_for_factories=False)
+        check_command(state_of(CREATED, ApiTokenRevoked()), is_for_mes=False)
     with pytest.raises(ScopeIsRead):
-        check_command(state_of(replace(CREATED, scope=TokenScope.READ)), is_for_factories=False)
+        check_command(state_of(replace(CREATED, scope=TokenScope.READ)), is_for_mes=False)

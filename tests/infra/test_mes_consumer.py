@@ -53,7 +53,7 @@ class Line:
     def __init__(self, site: RealSite, address: str, broker: str, topic: str, folder: Path) -> None:
         self.site, self.target = site, folder / "packages"
         self.token = folder / "token"
-        self.use(TokenScope.FACTORY)
+        self.use(TokenScope.MES)
         self.command = [
             *(sys.executable, str(CHECKOUT / "infra" / "examples" / "mes_consumer.py"), "--brokers", broker),
             *("--topic", topic, "--group", f"{topic}.mes", "--assay", address, "--token-file", str(self.token)),

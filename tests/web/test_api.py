@@ -388,23 +388,21 @@ def test_places_are_offered_from_the_top_down(wang: Machine) -> None:
     assert [node["name"] for node in below["nodes"]] == ["阵列厂", "成盒厂"]
 
 
-# A factory
+# A manufacturing execution system
 
 
-def test_a_factory_follows_events_and_fetches_the_published_models_of_everybody(
+def test_an_mes_follows_events_and_fetches_the_published_models_of_everybody(
     site: RealSite, tmp_path: Path
 ) -> None:  # K-3, K-5
     site.happened(History().add(MODEL_ID, VERSION_PUBLISHED, actor=TRAINER_WANG_ID))
-    factory = machine_of(site, TRAINER_LI_ID, TokenScope.FACTORY)  # who owns nothing and is no super administrator
+    mes = machine_of(site, TRAINER_LI_ID, TokenScope.MES)  # who owns nothing and is no super administrator
     (published,) = [
-        one
-        for one in factory.get("/events?limit=1000").json()["events"]
-        if one["type"] == "assay.model.version_published"
+        one for one in mes.get("/events?limit=1000").json()["events"] if one["type"] == "assay.model.version_published"
     ]
     address = f"/models/{published['subject']}/versions/{published['data']['version']}"
-    assert factory.get(address).json()["weights"]["checksum"] == VERSION_PUBLISHED.weights.checksum
-    assert [one["model_id"] for one in factory.everything("/models", 1)] == [str(MODEL_ID)]
-    assert factory.ask("POST", f"{address}/export").status_code == 202
+    assert mes.get(address).json()["weights"]["checksum"] == VERSION_PUBLISHED.weights.checksum
+    assert [one["model_id"] for one in mes.everything("/models", 1)] == [str(MODEL_ID)]
+    assert mes.ask("POST", f"{address}/export").status_code == 202
     (tmp_path / "panel-a.zip").write_bytes(b"the package of panel-a")
     package = site.services.artifacts.keep(tmp_path / "panel-a.zip")
     at = export_id(MODEL_ID, "v1.01")
@@ -413,18 +411,18 @@ def test_a_factory_follows_events_and_fetches_the_published_models_of_everybody(
     site.services.wait(
         site.log.append([replace(one, originator_version=len(queued) + n) for n, one in enumerate(events, 1)])
     )
-    assert factory.get(f"{address}/export/package").content == b"the package of panel-a"
+    assert mes.get(f"{address}/export/package").content == b"the package of panel-a"
     token_id = next(one.originator_id for _, one in site.log.read(0, 1000) if isinstance(one.data, ApiTokenCreated))
     assert {(one.origin.actor, one.origin.token) for one in queued} == {(TRAINER_LI_ID, token_id)}  # E-1
 
 
-def test_a_factory_may_nothing_else_whatever_its_user_may(site: RealSite) -> None:  # K-5
+def test_an_mes_may_nothing_else_whatever_its_user_may(site: RealSite) -> None:  # K-5
     site.happened(
         History()
         .add(TRAINING_JOB_ID, TRAINING_QUEUED, actor=QUALITY_LEAD_ID)
         .add(MODEL_ID, VERSION_PUBLISHED, actor=QUALITY_LEAD_ID)
     )
-    factory = machine_of(site, QUALITY_LEAD_ID, TokenScope.FACTORY)
+    mes = machine_of(site, QUALITY_LEAD_ID, TokenScope.MES)
     version = f"/models/{MODEL_ID}/versions/v1.01"
     before = site.log.position()
     for method, path, body in (
@@ -437,8 +435,8 @@ def test_a_factory_may_nothing_else_whatever_its_user_may(site: RealSite) -> Non
         ("POST", "/uploads", {"file_name": "unet@1.0", "size": 10}),
         ("DELETE", f"/training-jobs/{TRAINING_JOB_ID}", None),
     ):
-        answer = factory.ask(method, path, body, key="key-0001")
-        assert (answer.status_code, answer.json()["refusals"][0]["rule"]) == (403, "ScopeIsFactory"), path
+        answer = mes.ask(method, path, body, key="key-0001")
+        assert (answer.status_code, answer.json()["refusals"][0]["rule"]) == (403, "ScopeIsMes"), path
     assert site.log.position() == before
 
 

@@ -74,16 +74,16 @@ def _refuse(services: Services, network: str) -> NoReturn:
 
 
 def within_scope(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """A guard: what is not GET needs a token that may act; a factory's token opens what says `for_factories=True` only.
+    """A guard: what is not GET needs a token that may act; an MES's token opens what says `for_mes=True` only.
 
     Raises:
-        ScopeIsRead, ScopeIsFactory
+        ScopeIsRead, ScopeIsMes
     """
     caller: Caller = connection.scope["state"]["visit"].account
     check_scope(
         caller.scope,
         is_looking=connection.scope.get("method", "GET") in SAFE_METHODS,
-        is_for_factories=bool(handler.opt.get("for_factories")),
+        is_for_mes=bool(handler.opt.get("for_mes")),
     )
 
 

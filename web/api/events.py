@@ -37,13 +37,13 @@ def event_description(services: NamedDependency[Services]) -> dict[str, Any]:
 
 
 def may_follow(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """A guard: super administrators, and the factories to which one of them gave a token.
+    """A guard: super administrators, and the systems to which one of them gave a token of an MES.
 
     Raises:
         NotPermitted
     """
     caller: Caller = connection.scope["state"]["visit"].account
-    if caller.scope is not TokenScope.FACTORY:
+    if caller.scope is not TokenScope.MES:
         _for_super_administrators(connection, handler)
 
 
@@ -57,7 +57,7 @@ class PublicEvents(Controller):
     guards = [may_follow]  # noqa: RUF012 - Litestar's way to guard a controller
     tags = ("events",)
 
-    @get("/", sync_to_thread=True, for_factories=True, responses=LOOKS)
+    @get("/", sync_to_thread=True, for_mes=True, responses=LOOKS)
     def read(
         self,
         services: NamedDependency[Services],

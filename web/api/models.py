@@ -36,12 +36,12 @@ class Withdrawal(Shape, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Models(Controller):
-    """Others' models are nobody's business (U), but for a factory, to which a super administrator gave a token."""
+    """Others' models are nobody's business (U), but for an MES, to which a super administrator gave a token."""
 
     path = "/models"
     tags = ("models and exports",)
 
-    @get("/", sync_to_thread=True, for_factories=True, responses=LOOKS)
+    @get("/", sync_to_thread=True, for_mes=True, responses=LOOKS)
     def list(
         self,
         read: NamedDependency[ReadModels],
@@ -50,13 +50,13 @@ class Models(Controller):
         after: After = "",
         limit: Limit = DEFAULT_LIMIT,
     ) -> Listed[Model]:
-        """The user's own models, by name; for a factory everybody's."""
+        """The user's own models, by name; for an MES everybody's."""
         place = place_of(after, BY_NAME)
-        owner = None if _is_a_factory(desk) else desk.caller.user_id
+        owner = None if _is_mes(desk) else desk.caller.user_id
         found = read.models.stretch(owner, search=search, after=place, size=limit)
         return listed(found, lambda row: shaped(row, Model))
 
-    @get("/{model_id:uuid}", sync_to_thread=True, for_factories=True, responses=LOOKS)
+    @get("/{model_id:uuid}", sync_to_thread=True, for_mes=True, responses=LOOKS)
     def one(
         self, model_id: FromPath[UUID], read: NamedDependency[ReadModels], desk: NamedDependency[ApiDesk]
     ) -> ModelDetail:
@@ -64,7 +64,7 @@ class Models(Controller):
         model = _model(read, model_id, desk)
         return shaped(model, ModelDetail, versions=tuple(map(_sent_version, model.versions)))
 
-    @get("/{model_id:uuid}/versions/{label:str}", sync_to_thread=True, for_factories=True, responses=LOOKS)
+    @get("/{model_id:uuid}/versions/{label:str}", sync_to_thread=True, for_mes=True, responses=LOOKS)
     def version(
         self,
         model_id: FromPath[UUID],
@@ -129,7 +129,7 @@ class Models(Controller):
         desk.ask(command)
         return sent_job(services, job_of(services.read, command.job_id), desk)
 
-    @get("/{model_id:uuid}/versions/{label:str}/export", sync_to_thread=True, for_factories=True, responses=LOOKS)
+    @get("/{model_id:uuid}/versions/{label:str}/export", sync_to_thread=True, for_mes=True, responses=LOOKS)
     def export(
         self,
         model_id: FromPath[UUID],
@@ -144,7 +144,7 @@ class Models(Controller):
     @post(
         "/{model_id:uuid}/versions/{label:str}/export",
         sync_to_thread=True,
-        for_factories=True,
+        for_mes=True,
         status_code=202,
         responses=ACTS,
     )
@@ -162,7 +162,7 @@ class Models(Controller):
     @get(
         "/{model_id:uuid}/versions/{label:str}/export/package",
         sync_to_thread=True,
-        for_factories=True,
+        for_mes=True,
         responses=file_answer("application/zip"),
     )
     def package(
@@ -181,17 +181,17 @@ class Models(Controller):
         return stored_file(services, export.package, f"{model.name}-{label}.zip", kind="application/zip")
 
 
-def _is_a_factory(desk: ApiDesk) -> bool:
-    return desk.caller.scope is TokenScope.FACTORY
+def _is_mes(desk: ApiDesk) -> bool:
+    return desk.caller.scope is TokenScope.MES
 
 
 def _model(read: ReadModels, model_id: UUID, desk: ApiDesk) -> ModelDetailRow:
-    """One's own, for a factory anybody's.
+    """One's own, for an MES anybody's.
 
     Raises:
         NotFound, NotTheOwner
     """
-    if not _is_a_factory(desk):
+    if not _is_mes(desk):
         return own_model(read, model_id, desk.caller.user_id)
     model: ModelDetailRow | None = read.models.get(model_id)
     if model is None:
