@@ -18,7 +18,7 @@ from web.api.training_jobs import NewTrainingJob, TrainingChoices
 from web.api.uploads import NewUpload
 
 _ID = UUID("0f8fad5b-d9cb-469f-a165-70867728950e")
-_PRODUCT_ID = UUID("7c9e6679-7425-40de-944b-e07fc1f90ae7")
+_PLACE_ID = UUID("7c9e6679-7425-40de-944b-e07fc1f90ae7")
 _CHOSEN = {
     "data_paths": (FolderName("data", "panel-a/train"),),
     "compute_resource_id": _ID,
@@ -42,7 +42,7 @@ BODIES: Mapping[str, Shape] = MappingProxyType(
         "datasets_create": NewDataset(
             name="panel-a-training",
             purpose=DatasetPurpose.TRAINING,
-            environment=(_PRODUCT_ID,),
+            environment=(_PLACE_ID,),
             data_paths=("/data/panel-a/train",),
         ),
         "datasets_add_data_paths": NewDataPaths(data_paths=("/data/panel-a/train-2",)),
@@ -60,7 +60,7 @@ BODIES: Mapping[str, Shape] = MappingProxyType(
                 "classification": {"name": "ResNet18", "num_of_classes": 3},
                 "code_list": ["TPFIP", "TTFBS", "TTMUD"],
             },
-            environment=(_PRODUCT_ID,),
+            environment=(_PLACE_ID,),
             **_CHOSEN,
         ),
         "prediction_jobs_queue": _prediction("v1.02"),
