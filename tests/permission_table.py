@@ -133,7 +133,13 @@ TABLE: Mapping[str, tuple[Who, str]] = {
     "event feed": (
         Who.SUPER_ADMINISTRATOR,
         """
+        RetryUnusableReport
+        DismissUnusableReport
         GET /mes-feed
+        GET /mes-feed/reports
+        POST /mes-feed/reports/{report_id}/retry
+        GET /mes-feed/reports/{report_id}/dismiss
+        POST /mes-feed/reports/{report_id}/dismiss
         """,
     ),
     "tokens of the HTTP API": (
