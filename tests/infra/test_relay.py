@@ -21,13 +21,15 @@ from domain.training_jobs import (
     TrainingStarted,
     TrainingStatus,
 )
-from infra.kafka import REPORTS
+from infra.kafka import REPORTS, WORKERS
 from infra.kafka_mailbox import KafkaMailbox
 from infra.listening import listening_since
 from infra.local_kafka import LocalBroker
 from infra.relay import MovedOn, ReportLog
+from infra.relay_watch import RelayState, RelayWatch
 from infra.settings import KafkaSettings
 from infra.worker_messages import REPORT_ID, SENT_AGAIN
+from projections.read_model import open_pool
 from tests.examples import (
     LOADING_QUEUED,
     MODEL_IMAGE_IMPORTED,
@@ -214,7 +216,25 @@ def test_a_message_that_nobody_understands_is_kept_with_its_reason_and_holds_up_
     assert [bytes(row["content"]) for row in kept[:2]] == [b"not json", b'{"type": "job_praised"}']
     assert "malformed" in kept[0]["reason"]
     assert "a export job sends no LossesMeasured" in kept[2]["reason"]
+    assert {row["topic"] for row in kept} == {topic}
+    assert [row["worker"] for row in kept] == ["", "", "line-1"]
     assert len(kept) == 3
+
+
+def test_how_far_the_relay_is_can_be_asked(line: KafkaPlant) -> None:  # K-1
+    with open_pool(line.database, size=1) as pool:
+        watch = RelayWatch(pool)
+        assert watch.state() == RelayState()
+        line.happen(TRAINING_JOB_ID, NEEDS_GPU)
+        with line.dispatcher(), line.relay():
+            becomes(lambda: not watch.state().is_away)
+            becomes(lambda: watch.state().told_at is not None)
+            _send(line, losses(1, job_id=example_id("no such job")))
+            becomes(lambda: watch.state().behind == 0)
+        state = watch.state()
+    assert [topic.topic for topic in state.topics] == [line.kafka.topic(REPORTS), line.kafka.topic(WORKERS)]
+    assert {topic.partition_count for topic in state.topics} == {REPORTS.partitions}
+    assert (state.waiting_count, state.unusable_count, state.is_held_up) == (1, 0, False)
 
 
 def test_a_silent_worker_loses_its_job_to_another(running: KafkaPlant) -> None:  # T-6
