@@ -1,11 +1,13 @@
 """What people do about reports that nobody could use. Source: REQUIREMENTS, K-1, E-1."""
 
+from typing import Any
+
 from domain.refusals import NotFound
 from domain.unusable_reports import ReportPlace, UnusableReportDismissed, UnusableReportRetried, dismiss, retry
 from tests.given_when_then import given
 
 PLACE = ReportPlace(topic="assay.reports", partition=3, offset=17)
-WHY = {"place": PLACE, "reason": "DecodeError: malformed"}
+WHY: dict[str, Any] = {"place": PLACE, "reason": "DecodeError: malformed"}
 RETRIED, DISMISSED = UnusableReportRetried(**WHY), UnusableReportDismissed(**WHY)
 
 

@@ -97,7 +97,7 @@ def test_the_feed_says_how_far_it_is_and_what_holds_it_up(site: Site, state: Fee
             ),
             "正在追赶",
         ),
-        (RelayState(is_held_up=True, problem="NoBrokersAvailable", problem_at=AT), "推送受阻"),
+        (RelayState(is_held_up=True, problem="NoBrokersAvailable", problem_at=AT), "中继受阻"),
     ],
 )
 def test_the_relay_says_how_far_it_is_and_what_holds_it_up(site: Site, state: RelayState, shown: str) -> None:  # K-1

@@ -62,7 +62,8 @@ def readable(generated: dict[str, Any]) -> dict[str, Any]:
             if body := BODIES.get(operation["operationId"]):
                 operation["requestBody"]["content"]["application/json"]["example"] = msgspec.to_builtins(body)
     schemas = document["components"]["schemas"]
-    for struct in (*_shapes(Shape), Problem, ToldRefusal):
+    structs: tuple[type[msgspec.Struct], ...] = (*_shapes(Shape), Problem, ToldRefusal)
+    for struct in structs:
         if struct.__name__ in schemas and struct.__doc__:
             schemas[struct.__name__]["description"] = " ".join(struct.__doc__.split())
     schemas[Problem.__name__]["example"] = msgspec.to_builtins(PROBLEM)

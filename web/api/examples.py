@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 from uuid import UUID
 
 from domain.data_paths import FolderName
@@ -19,7 +20,7 @@ from web.api.uploads import NewUpload
 
 _ID = UUID("0f8fad5b-d9cb-469f-a165-70867728950e")
 _PLACE_ID = UUID("7c9e6679-7425-40de-944b-e07fc1f90ae7")
-_CHOSEN = {
+_CHOSEN: dict[str, Any] = {
     "data_paths": (FolderName("data", "panel-a/train"),),
     "compute_resource_id": _ID,
     "augmentations": (Augmentation.COLOR_ENHANCEMENT, Augmentation.FLIPPING),

@@ -39,7 +39,7 @@ class Jobs(Controller, Generic[Sent]):
         """What `Sent` stands for: Litestar (2.25) looks a type variable up by itself, beside the names of types."""
         super().__init_subclass__(**options)
         (sent,) = get_args(cls.__orig_bases__[0])  # type: ignore[attr-defined]
-        cls.signature_namespace = {Sent: sent}  # type: ignore[dict-item]
+        cls.signature_namespace = {Sent: sent}  # type: ignore[misc]
 
     def found(self, read: ReadModels, job_id: UUID, desk: ApiDesk) -> Any:
         """The row of a job that the caller may look at.
