@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 
 from commands.ports import Log, Ports, VersionConflict
+from domain.api_tokens import ApiToken, TokenScope, check_command
 from domain.facts import SYSTEM, Fact, Frozen, Origin, Recorded, State
 from domain.permissions import EVERYONE, ROLES, Permission, permits
 from domain.refusals import ChangedMeanwhile, NotFound, NotPermitted, NotTheOwner
@@ -22,11 +23,13 @@ class Command(msgspec.Struct, metaclass=Frozen, frozen=True, kw_only=True):
     """A wish of one actor, in the imperative.
 
     `PERMISSION` is the row of the permission table; `OWNED` names an aggregate that the actor must own: its type and the field
-    of the command that holds its id. `token` is the API token through which a machine asks in the actor's name.
+    of the command that holds its id. `token` is the API token through which a machine asks in the actor's name; where a command is
+    `FOR_MES`, an MES's token may ask for it, whoever the owner is.
     """
 
     PERMISSION: ClassVar[Permission]
     OWNED: ClassVar[tuple[type[State], str] | None] = None
+    FOR_MES: ClassVar[bool] = False
     actor: UUID
     request: str = ""
     token: UUID | None = None
@@ -149,7 +152,11 @@ class Assay:
             if ROLES[command.PERMISSION] != EVERYONE:
                 self.note_refusal(user.id, type(command).__name__, command.request, command.token)
             raise NotPermitted
-        if command.OWNED is not None:
+        token = self.find(ApiToken, command.token) if command.token else None
+        if token is not None:
+            check_command(token, is_for_mes=command.FOR_MES)
+        is_of_mes = token is not None and token.scope is TokenScope.MES
+        if command.OWNED is not None and not is_of_mes:
             owned_type, field = command.OWNED
             owner = cast(Any, self.load(owned_type, getattr(command, field))).owner
             if self.owner_in_charge(owner) != command.actor:

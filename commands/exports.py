@@ -16,6 +16,7 @@ class RequestExport(Command):
 
     PERMISSION: ClassVar = Permission.MANAGE_OWN_MODELS
     OWNED: ClassVar = (Model, "model_id")
+    FOR_MES: ClassVar = True
     model_id: UUID
     version: str
 

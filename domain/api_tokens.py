@@ -6,7 +6,7 @@ from typing import ClassVar
 from uuid import UUID
 
 from domain.facts import Fact, State, evolves, replace
-from domain.refusals import Refusal, collect, raise_together
+from domain.refusals import NotPermitted, Refusal, collect, raise_together
 from domain.sentences import N_
 from domain.users import User
 
@@ -14,10 +14,15 @@ LONGEST_NAME = 60
 
 
 class TokenScope(enum.Enum):
-    """What a token is good for; what its user may not do, it may not do either."""
+    """What a token is good for. What its user may not do, a token that reads or acts may not do either.
+
+    An MES's token is for one purpose, whoever its user is: to follow the public events, and to have the published versions of
+    everybody exported and fetch them. It may nothing else, and only a super administrator can have made it.
+    """
 
     READ = "read"
     ACT = "act"
+    MES = "mes"
 
 
 class ApiTokenCreated(Fact):
@@ -60,6 +65,26 @@ class ApiTokenWasCreated(Refusal):
     )
 
 
+class ScopeIsRead(NotPermitted):
+    """The token may look, not act."""
+
+    message = N_("This token may only read. Ask a super administrator for one that may act.")
+
+
+class ScopeIsMes(NotPermitted):
+    """The token is that of an MES, which needs little."""
+
+    message = N_(
+        "This token only follows events and fetches published models. Ask a super administrator for another one."
+    )
+
+
+class TokenIsRevoked(NotPermitted):
+    """The token was revoked while the request was on its way."""
+
+    message = N_("This token is revoked. Ask a super administrator for another one.")
+
+
 class ApiToken(State):
     """What the rules need of a token."""
 
@@ -94,6 +119,29 @@ def create(
     assert user is not None
     created = ApiTokenCreated(name=name, user_id=user.id, scope=scope, secret_hash=secret_hash, expires_at=expires_at)
     return [created]
+
+
+def check_scope(scope: TokenScope, *, is_looking: bool, is_for_mes: bool) -> None:
+    """Whether a machine may look, or act. What is for an MES is so in both ways.
+
+    Raises:
+        ScopeIsRead, ScopeIsMes
+    """
+    if scope is TokenScope.MES and not is_for_mes:
+        raise ScopeIsMes
+    if scope is TokenScope.READ and not is_looking:
+        raise ScopeIsRead
+
+
+def check_command(token: ApiToken, *, is_for_mes: bool) -> None:
+    """Whether a machine may ask for a command.
+
+    Raises:
+        TokenIsRevoked, ScopeIsRead, ScopeIsMes
+    """
+    if token.is_revoked:
+        raise TokenIsRevoked
+    check_scope(token.scope, is_looking=False, is_for_mes=is_for_mes)
 
 
 def revoke(token: ApiToken) -> list[Fact]:

@@ -24,6 +24,7 @@ from domain import (
     names,
     prediction_jobs,
     task_types,
+    unusable_reports,
     users,
     uses,
 )
@@ -60,6 +61,7 @@ class Kind(enum.Enum):
     NAME = "name"
     USE = "use"
     API_TOKEN = "api_token"  # noqa: S105 - a kind, no secret
+    UNUSABLE_REPORT = "unusable_report"
     OTHER = "other"
 
 
@@ -81,6 +83,7 @@ KIND_NAMES: Mapping[Kind, str] = MappingProxyType(
         Kind.NAME: N_("Name"),
         Kind.USE: N_("Use by jobs"),
         Kind.API_TOKEN: N_("API token"),
+        Kind.UNUSABLE_REPORT: N_("Unusable report"),
         Kind.OTHER: N_("Other"),
     }
 )
@@ -102,6 +105,7 @@ _KINDS: Mapping[type[State], Kind] = MappingProxyType(
         names.NameClaim: Kind.NAME,
         uses.Uses: Kind.USE,
         api_tokens.ApiToken: Kind.API_TOKEN,
+        unusable_reports.UnusableReport: Kind.UNUSABLE_REPORT,
     }
 )
 OF_EVERYBODY = frozenset((Kind.DATASET, Kind.MODEL_IMAGE, Kind.TRAINING_JOB))
@@ -200,7 +204,12 @@ def _clock(seconds: float) -> str:
 
 
 def _scope(scope: api_tokens.TokenScope) -> Sentence:
-    return _say({api_tokens.TokenScope.READ: N_("only read"), api_tokens.TokenScope.ACT: N_("read and act")}[scope])
+    names = {
+        api_tokens.TokenScope.READ: N_("only read"),
+        api_tokens.TokenScope.ACT: N_("read and act"),
+        api_tokens.TokenScope.MES: N_("follow events and fetch published models of everybody"),
+    }
+    return _say(names[scope])
 
 
 def _role(role: Role) -> Sentence:
@@ -401,6 +410,14 @@ TOLD: Mapping[type[Fact], Telling] = MappingProxyType(
             scope=_scope(fact.scope),
         ),
         api_tokens.ApiTokenRevoked: _about(N_("{who} revoked the API token “{name}”.")),
+        unusable_reports.UnusableReportRetried: lambda fact, _subject, _named: _say(
+            N_("{who} had the unusable report {place} taken in again. Its reason was: {reason}"),
+            place=str(fact.place),
+            reason=fact.reason,
+        ),
+        unusable_reports.UnusableReportDismissed: lambda fact, _subject, _named: _say(
+            N_("{who} dismissed the unusable report {place}: {reason}"), place=str(fact.place), reason=fact.reason
+        ),
         users.UserRefusedAction: lambda fact, subject, _named: _say(
             N_("“{name}” was refused: {action}"), name=subject.name, action=fact.command
         ),
@@ -643,6 +660,8 @@ _REMEMBERED: Mapping[type[Fact], Remembering] = MappingProxyType(
         ),
         prediction_jobs.PredictionQueued: lambda fact, _subject, _named: Subject(fact.name, fact.owner),
         api_tokens.ApiTokenCreated: lambda fact, _subject, _named: Subject(fact.name),
+        unusable_reports.UnusableReportRetried: lambda fact, _subject, _named: Subject(str(fact.place)),
+        unusable_reports.UnusableReportDismissed: lambda fact, _subject, _named: Subject(str(fact.place)),
         names.NameClaimed: lambda fact, _subject, _named: Subject(fact.name, None, {"kind": _name_kind(fact.kind)}),
     }
 )

@@ -19,8 +19,10 @@ SCHEMA_PREFIX: Final = "urn:assay:event-schema:"
 _SEQUENCE_DIGITS: Final = 19
 """As many as the largest position has, so that sequences compare as texts, which CloudEvents asks for."""
 
-BOOKKEEPING: Final = ("name.", "use.", "super_administrators.")
-"""Beginnings of topics by which the rules keep names and uses unique; what they say, other events say in better words."""
+BOOKKEEPING: Final = ("name.", "use.", "super_administrators.", "unusable_report.")
+"""Beginnings of topics by which the rules keep names and uses unique; what they say, other events say in better words. Reports that
+nobody could use never were events.
+"""
 SECURITY: Final = ("user.password_changed", "user.refused_action", "api_token.")
 """What concerns who may do what here is for the audit, not for factories."""
 PERSONAL: Final = {"user.created": {"email", "remark"}, "user.email_changed": {"email"}}

@@ -57,8 +57,11 @@ from projections.users import Users
 if TYPE_CHECKING:
     import uvicorn
 
+    from commands.assay import Assay
     from infra.mes_feed import FeedState
     from infra.notary import Verified
+    from infra.relay_watch import RelayState
+    from infra.unusable_reports import UnusableReports
 
 WEB_THREADS = 16
 WEB_GRACE_SECONDS = 20
@@ -175,14 +178,26 @@ def run_feed(settings: Settings, ready: Callable[[], None]) -> None:
         MesFeed(Kafka(settings.kafka), core.log, core.dsn).run(stop, ready)
 
 
-def feed_state(settings: Settings) -> "FeedState":
-    """How far the feed is."""
+def feed_state(settings: Settings) -> tuple["FeedState", "RelayState"]:
+    """How far the feed and the relay are."""
     from infra.mes_feed import FeedWatch  # noqa: PLC0415 - as above
+    from infra.relay_watch import RelayWatch  # noqa: PLC0415
 
     assert settings.database_url is not None
     create_side_tables(settings.database_url)
     with open_pool(settings.database_url, size=1) as pool:
-        return FeedWatch(pool, topic="").state()
+        return FeedWatch(pool, topic="").state(), RelayWatch(pool).state()
+
+
+@contextmanager
+def open_unusable_reports(settings: Settings) -> Iterator[tuple["Assay", "UnusableReports"]]:
+    """The reports that nobody could use, and the write side that notes what is done about them."""
+    from infra.unusable_reports import UnusableReports  # noqa: PLC0415 - as above
+
+    assert settings.database_url is not None
+    create_side_tables(settings.database_url)
+    with open_core(settings) as core, open_pool(core.dsn, size=2) as pool:
+        yield core.assay, UnusableReports(pool, core.log, core.assay)
 
 
 def run_scanner(settings: Settings, ready: Callable[[], None]) -> None:
@@ -286,8 +301,10 @@ def run_web(settings: Settings, ready: Callable[[], None]) -> None:
     from infra.event_reader import EventReader  # noqa: PLC0415
     from infra.images import Images  # noqa: PLC0415
     from infra.mes_feed import EVENTS, FeedWatch  # noqa: PLC0415
+    from infra.relay_watch import RelayWatch  # noqa: PLC0415
     from infra.session_store import SessionStore  # noqa: PLC0415
     from infra.token_uses import TokenUses  # noqa: PLC0415
+    from infra.unusable_reports import UnusableReports  # noqa: PLC0415
     from infra.web_requests import WatchedRequests  # noqa: PLC0415
     from web.app import create_app  # noqa: PLC0415
     from web.services import Services, WebSettings  # noqa: PLC0415
@@ -325,6 +342,8 @@ def run_web(settings: Settings, ready: Callable[[], None]) -> None:
             api_requests=ApiRequests(pool),
             public_events=EventReader(core.log),
             feed=FeedWatch(pool, topic=f"{settings.kafka.topic_prefix}.{EVENTS.name}" if settings.kafka else ""),
+            relay=RelayWatch(pool),
+            unusable_reports=UnusableReports(pool, core.log, core.assay),
             log=core.log,
             manifests=Manifests(core.artifacts, core.data_folders),
             running_logs=RunningLogs(settings.scratch),

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import UUID
 
 import msgspec
 
@@ -112,6 +113,8 @@ def _run(asked: argparse.Namespace, settings: Settings) -> int:  # noqa: C901 - 
             return health(settings, asked.process, question="health" if asked.alive else "ready")
         case "feed-status":
             return feed_status(settings)
+        case "unusable-reports":
+            return unusable_reports(settings, asked)
         case "event-schemas":
             return event_schemas(asked.folder)
         case "audit" | "provenance" | "rebuild" | "replay":
@@ -322,18 +325,50 @@ def health(settings: Settings, processes: Sequence[str], *, question: str) -> in
 
 
 def feed_status(settings: Settings) -> int:
-    """Print how far the feed is; 1 where something holds it up."""
+    """Print how far the feed and the relay are; 1 where something holds one of them up."""
     from infra import bootstrap  # noqa: PLC0415 - as above
 
     with _database_for_a_moment(settings) as settings:
-        state = bootstrap.feed_state(settings)
+        state, relay = bootstrap.feed_state(settings)
     if settings.kafka is None:
         print("Kafka is not configured (ASSAY_KAFKA_BROKERS): events are read through the HTTP API only.")
     sent_at = f", the last at {state.sent_at:%Y-%m-%d %H:%M:%S %Z}" if state.sent_at else ""
     print(f"{state.sent_count:,} events sent{sent_at}; {state.behind:,} events of the log are still to be looked at.")
     if state.problem_at is not None:
         print(f"The last problem, at {state.problem_at:%Y-%m-%d %H:%M:%S %Z}: {state.problem}")
-    return 1 if state.is_held_up else 0
+    if settings.kafka is None:
+        return 1 if state.is_held_up else 0
+    for topic in relay.topics:
+        looked_at = f"looked at {topic.looked_at:%Y-%m-%d %H:%M:%S %Z}" if topic.looked_at else "never looked at"
+        print(
+            f"{topic.topic}: {topic.behind:,} messages in {topic.partition_count} partitions to be taken in, {looked_at}."
+        )
+    told_at = f"{relay.told_at:%Y-%m-%d %H:%M:%S %Z}" if relay.told_at else "never"
+    print(f"{relay.waiting_count:,} jobs wait; workers were last told of one: {told_at}.")
+    if relay.problem_at is not None:
+        print(f"The relay's last problem, at {relay.problem_at:%Y-%m-%d %H:%M:%S %Z}: {relay.problem}")
+    if relay.is_away:
+        print("No relay takes in what workers say; see `assay status` and its log.")
+    if relay.unusable_count:
+        print(f"{relay.unusable_count:,} reports of workers could not be used; see `assay unusable-reports`.")
+    return 1 if state.is_held_up or relay.is_held_up or relay.is_away else 0
+
+
+def unusable_reports(settings: Settings, asked: argparse.Namespace) -> int:
+    """List the reports of workers that nobody could use, or try or dismiss some; 1 where one is still unusable or gone."""
+    from domain.facts import SYSTEM  # noqa: PLC0415 - as above
+    from infra import bootstrap  # noqa: PLC0415
+    from infra.unusable_reports import act_on, lines_of  # noqa: PLC0415
+
+    with _database_for_a_moment(settings) as settings, bootstrap.open_unusable_reports(settings) as (assay, reports):
+        if not asked.retry and not asked.dismiss:
+            for line in lines_of(reports):
+                print(line)
+            return 0
+        told = [*act_on(assay, reports, SYSTEM, retry=asked.retry, dismiss=asked.dismiss)]
+    for is_done, line in told:
+        print(line, file=sys.stdout if is_done else sys.stderr)
+    return 0 if all(is_done for is_done, _ in told) else 1
 
 
 def event_schemas(folder: Path) -> int:
@@ -653,7 +688,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     exported = verbs.add_parser("export-log", help="write the log as JSON Lines, without secrets, for an auditor")
     exported.add_argument("target", type=Path, metavar="FILE")
-    verbs.add_parser("feed-status", help="show how far public events were sent to Kafka, and what holds them up")
+    verbs.add_parser(
+        "feed-status",
+        help="show how far public events and workers' reports are on their way through Kafka, and what holds them up",
+    )
+    kept = verbs.add_parser(
+        "unusable-reports", help="list the reports of workers that nobody could use, or act on some"
+    )
+    kept.add_argument("--retry", type=UUID, nargs="+", default=[], metavar="ID", help="take them in once more")
+    kept.add_argument("--dismiss", type=UUID, nargs="+", default=[], metavar="ID", help="throw them away")
     described = verbs.add_parser("event-schemas", help="write AsyncAPI and JSON Schemas of the public events")
     described.add_argument("folder", type=Path, nargs="?", default=CHECKOUT / "infra" / "event_schemas")
     add_audit_verbs(verbs)

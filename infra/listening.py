@@ -4,7 +4,7 @@ The relay notes each partition up to whose end it has come. While the brokers, o
 afterwards everybody has the whole time again to be heard.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 
 from kafka import TopicPartition
@@ -35,6 +35,15 @@ def note_heard(connection: Connection[DictRow], partitions: Collection[TopicPart
             " WHEN heard_at < clock_timestamp() - make_interval(secs => %s) THEN clock_timestamp() ELSE since END"
             " WHERE topic = %s AND partition = %s",
             [(DEAF_AFTER_SECONDS, one.topic, one.partition) for one in sorted(partitions)],
+        )
+
+
+def note_behind(connection: Connection[DictRow], behind: Mapping[TopicPartition, int]) -> None:
+    """So many messages lie on each of these partitions that are not taken in."""
+    with connection.transaction(), connection.cursor() as cursor:
+        cursor.executemany(
+            "UPDATE app.listening SET behind = %s, looked_at = clock_timestamp() WHERE topic = %s AND partition = %s",
+            [(count, one.topic, one.partition) for one, count in sorted(behind.items())],
         )
 
 

@@ -23,6 +23,7 @@ from domain.public_events import PublicEvent, public_events
 from infra.advisory_locks import take_lock
 from infra.event_store import EventLog
 from infra.kafka import Kafka, Topic
+from infra.noted_problems import note_problem
 from infra.positions import LogWatcher
 from projections.read_model import Pool
 
@@ -79,7 +80,7 @@ class MesFeed:
                     self._lead(watcher, stop)
                 except _STUCK as error:
                     log.warning("feed_is_held_up", exc_info=True)
-                    self._note_problem(error)
+                    note_problem(self._dsn, "feed", error)
                     stop.wait(PAUSE_SECONDS)
         finally:
             watcher.close()
@@ -141,15 +142,6 @@ class MesFeed:
         producer.flush(timeout=DELIVERY_SECONDS)
         for future in futures:
             future.get(timeout=DELIVERY_SECONDS)
-
-    def _note_problem(self, error: Exception) -> None:
-        with contextlib.suppress(psycopg.Error), psycopg.connect(self._dsn, autocommit=True, connect_timeout=2) as one:
-            told = f"{type(error).__name__}: {str(error).removeprefix(f'{type(error).__name__}: ')}".rstrip(": ")[:500]
-            one.execute(
-                "INSERT INTO app.feed (problem, problem_at) VALUES (%s, clock_timestamp())"
-                " ON CONFLICT (only_row) DO UPDATE SET problem = excluded.problem, problem_at = excluded.problem_at",
-                (told,),
-            )
 
 
 def position_of(connection: Connection[DictRow]) -> int:

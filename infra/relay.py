@@ -32,11 +32,13 @@ from infra.event_store import EventLog
 from infra.heartbeats import Heartbeats
 from infra.kafka import ANSWERS, REPORTS, WORKERS, Kafka, partition_of
 from infra.line_of_work import forget_workers, needs_of, note_worker, offered_by, offers
-from infra.listening import expect, note_heard
+from infra.listening import expect, note_behind, note_heard
 from infra.measured_assay import MeasuredAssay
 from infra.metrics import REPORTS_BEHIND, REPORTS_TAKEN
+from infra.noted_problems import note_problem
 from infra.recorder import TrackingAfter
 from infra.triggers import Triggers
+from infra.unusable_reports import keep_unusable, reason_of
 from infra.worker_messages import (
     REPORT_ID,
     SENT_AGAIN,
@@ -123,8 +125,9 @@ class Relay:
                         shift.turn()
             except MovedOn:
                 log.info("another_relay_was_faster")
-            except (*AWAY, ChangedMeanwhile):
+            except (*AWAY, ChangedMeanwhile) as error:
                 log.warning("broker_or_database_is_away", exc_info=True)
+                note_problem(self._dsn, "relay", error)
                 stop.wait(PAUSE_SECONDS)
 
     def _begin(self, stack: contextlib.ExitStack) -> "_Shift":
@@ -212,9 +215,10 @@ class _Shift:
         assigned = self._consumer.assignment()
         heard = [one for one in assigned if one in self._ends and self._consumer.position(one) >= self._ends[one]]
         self._ends = dict(self._consumer.end_offsets(list(assigned), timeout_ms=LOOK_MS)) if assigned else {}
-        behind = [end - self._consumer.position(one) for one, end in self._ends.items() if one.topic == self._reports]
-        REPORTS_BEHIND.set(sum(behind))
         note_heard(self._connection, heard)
+        behind = {one: max(0, end - self._consumer.position(one)) for one, end in self._ends.items()}
+        note_behind(self._connection, behind)
+        REPORTS_BEHIND.set(sum(count for one, count in behind.items() if one.topic == self._reports))
 
     def _take_report(self, reports: ReportLog, record: Any) -> None:
         reports.place = record.offset
@@ -234,7 +238,15 @@ class _Shift:
         except Exception as error:  # an edge: one report that nobody can use must not stop the others
             outcome = "unusable"
             log.exception("report_unusable", extra={"source": reports.source, "place": reports.place})
-            self._keep_unusable(reports, record.value, f"{type(error).__name__}: {error}")
+            keep_unusable(
+                self._connection,
+                reports.source,
+                record.topic,
+                record.offset,
+                report_id,
+                reason_of(error),
+                record.value,
+            )
         if not reports.is_taken_in:
             reports.append([])
         REPORTS_TAKEN.labels(outcome).inc()
@@ -262,12 +274,6 @@ class _Shift:
 
     def _is_known(self, report: AnyReport, report_id: str) -> bool:
         return any(event.origin.request == report_id for event in self._log.history(report.job_id))
-
-    def _keep_unusable(self, reports: ReportLog, content: bytes, reason: str) -> None:
-        self._connection.execute(
-            "INSERT INTO app.unusable_reports (source, place, reason, content) VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",
-            (reports.source, reports.place, reason.replace("\0", ""), content),
-        )
 
     def _hear(self, contents: Sequence[bytes]) -> None:
         """Of what a worker said since the last look only the newest counts."""

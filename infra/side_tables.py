@@ -2,7 +2,8 @@
 
 `work` mirrors which jobs wait or run (made from the log by the dispatcher), `workers` says who was heard asking for work,
 `machines` how busy each machine is, `machine_history` and `line_history` how they and the line of jobs were during the last day,
-`listening` says since when the relay hears what they say over Kafka, `unusable_reports` holds what it could not take in and why,
+`listening` says since when the relay hears what they say over Kafka and how much of it is still to be taken in, `relay` what held
+it up last, `unusable_reports` holds what it could not take in and why,
 `feed` how far public events were sent, `heartbeats` is momentary telemetry, `drafts` are unfinished forms, `sessions` say who is
 signed in, `token_uses` when API tokens were used last, `api_requests` which requests of machines came lately, `scans` are what
 was seen in folders of images lately, `chain` and `seals` prove that nobody changed the log (seals lie in a file, too). Losing all
@@ -65,6 +66,14 @@ CREATE TABLE IF NOT EXISTS app.listening (
     since timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (topic, partition)
 );
+ALTER TABLE app.listening ADD COLUMN IF NOT EXISTS behind bigint NOT NULL DEFAULT 0,
+    ADD COLUMN IF NOT EXISTS looked_at timestamptz NOT NULL DEFAULT '-infinity';
+CREATE TABLE IF NOT EXISTS app.relay (
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    told_at timestamptz,
+    problem text NOT NULL DEFAULT '',
+    problem_at timestamptz
+);
 CREATE TABLE IF NOT EXISTS app.unusable_reports (
     source text NOT NULL,
     place bigint NOT NULL,
@@ -73,6 +82,12 @@ CREATE TABLE IF NOT EXISTS app.unusable_reports (
     content bytea NOT NULL,
     PRIMARY KEY (source, place)
 );
+ALTER TABLE app.unusable_reports ADD COLUMN IF NOT EXISTS report_id uuid NOT NULL DEFAULT gen_random_uuid(),
+    ADD COLUMN IF NOT EXISTS topic text NOT NULL DEFAULT '',
+    ADD COLUMN IF NOT EXISTS request text NOT NULL DEFAULT '',
+    ADD COLUMN IF NOT EXISTS worker text NOT NULL DEFAULT '';
+CREATE UNIQUE INDEX IF NOT EXISTS unusable_reports_by_id ON app.unusable_reports (report_id);
+CREATE INDEX IF NOT EXISTS unusable_reports_by_time ON app.unusable_reports (kept_at, report_id);
 CREATE TABLE IF NOT EXISTS app.heartbeats (
     job_id uuid PRIMARY KEY,
     attempt integer NOT NULL,

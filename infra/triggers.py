@@ -15,6 +15,7 @@ from domain.messages import JobKind
 from infra.advisory_locks import take_lock
 from infra.dispatcher import WORK_CHANNEL
 from infra.kafka import JOBS, Kafka
+from infra.noted_problems import note_problem
 from infra.worker_messages import JobWaits
 
 log = logging.getLogger(__name__)
@@ -49,8 +50,9 @@ class Triggers:
         while not self._stop.is_set():
             try:
                 self._tell_while_leading()
-            except (psycopg.OperationalError, psycopg.InterfaceError, KafkaError):
+            except (psycopg.OperationalError, psycopg.InterfaceError, KafkaError) as error:
                 log.warning("broker_or_database_is_away", exc_info=True)
+                note_problem(self._dsn, "relay", error)
                 self._stop.wait(1.0)
 
     def _tell_while_leading(self) -> None:
@@ -58,17 +60,23 @@ class Triggers:
             connection.execute(f"LISTEN {WORK_CHANNEL}")
             while not self._stop.is_set():
                 if take_lock(connection, _LEADER_LOCK):
-                    self._tell(
+                    is_told = self._tell(
                         connection.execute(
                             "SELECT job_id, kind, attempt FROM app.work WHERE NOT is_running ORDER BY queued_at LIMIT %s",
                             (MOST_AT_ONCE,),
                         ).fetchall()
                     )
+                    if is_told:
+                        connection.execute(
+                            "INSERT INTO app.relay (told_at) VALUES (clock_timestamp())"
+                            " ON CONFLICT (only_row) DO UPDATE SET told_at = excluded.told_at"
+                        )
                 for _ in connection.notifies(timeout=_STEP_SECONDS, stop_after=1):
                     pass
 
-    def _tell(self, waiting: list[dict[str, Any]]) -> None:
-        now = time.monotonic()
+    def _tell(self, waiting: list[dict[str, Any]]) -> bool:
+        """Whether anybody was told of anything."""
+        now, is_told = time.monotonic(), False
         told, self._told = self._told, {}
         for row in waiting:
             attempt = (row["job_id"], row["attempt"])
@@ -77,4 +85,6 @@ class Triggers:
                 again_at = now + AGAIN_SECONDS
                 waits = JobWaits(kind=JobKind(row["kind"]), job_id=row["job_id"], attempt=row["attempt"])
                 self._producer.send(self._kafka.topic(JOBS), msgspec.json.encode(waits), key=row["job_id"].bytes)
+                is_told = True
             self._told[attempt] = again_at
+        return is_told

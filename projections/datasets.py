@@ -237,14 +237,10 @@ class Datasets(ReadModel):
         `search` is a part of the name, in any case. `sort` is one of `SORTS`, with `-` before it for descending.
         """
         column, direction = SORTS[sort.removeprefix("-")], "DESC" if sort.startswith("-") else "ASC"
-        filters = ["purpose = %(purpose)s"]
-        if place_ids:
-            filters.append("place_ids && %(place_ids)s::uuid[]")
-        if search:
-            filters.append("strpos(name_key, %(search)s) > 0")
+        chosen, values = _chosen(purpose, place_ids, search)
         return self._page(
-            f"SELECT dataset_id FROM datasets WHERE {' AND '.join(filters)}",  # noqa: S608 - our own columns
-            {"purpose": purpose.value, "place_ids": list(place_ids), "search": name_key(search)},
+            f"SELECT dataset_id FROM datasets WHERE {chosen}",  # noqa: S608 - our own columns
+            values,
             DatasetRow,
             number=page,
             size=size,
@@ -253,12 +249,19 @@ class Datasets(ReadModel):
         )
 
     def stretch(
-        self, purpose: DatasetPurpose, *, search: str = "", after: tuple[str, UUID] | None = None, size: int
+        self,
+        purpose: DatasetPurpose,
+        *,
+        place_ids: Sequence[UUID] = (),
+        search: str = "",
+        after: tuple[str, UUID] | None = None,
+        size: int,
     ) -> Stretch[DatasetRow]:
-        """The datasets of a purpose by name, for programs."""
+        """The datasets of a purpose by name, for programs; filtered as a page is."""
+        chosen, values = _chosen(purpose, place_ids, search)
         return self._stretch(
-            "SELECT name_key, dataset_id FROM datasets WHERE purpose = %(purpose)s AND strpos(name_key, %(search)s) > 0",
-            {"purpose": purpose.value, "search": name_key(search)},
+            f"SELECT name_key, dataset_id FROM datasets WHERE {chosen}",  # noqa: S608 - our own columns
+            values,
             DatasetRow,
             key=("name_key", "dataset_id"),
             after=after,
@@ -458,6 +461,19 @@ CROSS JOIN LATERAL (
 ) AS offered
 ORDER BY place, added
 """  # noqa: S608 - our own columns
+
+
+def _chosen(purpose: DatasetPurpose, place_ids: Sequence[UUID], search: str) -> tuple[str, dict[str, object]]:
+    filters = ["purpose = %(purpose)s"]
+    if place_ids:
+        filters.append("place_ids && %(place_ids)s::uuid[]")
+    if search:
+        filters.append("strpos(name_key, %(search)s) > 0")
+    return " AND ".join(filters), {
+        "purpose": purpose.value,
+        "place_ids": list(place_ids),
+        "search": name_key(search),
+    }
 
 
 def _folders_as_json(folders: Sequence[FolderName]) -> str:

@@ -241,23 +241,10 @@ class ModelImages(ReadModel):
         size: int = ROWS_ON_A_PAGE,
     ) -> Page[ModelImageRow]:
         """A page of the list, the newest change first; where places are given, what is bound to one of them or below it."""
-        filters = ["true"]
-        if place_ids:
-            filters.append("place_ids && %(place_ids)s::uuid[]")
-        if kind:
-            filters.append("kind = %(kind)s")
-        if task_type_id:
-            filters.append("task_type->>'task_type_id' = %(task_type_id)s")
-        if search:
-            filters.append("strpos(lower(name), lower(%(search)s)) > 0")
+        chosen, values = _chosen(place_ids, kind, task_type_id, search)
         return self._page(
-            f"SELECT model_image_id FROM model_images WHERE {' AND '.join(filters)}",  # noqa: S608 - our own text
-            {
-                "place_ids": [*place_ids],
-                "kind": kind.value if kind else "",
-                "task_type_id": str(task_type_id or ""),
-                "search": search,
-            },
+            f"SELECT model_image_id FROM model_images WHERE {chosen}",  # noqa: S608 - our own text
+            values,
             ModelImageRow,
             number=number,
             size=size,
@@ -265,11 +252,21 @@ class ModelImages(ReadModel):
             shown=f"{_SELECT} JOIN part USING (model_image_id)",
         )
 
-    def stretch(self, *, search: str = "", after: tuple[str, UUID] | None = None, size: int) -> Stretch[ModelImageRow]:
-        """The list by name, for programs."""
+    def stretch(
+        self,
+        *,
+        place_ids: Sequence[UUID] = (),
+        kind: ModelImageKind | None = None,
+        task_type_id: UUID | None = None,
+        search: str = "",
+        after: tuple[str, UUID] | None = None,
+        size: int,
+    ) -> Stretch[ModelImageRow]:
+        """The list by name, for programs; filtered as a page is."""
+        chosen, values = _chosen(place_ids, kind, task_type_id, search)
         return self._stretch(
-            "SELECT name AS by_name, model_image_id FROM model_images WHERE strpos(lower(name), lower(%(search)s)) > 0",
-            {"search": search},
+            f"SELECT name AS by_name, model_image_id FROM model_images WHERE {chosen}",  # noqa: S608 - our own text
+            values,
             ModelImageRow,
             key=("by_name", "model_image_id"),
             after=after,
@@ -352,6 +349,26 @@ class ModelImages(ReadModel):
     def _loading(self, rows: Rows, image_id: UUID) -> int:
         row = rows.row(self.MODEL_IMAGES, image_id)
         return int(row["loading"]) if row else 0
+
+
+def _chosen(
+    place_ids: Sequence[UUID], kind: ModelImageKind | None, task_type_id: UUID | None, search: str
+) -> tuple[str, dict[str, object]]:
+    filters = ["true"]
+    if place_ids:
+        filters.append("place_ids && %(place_ids)s::uuid[]")
+    if kind:
+        filters.append("kind = %(kind)s")
+    if task_type_id:
+        filters.append("task_type->>'task_type_id' = %(task_type_id)s")
+    if search:
+        filters.append("strpos(lower(name), lower(%(search)s)) > 0")
+    return " AND ".join(filters), {
+        "place_ids": [*place_ids],
+        "kind": kind.value if kind else "",
+        "task_type_id": str(task_type_id or ""),
+        "search": search,
+    }
 
 
 _CHOICE = (

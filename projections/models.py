@@ -314,11 +314,11 @@ class Models(ReadModel):
         )
 
     def stretch(
-        self, owner: UUID, *, search: str = "", after: tuple[str, UUID] | None = None, size: int
+        self, owner: UUID | None, *, search: str = "", after: tuple[str, UUID] | None = None, size: int
     ) -> Stretch[ModelRow]:
-        """Somebody's models by name, for programs."""
+        """Somebody's models by name, for programs; everybody's without an owner."""
         return self._stretch(
-            f"SELECT name AS by_name, model_id FROM models WHERE {OWNED_BY}"  # noqa: S608 - our own text
+            f"SELECT name AS by_name, model_id FROM models WHERE {OWNED_BY if owner else 'true'}"  # noqa: S608 - our own text
             " AND strpos(lower(name), lower(%(search)s)) > 0",
             {"owner": owner, "search": search},
             ModelRow,

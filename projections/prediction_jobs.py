@@ -204,25 +204,10 @@ class PredictionJobs(ReadModel):
         key of `SORTS` with `-` before it for descending.
         """
         direction = "DESC" if sort.startswith("-") else "ASC"
-        filters = [OWNED_BY, "kind = %(kind)s"]
-        if status:
-            filters.append("status = %(status)s")
-        if task_type:
-            filters.append("task_type = %(task_type)s")
-        if search:
-            filters.append("strpos(lower(name), lower(%(search)s)) > 0")
-        if model:
-            filters.append("strpos(lower(model_name), lower(%(model)s)) > 0")
+        chosen, values = _chosen(owner, kind, status, task_type, search, model)
         return self._page(
-            f"SELECT {_COLUMNS} FROM prediction_jobs {OWNERS} WHERE {' AND '.join(filters)}",  # noqa: S608 - our own text
-            {
-                "owner": owner,
-                "kind": kind.value,
-                "status": status.value if status else "",
-                "task_type": task_type,
-                "search": search,
-                "model": model,
-            },
+            f"SELECT {_COLUMNS} FROM prediction_jobs {OWNERS} WHERE {chosen}",  # noqa: S608 - our own text
+            values,
             PredictionJobRow,
             number=page,
             size=size,
@@ -238,12 +223,22 @@ class PredictionJobs(ReadModel):
         )
 
     def stretch(
-        self, owner: UUID, *, after: tuple[datetime, UUID] | None = None, size: int
+        self,
+        owner: UUID,
+        kind: PredictionKind,
+        *,
+        status: PredictionStatus | None = None,
+        task_type: str = "",
+        search: str = "",
+        model: str = "",
+        after: tuple[datetime, UUID] | None = None,
+        size: int,
     ) -> Stretch[PredictionJobRow]:
-        """The user's own jobs of every kind, the newest first, for programs."""
+        """The user's own jobs of one kind, the newest first, for programs; filtered as a page is."""
+        chosen, values = _chosen(owner, kind, status, task_type, search, model)
         return self._stretch(
-            f"SELECT queued_at AS by_time, job_id FROM prediction_jobs WHERE {OWNED_BY}",  # noqa: S608 - our own text
-            {"owner": owner},
+            f"SELECT queued_at AS by_time, job_id FROM prediction_jobs WHERE {chosen}",  # noqa: S608 - our own text
+            values,
             PredictionJobRow,
             key=("by_time", "job_id"),
             after=after,
@@ -268,3 +263,25 @@ class PredictionJobs(ReadModel):
             (model_id, version),
             UUID,
         )
+
+
+def _chosen(
+    owner: UUID, kind: PredictionKind, status: PredictionStatus | None, task_type: str, search: str, model: str
+) -> tuple[str, dict[str, object]]:
+    filters = [OWNED_BY, "kind = %(kind)s"]
+    if status:
+        filters.append("status = %(status)s")
+    if task_type:
+        filters.append("task_type = %(task_type)s")
+    if search:
+        filters.append("strpos(lower(name), lower(%(search)s)) > 0")
+    if model:
+        filters.append("strpos(lower(model_name), lower(%(model)s)) > 0")
+    return " AND ".join(filters), {
+        "owner": owner,
+        "kind": kind.value,
+        "status": status.value if status else "",
+        "task_type": task_type,
+        "search": search,
+        "model": model,
+    }

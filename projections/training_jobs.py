@@ -367,17 +367,11 @@ class TrainingJobs(ReadModel):
     ) -> Page[TrainingJobRow]:
         """Everyone's jobs, filtered by state, creator and a part of the model's name; `sort` is a key of `SORTS`."""
         direction = "DESC" if sort.startswith("-") else "ASC"
-        filters = ["true"]
-        if status:
-            filters.append("status = %(status)s")
-        if owner:
-            filters.append(f"(owner = %(owner)s OR {OWNED_BY})")
-        if search:
-            filters.append("strpos(lower(model_name), lower(%(search)s)) > 0")
+        chosen, values = _chosen(status, owner, search)
         return self._page(
             "SELECT job_id FROM training_jobs LEFT JOIN users AS creator ON creator.user_id = owner"  # noqa: S608 - our own text
-            f" WHERE {' AND '.join(filters)}",
-            {"status": status.value if status else "", "owner": owner, "search": search},
+            f" WHERE {chosen}",
+            values,
             TrainingJobRow,
             number=page,
             size=size,
@@ -389,15 +383,16 @@ class TrainingJobs(ReadModel):
         self,
         *,
         status: TrainingStatus | None = None,
+        owner: UUID | None = None,
         search: str = "",
         after: tuple[datetime, UUID] | None = None,
         size: int,
     ) -> Stretch[TrainingJobRow]:
-        """Everyone's jobs, the newest first, for programs."""
+        """Everyone's jobs, the newest first, for programs; filtered as a page is."""
+        chosen, values = _chosen(status, owner, search)
         return self._stretch(
-            "SELECT queued_at AS by_time, job_id FROM training_jobs"
-            " WHERE (%(status)s = '' OR status = %(status)s) AND strpos(lower(model_name), lower(%(search)s)) > 0",
-            {"status": status.value if status else "", "search": search},
+            f"SELECT queued_at AS by_time, job_id FROM training_jobs WHERE {chosen}",  # noqa: S608 - our own text
+            values,
             TrainingJobRow,
             key=("by_time", "job_id"),
             after=after,
@@ -444,6 +439,17 @@ class TrainingJobs(ReadModel):
         return self._all(
             "SELECT * FROM training_validations WHERE job_id = %s ORDER BY part, iteration", (job_id,), ValidationRow
         )
+
+
+def _chosen(status: TrainingStatus | None, owner: UUID | None, search: str) -> tuple[str, dict[str, object]]:
+    filters = ["true"]
+    if status:
+        filters.append("status = %(status)s")
+    if owner:
+        filters.append(f"(owner = %(owner)s OR {OWNED_BY})")
+    if search:
+        filters.append("strpos(lower(model_name), lower(%(search)s)) > 0")
+    return " AND ".join(filters), {"status": status.value if status else "", "owner": owner, "search": search}
 
 
 SORTS: Mapping[str, str] = MappingProxyType(

@@ -133,7 +133,13 @@ TABLE: Mapping[str, tuple[Who, str]] = {
     "event feed": (
         Who.SUPER_ADMINISTRATOR,
         """
+        RetryUnusableReport
+        DismissUnusableReport
         GET /mes-feed
+        GET /mes-feed/reports
+        POST /mes-feed/reports/{report_id}/retry
+        GET /mes-feed/reports/{report_id}/dismiss
+        POST /mes-feed/reports/{report_id}/dismiss
         """,
     ),
     "tokens of the HTTP API": (
@@ -416,13 +422,20 @@ TABLE: Mapping[str, tuple[Who, str]] = {
         DELETE /api/v1/datasets/{dataset_id}
         GET /api/v1/datasets/{dataset_id}/data-paths
         POST /api/v1/datasets/{dataset_id}/data-paths
+        POST /api/v1/datasets/{dataset_id}/data-paths/remove
+        GET /api/v1/datasets/{dataset_id}/data-paths/{path_id}
+        GET /api/v1/datasets/{dataset_id}/data-paths/{path_id}/images
+        POST /api/v1/datasets/{dataset_id}/data-paths/{path_id}/inspect
         DELETE /api/v1/datasets/{dataset_id}/data-paths/{path_id}
         POST /api/v1/datasets/{dataset_id}/inspect
+        GET /api/v1/images
         GET /api/v1/model-images
         POST /api/v1/model-images
         GET /api/v1/model-images/{model_image_id}
         POST /api/v1/model-images/{model_image_id}/versions
         DELETE /api/v1/model-images/{model_image_id}/versions/{number}
+        POST /api/v1/model-images/{model_image_id}/loadings/{loading}/retry
+        DELETE /api/v1/model-images/{model_image_id}/loadings/{loading}
         GET /api/v1/model-images/{model_image_id}/versions/{number}/archive
         POST /api/v1/uploads
         GET /api/v1/uploads/{upload_id}
@@ -431,8 +444,18 @@ TABLE: Mapping[str, tuple[Who, str]] = {
         GET /api/v1/training-jobs
         POST /api/v1/training-jobs
         GET /api/v1/training-jobs/{job_id}
+        GET /api/v1/training-jobs/{job_id}/stages
+        GET /api/v1/training-jobs/{job_id}/curves
+        GET /api/v1/training-jobs/{job_id}/log
+        GET /api/v1/training-jobs/{job_id}/log/{part}
+        GET /api/v1/training-jobs/{job_id}/losses
+        GET /api/v1/training-jobs/{job_id}/manifest
+        GET /api/v1/training-jobs/{job_id}/reports
+        GET /api/v1/training-jobs/{job_id}/reports/{label}/samples
         GET /api/v1/prediction-jobs
         POST /api/v1/prediction-jobs
+        GET /api/v1/comparisons
+        POST /api/v1/comparisons
         GET /api/v1/models
         """,
     ),
@@ -445,11 +468,25 @@ TABLE: Mapping[str, tuple[Who, str]] = {
         POST /api/v1/models/{model_id}/versions/{label}/export
         GET /api/v1/models/{model_id}/versions/{label}/export/package
         POST /api/v1/models/{model_id}/versions/{label}/retrain
+        GET /api/v1/models/{model_id}/versions/{label}/report
+        POST /api/v1/models/{model_id}/versions/{label}/withdraw
         GET /api/v1/prediction-jobs/{job_id}
+        GET /api/v1/prediction-jobs/{job_id}/log
         GET /api/v1/prediction-jobs/{job_id}/reports
+        GET /api/v1/prediction-jobs/{job_id}/reports/{label}/samples
         POST /api/v1/prediction-jobs/{job_id}/terminate
         POST /api/v1/prediction-jobs/{job_id}/restart
         DELETE /api/v1/prediction-jobs/{job_id}
+        GET /api/v1/comparisons/{job_id}
+        GET /api/v1/comparisons/{job_id}/log
+        GET /api/v1/comparisons/{job_id}/report
+        GET /api/v1/comparisons/{job_id}/samples
+        GET /api/v1/comparisons/{job_id}/reports
+        GET /api/v1/comparisons/{job_id}/reports/{label}/samples
+        POST /api/v1/comparisons/{job_id}/terminate
+        POST /api/v1/comparisons/{job_id}/restart
+        DELETE /api/v1/comparisons/{job_id}
+        GET /api/v1/training-jobs/{job_id}/weights/{which}/{part}
         POST /api/v1/training-jobs/{job_id}/publish
         POST /api/v1/training-jobs/{job_id}/terminate
         POST /api/v1/training-jobs/{job_id}/restart

@@ -1,4 +1,7 @@
-"""The door of the tests' broker that asks for a password and encrypts, with a certificate made for one session."""
+"""The door of the tests' broker that asks who comes and encrypts, with a certificate made for one session.
+
+Behind it a user may what access control lists say, but for `assay`, who may everything; so may who comes through the open door.
+"""
 
 import ipaddress
 from datetime import UTC, datetime, timedelta
@@ -9,7 +12,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from infra.local_kafka import LocalBroker
+from infra.settings import KafkaSettings
+
 USERNAME, PASSWORD = "assay", "Panel2026"
+PROCESSES = ("relay", "feed", "worker", "mes")
+"""Users who may nothing until something is granted to them."""
 
 
 def secured_properties(folder: Path) -> dict[str, str]:
@@ -38,6 +46,23 @@ def secured_properties(folder: Path) -> dict[str, str]:
         "ssl.keystore.location": str(keys),
         "sasl.enabled.mechanisms": "PLAIN",
         "listener.name.sasl_ssl.plain.sasl.jaas.config": (
-            f'org.apache.kafka.common.security.plain.PlainLoginModule required user_{USERNAME}="{PASSWORD}";'
+            "org.apache.kafka.common.security.plain.PlainLoginModule required "
+            + " ".join(f'user_{name}="{PASSWORD}"' for name in (USERNAME, *PROCESSES))
+            + ";"
         ),
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "super.users": f"User:ANONYMOUS;User:{USERNAME}",
     }
+
+
+def secured_settings(broker: LocalBroker, prefix: str, username: str = USERNAME) -> KafkaSettings:
+    """How a process comes through that door."""
+    return KafkaSettings(
+        brokers=(f"127.0.0.1:{broker.ports['SASL_SSL']}",),
+        topic_prefix=prefix,
+        security_protocol="SASL_SSL",
+        sasl_mechanism="PLAIN",
+        username=username,
+        password=PASSWORD,
+        authority_file=broker.folder / "authority.pem",
+    )

@@ -25,7 +25,11 @@ from web.services import Account, ReadModels, Services
 
 ADDRESS = "/api-tokens"
 DOCUMENT = "/api/v1/openapi.json"
-SCOPE_NAMES = {TokenScope.READ: N_("Read only"), TokenScope.ACT: N_("Read and act")}
+SCOPE_NAMES = {
+    TokenScope.READ: N_("Read only"),
+    TokenScope.ACT: N_("Read and act"),
+    TokenScope.MES: N_("Manufacturing execution system (MES)"),
+}
 LIFETIMES_DAYS = (30, 90, 365)
 """Offered beside “never”: a month of a trial, a quarter, a year."""
 

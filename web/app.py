@@ -32,11 +32,14 @@ from litestar.types import ControllerRouterHandler, Message, Scope
 from domain.refusals import NotFound
 from web.api.callers import Callers
 from web.api.datasets import Datasets
+from web.api.document import openapi_config
 from web.api.events import PublicEvents, event_description
+from web.api.images import Images as ImagesForMachines
 from web.api.model_images import ModelImages as ModelImagesForMachines
 from web.api.models import Models as ModelsForMachines
+from web.api.prediction_jobs import Comparisons as ComparisonsForMachines
 from web.api.prediction_jobs import PredictionJobs as PredictionJobsForMachines
-from web.api.routes import api_router, openapi_config
+from web.api.routes import api_router
 from web.api.training_jobs import TrainingJobs as TrainingJobsForMachines
 from web.api.uploads import Uploads as UploadsForMachines
 from web.api_tokens import ApiTokens
@@ -107,10 +110,12 @@ PAGES: tuple[ControllerRouterHandler, ...] = (
 FOR_MACHINES: tuple[ControllerRouterHandler, ...] = (
     Callers,
     Datasets,
+    ImagesForMachines,
     ModelImagesForMachines,
     UploadsForMachines,
     TrainingJobsForMachines,
     PredictionJobsForMachines,
+    ComparisonsForMachines,
     ModelsForMachines,
     PublicEvents,
     event_description,

@@ -180,6 +180,19 @@ def run_log(services: Services, kept: Artifact | None, written: Path | None, nam
     return growing_file(written, name, kind=kind)
 
 
+def lying_file(path: Path, name: str) -> Download:
+    """The answer with a file of other people's, which they may overwrite.
+
+    Raises:
+        NotFound: it was just taken away.
+    """
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        raise NotFound from None
+    return Download(path, f"{found.st_mtime_ns:x}-{found.st_size:x}", found.st_size, name)
+
+
 def read_range(header: str, size: int) -> Part | None:
     """Which part a `Range` header asks for; None for the whole file, also where it asks for several parts or nonsense.
 

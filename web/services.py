@@ -50,9 +50,10 @@ class Services:
     as they are typed; `drafts` keeps the wizards' unfinished forms; `heartbeats` say what running jobs do at this moment, `waiting`
     why the others wait, `running_logs` what a job has logged up to this moment; `machines` says how busy the system is,
     `load_history` how busy it was lately; `token_uses` says when API tokens were used last, `api_requests` which requests machines
-    have sent, `public_events` reads the log as others may see it, `feed` says how far those events were sent; `log` gives the facts
-    themselves, for their history, `manifests` the images of jobs. `readiness` gives the state of each part that the pages stand
-    on, `ready` where it is well; `stopping` says that the server is about to end, so that open streams end first.
+    have sent, `public_events` reads the log as others may see it, `feed` says how far those events were sent, `relay` how far what
+    workers say over Kafka was taken in, `unusable_reports` holds what could not be; `log` gives the facts themselves, for their
+    history, `manifests` the images of jobs. `readiness` gives the state of each part that the pages stand on, `ready` where it is
+    well; `stopping` says that the server is about to end, so that open streams end first.
     """
 
     assay: Assay
@@ -75,6 +76,8 @@ class Services:
     api_requests: Any = None
     public_events: Any = None
     feed: Any = None
+    relay: Any = None
+    unusable_reports: Any = None
     log: Any = None
     manifests: Any = None
     running_logs: Any = None

@@ -15,7 +15,6 @@ from litestar.response import Redirect, ServerSentEvent
 
 from commands.models import PublishModelVersion
 from commands.training_jobs import DeleteTrainingJob, RestartTraining, TerminateTraining
-from domain.artifacts import Artifact
 from domain.evaluation import EvaluationFigures
 from domain.json_forms import write_json
 from domain.messages import Heartbeat, LossPart, StageName
@@ -34,9 +33,10 @@ from projections.training_jobs import (
     TrainingJobRow,
     ValidationRow,
 )
+from web import training_files
 from web.cascade import standing_nodes
 from web.charts import MOST_POINTS, LineChart, Series, evenly, line_chart
-from web.downloads import Download, run_log, stored_file
+from web.downloads import Download
 from web.evaluation_reports import ReportView, report_view
 from web.forms import Form, id_or_none
 from web.listing import Listing, read_listing
@@ -263,7 +263,7 @@ class TrainingJobs(Controller):
         live: NamedDependency[Live],
     ) -> ServerSentEvent:
         """Its parts as they move; a long curve is read again only when it has grown."""
-        _job(services.read, job_id)
+        job_of(services.read, job_id)
         drawn: dict[PartRow, PartCurve] = {}
 
         def look() -> MonitorPage:
@@ -280,38 +280,27 @@ class TrainingJobs(Controller):
     @get("/{job_id:uuid}/log", sync_to_thread=True)
     def log(self, job_id: FromPath[UUID], services: NamedDependency[Services]) -> Download:
         """下载日志: of a run that goes on, as far as it is."""
-        job = _job(services.read, job_id)
-        return run_log(
-            services, job.log, services.running_logs.of(job_id, job.run), f"{job.model_name}-{job.label}.log"
-        )
+        return training_files.whole_log(services, job_of(services.read, job_id))
 
     @get("/{job_id:uuid}/log/{part:str}", sync_to_thread=True)
     def part_log(self, job_id: FromPath[UUID], part: FromPath[str], services: NamedDependency[Services]) -> Download:
         """下载日志 of one of two networks (T-5)."""
-        job = _job(services.read, job_id)
-        kept = next((kept.log for kept in job.part_logs if kept.part.value == part), None)
-        files = services.running_logs.of_parts(job_id, job.run)
-        running = next((file for one, file in files.items() if one.value == part), None)
-        return run_log(services, kept, running, f"{job.model_name}-{job.label}-{part}.log")
+        return training_files.part_log(services, job_of(services.read, job_id), part)
 
     @get("/{job_id:uuid}/losses", sync_to_thread=True)
     def losses(self, job_id: FromPath[UUID], services: NamedDependency[Services]) -> Download:
         """Every raw point of the loss curves, as JSON Lines."""
-        job = _job(services.read, job_id)
-        return _file(services, job.losses, f"{job.model_name}-{job.label}-losses.jsonl")
+        return training_files.losses(services, job_of(services.read, job_id))
 
     @get("/{job_id:uuid}/manifest", sync_to_thread=True)
     def manifest(self, job_id: FromPath[UUID], services: NamedDependency[Services]) -> Download:
         """Which images trained and validated, with their checksums, as JSON Lines."""
-        job = _job(services.read, job_id)
-        found = next((row.manifest for row in services.read.training_jobs.stages(job_id) if row.manifest), None)
-        return _file(services, found, f"{job.model_name}-{job.label}-images.jsonl")
+        return training_files.manifest(services, job_of(services.read, job_id))
 
     @get("/{job_id:uuid}/preview", sync_to_thread=True)
     def preview(self, job_id: FromPath[UUID], services: NamedDependency[Services]) -> Download:
         """Augmented samples, as a picture."""
-        found = next((row.preview for row in services.read.training_jobs.stages(job_id) if row.preview), None)
-        return _file(services, found, "augmented-samples.png", kind="image/png", is_attachment=False)
+        return training_files.preview(services, job_of(services.read, job_id))
 
     @get("/{job_id:uuid}/report", sync_to_thread=True)
     def report(
@@ -347,12 +336,7 @@ class TrainingJobs(Controller):
         services: NamedDependency[Services],
     ) -> Download:
         """The best or the last weights of a network, as safetensors; for the owner, as the model is."""
-        job = _job(services.read, job_id)
-        if job.owner != actor:
-            raise NotTheOwner
-        kept = next((one for one in job.kept_weights if one.part.value == part), None)
-        files = {TrainedWeights.BEST.value: kept.best, TrainedWeights.LAST.value: kept.last} if kept else {}
-        return _file(services, files.get(which), f"{job.model_name}-{job.label}-{part}-{which}.safetensors")
+        return training_files.weights(services, job_of(services.read, job_id), which, part, actor)
 
     @get("/{job_id:uuid}/terminate", sync_to_thread=True)
     def confirm_terminate(
@@ -396,7 +380,7 @@ class TrainingJobs(Controller):
         desk: NamedDependency[Desk],
     ) -> Redirect:
         """【终止】."""
-        job = _job(read, job_id)
+        job = job_of(read, job_id)
         desk.ask(TerminateTraining(actor=actor, job_id=job_id))
         desk.say(N_("The training of “{name}” is terminated."), name=job.model_name)
         return desk.go(f"{ADDRESS}/{job_id}")
@@ -410,7 +394,7 @@ class TrainingJobs(Controller):
         desk: NamedDependency[Desk],
     ) -> Redirect:
         """【启动】: from 0 %."""
-        job = _job(read, job_id)
+        job = job_of(read, job_id)
         desk.ask(RestartTraining(actor=actor, job_id=job_id))
         desk.say(N_("“{name}” waits for a worker and will begin from 0 %."), name=job.model_name)
         return desk.go(f"{ADDRESS}/{job_id}")
@@ -424,7 +408,7 @@ class TrainingJobs(Controller):
         desk: NamedDependency[Desk],
     ) -> Redirect:
         """【删除】."""
-        job = _job(read, job_id)
+        job = job_of(read, job_id)
         desk.ask(DeleteTrainingJob(actor=actor, job_id=job_id))
         desk.say(N_("Training job “{name}” is deleted."), name=job.model_name)
         return desk.go(ADDRESS)
@@ -442,7 +426,7 @@ class TrainingJobs(Controller):
         is_last = form.text("weights") == TrainedWeights.LAST.value
         chosen = TrainedWeights.LAST if is_last else TrainedWeights.BEST
         desk.ask(PublishModelVersion(actor=actor, job_id=job_id, chosen_weights=chosen))
-        job = _job(read, job_id)
+        job = job_of(read, job_id)
         desk.say(N_("“{name}” is published as {version}."), name=job.model_name, version=job.label)
         return desk.go(f"{ADDRESS}/{job_id}")
 
@@ -498,7 +482,7 @@ def _line(row: TrainingJobRow, beat: Heartbeat | None, actor: UUID, now: datetim
 
 
 def _confirm_page(read: ReadModels, job_id: UUID, actor: UUID, action: str) -> ConfirmPage:
-    job = _job(read, job_id)
+    job = job_of(read, job_id)
     if job.owner != actor:
         raise NotTheOwner
     form = Form.of(weights=TrainedWeights.BEST.value)
@@ -508,7 +492,7 @@ def _confirm_page(read: ReadModels, job_id: UUID, actor: UUID, action: str) -> C
 
 
 def _report_page(read: ReadModels, job_id: UUID, form: Form, actor: UUID, which: TrainedWeights) -> TrainingReportPage:
-    job = _job(read, job_id)
+    job = job_of(read, job_id)
     line = _line(job, None, actor, datetime.now(UTC))
     address, label = _report_of(job_id, which)
     return TrainingReportPage(
@@ -548,7 +532,7 @@ def _monitor_page(
     services: Services, job_id: UUID, actor: UUID, drawn: Mapping[PartRow, PartCurve] = MappingProxyType({})
 ) -> MonitorPage:
     """`drawn` are curves from before: as long as its network is where it was, a curve is the same."""
-    job = _job(services.read, job_id)
+    job = job_of(services.read, job_id)
     [line] = _lines(services, [job], actor)
     read = services.read.training_jobs
     parts = read.parts(job_id)
@@ -558,7 +542,7 @@ def _monitor_page(
         line=line,
         has_log=job.log is not None or logs.of(job_id, job.run) is not None,
         logged_parts=tuple(kept.part for kept in job.part_logs) or tuple(logs.of_parts(job_id, job.run)),
-        stages=_stages(job, read.stages(job_id)),
+        stages=stage_lines(job, read.stages(job_id)),
         curves=tuple(drawn.get(part) or _curve(services, job_id, part) for part in parts),
         validations=_validations(parts, read.validations(job_id)),
         resource=services.read.compute_resources.get(job.compute_resource_id),
@@ -568,7 +552,7 @@ def _monitor_page(
     )
 
 
-def _stages(job: TrainingJobDetail, found: list[StageRow]) -> tuple[StageLine, ...]:
+def stage_lines(job: TrainingJobDetail, found: list[StageRow]) -> tuple[StageLine, ...]:
     """All three, in their order; of those that have not ended the first one runs while the job trains."""
     by_name = {row.stage: row for row in found}
     unfinished = next((stage for stage in StageName if stage not in by_name), None)
@@ -613,14 +597,13 @@ def _validations(parts: list[PartRow], rows: list[ValidationRow]) -> tuple[Valid
     return tuple(curves)
 
 
-def _job(read: ReadModels, job_id: UUID) -> TrainingJobDetail:
+def job_of(read: ReadModels, job_id: UUID) -> TrainingJobDetail:
+    """Anybody's job.
+
+    Raises:
+        NotFound
+    """
     job: TrainingJobDetail | None = read.training_jobs.get(job_id)
     if job is None:
         raise NotFound
     return job
-
-
-def _file(services: Services, artifact: Artifact | None, name: str, **options: Any) -> Download:
-    if artifact is None:
-        raise NotFound
-    return stored_file(services, artifact, name, **options)

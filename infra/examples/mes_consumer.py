@@ -26,7 +26,7 @@ LONGEST_WORK_MS = 3_600_000
 
 
 class NotOurs(Exception):
-    """The model belongs to a user for whom the token does not act."""
+    """The token is not that of an MES, and the model belongs to a user for whom it does not act."""
 
 
 class Assay:

@@ -42,6 +42,7 @@ from domain.sentences import Sentence
 from domain.task_types import TaskKind, TaskTypeCreated
 from domain.training_jobs import TrainedWeights, TrainingJob, TrainingTerminated
 from domain.training_requests import TrainingDraft
+from domain.unusable_reports import ReportPlace
 from domain.users import EmailIsInvalid, UserDeleted, UserEmailChanged, UserRefusedAction
 from infra.event_store import create_tables, open_event_log
 from tests import permission_table
@@ -97,6 +98,7 @@ VALUES: dict[Any, Any] = {
     Sentence: Sentence("The disk is full."),
     Fact: TrainingTerminated(),
     Inspection: inspection(),
+    ReportPlace: ReportPlace(topic="assay.reports", partition=3, offset=17),
     tuple[str, ...]: (),
     tuple[UUID, ...]: (),
     tuple[tuple[UUID, ...], ...]: (),

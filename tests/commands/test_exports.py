@@ -8,6 +8,8 @@ from msgspec.structs import replace
 
 from commands.assay import Assay
 from commands.exports import InterruptExport, RecordExport, RequestExport, StartExport
+from commands.models import WithdrawModelVersion
+from domain.api_tokens import ApiTokenCreated, ApiTokenRevoked, ScopeIsMes, ScopeIsRead, TokenIsRevoked, TokenScope
 from domain.attempts import AttemptIsOver
 from domain.exports import Export, ExportBuilt, ExportFailed, ExportInterrupted, ExportQueued, ExportStatus, export_id
 from domain.facts import SYSTEM
@@ -115,3 +117,53 @@ def test_two_requests_at_once_build_one_package(database: str) -> None:  # X-1, 
         answers = at_once(log, PORTS, REQUEST, REQUEST)
         assert all(isinstance(answer, int) for answer in answers), answers
         assert [type(event.data) for event in log.history(EXPORT_ID)] == [ExportQueued]
+
+
+# Machines
+
+
+TOKEN_ID = example_id("token of the MES")
+
+
+def asked_with(scope: TokenScope, *, is_revoked: bool = False) -> tuple[Assay, MemoryLog]:
+    """A published version, and a token of somebody who does not own it."""
+    token = ApiTokenCreated(name="MES", user_id=TRAINER_LI_ID, scope=scope, secret_hash="f" * 64)
+    facts = (token, ApiTokenRevoked()) if is_revoked else (token,)
+    return assay_after(published().add(TOKEN_ID, *facts, actor=QUALITY_LEAD_ID))
+
+
+BY_A_MACHINE = RequestExport(actor=TRAINER_LI_ID, model_id=MODEL_ID, version="v1.01", token=TOKEN_ID)
+
+
+def test_an_mes_has_anybodys_version_exported_and_the_log_names_its_token() -> None:  # K-5, E-1
+    assay, log = asked_with(TokenScope.MES)
+    assay.dispatch(BY_A_MACHINE)
+    queued = log.events[-1]
+    assert isinstance(queued.data, ExportQueued)
+    assert (queued.data.owner, queued.origin.actor, queued.origin.token) == (TRAINER_WANG_ID, TRAINER_LI_ID, TOKEN_ID)
+
+
+@pytest.mark.parametrize(
+    ("scope", "refusal"), [(TokenScope.ACT, NotTheOwner), (TokenScope.READ, ScopeIsRead)], ids=["act", "read"]
+)
+def test_other_tokens_may_no_more_than_their_user(scope: TokenScope, refusal: type[NotPermitted]) -> None:  # K-5
+    assay, log = asked_with(scope)
+    before = len(log.events)
+    with pytest.raises(refusal):
+        assay.dispatch(BY_A_MACHINE)
+    assert len(log.events) == before
+
+
+def test_an_mes_may_ask_for_nothing_else_and_nothing_once_its_token_is_revoked() -> None:  # K-5
+    assay, log = asked_with(TokenScope.MES)
+    before = len(log.events)
+    with pytest.raises(ScopeIsMes):
+        assay.dispatch(
+            WithdrawModelVersion(
+                actor=TRAINER_LI_ID, model_id=MODEL_ID, version="v1.01", reason="It misses scratches.", token=TOKEN_ID
+            )
+        )
+    assert len(log.events) == before
+    assay, _ = asked_with(TokenScope.MES, is_revoked=True)
+    with pytest.raises(TokenIsRevoked):
+        assay.dispatch(BY_A_MACHINE)

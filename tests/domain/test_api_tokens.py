@@ -2,13 +2,21 @@
 
 from datetime import UTC, datetime
 
+import pytest
+from msgspec.structs import replace
+
 from domain.api_tokens import (
     ApiTokenCreated,
     ApiTokenNameIsInvalid,
     ApiTokenRevoked,
     ApiTokenWasCreated,
+    ScopeIsMes,
+    ScopeIsRead,
+    TokenIsRevoked,
     TokenScope,
     UserOfTokenNotFound,
+    check_command,
+    check_scope,
     create,
     revoke,
 )
@@ -48,3 +56,29 @@ def test_a_form_that_is_sent_twice_shows_no_second_secret() -> None:
 def test_a_token_is_revoked_once() -> None:
     given(CREATED).when(revoke).then(ApiTokenRevoked())
     given(CREATED, ApiTokenRevoked()).when(revoke).then()
+
+
+def test_a_scope_says_what_a_machine_may_try() -> None:
+    for scope, is_looking, is_for_mes, refusal in (
+        (TokenScope.READ, True, False, None),
+        (TokenScope.READ, False, False, ScopeIsRead),
+        (TokenScope.READ, False, True, ScopeIsRead),
+        (TokenScope.ACT, False, False, None),
+        (TokenScope.MES, True, False, ScopeIsMes),
+        (TokenScope.MES, True, True, None),
+        (TokenScope.MES, False, True, None),
+        (TokenScope.MES, False, False, ScopeIsMes),
+    ):
+        if refusal is None:
+            check_scope(scope, is_looking=is_looking, is_for_mes=is_for_mes)
+            continue
+        with pytest.raises(refusal):
+            check_scope(scope, is_looking=is_looking, is_for_mes=is_for_mes)
+
+
+def test_a_token_that_is_revoked_while_a_request_is_on_its_way_does_nothing() -> None:
+    check_command(state_of(CREATED), is_for_mes=False)
+    with pytest.raises(TokenIsRevoked):
+        check_command(state_of(CREATED, ApiTokenRevoked()), is_for_mes=False)
+    with pytest.raises(ScopeIsRead):
+        check_command(state_of(replace(CREATED, scope=TokenScope.READ)), is_for_mes=False)

@@ -9,21 +9,13 @@ from kafka.errors import KafkaError
 from infra.kafka import HOUR_MS, TOPICS, Kafka, partition_of
 from infra.local_kafka import LocalBroker
 from infra.settings import KafkaSettings
-from tests.secured_kafka import PASSWORD, USERNAME
+from tests.secured_kafka import secured_settings
 
 
 @pytest.fixture
 def secured(kafka: LocalBroker, topic_prefix: str) -> KafkaSettings:
     """The door of the broker that asks who comes."""
-    return KafkaSettings(
-        brokers=(f"127.0.0.1:{kafka.ports['SASL_SSL']}",),
-        topic_prefix=topic_prefix,
-        security_protocol="SASL_SSL",
-        sasl_mechanism="PLAIN",
-        username=USERNAME,
-        password=PASSWORD,
-        authority_file=kafka.folder / "authority.pem",
-    )
+    return secured_settings(kafka, topic_prefix)
 
 
 def test_topics_are_made_once_with_their_partitions_and_how_long_they_are_kept(

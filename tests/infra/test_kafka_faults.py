@@ -1,5 +1,9 @@
-"""Everything on the way of a job over Kafka is killed at some moment: nothing is lost, nothing comes twice, no job is stuck."""
+"""Everything on the way of a job over Kafka is killed at some moment: nothing is lost, nothing comes twice, no job is stuck.
 
+The web server is killed in `test_kills.py`, beside a training that goes on.
+"""
+
+import json
 import os
 import random
 import signal
@@ -8,16 +12,19 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import msgspec
 import psycopg
 import pytest
 from eventsourcing.persistence import InterfaceError, OperationalError
+from kafka import TopicPartition
 
 from domain.facts import Fact
+from domain.public_events import is_public
 from domain.training_jobs import (
     TrainingCompleted,
     TrainingFailed,
@@ -30,6 +37,7 @@ from infra.embedded_postgres import ensure_postgres, stop_postgres
 from infra.event_store import EventLog, create_tables, open_event_log
 from infra.kafka import REPORTS, Kafka
 from infra.local_kafka import LocalBroker
+from infra.mes_feed import EVENTS
 from infra.settings import Settings, read_settings
 from infra.side_tables import create_side_tables
 from tests.conftest import CHECKOUT
@@ -40,10 +48,14 @@ from tests.infra.light_worker import STEPS
 PROCESSES = {
     "dispatcher": ("-m", "infra.cli", "dispatcher"),
     "relay": ("-m", "infra.cli", "relay"),
+    "feed": ("-m", "infra.cli", "feed"),
+    "projector": ("-m", "infra.cli", "projector"),
     "line-1": ("-m", "tests.infra.light_worker", "line-1"),
     "line-2": ("-m", "tests.infra.light_worker", "line-2"),
 }
 PATIENCE_SECONDS = 300.0
+AWAY_SECONDS = 60.0
+"""So long the broker is away: longer than anything waits for it before it begins anew."""
 AWAY = (psycopg.Error, OperationalError, InterfaceError)
 
 
@@ -87,6 +99,24 @@ class Factory:
         for job_id in fresh:
             history = history.add(job_id, TRAINING_QUEUED)
         self.log.append(history.events)
+
+    def shown(self) -> int:
+        """How many jobs a list shows as completed."""
+        with suppress(*AWAY), self.asked() as connection:
+            row = connection.execute("SELECT count(*) FROM read.training_jobs WHERE status = 'completed'").fetchone()
+            return int(row[0]) if row else 0
+        return -1
+
+    def is_told(self) -> bool:
+        """Whether the brokers have every public event."""
+        with suppress(*AWAY), self.asked() as connection:
+            row = connection.execute("SELECT position FROM app.feed").fetchone()
+            return row is not None and bool(row[0] == self.log.position())
+        return False
+
+    def asked(self) -> psycopg.Connection[Any]:
+        """A connection to the database as it is now."""
+        return psycopg.connect(ensure_postgres(self.settings), connect_timeout=2)
 
     def completed(self) -> int:
         """How many jobs are."""
@@ -157,9 +187,51 @@ def test_whatever_is_killed_nothing_is_lost_nothing_comes_twice_and_no_job_is_st
     eventually(lambda: factory.completed() == len(factory.jobs), within_seconds=PATIENCE_SECONDS)
     for job_id in factory.jobs:
         assert_told_once(factory.facts_of(job_id))
-    with psycopg.connect(ensure_postgres(factory.settings)) as connection:
+    with factory.asked() as connection:
         kept = connection.execute("SELECT content FROM app.unusable_reports").fetchall()
     assert [bytes(content) for (content,) in kept] == [b"noise"]
+    eventually(lambda: factory.shown() == len(factory.jobs), within_seconds=PATIENCE_SECONDS)
+    eventually(factory.is_told, within_seconds=PATIENCE_SECONDS)
+    assert_every_public_event_arrived(factory)
+
+
+def test_a_broker_that_is_away_for_a_minute_holds_jobs_up_and_loses_none(factory: Factory) -> None:  # K-1, T-6
+    factory.queue(6)
+    eventually(lambda: factory.completed() >= 1, within_seconds=PATIENCE_SECONDS)
+    factory.broker.kill()
+    try:
+        factory.queue(2)
+        threading.Event().wait(AWAY_SECONDS)
+    finally:
+        factory.broker.start()
+    eventually(lambda: factory.completed() == len(factory.jobs), within_seconds=PATIENCE_SECONDS)
+    for job_id in factory.jobs:
+        assert_told_once(factory.facts_of(job_id))
+    eventually(factory.is_told, within_seconds=PATIENCE_SECONDS)
+    assert_every_public_event_arrived(factory)
+
+
+def assert_every_public_event_arrived(factory: Factory) -> None:
+    """Each at least once, however often something was killed over it."""
+    public = {
+        f"{event.originator_id}:{event.originator_version}"
+        for _, event in factory.log.read(0, 10_000)
+        if is_public(type(event.data))
+    }
+    topic = factory.kafka.topic(EVENTS)
+    with closing(factory.kafka.consumer(group_id=None, auto_offset_reset="earliest")) as consumer:
+        places = [TopicPartition(topic, number) for number in range(EVENTS.partitions)]
+        consumer.assign(places)
+        ends = consumer.end_offsets(places)
+        arrived: set[str] = set()
+
+        def has_all() -> bool:
+            for records in consumer.poll(200).values():
+                arrived.update(json.loads(record.value)["id"] for record in records)
+            return all(consumer.position(place) >= ends[place] for place in places)
+
+        eventually(has_all, within_seconds=PATIENCE_SECONDS)
+    assert arrived == public
 
 
 def assert_told_once(facts: list[Fact]) -> None:

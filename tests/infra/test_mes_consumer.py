@@ -14,6 +14,7 @@ import pytest
 import uvicorn
 from msgspec.structs import replace
 
+from domain.api_tokens import TokenScope
 from domain.exports import ExportBuilt, ExportStarted, export_id
 from infra.kafka import Kafka
 from infra.local_kafka import LocalBroker
@@ -51,13 +52,18 @@ class Line:
 
     def __init__(self, site: RealSite, address: str, broker: str, topic: str, folder: Path) -> None:
         self.site, self.target = site, folder / "packages"
-        token = folder / "token"
-        token.write_text(machine_of(site, TRAINER_WANG_ID).secret + "\n")
+        self.token = folder / "token"
+        self.use(TokenScope.MES)
         self.command = [
             *(sys.executable, str(CHECKOUT / "infra" / "examples" / "mes_consumer.py"), "--brokers", broker),
-            *("--topic", topic, "--group", f"{topic}.mes", "--assay", address, "--token-file", str(token)),
+            *("--topic", topic, "--group", f"{topic}.mes", "--assay", address, "--token-file", str(self.token)),
             *("--target", str(self.target), "--stop-after", "1"),
         ]
+
+    def use(self, scope: TokenScope) -> None:
+        """The consumer's token from now on; its user owns nothing."""
+        user_id = TRAINER_WANG_ID if scope is TokenScope.ACT else TRAINER_LI_ID
+        self.token.write_text(machine_of(self.site, user_id, scope).secret + "\n")
 
     def publish(self, model_id: Any, owner: Any, name: str, version: str = "v1.01") -> None:
         fact = replace(VERSION_PUBLISHED, owner=owner, model_name=name, version=version)
@@ -99,6 +105,7 @@ def line(kafka: LocalBroker, topic_prefix: str, database: str, tmp_path: Path) -
 
 
 def test_a_published_version_arrives_verified_and_what_is_not_ours_is_passed_over(line: Line) -> None:
+    line.use(TokenScope.ACT)
     line.publish(OTHERS_MODEL_ID, TRAINER_LI_ID, "panel-of-li")
     line.publish(MODEL_ID, TRAINER_WANG_ID, "panel-a")
     with subprocess.Popen(line.command, stdout=subprocess.PIPE, text=True) as consumer:

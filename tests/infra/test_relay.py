@@ -23,13 +23,15 @@ from domain.training_jobs import (
     TrainingStarted,
     TrainingStatus,
 )
-from infra.kafka import REPORTS
+from infra.kafka import JOBS, REPORTS, WORKERS
 from infra.kafka_mailbox import KafkaMailbox
 from infra.listening import listening_since
 from infra.local_kafka import LocalBroker
 from infra.relay import MovedOn, ReportLog
+from infra.relay_watch import RelayState, RelayWatch
 from infra.settings import KafkaSettings
-from infra.worker_messages import REPORT_ID, SENT_AGAIN
+from infra.worker_messages import REPORT_ID, SENT_AGAIN, JobWaits
+from projections.read_model import open_pool
 from tests.examples import (
     LOADING_QUEUED,
     MODEL_IMAGE_IMPORTED,
@@ -98,6 +100,24 @@ def test_a_job_that_waits_is_told_of_again_after_triggers_were_lost(running: Kaf
     becomes(lambda: worker.take(TWO_CORE_MACHINE) or worker._hears_triggers)  # every trigger so far woke it in vain
     running.assay.dispatch(_change(ONE_GPU_ID, TWO_CORES.resources))  # and this is no event of the job
     assert take(worker).job_id == TRAINING_JOB_ID
+
+
+def test_triggers_that_come_twice_late_or_for_nothing_change_nothing(running: KafkaPlant) -> None:  # K-1
+    """A trigger only wakes: the worker asks, and the log decides."""
+    running.happen(TRAINING_JOB_ID, TRAINING_QUEUED)
+    working = running.worker()
+    assert take(working).job_id == TRAINING_JOB_ID
+    free = running.worker("line-2", ask_every_seconds=NEVER)
+    becomes(lambda: free.take(TWO_CORE_MACHINE) or free._hears_triggers)
+    over = JobWaits(kind=JobKind.TRAINING, job_id=TRAINING_JOB_ID, attempt=1)
+    unknown = JobWaits(kind=JobKind.EXPORT, job_id=example_id("no such job"), attempt=7)
+    with running.kafka.producer() as producer:
+        for content in (*[msgspec.json.encode(over)] * 3, msgspec.json.encode(unknown), b"noise"):
+            producer.send(running.kafka.topic(JOBS), content, key=b"whichever")
+    woken = free._ask_at
+    becomes(lambda: free.take(TWO_CORE_MACHINE) or free._ask_at > woken)  # it asked, and was shown nothing
+    assert running.job().attempt.worker == "line-1"
+    assert _count(running, TrainingStarted) == 1
 
 
 def test_a_job_waits_for_a_worker_that_has_its_compute_resource(running: KafkaPlant) -> None:  # T-6
@@ -242,7 +262,25 @@ def test_a_message_that_nobody_understands_is_kept_with_its_reason_and_holds_up_
     assert [bytes(row["content"]) for row in kept[:2]] == [b"not json", b'{"type": "job_praised"}']
     assert "malformed" in kept[0]["reason"]
     assert "a export job sends no LossesMeasured" in kept[2]["reason"]
+    assert {row["topic"] for row in kept} == {topic}
+    assert [row["worker"] for row in kept] == ["", "", "line-1"]
     assert len(kept) == 3
+
+
+def test_how_far_the_relay_is_can_be_asked(line: KafkaPlant) -> None:  # K-1
+    with open_pool(line.database, size=1) as pool:
+        watch = RelayWatch(pool)
+        assert watch.state() == RelayState()
+        line.happen(TRAINING_JOB_ID, NEEDS_GPU)
+        with line.dispatcher(), line.relay():
+            becomes(lambda: not watch.state().is_away)
+            becomes(lambda: watch.state().told_at is not None)
+            _send(line, losses(1, job_id=example_id("no such job")))
+            becomes(lambda: watch.state().behind == 0)
+        state = watch.state()
+    assert [topic.topic for topic in state.topics] == [line.kafka.topic(REPORTS), line.kafka.topic(WORKERS)]
+    assert {topic.partition_count for topic in state.topics} == {REPORTS.partitions}
+    assert (state.waiting_count, state.unusable_count, state.is_held_up) == (1, 0, False)
 
 
 def test_a_silent_worker_loses_its_job_to_another(running: KafkaPlant) -> None:  # T-6

@@ -1,14 +1,26 @@
 """Machines that use the HTTP API over the real parts."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace as replaced
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
 
 from domain.api_tokens import ApiTokenCreated, TokenScope
-from tests.examples import QUALITY_LEAD_ID, History
-from tests.web.real_site import RealSite
+from tests.examples import (
+    PORTS,
+    QUALITY_LEAD_ID,
+    TRAINER_LI_ID,
+    TRAINING_DATASET,
+    TRAINING_DATASET_ID,
+    History,
+    plant,
+)
+from tests.web.real_site import RealSite, open_real_site
 from web.bearer import hash_of, new_secret
 
 API = "/api/v1"
@@ -45,6 +57,15 @@ class Machine:
             found += part["items"]
             after = part["next"]
         return found
+
+
+@contextmanager
+def open_plant(database: str, folder: Path) -> Iterator[RealSite]:
+    """The plant that all tests share; its folders are those of the examples."""
+    with open_real_site(database, folder) as real:
+        real.services.assay.ports = replaced(real.services.assay.ports, data_folders=PORTS.data_folders)
+        real.happened(plant().add(TRAINING_DATASET_ID, TRAINING_DATASET, actor=TRAINER_LI_ID))
+        yield real
 
 
 def machine_of(

@@ -30,11 +30,13 @@ from infra.mes_feed import FeedWatch
 from infra.passwords import Argon2Passwords
 from infra.positions import PositionWatcher
 from infra.projector import Projector
+from infra.relay_watch import RelayWatch
 from infra.running_logs import RunningLogs
 from infra.scans import ScannedFolders, Scans
 from infra.session_store import SessionStore
 from infra.side_tables import create_side_tables
 from infra.token_uses import TokenUses
+from infra.unusable_reports import UnusableReports
 from infra.uploads import Uploads
 from projections.all import READ_MODELS
 from projections.read_model import open_pool
@@ -94,6 +96,8 @@ def open_real_site(database: str, folder: Path) -> Iterator[RealSite]:
                 api_requests=ApiRequests(pool),
                 public_events=EventReader(log),
                 feed=FeedWatch(pool, topic=""),
+                relay=RelayWatch(pool),
+                unusable_reports=UnusableReports(pool, log, Assay(log, PORTS)),
                 waiting=Waiting(pool, Assay(log, PORTS), silence_seconds=60.0),
                 machines=Machines(pool, silence_seconds=60.0),
                 load_history=LoadHistory(pool),

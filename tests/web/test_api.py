@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import replace as replaced
 from datetime import timedelta
 from pathlib import Path
 
@@ -21,7 +20,6 @@ from tests.examples import (
     MODEL_ID,
     MODEL_IMAGE_ID,
     PANEL_65,
-    PORTS,
     PREDICTION_QUEUED,
     QUALITY_LEAD_ID,
     TRAINER_LI_ID,
@@ -34,10 +32,9 @@ from tests.examples import (
     VERSION_PUBLISHED,
     History,
     example_id,
-    plant,
 )
-from tests.web.machines import API, Machine, machine_of
-from tests.web.real_site import RealSite, open_real_site
+from tests.web.machines import API, Machine, machine_of, open_plant
+from tests.web.real_site import RealSite
 from web.bearer import hash_of
 from web.sessions import Session, Signer
 
@@ -53,10 +50,7 @@ JOB = {
 
 @pytest.fixture
 def site(database: str, tmp_path: Path) -> Iterator[RealSite]:
-    """The plant that all tests share; its folders are those of the examples."""
-    with open_real_site(database, tmp_path) as real:
-        real.services.assay.ports = replaced(real.services.assay.ports, data_folders=PORTS.data_folders)
-        real.happened(plant().add(TRAINING_DATASET_ID, TRAINING_DATASET, actor=TRAINER_LI_ID))
+    with open_plant(database, tmp_path) as real:
         yield real
 
 
@@ -405,6 +399,58 @@ def test_places_are_offered_from_the_top_down(wang: Machine) -> None:
     assert [node["name"] for node in top["nodes"]] == ["一厂区", "二厂区"]
     below = wang.get(f"/environment-nodes?below={top['nodes'][0]['node_id']}").json()
     assert [node["name"] for node in below["nodes"]] == ["阵列厂", "成盒厂"]
+
+
+# A manufacturing execution system
+
+
+def test_an_mes_follows_events_and_fetches_the_published_models_of_everybody(
+    site: RealSite, tmp_path: Path
+) -> None:  # K-3, K-5
+    site.happened(History().add(MODEL_ID, VERSION_PUBLISHED, actor=TRAINER_WANG_ID))
+    mes = machine_of(site, TRAINER_LI_ID, TokenScope.MES)  # who owns nothing and is no super administrator
+    (published,) = [
+        one for one in mes.get("/events?limit=1000").json()["events"] if one["type"] == "assay.model.version_published"
+    ]
+    address = f"/models/{published['subject']}/versions/{published['data']['version']}"
+    assert mes.get(address).json()["weights"]["checksum"] == VERSION_PUBLISHED.weights.checksum
+    assert [one["model_id"] for one in mes.everything("/models", 1)] == [str(MODEL_ID)]
+    assert mes.ask("POST", f"{address}/export").status_code == 202
+    (tmp_path / "panel-a.zip").write_bytes(b"the package of panel-a")
+    package = site.services.artifacts.keep(tmp_path / "panel-a.zip")
+    at = export_id(MODEL_ID, "v1.01")
+    queued = site.log.history(at)
+    events = History().add(at, ExportStarted(worker="gpu-1"), ExportBuilt(package=package)).events
+    site.services.wait(
+        site.log.append([replace(one, originator_version=len(queued) + n) for n, one in enumerate(events, 1)])
+    )
+    assert mes.get(f"{address}/export/package").content == b"the package of panel-a"
+    token_id = next(one.originator_id for _, one in site.log.read(0, 1000) if isinstance(one.data, ApiTokenCreated))
+    assert {(one.origin.actor, one.origin.token) for one in queued} == {(TRAINER_LI_ID, token_id)}  # E-1
+
+
+def test_an_mes_may_nothing_else_whatever_its_user_may(site: RealSite) -> None:  # K-5
+    site.happened(
+        History()
+        .add(TRAINING_JOB_ID, TRAINING_QUEUED, actor=QUALITY_LEAD_ID)
+        .add(MODEL_ID, VERSION_PUBLISHED, actor=QUALITY_LEAD_ID)
+    )
+    mes = machine_of(site, QUALITY_LEAD_ID, TokenScope.MES)
+    version = f"/models/{MODEL_ID}/versions/v1.01"
+    before = site.log.position()
+    for method, path, body in (
+        ("GET", "/training-jobs", None),
+        ("GET", f"/training-jobs/{TRAINING_JOB_ID}/log", None),
+        ("GET", "/datasets?purpose=training", None),
+        ("GET", f"{version}/report", None),
+        ("POST", f"{version}/withdraw", {"reason": "It misses scratches."}),
+        ("POST", f"{version}/retrain", {name: JOB[name] for name in ("data_paths", "compute_resource_id")}),
+        ("POST", "/uploads", {"file_name": "unet@1.0", "size": 10}),
+        ("DELETE", f"/training-jobs/{TRAINING_JOB_ID}", None),
+    ):
+        answer = mes.ask(method, path, body, key="key-0001")
+        assert (answer.status_code, answer.json()["refusals"][0]["rule"]) == (403, "ScopeIsMes"), path
+    assert site.log.position() == before
 
 
 # Events

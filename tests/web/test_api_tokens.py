@@ -1,4 +1,4 @@
-"""API 令牌 and MES 事件推送: what super administrators see and do. Source: REQUIREMENTS, K-1, K-5, U-6, E-6."""
+"""API 令牌: what super administrators see and do. Source: REQUIREMENTS, K-5, U-6, E-6."""
 
 import html
 import re
@@ -13,7 +13,6 @@ from msgspec.structs import replace
 
 from commands.api_tokens import CreateApiToken, RevokeApiToken
 from domain.api_tokens import ApiTokenCreated, ApiTokenRevoked, ApiTokenWasCreated, TokenScope
-from infra.mes_feed import FeedState
 from projections.api_tokens import ApiTokenRow
 from projections.read_model import Page
 from tests.examples import QUALITY_LEAD_ID, TRAINER_WANG_ID, example_id, plant
@@ -54,16 +53,6 @@ class FakeApiTokens:
 class FakeUses:
     def of(self, token_ids: Sequence[UUID]) -> dict[UUID, LastUse]:
         return {TOKEN_ID: LastUse(AT + timedelta(hours=1), "192.0.2.7")} if TOKEN_ID in token_ids else {}
-
-
-class FakeFeed:
-    topic = "assay.events"
-
-    def __init__(self, state: FeedState) -> None:
-        self._state = state
-
-    def state(self) -> FeedState:
-        return self._state
 
 
 @pytest.fixture
@@ -147,30 +136,6 @@ def test_a_token_is_revoked_after_the_question(site: Site, tokens: FakeApiTokens
         RevokeApiToken(actor=QUALITY_LEAD.user_id, token_id=TOKEN_ID, request=site.assay.commands[0].request)
     ]
     assert site.get(f"/api-tokens/{example_id('nothing')}/revoke").status_code == 404
-
-
-@pytest.mark.parametrize(
-    ("state", "shown"),
-    [
-        (FeedState(), "未开始"),
-        (FeedState(position=10, log_position=10, sent_count=8, sent_at=AT, looked_at=AT), "已是最新"),
-        (FeedState(position=4, log_position=10, behind=6, looked_at=AT), "正在追赶"),
-        (
-            FeedState(
-                behind=6, looked_at=AT, problem="KafkaTimeoutError: no broker", problem_at=AT + timedelta(hours=1)
-            ),
-            "推送受阻",
-        ),
-        (FeedState(looked_at=AT + timedelta(hours=1), problem="KafkaTimeoutError", problem_at=AT), "已是最新"),
-    ],
-)
-def test_the_feed_says_how_far_it_is_and_what_holds_it_up(site: Site, state: FeedState, shown: str) -> None:  # K-1
-    object.__setattr__(site.services, "feed", FakeFeed(state))
-    page = text(site.get("/mes-feed"))
-    assert shown in page
-    assert "assay.events" in page
-    if state.problem:
-        assert state.problem in page
 
 
 @pytest.fixture

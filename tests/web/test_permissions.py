@@ -132,11 +132,16 @@ BODIES: dict[str, dict[str, object]] = {
         **CHOICES,
     },
     "POST /api/v1/models/{model_id}/versions/{label}/retrain": CHOICES,
-    "POST /api/v1/prediction-jobs": {
-        "name": "evening",
-        "model_id": str(TWO_CORES_ID),
-        "versions": ["v1.01"],
-        **CHOICES,
+    "POST /api/v1/datasets/{dataset_id}/data-paths/remove": {"path_ids": []},
+    "POST /api/v1/models/{model_id}/versions/{label}/withdraw": {"reason": "It misses scratches."},
+    **{
+        f"POST /api/v1/{kind}": {
+            "name": "evening",
+            "model_id": str(TWO_CORES_ID),
+            "versions": ["v1.01"],
+            **CHOICES,
+        }
+        for kind in ("prediction-jobs", "comparisons")
     },
 }
 

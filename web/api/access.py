@@ -12,9 +12,9 @@ from litestar.handlers import BaseRouteHandler
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from domain.api_tokens import TokenScope
+from domain.api_tokens import check_scope
 from projections.api_tokens import TokenHolder
-from web.api.problems import BodyNestsTooDeep, ScopeIsRead, TextHoldsNul, language_of
+from web.api.problems import BodyNestsTooDeep, TextHoldsNul, language_of
 from web.attempts import network_of
 from web.bearer import Caller, TokenIsWrong, TooManyWrongTokens, hash_of, is_expired, secret_in
 from web.services import Services
@@ -74,17 +74,18 @@ def _refuse(services: Services, network: str) -> NoReturn:
     raise TokenIsWrong
 
 
-def may_act(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
-    """A guard: what is not GET needs a token that may act.
+def within_scope(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """A guard: what is not GET needs a token that may act; an MES's token opens what says `for_mes=True` only.
 
     Raises:
-        ScopeIsRead
+        ScopeIsRead, ScopeIsMes
     """
-    if connection.scope.get("method", "GET") in SAFE_METHODS:
-        return
     caller: Caller = connection.scope["state"]["visit"].account
-    if caller.scope is not TokenScope.ACT:
-        raise ScopeIsRead
+    check_scope(
+        caller.scope,
+        is_looking=connection.scope.get("method", "GET") in SAFE_METHODS,
+        is_for_mes=bool(handler.opt.get("for_mes")),
+    )
 
 
 async def refuse_unreadable(request: Request[Any, Any, Any]) -> None:

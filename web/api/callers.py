@@ -67,7 +67,7 @@ class Callers(Controller):
     path = "/"
     tags = ("values to choose from",)
 
-    @get("/me", sync_to_thread=True, responses=LOOKS)
+    @get("/me", sync_to_thread=True, for_mes=True, responses=LOOKS)
     def me(self, desk: NamedDependency[ApiDesk]) -> Me:
         """Whom the token acts for."""
         return shaped(desk.caller, Me)

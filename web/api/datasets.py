@@ -1,19 +1,41 @@
 """Datasets and their data paths. Source: REQUIREMENTS, section D."""
 
+from typing import Any
 from uuid import UUID
 
 from litestar import Controller, delete, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 
-from commands.datasets import AddDataPaths, CreateDataset, DeleteDataset, InspectDataPaths, RemoveDataPaths
+from commands.datasets import (
+    AddDataPaths,
+    CreateDataset,
+    DeleteDataset,
+    InspectDataPath,
+    InspectDataPaths,
+    RemoveDataPaths,
+)
 from domain.datasets import DatasetPurpose
 from domain.refusals import NotFound
+from projections.datasets import DataPathRow
+from projections.read_model import Page
 from web.api.desk import ApiDesk
-from web.api.lists import BY_NAME, DEFAULT_LIMIT, After, Limit, Listed, Search, listed, place_of
+from web.api.lists import (
+    BY_NAME,
+    DEFAULT_LIMIT,
+    After,
+    DefectCode,
+    Limit,
+    Listed,
+    Place,
+    Search,
+    listed,
+    paged,
+    place_of,
+)
 from web.api.routes import ACTS, LOOKS, IdempotencyKey
-from web.api.shapes import DataPath, Dataset, Shape, shaped
-from web.services import ReadModels
+from web.api.shapes import DataPath, Dataset, ListedImage, Shape, shaped
+from web.services import ReadModels, Services
 
 
 class NewDataset(Shape, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -31,6 +53,12 @@ class NewDataPaths(Shape, frozen=True, kw_only=True, forbid_unknown_fields=True)
     data_paths: tuple[str, ...]
 
 
+class GoneDataPaths(Shape, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Data paths to be taken out, by their ids."""
+
+    path_ids: tuple[UUID, ...]
+
+
 class Datasets(Controller):
     """Everyone may do everything with every dataset (U)."""
 
@@ -42,13 +70,19 @@ class Datasets(Controller):
         self,
         read: NamedDependency[ReadModels],
         purpose: FromQuery[DatasetPurpose],
+        place: Place = None,
         search: Search = "",
         after: After = "",
         limit: Limit = DEFAULT_LIMIT,
     ) -> Listed[Dataset]:
         """The datasets of a purpose, by name."""
-        place = place_of(after, BY_NAME)
-        found = read.datasets.stretch(purpose, search=search, after=place, size=limit)
+        found = read.datasets.stretch(
+            purpose,
+            place_ids=(place,) if place else (),
+            search=search,
+            after=place_of(after, BY_NAME),
+            size=limit,
+        )
         return listed(found, lambda row: shaped(row, Dataset))
 
     @post("/", sync_to_thread=True, responses=ACTS)
@@ -117,6 +151,56 @@ class Datasets(Controller):
             )
         return _dataset(read, dataset_id)
 
+    @post("/{dataset_id:uuid}/data-paths/remove", sync_to_thread=True, status_code=200, responses=ACTS)
+    def remove_data_paths(
+        self,
+        dataset_id: FromPath[UUID],
+        data: JSONBody[GoneDataPaths],
+        desk: NamedDependency[ApiDesk],
+        read: NamedDependency[ReadModels],
+    ) -> Dataset:
+        """Take several data paths out of a dataset, all or none; the folders themselves are untouched."""
+        desk.ask(RemoveDataPaths(actor=desk.caller.user_id, dataset_id=dataset_id, path_ids=data.path_ids))
+        return _dataset(read, dataset_id)
+
+    @get("/{dataset_id:uuid}/data-paths/{path_id:uuid}", sync_to_thread=True, responses=LOOKS)
+    def data_path(
+        self, dataset_id: FromPath[UUID], path_id: FromPath[UUID], read: NamedDependency[ReadModels]
+    ) -> DataPath:
+        """One data path."""
+        return shaped(_path(read, dataset_id, path_id), DataPath)
+
+    @get("/{dataset_id:uuid}/data-paths/{path_id:uuid}/images", sync_to_thread=True, responses=LOOKS)
+    def images(
+        self,
+        dataset_id: FromPath[UUID],
+        path_id: FromPath[UUID],
+        defect_code: DefectCode,
+        services: NamedDependency[Services],
+        after: After = "",
+        limit: Limit = DEFAULT_LIMIT,
+    ) -> Listed[ListedImage]:
+        """The images of one defect code, by name, as they lie in the folder now."""
+        folder = _path(services.read, dataset_id, path_id).folder
+
+        def page_of(number: int, size: int) -> Page[Any]:
+            found = services.images.page(folder, defect_code, offset=(number - 1) * size, count=size)
+            return Page(items=found.images, total=found.total, number=number, size=size)
+
+        return paged(after, limit, page_of, lambda image: shaped(image, ListedImage))
+
+    @post("/{dataset_id:uuid}/data-paths/{path_id:uuid}/inspect", sync_to_thread=True, status_code=200, responses=ACTS)
+    def inspect_data_path(
+        self,
+        dataset_id: FromPath[UUID],
+        path_id: FromPath[UUID],
+        desk: NamedDependency[ApiDesk],
+        read: NamedDependency[ReadModels],
+    ) -> DataPath:
+        """Scan one data path again."""
+        desk.ask(InspectDataPath(actor=desk.caller.user_id, dataset_id=dataset_id, path_id=path_id))
+        return shaped(_path(read, dataset_id, path_id), DataPath)
+
     @delete("/{dataset_id:uuid}/data-paths/{path_id:uuid}", sync_to_thread=True, responses=ACTS)
     def remove_data_path(
         self, dataset_id: FromPath[UUID], path_id: FromPath[UUID], desk: NamedDependency[ApiDesk]
@@ -131,6 +215,13 @@ class Datasets(Controller):
         """Scan every data path again."""
         desk.ask(InspectDataPaths(actor=desk.caller.user_id, dataset_id=dataset_id))
         return _dataset(read, dataset_id)
+
+
+def _path(read: ReadModels, dataset_id: UUID, path_id: UUID) -> DataPathRow:
+    row: DataPathRow | None = read.datasets.path(dataset_id, path_id)
+    if row is None:
+        raise NotFound
+    return row
 
 
 def _dataset(read: ReadModels, dataset_id: UUID) -> Dataset:

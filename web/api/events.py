@@ -3,14 +3,18 @@
 from typing import Annotated, Any
 
 from litestar import Controller, get
+from litestar.connection import ASGIConnection
 from litestar.di import NamedDependency
+from litestar.handlers import BaseRouteHandler
 from litestar.params import QueryParameter
 
+from domain.api_tokens import TokenScope
 from domain.permissions import Permission
 from domain.public_events import PublicEvent
 from web.access import needs
 from web.api.routes import LOOKS
 from web.api.shapes import Shape
+from web.bearer import Caller
 from web.services import Services
 
 MOST_EVENTS = 1_000
@@ -32,14 +36,28 @@ def event_description(services: NamedDependency[Services]) -> dict[str, Any]:
     return description
 
 
+def may_follow(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """A guard: super administrators, and the systems to which one of them gave a token of an MES.
+
+    Raises:
+        NotPermitted
+    """
+    caller: Caller = connection.scope["state"]["visit"].account
+    if caller.scope is not TokenScope.MES:
+        _for_super_administrators(connection, handler)
+
+
+_for_super_administrators = needs(Permission.SUPERVISE)
+
+
 class PublicEvents(Controller):
-    """Super administrators only: everything that happens, whoever's it is."""
+    """Everything that happens, whoever's it is."""
 
     path = "/events"
-    guards = [needs(Permission.SUPERVISE)]  # noqa: RUF012 - Litestar's way to guard a controller
+    guards = [may_follow]  # noqa: RUF012 - Litestar's way to guard a controller
     tags = ("events",)
 
-    @get("/", sync_to_thread=True, responses=LOOKS)
+    @get("/", sync_to_thread=True, for_mes=True, responses=LOOKS)
     def read(
         self,
         services: NamedDependency[Services],

@@ -2,18 +2,25 @@
 
 from uuid import UUID
 
+import msgspec
 from litestar import Controller, delete, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, JSONBody
+from litestar.params import FromPath, FromQuery, JSONBody
 
-from commands.model_images import AddModelImageVersion, DeleteModelImageVersion, ImportModelImage
+from commands.model_images import (
+    AddModelImageVersion,
+    DeleteModelImageVersion,
+    DismissLoading,
+    ImportModelImage,
+    RetryLoading,
+)
 from domain.model_images import ModelImageKind
 from domain.refusals import NotFound
-from projections.model_images import ModelImageRow
+from projections.model_images import ModelImageRow, ModelImageVersionRow
 from web.api.desk import ApiDesk
-from web.api.lists import BY_NAME, DEFAULT_LIMIT, After, Limit, Listed, Search, listed, place_of
+from web.api.lists import BY_NAME, DEFAULT_LIMIT, After, Limit, Listed, Place, Search, listed, place_of
 from web.api.routes import ACTS, LOOKS, IdempotencyKey, file_answer
-from web.api.shapes import ModelImage, ModelImageVersion, Shape, shaped
+from web.api.shapes import ModelImage, ModelImageVersion, Network, Package, Shape, shaped
 from web.downloads import Download, stored_file
 from web.services import ReadModels, Services
 
@@ -46,12 +53,22 @@ class ModelImages(Controller):
         self,
         read: NamedDependency[ReadModels],
         desk: NamedDependency[ApiDesk],
+        place: Place = None,
+        kind: FromQuery[ModelImageKind | None] = None,
+        task_type_id: FromQuery[UUID | None] = None,
         search: Search = "",
         after: After = "",
         limit: Limit = DEFAULT_LIMIT,
     ) -> Listed[ModelImage]:
         """Every model image, by name."""
-        found = read.model_images.stretch(search=search, after=place_of(after, BY_NAME), size=limit)
+        found = read.model_images.stretch(
+            place_ids=(place,) if place else (),
+            kind=kind,
+            task_type_id=task_type_id,
+            search=search,
+            after=place_of(after, BY_NAME),
+            size=limit,
+        )
         return listed(found, lambda row: _shaped(row, desk))
 
     @post("/", sync_to_thread=True, status_code=202, responses=ACTS)
@@ -103,6 +120,20 @@ class ModelImages(Controller):
         )
         desk.done(made)
 
+    @post("/{model_image_id:uuid}/loadings/{loading:int}/retry", sync_to_thread=True, status_code=202, responses=ACTS)
+    def retry_loading(
+        self, model_image_id: FromPath[UUID], loading: FromPath[int], desk: NamedDependency[ApiDesk]
+    ) -> None:
+        """Load an archive that failed once more, in the background."""
+        desk.ask(RetryLoading(actor=desk.caller.user_id, model_image_id=model_image_id, loading=loading))
+
+    @delete("/{model_image_id:uuid}/loadings/{loading:int}", sync_to_thread=True, responses=ACTS)
+    def dismiss_loading(
+        self, model_image_id: FromPath[UUID], loading: FromPath[int], desk: NamedDependency[ApiDesk]
+    ) -> None:
+        """Take an archive that could not be loaded off the list."""
+        desk.ask(DismissLoading(actor=desk.caller.user_id, model_image_id=model_image_id, loading=loading))
+
     @delete("/{model_image_id:uuid}/versions/{number:int}", sync_to_thread=True, responses=ACTS)
     def delete_version(
         self, model_image_id: FromPath[UUID], number: FromPath[int], desk: NamedDependency[ApiDesk]
@@ -129,5 +160,23 @@ def _row(read: ReadModels, model_image_id: UUID) -> ModelImageRow:
 
 
 def _shaped(row: ModelImageRow, desk: ApiDesk) -> ModelImage:
-    versions = tuple(shaped(version, ModelImageVersion, reason=desk.say(version.reason)) for version in row.versions)
+    versions = tuple(
+        shaped(version, ModelImageVersion, reason=desk.say(version.reason), package=_package(version))
+        for version in row.versions
+    )
     return shaped(row, ModelImage, versions=versions)
+
+
+def _package(version: ModelImageVersionRow) -> Package | None:
+    if version.package is None:
+        return None
+    parameters = ("model_parameters", "training_parameters", "prediction_parameters")
+    return shaped(
+        version.package,
+        Package,
+        networks=tuple(
+            Network(task=one.task, name=one.name, width=one.input.width, height=one.input.height)
+            for one in version.package.networks
+        ),
+        **{name: msgspec.json.decode(getattr(version.package, name)) for name in parameters},
+    )

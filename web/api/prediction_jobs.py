@@ -1,28 +1,45 @@
-"""Prediction jobs: one's own. Source: REQUIREMENTS, section P."""
+"""Prediction jobs and comparisons: one's own. Source: REQUIREMENTS, section P."""
 
-from typing import Any
+from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
-from litestar import Controller, delete, get, post
+from litestar import get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, JSONBody
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from commands.prediction_jobs import DeletePredictionJob, QueuePredictionJob, RestartPrediction, TerminatePrediction
 from domain.data_paths import FolderName
-from domain.prediction_jobs import PredictionDraft
+from domain.prediction_jobs import PredictionDraft, PredictionStatus
+from domain.refusals import NotFound
+from projections.comparisons import OUTCOMES, CodeComparison, ComparedChoice, ComparedKind, Comparison
+from projections.comparisons import ComparedSample as ComparedSampleRow
+from projections.prediction_jobs import PredictionJobRow
+from projections.sample_index import Order
 from web.api.desk import ApiDesk
-from web.api.lists import DEFAULT_LIMIT, NEWEST_FIRST, After, Limit, Listed, listed, place_of
-from web.api.routes import ACTS, LOOKS, IdempotencyKey
-from web.api.shapes import PredictionJob, Report, Shape, shaped
+from web.api.jobs import Jobs, moment_of
+from web.api.lists import DEFAULT_LIMIT, NEWEST_FIRST, After, DefectCode, Limit, Listed, Search, listed, paged, place_of
+from web.api.routes import ACTS, LOOKS, IdempotencyKey, file_answer
+from web.api.shapes import (
+    ComparedCode,
+    ComparedSample,
+    ComparisonReport,
+    PredictionJob,
+    PredictionJobDetail,
+    Shape,
+    Verdict,
+    shaped,
+)
 from web.api.training_jobs import written
-from web.evaluation_reports import own_prediction
-from web.services import ReadModels
+from web.downloads import Download, run_log
+from web.prediction_jobs import own_job
+from web.prediction_kinds import COMPARISON, QUESTION_BANK, KindOfPages
+from web.services import ReadModels, Services
 
 DEFAULT_PARAMETERS = PredictionDraft().prediction_parameters
 
 
 class NewPredictionJob(Shape, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A published version to be judged on question-bank images."""
+    """A published version to be judged on question-bank images; for a comparison two versions of one model, in any order."""
 
     name: str
     model_id: UUID
@@ -33,23 +50,37 @@ class NewPredictionJob(Shape, frozen=True, kw_only=True, forbid_unknown_fields=T
     resolution_screening: bool = True
 
 
-class PredictionJobs(Controller):
-    """Whose job it is, the commands decide; others' are nobody's business."""
+class JobsThatPredict(Jobs[PredictionJobDetail]):
+    """What predictions and comparisons share, as their pages do; others' jobs are nobody's business."""
 
-    path = "/prediction-jobs"
-    tags = ("predictions",)
+    kind: ClassVar[KindOfPages]
+    terminating: ClassVar = TerminatePrediction
+    restarting: ClassVar = RestartPrediction
+    deleting: ClassVar = DeletePredictionJob
 
     @get("/", sync_to_thread=True, responses=LOOKS)
     def list(
         self,
         read: NamedDependency[ReadModels],
         desk: NamedDependency[ApiDesk],
+        status: FromQuery[PredictionStatus | None] = None,
+        task_type: Annotated[str, QueryParameter(max_length=200, description="The name of a task type.")] = "",
+        model: Annotated[str, QueryParameter(max_length=100, description="A part of the model's name.")] = "",
+        search: Search = "",
         after: After = "",
         limit: Limit = DEFAULT_LIMIT,
     ) -> Listed[PredictionJob]:
-        """The user's own jobs, the newest first."""
-        place = place_of(after, NEWEST_FIRST)
-        found = read.prediction_jobs.stretch(desk.caller.user_id, after=place, size=limit)
+        """The user's own jobs of this kind, the newest first."""
+        found = read.prediction_jobs.stretch(
+            desk.caller.user_id,
+            self.kind.kind,
+            status=status,
+            task_type=task_type,
+            search=search,
+            model=model,
+            after=place_of(after, NEWEST_FIRST),
+            size=limit,
+        )
         return listed(found, lambda row: shaped(row, PredictionJob, reason=desk.say(row.reason)))
 
     @post("/", sync_to_thread=True, responses=ACTS)
@@ -57,12 +88,13 @@ class PredictionJobs(Controller):
         self,
         data: JSONBody[NewPredictionJob],
         idempotency_key: IdempotencyKey,
+        services: NamedDependency[Services],
         desk: NamedDependency[ApiDesk],
-        read: NamedDependency[ReadModels],
-    ) -> PredictionJob:
-        """Judge a version."""
+    ) -> PredictionJobDetail:
+        """Judge a version on question-bank images, or two beside each other."""
         made = desk.made_by(idempotency_key, data)
         draft = PredictionDraft(
+            kind=self.kind.kind,
             name=data.name,
             model_id=data.model_id,
             versions=data.versions,
@@ -72,46 +104,90 @@ class PredictionJobs(Controller):
             resolution_screening=data.resolution_screening,
         )
         desk.ask(QueuePredictionJob(actor=desk.caller.user_id, job_id=made.id(), draft=draft))
-        return _sent(read, made.id(), desk)
+        return self.sent(services, self.found(services.read, made.id(), desk), desk)
 
-    @get("/{job_id:uuid}", sync_to_thread=True, responses=LOOKS)
-    def one(
+    @get("/{job_id:uuid}/log", sync_to_thread=True, responses=file_answer("text/plain"))
+    def log(
+        self, job_id: FromPath[UUID], services: NamedDependency[Services], desk: NamedDependency[ApiDesk]
+    ) -> Download:
+        """The log of a run, as text; of one that goes on, as far as it is."""
+        job = self.found(services.read, job_id, desk)
+        return run_log(services, job.log, services.running_logs.of(job_id, job.attempt), f"{job.name}.log")
+
+    def found(self, read: ReadModels, job_id: UUID, desk: ApiDesk) -> PredictionJobRow:
+        """One's own job of this kind."""
+        return own_job(read, job_id, desk.caller.user_id, self.kind)
+
+    def sent(self, services: Services, job: PredictionJobRow, desk: ApiDesk) -> PredictionJobDetail:
+        """With what it does at this moment."""
+        moment = moment_of(
+            services,
+            job.job_id,
+            desk,
+            is_running=job.status is PredictionStatus.PREDICTING,
+            is_waiting=job.status is PredictionStatus.WAITING,
+        )
+        return shaped(job, PredictionJobDetail, reason=desk.say(job.reason), **moment)
+
+
+class PredictionJobs(JobsThatPredict):
+    """题库预测."""
+
+    path = QUESTION_BANK.address
+    kind: ClassVar = QUESTION_BANK
+    tags = ("predictions",)
+
+
+class Comparisons(JobsThatPredict):
+    """模型对比."""
+
+    path = COMPARISON.address
+    kind: ClassVar = COMPARISON
+    tags = ("comparisons",)
+
+    @get("/{job_id:uuid}/report", sync_to_thread=True, responses=LOOKS)
+    def report(
         self, job_id: FromPath[UUID], read: NamedDependency[ReadModels], desk: NamedDependency[ApiDesk]
-    ) -> PredictionJob:
-        """One job."""
-        return _sent(read, job_id, desk)
+    ) -> ComparisonReport:
+        """Both versions beside each other, and on how many images their verdicts flip; not found until the job is completed."""
+        self.found(read, job_id, desk)
+        comparison: Comparison | None = read.comparisons.get(job_id)
+        if comparison is None:
+            raise NotFound
+        return ComparisonReport(
+            versions=comparison.labels,
+            figures=tuple(report.figures for report in comparison.reports),
+            flips=dict(zip(OUTCOMES, comparison.outcomes, strict=True)),
+            codes=tuple(map(_code, comparison.codes)),
+        )
 
-    @get("/{job_id:uuid}/reports", sync_to_thread=True, responses=LOOKS)
-    def reports(
-        self, job_id: FromPath[UUID], read: NamedDependency[ReadModels], desk: NamedDependency[ApiDesk]
-    ) -> tuple[Report, ...]:
-        """The figures of each version of a job, none until it is completed."""
-        job = own_prediction(read, job_id, desk.caller.user_id)
-        found = ((label, read.evaluation_reports.get(job_id, label)) for label in job.versions)
-        return tuple(shaped(report, Report, version=label) for label, report in found if report)
-
-    @delete("/{job_id:uuid}", sync_to_thread=True, responses=ACTS)
-    def remove(self, job_id: FromPath[UUID], desk: NamedDependency[ApiDesk]) -> None:
-        """Delete a job that is not predicting."""
-        desk.ask(DeletePredictionJob(actor=desk.caller.user_id, job_id=job_id))
-
-    @post("/{job_id:uuid}/terminate", sync_to_thread=True, status_code=200, responses=ACTS)
-    def terminate(
-        self, job_id: FromPath[UUID], read: NamedDependency[ReadModels], desk: NamedDependency[ApiDesk]
-    ) -> PredictionJob:
-        """Stop a job that is predicting."""
-        desk.ask(TerminatePrediction(actor=desk.caller.user_id, job_id=job_id))
-        return _sent(read, job_id, desk)
-
-    @post("/{job_id:uuid}/restart", sync_to_thread=True, status_code=200, responses=ACTS)
-    def restart(
-        self, job_id: FromPath[UUID], read: NamedDependency[ReadModels], desk: NamedDependency[ApiDesk]
-    ) -> PredictionJob:
-        """Start a terminated or failed job again."""
-        desk.ask(RestartPrediction(actor=desk.caller.user_id, job_id=job_id))
-        return _sent(read, job_id, desk)
+    @get("/{job_id:uuid}/samples", sync_to_thread=True, responses=LOOKS)
+    def compared_samples(
+        self,
+        job_id: FromPath[UUID],
+        read: NamedDependency[ReadModels],
+        desk: NamedDependency[ApiDesk],
+        kind: FromQuery[ComparedKind] = ComparedKind.DISAGREED,
+        true_defect_code: DefectCode = "",
+        order: FromQuery[Order] = Order.SUREST,
+        after: After = "",
+        limit: Limit = DEFAULT_LIMIT,
+    ) -> Listed[ComparedSample]:
+        """The images with both verdicts: by default those on which the versions disagree."""
+        self.found(read, job_id, desk)
+        choice = ComparedChoice(kind=kind, true_defect_code=true_defect_code or None, order=order)
+        return paged(
+            after,
+            limit,
+            lambda number, size: read.comparisons.samples(job_id, choice, page=number, size=size),
+            _compared_sample,
+        )
 
 
-def _sent(read: ReadModels, job_id: UUID, desk: ApiDesk) -> PredictionJob:
-    job = own_prediction(read, job_id, desk.caller.user_id)
-    return shaped(job, PredictionJob, reason=desk.say(job.reason))
+def _code(code: CodeComparison) -> ComparedCode:
+    return shaped(code, ComparedCode, flips=dict(zip(OUTCOMES, code.outcomes, strict=True)))
+
+
+def _compared_sample(row: ComparedSampleRow) -> ComparedSample:
+    verdicts = tuple(one and shaped(one, Verdict, scores=dict(one.scores)) for one in row.verdicts)
+    return shaped(row, ComparedSample, verdicts=verdicts)

@@ -55,12 +55,6 @@ class ShownLate(Exception):
     """A command is done; what it changed cannot be told yet. Sending it again with its Idempotency-Key does no harm."""
 
 
-class ScopeIsRead(NotPermitted):
-    """The token may look, not act."""
-
-    message = N_("This token may only read. Ask a super administrator for one that may act.")
-
-
 class KeyIsMissing(Refusal):
     """Without a key a lost answer would leave the machine guessing."""
 

@@ -1,25 +1,31 @@
 """Training jobs: everyone's can be looked at, one's own acted on. Source: REQUIREMENTS, sections W, T and V."""
 
-from typing import Any
+from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
-from litestar import Controller, delete, get, post
+from litestar import get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery, JSONBody
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from commands.models import PublishModelVersion
 from commands.training_jobs import DeleteTrainingJob, QueueTrainingJob, RestartTraining, TerminateTraining
 from domain.data_paths import FolderName
 from domain.json_forms import write_json
-from domain.refusals import NotFound
-from domain.training_jobs import TrainingStatus
+from domain.training_jobs import TrainedWeights, TrainingStatus
 from domain.training_parameters import Augmentation
 from domain.training_requests import StartingVersion, StartingWeights, TrainingDraft
+from projections.training_jobs import TrainingJobDetail as TrainingJobRow
+from web import training_files
 from web.api.desk import ApiDesk, Made
+from web.api.jobs import Jobs, moment_of
 from web.api.lists import DEFAULT_LIMIT, NEWEST_FIRST, After, Limit, Listed, Search, listed, place_of
-from web.api.routes import ACTS, LOOKS, IdempotencyKey
-from web.api.shapes import Shape, TrainingJob, TrainingJobDetail, shaped
-from web.services import ReadModels
+from web.api.routes import ACTS, LOOKS, IdempotencyKey, file_answer
+from web.api.shapes import Curve, CurvePoint, Shape, Stage, TrainingJob, TrainingJobDetail, Validation, shaped
+from web.downloads import Download
+from web.services import ReadModels, Services
+from web.training_jobs import StageLine, job_of, stage_lines
+
+MOST_POINTS = 10_000
 
 
 class TrainingChoices(Shape, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -49,24 +55,28 @@ class NewTrainingJob(TrainingChoices, frozen=True, kw_only=True, forbid_unknown_
     starting_version: StartingVersion | None = None
 
 
-class TrainingJobs(Controller):
+class TrainingJobs(Jobs[TrainingJobDetail]):
     """Whose job it is, the commands decide."""
 
     path = "/training-jobs"
     tags = ("training jobs",)
+    terminating: ClassVar = TerminateTraining
+    restarting: ClassVar = RestartTraining
+    deleting: ClassVar = DeleteTrainingJob
 
     @get("/", sync_to_thread=True, responses=LOOKS)
     def list(
         self,
         read: NamedDependency[ReadModels],
         status: FromQuery[TrainingStatus | None] = None,
+        owner: Annotated[UUID | None, QueryParameter(description="Of one user, with what they inherited.")] = None,
         search: Search = "",
         after: After = "",
         limit: Limit = DEFAULT_LIMIT,
     ) -> Listed[TrainingJob]:
         """Everyone's jobs, the newest first."""
         found = read.training_jobs.stretch(
-            status=status, search=search, after=place_of(after, NEWEST_FIRST), size=limit
+            status=status, owner=owner, search=search, after=place_of(after, NEWEST_FIRST), size=limit
         )
         return listed(found, lambda row: shaped(row, TrainingJob))
 
@@ -75,12 +85,12 @@ class TrainingJobs(Controller):
         self,
         data: JSONBody[NewTrainingJob],
         idempotency_key: IdempotencyKey,
+        services: NamedDependency[Services],
         desk: NamedDependency[ApiDesk],
-        read: NamedDependency[ReadModels],
     ) -> TrainingJobDetail:
         """Train a new model."""
         made = desk.made_by(idempotency_key, data)
-        image = read.model_images.version_choice(data.model_image_id, data.model_image_version)
+        image = services.read.model_images.version_choice(data.model_image_id, data.model_image_version)
         defaults = image.package if image else None
         draft = TrainingDraft(
             model_name=data.model_name,
@@ -98,55 +108,106 @@ class TrainingJobs(Controller):
                 actor=desk.caller.user_id, job_id=job_id, model_id=model_id, draft=draft, seed=seed_of(made)
             )
         )
-        return detail(read, job_id, desk)
-
-    @get("/{job_id:uuid}", sync_to_thread=True, responses=LOOKS)
-    def one(
-        self, job_id: FromPath[UUID], read: NamedDependency[ReadModels], desk: NamedDependency[ApiDesk]
-    ) -> TrainingJobDetail:
-        """One job."""
-        return detail(read, job_id, desk)
-
-    @delete("/{job_id:uuid}", sync_to_thread=True, responses=ACTS)
-    def remove(self, job_id: FromPath[UUID], desk: NamedDependency[ApiDesk]) -> None:
-        """Delete a job that neither trains nor is published."""
-        desk.ask(DeleteTrainingJob(actor=desk.caller.user_id, job_id=job_id))
-
-    @post("/{job_id:uuid}/terminate", sync_to_thread=True, status_code=200, responses=ACTS)
-    def terminate(
-        self, job_id: FromPath[UUID], read: NamedDependency[ReadModels], desk: NamedDependency[ApiDesk]
-    ) -> TrainingJobDetail:
-        """Stop a job that is training."""
-        desk.ask(TerminateTraining(actor=desk.caller.user_id, job_id=job_id))
-        return detail(read, job_id, desk)
-
-    @post("/{job_id:uuid}/restart", sync_to_thread=True, status_code=200, responses=ACTS)
-    def restart(
-        self, job_id: FromPath[UUID], read: NamedDependency[ReadModels], desk: NamedDependency[ApiDesk]
-    ) -> TrainingJobDetail:
-        """Start a terminated or failed job again, from 0 %."""
-        desk.ask(RestartTraining(actor=desk.caller.user_id, job_id=job_id))
-        return detail(read, job_id, desk)
+        return sent_job(services, job_of(services.read, job_id), desk)
 
     @post("/{job_id:uuid}/publish", sync_to_thread=True, status_code=200, responses=ACTS)
     def publish(
-        self, job_id: FromPath[UUID], read: NamedDependency[ReadModels], desk: NamedDependency[ApiDesk]
+        self,
+        job_id: FromPath[UUID],
+        services: NamedDependency[Services],
+        desk: NamedDependency[ApiDesk],
+        weights: FromQuery[TrainedWeights] = TrainedWeights.BEST,
     ) -> TrainingJobDetail:
-        """Make a completed training the next version of its model; the answer names it."""
-        desk.ask(PublishModelVersion(actor=desk.caller.user_id, job_id=job_id))
-        return detail(read, job_id, desk)
+        """Make a completed training the next version of its model, with its best weights or with its last; the answer names it."""
+        desk.ask(PublishModelVersion(actor=desk.caller.user_id, job_id=job_id, chosen_weights=weights))
+        return sent_job(services, job_of(services.read, job_id), desk)
+
+    @get("/{job_id:uuid}/stages", sync_to_thread=True, responses=LOOKS)
+    def stages(self, job_id: FromPath[UUID], read: NamedDependency[ReadModels]) -> tuple[Stage, ...]:
+        """The preprocessing: each stage with its state, how long it took and what it found."""
+        return tuple(map(_stage, stage_lines(job_of(read, job_id), read.training_jobs.stages(job_id))))
+
+    @get("/{job_id:uuid}/curves", sync_to_thread=True, responses=LOOKS)
+    def curves(
+        self,
+        job_id: FromPath[UUID],
+        read: NamedDependency[ReadModels],
+        most: Annotated[
+            int, QueryParameter(ge=2, le=MOST_POINTS, description="About how many points of a loss curve at most.")
+        ] = 600,
+    ) -> tuple[Curve, ...]:
+        """The loss curve of each network and its figures on the validation split, up to the newest report. Of a long curve the
+        lowest and the highest points stay, so that no spike is lost; every point stands in `losses` once the run has ended.
+        """
+        job_of(read, job_id)
+        validations = read.training_jobs.validations(job_id)
+        return tuple(
+            shaped(
+                part,
+                Curve,
+                losses=tuple(shaped(one, CurvePoint) for one in read.training_jobs.losses(job_id, part.part, most)),
+                validations=tuple(shaped(one, Validation) for one in validations if one.part is part.part),
+            )
+            for part in read.training_jobs.parts(job_id)
+        )
+
+    @get("/{job_id:uuid}/log", sync_to_thread=True, responses=file_answer("text/plain"))
+    def log(self, job_id: FromPath[UUID], services: NamedDependency[Services]) -> Download:
+        """The log of a run, as text; of a run that goes on, as far as it is."""
+        return training_files.whole_log(services, job_of(services.read, job_id))
+
+    @get("/{job_id:uuid}/log/{part:str}", sync_to_thread=True, responses=file_answer("text/plain"))
+    def part_log(self, job_id: FromPath[UUID], part: FromPath[str], services: NamedDependency[Services]) -> Download:
+        """The log of one of two networks, `classification` or `segmentation`."""
+        return training_files.part_log(services, job_of(services.read, job_id), part)
+
+    @get("/{job_id:uuid}/losses", sync_to_thread=True, responses=file_answer())
+    def losses(self, job_id: FromPath[UUID], services: NamedDependency[Services]) -> Download:
+        """Every point of the loss curves, as JSON Lines, once the run has ended."""
+        return training_files.losses(services, job_of(services.read, job_id))
+
+    @get("/{job_id:uuid}/manifest", sync_to_thread=True, responses=file_answer())
+    def manifest(self, job_id: FromPath[UUID], services: NamedDependency[Services]) -> Download:
+        """Which images trained and validated, with their checksums, as JSON Lines."""
+        return training_files.manifest(services, job_of(services.read, job_id))
+
+    @get("/{job_id:uuid}/weights/{which:str}/{part:str}", sync_to_thread=True, responses=file_answer())
+    def weights(
+        self,
+        job_id: FromPath[UUID],
+        which: FromPath[str],
+        part: FromPath[str],
+        services: NamedDependency[Services],
+        desk: NamedDependency[ApiDesk],
+    ) -> Download:
+        """The `best` or the `last` weights of a network, as safetensors; for the owner."""
+        return training_files.weights(services, job_of(services.read, job_id), which, part, desk.caller.user_id)
+
+    def found(self, read: ReadModels, job_id: UUID, _desk: ApiDesk) -> TrainingJobRow:
+        """Anybody's."""
+        return job_of(read, job_id)
+
+    def sent(self, services: Services, job: TrainingJobRow, desk: ApiDesk) -> TrainingJobDetail:
+        """With what it does at this moment."""
+        return sent_job(services, job, desk)
 
 
-def detail(read: ReadModels, job_id: UUID, desk: ApiDesk) -> TrainingJobDetail:
-    """A job as it is sent.
+def sent_job(services: Services, job: TrainingJobRow, desk: ApiDesk) -> TrainingJobDetail:
+    """A job as it is sent by itself."""
+    moment = moment_of(
+        services,
+        job.job_id,
+        desk,
+        is_running=job.status is TrainingStatus.TRAINING,
+        is_waiting=job.status is TrainingStatus.WAITING,
+    )
+    return shaped(job, TrainingJobDetail, data_paths=job.ordered.data_paths, reason=desk.say(job.reason), **moment)
 
-    Raises:
-        NotFound
-    """
-    row = read.training_jobs.get(job_id)
-    if row is None:
-        raise NotFound
-    return shaped(row, TrainingJobDetail, data_paths=row.ordered.data_paths, reason=desk.say(row.reason))
+
+def _stage(line: StageLine) -> Stage:
+    """What was found is in the row; a stage that has not ended has none."""
+    names = (name for name in Stage.__struct_fields__ if name not in ("stage", "state"))
+    return Stage(stage=line.stage, state=line.state, **{name: getattr(line.found, name, None) for name in names})
 
 
 def chosen(choices: TrainingChoices, default_parameters: str) -> dict[str, Any]:
