@@ -51,7 +51,7 @@ def test_metrics_have_no_port_until_they_are_given_one_and_then_stay_on_this_mac
 
 def test_a_level_of_the_log_that_is_none_is_refused(tmp_path: Path) -> None:  # S-3
     assert settings_in(tmp_path, ASSAY_LOG_LEVEL="WARNING").log_level == "warning"
-    with pytest.raises(WrongSetting, match="ASSAY_LOG_LEVEL is “loud”. Write one of debug, info, warning, error"):
+    with pytest.raises(WrongSetting, match=r"ASSAY_LOG_LEVEL is “loud”\. Write one of debug, info, warning, error"):
         settings_in(tmp_path, ASSAY_LOG_LEVEL="loud")
 
 
