@@ -1,7 +1,7 @@
 """What a worker is given from outside: a mailbox, an artifact store and the mounted roots."""
 
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol, TypeAlias
 
 from domain.artifacts import Artifact
 from domain.data_paths import FolderName
@@ -33,14 +33,19 @@ class Mailbox(Protocol):
         """True: go on; False: stop now, the job was terminated or given to someone else."""
 
 
+JobOutcome: TypeAlias = Literal["done", "failed", "released", "over", "lost"]
+"""How an attempt ended here: released because the worker was told to stop, over because it was terminated or given to another
+worker, lost because a report could not be delivered."""
+
+
 class Observer(Protocol):
     """Hears how the worker fares."""
 
     def job_taken(self, kind: JobKind) -> None:
         """A job begins here."""
 
-    def job_left(self, kind: JobKind, outcome: str, seconds: float) -> None:
-        """It ended here: done, failed, released, over or lost."""
+    def job_left(self, kind: JobKind, outcome: JobOutcome, seconds: float) -> None:
+        """It ended here, so long after it was taken."""
 
 
 class Artifacts(Protocol):

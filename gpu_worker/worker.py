@@ -41,7 +41,7 @@ from domain.sentences import N_, Sentence
 from gpu_worker.channel import Answer, Channel, Deliver, Ended, FromJob, Keep, Locate, Ready, Resolve, Tell, ToJob, Work
 from gpu_worker.decoded_images import remove_unused
 from gpu_worker.jobs import LOG_FILE, Progress, kept_copy, kept_part_logs, kind_of, workspace_of
-from gpu_worker.ports import Artifacts, FolderNotFound, Folders, Mailbox, Observer
+from gpu_worker.ports import Artifacts, FolderNotFound, Folders, JobOutcome, Mailbox, Observer
 from gpu_worker.reasons import reason_of, reason_of_exit
 from gpu_worker.settings import TrainingSettings, WorkerSettings
 
@@ -89,7 +89,7 @@ class _Nobody:
     def job_taken(self, kind: JobKind) -> None:
         """As `Observer.job_taken`."""
 
-    def job_left(self, kind: JobKind, outcome: str, seconds: float) -> None:
+    def job_left(self, kind: JobKind, outcome: JobOutcome, seconds: float) -> None:
         """As `Observer.job_left`."""
 
 
@@ -169,7 +169,7 @@ class _Worker:
         told = {"job_id": str(message.job_id), "kind": kind.value, "attempt": message.attempt}
         log.info("job_taken", extra=told)
         self.observer.job_taken(kind)
-        outcome = "lost"
+        outcome: JobOutcome = "lost"
         try:
             outcome = _Attempt(self, process, message, offered).run()
         finally:
@@ -243,8 +243,8 @@ class _Attempt:
         """The mailbox said no: the job was terminated or given to someone else."""
         self.has_ended = threading.Event()
 
-    def run(self) -> str:
-        """Returns how it ended: done, failed, released, over or lost."""
+    def run(self) -> JobOutcome:
+        """Do it; returns how it ended."""
         pulse = threading.Thread(target=self._beat, daemon=True)
         pulse.start()
         try:

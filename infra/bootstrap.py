@@ -5,6 +5,7 @@ import importlib
 import os
 import pkgutil
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -38,7 +39,7 @@ from infra.measured_assay import MeasuredAssay
 from infra.metrics import told_of_pool
 from infra.passwords import Argon2Passwords
 from infra.positions import PositionWatcher
-from infra.processes import PULSE, until_told_to_stop
+from infra.processes import until_told_to_stop
 from infra.projector import Projector
 from infra.readiness import readiness_of
 from infra.recorder import LogRecorder
@@ -315,7 +316,7 @@ def run_web(settings: Settings, ready: Callable[[], None]) -> None:
         stack.enter_context(told_of_pool("pages", pool))
         watcher = PositionWatcher(core.dsn)
         stack.callback(watcher.close)
-        stack.enter_context(until_told_to_stop())  # uvicorn raises the signal again when it has stopped in order
+        stop = stack.enter_context(until_told_to_stop())
         services = Services(
             assay=core.assay,
             read=read_models(pool, core.artifacts, settings.indexes),
@@ -358,7 +359,7 @@ def run_web(settings: Settings, ready: Callable[[], None]) -> None:
         )
         # Pages take turns on as many threads as there are connections; by default there would be six on two processors.
         set_asyncio_executor(ThreadPoolExecutor(WEB_THREADS, thread_name_prefix="page"))
-        server = _server(config, ready)
+        server = _server(config, ready, stop)
         server.run()
 
 
@@ -444,19 +445,20 @@ def _list_super_administrators(core: Core, users: Sequence[Recorded]) -> None:
     core.assay.dispatch(ListSuperAdministrators(actor=SYSTEM, user_ids=user_ids))
 
 
-def _server(config: "uvicorn.Config", ready: Callable[[], None]) -> "uvicorn.Server":
+def _server(config: "uvicorn.Config", ready: Callable[[], None], stop: threading.Event) -> "uvicorn.Server":
+    """As any process it asks `stop` each time its loop goes round. SIGTERM is uvicorn's own while it serves, which raises it again
+    for us once it has stopped in order; one that came before that is heard, too.
+    """
     import uvicorn  # noqa: PLC0415 - only the web process needs it
 
     class Server(uvicorn.Server):
-        """Says when it takes requests, and shows that its loop goes round."""
-
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             if self.started:
                 ready()
 
         async def on_tick(self, counter: int) -> bool:
-            PULSE.beat()
+            self.should_exit = stop.is_set() or self.should_exit
             return await super().on_tick(counter)
 
     return Server(config)

@@ -154,7 +154,7 @@ def _up(settings: Settings, *, in_background: bool) -> tuple[int, list[str]]:
     except AlreadyRuns:
         return _say_that_it_runs(settings), []
     refuse_unfinished_restore(settings)
-    _refuse_taken_port(settings)
+    _refuse_taken_ports(settings)
     _fetch_local_broker(settings)
     try:
         sign_in = _prepare(settings)
@@ -584,16 +584,21 @@ def _say_that_it_runs(settings: Settings) -> int:
     return 1
 
 
-def _refuse_taken_port(settings: Settings) -> None:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+def _refuse_taken_ports(settings: Settings) -> None:
+    _refuse_taken_port(settings.host, settings.port, "ASSAY_PORT (and ASSAY_HOST)")
+    if settings.metrics_port is not None:
+        _refuse_taken_port(settings.metrics_host, settings.metrics_port, "ASSAY_METRICS_PORT (and ASSAY_METRICS_HOST)")
+
+
+def _refuse_taken_port(host: str, port: int, variables: str) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((settings.host, settings.port))
+            probe.bind((host, port))
         except OSError as error:
             raise WrongSetting(
-                f"{settings.host}:{settings.port} cannot be used ({error.strerror}). "
-                "Set ASSAY_PORT (and ASSAY_HOST) to a free address."
+                f"{host}:{port} cannot be used ({error.strerror}). Set {variables} to a free address."
             ) from error
 
 

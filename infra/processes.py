@@ -151,8 +151,11 @@ def tell_systemd(state: str) -> None:
 
 
 def is_in_journal() -> bool:
-    """Whether what this process prints is kept in systemd's journal, where others may read it."""
-    return "JOURNAL_STREAM" in os.environ
+    """Whether what this process prints is kept in systemd's journal, where others may read it. Terminals inherit the variable, so
+    it has to name our very output, see systemd.exec(5).
+    """
+    printed = os.fstat(1)
+    return os.environ.get("JOURNAL_STREAM") == f"{printed.st_dev}:{printed.st_ino}"
 
 
 class Pulse:

@@ -14,6 +14,7 @@ import os
 import socket
 import socketserver
 import stat
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -163,15 +164,20 @@ def _near(place: Path) -> Iterator[str]:
         os.close(folder)
 
 
-class _OnSocket(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+class _Answering(socketserver.ThreadingMixIn, socketserver.BaseServer):
     daemon_threads = True
     timeout = _TURN_SECONDS
 
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - the library's names
+        log.warning("look_broke_off", exc_info=sys.exc_info())
 
-class _OnPort(socketserver.ThreadingTCPServer):
-    daemon_threads = True
+
+class _OnSocket(_Answering, socketserver.UnixStreamServer):
+    pass
+
+
+class _OnPort(_Answering, socketserver.TCPServer):
     allow_reuse_address = True
-    timeout = _TURN_SECONDS
 
     def __init__(self, host: str, port: int, handler: type[BaseHTTPRequestHandler]) -> None:
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 import msgspec
 
 from domain.messages import COMPUTING, PACKAGING, JobKind
-from gpu_worker.ports import Mailbox
+from gpu_worker.ports import JobOutcome, Mailbox
 from infra.archives import Archives
 from infra.artifacts import Artifacts
 from infra.data_folders import DataFolders
@@ -50,7 +50,7 @@ class JobMetrics:
         """As `gpu_worker.ports.Observer`."""
         WORKER_IS_BUSY.set(1)
 
-    def job_left(self, kind: JobKind, outcome: str, seconds: float) -> None:
+    def job_left(self, kind: JobKind, outcome: JobOutcome, seconds: float) -> None:
         """As `gpu_worker.ports.Observer`."""
         WORKER_IS_BUSY.set(0)
         JOBS.labels(kind.value, outcome).inc()

@@ -50,6 +50,7 @@ from gpu_worker import worker as worker_module
 from gpu_worker.jobs import LOG_FILE
 from gpu_worker.networks import new_network, save_weights
 from gpu_worker.packages import build_package, write_shipped_description
+from gpu_worker.ports import JobOutcome
 from gpu_worker.settings import Precision, TrainingSettings, WorkerSettings
 from gpu_worker.training import train
 from gpu_worker.worker import run_worker
@@ -115,7 +116,7 @@ class RunningWorker:
         """As an observer of the worker."""
         self.heard.append(("taken", kind.value))
 
-    def job_left(self, kind: JobKind, outcome: str, seconds: float) -> None:
+    def job_left(self, kind: JobKind, outcome: JobOutcome, seconds: float) -> None:
         """As an observer of the worker."""
         assert seconds >= 0
         self.heard.append(("left", kind.value, outcome))

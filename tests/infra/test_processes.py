@@ -268,6 +268,18 @@ def test_systemd_hears_when_a_process_works_and_when_it_stops(systemd: Systemd) 
     assert process.returncode == 0
 
 
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_a_journal_is_known_by_our_own_output_not_by_a_variable_that_terminals_inherit(is_ours: bool) -> None:  # S-3
+    reading, writing = os.pipe()
+    journal = os.fstat(writing)
+    environment = {**os.environ, "JOURNAL_STREAM": f"{journal.st_dev}:{journal.st_ino + (not is_ours)}"}
+    script = "from infra.processes import is_in_journal; print(is_in_journal())"
+    subprocess.run([sys.executable, "-c", script], cwd=CHECKOUT, env=environment, stdout=writing, check=True)
+    os.close(writing)
+    with os.fdopen(reading) as printed:
+        assert printed.read() == f"{is_ours}\n"
+
+
 def test_a_loop_that_goes_round_is_the_pulse_and_a_thread_beside_it_is_not() -> None:  # S-3
     now = [0.0]
     pulse = Pulse(lambda: now[0])

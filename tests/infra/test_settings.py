@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.settings import Settings, WrongSetting, read_settings, remember_data_root, session_secret
+from infra.settings import Settings, WrongSetting, read_settings, remember_data_root, secrets_in, session_secret
 from infra.uploads import ROOT as UPLOADS_ROOT
 
 
@@ -40,6 +40,36 @@ def test_a_data_root_without_name_or_absolute_path_is_refused(tmp_path: Path, ro
 def test_a_port_that_is_none_is_refused(tmp_path: Path, port: str) -> None:
     with pytest.raises(WrongSetting, match=r"ASSAY_PORT is .* from 1 to 65535"):
         settings_in(tmp_path, ASSAY_PORT=port)
+
+
+def test_metrics_have_no_port_until_they_are_given_one_and_then_stay_on_this_machine(tmp_path: Path) -> None:  # S-3
+    assert settings_in(tmp_path).metrics_port is None
+    settings = settings_in(tmp_path, ASSAY_METRICS_PORT="9464")
+    assert (settings.metrics_host, settings.metrics_port) == ("127.0.0.1", 9464)
+    with pytest.raises(WrongSetting, match=r"ASSAY_METRICS_PORT is .* from 1 to 65535"):
+        settings_in(tmp_path, ASSAY_METRICS_PORT="metrics")
+
+
+def test_a_level_of_the_log_that_is_none_is_refused(tmp_path: Path) -> None:  # S-3
+    assert settings_in(tmp_path, ASSAY_LOG_LEVEL="WARNING").log_level == "warning"
+    with pytest.raises(WrongSetting, match=r"ASSAY_LOG_LEVEL is “loud”\. Write one of debug, info, warning, error"):
+        settings_in(tmp_path, ASSAY_LOG_LEVEL="loud")
+
+
+def test_the_run_folder_is_in_the_state_folder_unless_it_is_named(tmp_path: Path) -> None:  # S-3
+    assert settings_in(tmp_path).run == tmp_path / "run"
+    assert settings_in(tmp_path, ASSAY_RUN="/run/assay").run == Path("/run/assay")
+
+
+def test_the_passwords_that_settings_hold_are_named_for_the_logs(tmp_path: Path) -> None:  # S-3
+    kafka = {
+        "ASSAY_KAFKA_BROKERS": "kafka-1:9093",
+        "ASSAY_KAFKA_USERNAME": "assay",
+        "ASSAY_KAFKA_PASSWORD": "Relay2026",
+    }
+    settings = settings_in(tmp_path, ASSAY_ADMINISTRATOR_PASSWORD="Panel2026", **kafka)
+    assert secrets_in(settings) == ["Panel2026", "Relay2026"]
+    assert secrets_in(settings_in(tmp_path)) == []
 
 
 def test_yes_or_no_is_not_guessed(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -15,9 +16,10 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
+import uvicorn
 
 from domain.users import UserCreated
-from infra.bootstrap import WEB_GRACE_SECONDS, open_core, prepare
+from infra.bootstrap import WEB_GRACE_SECONDS, _server, open_core, prepare
 from infra.projector import Projector
 from infra.settings import Settings, read_settings
 from infra.vital_signs import ask
@@ -235,6 +237,30 @@ def test_prepare_makes_everything_and_leaves_the_password_where_only_its_owner_r
         assert len(core.log.all_of(UserCreated)) == 1
     kept.unlink()
     assert run(["prepare"], environment).stdout == "Everything is prepared.\n"
+
+
+@pytest.mark.parametrize("variable", ["ASSAY_PORT", "ASSAY_METRICS_PORT"])
+def test_a_port_that_somebody_else_has_is_refused_before_anything_starts(
+    tmp_path: Path, variable: str
+) -> None:  # S-1 S-3
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        ports = {"ASSAY_PORT": str(free_ports(1)[0]), variable: str(taken.getsockname()[1])}
+        said = run(["up"], {"ASSAY_STATE": str(tmp_path / "state"), **ports})
+    assert said.returncode == 1
+    assert f"Set {variable} (and" in said.stderr
+    assert not (tmp_path / "state" / "postgres").exists()
+
+
+def test_a_web_server_that_is_told_to_stop_while_it_starts_stops() -> None:  # S-2 S-3
+    async def no_pages(_scope: object, _receive: object, _send: object) -> None:
+        """Nobody asks."""
+
+    told, stop = [], threading.Event()
+    stop.set()
+    config = uvicorn.Config(no_pages, port=free_ports(1)[0], log_config=None, lifespan="off")
+    with ThreadPoolExecutor(1) as beside:
+        beside.submit(_server(config, lambda: told.append("ready"), stop).run).result(timeout=20)
+    assert told == ["ready"]
 
 
 def test_the_health_of_what_does_not_run_is_a_status_of_its_own(tmp_path: Path) -> None:  # S-3

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from infra.embedded_postgres import stop_postgres
+from infra.settings import read_settings
 from tests.conftest import CHECKOUT, free_ports
 
 SERVER_ONLY = (
@@ -57,7 +59,10 @@ def test_a_worker_on_kafka_needs_neither_database_nor_server(tmp_path: Path) -> 
 
 
 def test_the_same_process_without_kafka_would_need_them(tmp_path: Path) -> None:  # K-2
-    said, logged = started("worker", tmp_path, "")
+    try:
+        said, logged = started("worker", tmp_path, "")
+    finally:
+        stop_postgres(read_settings({"ASSAY_STATE": str(tmp_path)}))  # it came as far as starting one
     assert said == b""
     assert "is not in the worker extra" in logged
     assert not (tmp_path / "postgres").exists(), "a server that nobody here can use or stop would stay for ever"
