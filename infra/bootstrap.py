@@ -4,6 +4,7 @@ import asyncio
 import importlib
 import os
 import pkgutil
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -163,7 +164,8 @@ def feed_state(settings: Settings) -> "FeedState":
 
 def run_scanner(settings: Settings, ready: Callable[[], None]) -> None:
     """Look into the folders that wait for it until SIGTERM."""
-    from infra.image_index import index_file, remove_index  # noqa: PLC0415 - each process loads what it is
+    from infra.image_checks import ImageChecker, ImageChecks  # noqa: PLC0415 - each process loads what it is
+    from infra.image_index import index_file, remove_index  # noqa: PLC0415
     from infra.images import trim  # noqa: PLC0415
     from infra.scanner import Scanner  # noqa: PLC0415
 
@@ -180,6 +182,12 @@ def run_scanner(settings: Settings, ready: Callable[[], None]) -> None:
                 remove_index(index_file(settings.indexes, folder))
 
         scanner = Scanner(core.assay, datasets, scans, core.data_folders, settings.indexes, tidy)
+        checker = ImageChecker(
+            ImageChecks(pool, settings.indexes / "images"), Manifests(core.artifacts, core.data_folders)
+        )
+        beside = threading.Thread(target=checker.run, args=(core.dsn, stop), name="compares images")
+        beside.start()
+        stack.callback(beside.join)
         ready()
         scanner.run(core.dsn, stop)
 
@@ -257,6 +265,7 @@ def run_web(settings: Settings) -> None:
 
     from infra.api_requests import ApiRequests  # noqa: PLC0415
     from infra.event_reader import EventReader  # noqa: PLC0415
+    from infra.image_checks import ImageChecks  # noqa: PLC0415
     from infra.images import Images  # noqa: PLC0415
     from infra.mes_feed import EVENTS, FeedWatch  # noqa: PLC0415
     from infra.session_store import SessionStore  # noqa: PLC0415
@@ -295,6 +304,7 @@ def run_web(settings: Settings) -> None:
             feed=FeedWatch(pool, topic=f"{settings.kafka.topic_prefix}.{EVENTS.name}" if settings.kafka else ""),
             log=core.log,
             manifests=Manifests(core.artifacts, core.data_folders),
+            image_checks=ImageChecks(pool, settings.indexes / "images"),
             running_logs=RunningLogs(settings.scratch),
             is_ready=lambda: _answers(pool),
             stopping=lambda: server.should_exit,

@@ -50,7 +50,8 @@ class Services:
     as they are typed; `drafts` keeps the wizards' unfinished forms; `heartbeats` say what running jobs do at this moment, `waiting`
     why the others wait, `running_logs` what a training has logged up to this moment; `token_uses` says when API tokens were used
     last, `api_requests` which requests machines have sent, `public_events` reads the log as others may see it, `feed` says how far
-    those events were sent; `log` gives the facts themselves, for their history, `manifests` the images of jobs. `stopping` says
+    those events were sent; `log` gives the facts themselves, for their history, `manifests` the images of jobs,
+    `image_checks` how far they were compared with what they were. `stopping` says
     that the server is about to end, so that open streams end first.
     """
 
@@ -74,6 +75,7 @@ class Services:
     feed: Any = None
     log: Any = None
     manifests: Any = None
+    image_checks: Any = None
     running_logs: Any = None
     attempts: SignInAttempts = field(default_factory=SignInAttempts)
     wrong_tokens: WrongTokens = field(default_factory=WrongTokens)
