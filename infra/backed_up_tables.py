@@ -31,5 +31,6 @@ LEFT_OUT: Final = {
     "app.listening": "the relay notes it every second",
     "app.heartbeats": "workers beat again, or their jobs are given to others",
     "app.scans": "the scanner looks again",
+    "app.image_checks": "whoever wants to know has the images compared again, with those that are there now",
 }
 """With the reason. The read tables are left out, too: they are made anew from the log."""

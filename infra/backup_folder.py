@@ -8,6 +8,7 @@ into the same folder adds only what is new. A manifest is written last and whole
 Everything is readable by its owner only, because the log holds the hashes of passwords and the key that seals it.
 """
 
+import errno
 import fcntl
 import gzip
 import hashlib
@@ -26,6 +27,7 @@ from domain.artifacts import Artifact
 from infra.artifacts import Artifacts
 
 FORMAT: Final = 1
+DISK_IS_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _MANIFEST = re.compile(r"backup-(?P<moment>[0-9TZ.-]+)\.json")
 _CHECKSUM: Final = r"^[0-9a-f]{64}$"
 

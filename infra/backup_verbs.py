@@ -22,6 +22,7 @@ from infra.worker_bootstrap import open_storage
 from projections.all import READ_MODELS
 
 MOST_SHOWN: Final = 20
+PUBLIC_KEY_BYTES: Final = 32
 
 
 def back_up(asked: argparse.Namespace, settings: Settings, say: Say) -> int:
@@ -149,8 +150,14 @@ def _checked(backup: Backup, asked: argparse.Namespace) -> Checked:
     try:
         key = bytes.fromhex(asked.key) if asked.key else None
         seals = seals_in_file(asked.seals) if asked.seals else []
-    except (ValueError, OSError) as error:
+    except ValueError as error:
         raise BackupFailed(f"The seals cannot be verified: {error}") from error
+    if key is not None and len(key) != PUBLIC_KEY_BYTES:
+        raise BackupFailed(
+            f"--key has {len(key)} bytes; a public key has {PUBLIC_KEY_BYTES}, as `assay verify` prints it."
+        )
+    if asked.seals and not asked.seals.is_file():
+        raise BackupFailed(f"{asked.seals} is no file.")
     return check_log(backup, key, seals)
 
 

@@ -4,7 +4,6 @@ One REPEATABLE READ transaction reads every table, so log, chain and positions a
 it. As long as it copies it holds the artifact store: nothing that the log of that moment names is removed meanwhile.
 """
 
-import errno
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,6 +23,7 @@ from domain.artifacts import Artifact
 from infra.artifacts import ArtifactIsDamaged, Artifacts
 from infra.backed_up_tables import IN_BACKUP, LIBRARYS_OWN_ROW
 from infra.backup_folder import (
+    DISK_IS_FULL,
     EVENTS,
     FORMAT,
     SEAL_KEY_FILE,
@@ -48,7 +48,6 @@ from infra.settings import Settings, without_secrets
 ROWS_IN_PART: Final = 20_000
 BYTES_IN_PART: Final = 64 << 20
 """Where a part ends, whichever comes first: small enough that what came since the last backup is little more than what is new."""
-FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 SEALING_SECONDS: Final = 5.0
 """A seal is in the file a moment before it is in the database; so long is waited for the moment to pass."""
 
@@ -72,7 +71,7 @@ def take_backup(
         with folder.written(), artifacts.held(), psycopg.connect(settings.database_url) as connection:
             return _Taking(settings, artifacts, folder, connection, say, rows_in_part, free_bytes).run()
     except OSError as error:
-        if error.errno in FULL:
+        if error.errno in DISK_IS_FULL:
             raise BackupFailed(f"The disk of {folder.folder} is full. Make room there, then back up again.") from error
         raise BackupFailed(f"{error.filename or folder.folder}: {error.strerror}. The backup is not whole.") from error
     except psycopg.Error as error:
@@ -106,9 +105,7 @@ class _Taking:
             try:
                 named = named_in_log(self.connection)
             except UnknownFacts as error:
-                raise BackupFailed(
-                    f"This release does not know {error}: a newer one wrote them. Use that one."
-                ) from error
+                raise BackupFailed(str(error)) from error
             except MapperDeserialisationError as error:
                 raise BackupFailed(f"{error}. `assay verify` says whether somebody changed it.") from error
             self.say(f"The log up to position {position:,} …")

@@ -203,7 +203,8 @@ def open_unusable_reports(settings: Settings) -> Iterator[tuple["Assay", "Unusab
 
 def run_scanner(settings: Settings, ready: Callable[[], None]) -> None:
     """Look into the folders that wait for it until SIGTERM."""
-    from infra.image_index import index_file, remove_index  # noqa: PLC0415 - each process loads what it is
+    from infra.image_checks import ImageChecker, ImageChecks  # noqa: PLC0415 - each process loads what it is
+    from infra.image_index import index_file, remove_index  # noqa: PLC0415
     from infra.images import trim  # noqa: PLC0415
     from infra.scanner import Scanner  # noqa: PLC0415
 
@@ -220,6 +221,12 @@ def run_scanner(settings: Settings, ready: Callable[[], None]) -> None:
                 remove_index(index_file(settings.indexes, folder))
 
         scanner = Scanner(core.assay, datasets, scans, core.data_folders, settings.indexes, tidy)
+        checker = ImageChecker(
+            ImageChecks(pool, settings.indexes / "images"), Manifests(core.artifacts, core.data_folders)
+        )
+        beside = threading.Thread(target=checker.run, args=(core.dsn, stop), name="compares images")
+        beside.start()
+        stack.callback(beside.join)
         ready()
         scanner.run(core.dsn, stop)
 
@@ -300,6 +307,7 @@ def run_web(settings: Settings, ready: Callable[[], None]) -> None:
 
     from infra.api_requests import ApiRequests  # noqa: PLC0415
     from infra.event_reader import EventReader  # noqa: PLC0415
+    from infra.image_checks import ImageChecks  # noqa: PLC0415
     from infra.images import Images  # noqa: PLC0415
     from infra.mes_feed import EVENTS, FeedWatch  # noqa: PLC0415
     from infra.relay_watch import RelayWatch  # noqa: PLC0415
@@ -347,6 +355,7 @@ def run_web(settings: Settings, ready: Callable[[], None]) -> None:
             unusable_reports=UnusableReports(pool, core.log, core.assay),
             log=core.log,
             manifests=Manifests(core.artifacts, core.data_folders),
+            image_checks=ImageChecks(pool, settings.indexes / "images"),
             running_logs=RunningLogs(settings.scratch),
             readiness=readiness_of(settings, "web").parts,
             stopping=lambda: server.should_exit,

@@ -437,7 +437,7 @@ def storage(settings: Settings, asked: argparse.Namespace) -> int:
         with _database_for_a_moment(settings) as settings:
             return storage_verbs.run(asked, settings, time.time(), functools.partial(print, flush=True))
     except named_artifacts.UnknownFacts as error:
-        print(f"This release does not know {error}: a newer one wrote them. Use that one.", file=sys.stderr)
+        print(error, file=sys.stderr)
     except OSError as error:
         print(f"{error.filename}: {error.strerror}.", file=sys.stderr)
     return 1

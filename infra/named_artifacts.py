@@ -16,7 +16,7 @@ READ_AT_ONCE = 2_000
 
 
 class UnknownFacts(Exception):
-    """The log holds facts that this release does not know, and what they name neither."""
+    """The log holds facts that this release does not know, and what they name neither; the text says what to do."""
 
 
 class NamedArtifacts:
@@ -53,7 +53,7 @@ def named_in_log(connection: Connection[Any]) -> NamedArtifacts:
     mapper = FactMapper()
     topics = {row[0] for row in connection.execute("SELECT DISTINCT topic FROM public.assay_events").fetchall()}
     if unknown := sorted(topics - set(FACTS)):
-        raise UnknownFacts(", ".join(unknown))
+        raise UnknownFacts(f"This release does not know {', '.join(unknown)}: a newer one wrote them. Use that one.")
     found = NamedArtifacts()
     for stored in _stored(connection, [topic for topic, fact in FACTS.items() if concerns_artifacts(fact)]):
         found.take_in(cast("Recorded", mapper.to_domain_event(stored)))

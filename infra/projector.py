@@ -454,10 +454,14 @@ class Projector:
             connection.execute(
                 "CREATE TABLE IF NOT EXISTS positions ("
                 "name text PRIMARY KEY, position bigint NOT NULL, definition text NOT NULL, tables text[] NOT NULL, "
-                "problem text, rebuild boolean NOT NULL DEFAULT false)"
+                "problem text, rebuild boolean NOT NULL DEFAULT false, rebuild_problem text)"
             )
-            connection.execute("ALTER TABLE positions ADD COLUMN IF NOT EXISTS rebuild_problem text")
-            built = {row["name"] for row in connection.execute("SELECT name FROM positions").fetchall()}
+            stored = connection.execute("SELECT * FROM positions")
+            if "rebuild_problem" not in [
+                column.name for column in stored.description or ()
+            ]:  # an older release made it
+                connection.execute("ALTER TABLE positions ADD COLUMN rebuild_problem text")
+            built = {row["name"] for row in stored.fetchall()}
             for model in self._models:
                 if model.name not in built:
                     _create(connection, self._schema, model)

@@ -4,7 +4,6 @@ Files first, then the database in one transaction, then the read tables from the
 is under way: until it has ended nothing else starts there, and the same restore goes on where it was interrupted.
 """
 
-import errno
 from typing import Final, NamedTuple
 
 import psycopg
@@ -15,7 +14,16 @@ from psycopg.sql import SQL, Identifier
 from domain.artifacts import Artifact
 from infra.artifacts import ArtifactIsDamaged, Artifacts
 from infra.backed_up_tables import IN_BACKUP, LIBRARYS_OWN_ROW
-from infra.backup_folder import EVENTS, SEAL_KEY_FILE, SEALS_FILE, SETTINGS_FILE, Backup, BackupFailed, TableCopy
+from infra.backup_folder import (
+    DISK_IS_FULL,
+    EVENTS,
+    SEAL_KEY_FILE,
+    SEALS_FILE,
+    SETTINGS_FILE,
+    Backup,
+    BackupFailed,
+    TableCopy,
+)
 from infra.event_store import create_tables
 from infra.progress import Progress, Say
 from infra.settings import RESTORE_MARK, Settings, write_private
@@ -25,7 +33,6 @@ POSITIONS_LEFT_OUT: Final = 1_000_000
 """Positions that the lost events may have had: more than a large plant has in a year. Whoever read events after the moment of the
 backup and asks for those behind the last one must not be given none because new ones took the old places.
 """
-_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class Restored(NamedTuple):
@@ -48,8 +55,7 @@ def restore(
     assert settings.database_url is not None
     try:
         with psycopg.connect(settings.database_url, autocommit=True) as connection:
-            is_going_on = _is_begun(settings, backup)
-            if not is_going_on:
+            if not _is_begun(settings, backup, connection):
                 refuse_used_place(settings, artifacts, connection, reuses_storage=reuses_storage)
             write_private(settings.state / RESTORE_MARK, backup.checksum.encode())
             left_out = _put_artifacts(backup, artifacts, say, despite_damage=despite_damage)
@@ -58,7 +64,7 @@ def restore(
                 _put_tables(settings.database_url, connection, backup, say)
         return Restored(backup.manifest.event_count, backup.manifest.artifact_count - len(left_out), left_out)
     except OSError as error:
-        if error.errno in _FULL:
+        if error.errno in DISK_IS_FULL:
             raise BackupFailed(
                 f"The disk is full: {error.filename or settings.shared}. Make room, then run the same restore again."
             ) from error
@@ -93,17 +99,17 @@ def refuse_used_place(
         )
 
 
-def _is_begun(settings: Settings, backup: Backup) -> bool:
-    """Whether this restore was begun before.
+def _is_begun(settings: Settings, backup: Backup, connection: Connection[TupleRow]) -> bool:
+    """Whether a restore was begun before; of which backup matters once the log is there.
 
     Raises:
-        BackupFailed: another one was.
+        BackupFailed: the log of another one is there.
     """
     try:
         begun = (settings.state / RESTORE_MARK).read_text()
     except FileNotFoundError:
         return False
-    if begun != backup.checksum:
+    if begun != backup.checksum and _rows_in(connection, EVENTS):
         raise BackupFailed(
             f"Another backup was being restored into {settings.state}. Restore that one, or begin with an empty place."
         )

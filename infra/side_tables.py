@@ -5,9 +5,9 @@
 `listening` says since when the relay hears what they say over Kafka and how much of it is still to be taken in, `relay` what held
 it up last, `unusable_reports` holds what it could not take in and why,
 `feed` how far public events were sent, `heartbeats` is momentary telemetry, `drafts` are unfinished forms, `sessions` say who is
-signed in, `token_uses` when API tokens were used last, `api_requests` which requests of machines came lately, `scans` are what
-was seen in folders of images lately, `chain` and `seals` prove that nobody changed the log (seals lie in a file, too). Losing all
-of them loses no decision.
+signed in, `token_uses` when API tokens were used last, `api_requests` which requests of machines came lately, `scans` are what was
+seen in folders of images lately, `image_checks` how far images were compared with what trainings saw, `chain` and `seals` prove
+that nobody changed the log (seals lie in a file, too). Losing all of them loses no decision.
 """
 
 import psycopg
@@ -140,6 +140,18 @@ CREATE TABLE IF NOT EXISTS app.scans (
     PRIMARY KEY (root, path)
 );
 CREATE INDEX IF NOT EXISTS scans_in_line ON app.scans (asked_at) WHERE NOT is_done;
+CREATE TABLE IF NOT EXISTS app.image_checks (
+    manifest text PRIMARY KEY,
+    size bigint NOT NULL,
+    image_count bigint NOT NULL,
+    reached bigint NOT NULL DEFAULT 0,
+    changed_count bigint NOT NULL DEFAULT 0,
+    gone_count bigint NOT NULL DEFAULT 0,
+    is_done boolean NOT NULL DEFAULT false,
+    problem jsonb,
+    asked_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    moved_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
 CREATE TABLE IF NOT EXISTS app.chain (position bigint PRIMARY KEY, digest bytea NOT NULL, hash bytea NOT NULL);
 CREATE TABLE IF NOT EXISTS app.seals (
     position bigint PRIMARY KEY, hash bytea NOT NULL, sealed_at text NOT NULL, signature bytea NOT NULL

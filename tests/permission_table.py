@@ -256,6 +256,7 @@ TABLE: Mapping[str, tuple[Who, str]] = {
         Who.OWNER_OR_AUDITOR,
         """
         GET /provenance/{model_id}/{label}
+        POST /provenance/{model_id}/{label}/check
         """,
     ),
     "overview: own figures": (

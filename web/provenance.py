@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from litestar import Controller, Response, get
+from litestar import Controller, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
+from litestar.response import Redirect
 
+from domain.artifacts import Artifact
 from domain.json_forms import write_json
 from domain.models import ModelVersionPublished
 from domain.permissions import Permission, Role, permits
@@ -35,6 +37,8 @@ class ProvenancePage(Page, frozen=True):
     listing: Listing
     images: tuple[ManifestImage, ...]
     is_manifest_gone: bool
+    comparison: Any
+    """How far all images were compared in the background; None where nobody has asked for it."""
 
     @property
     def address(self) -> str:
@@ -45,6 +49,11 @@ class ProvenancePage(Page, frozen=True):
     def is_checked(self) -> bool:
         """Whether anybody looked at the images."""
         return self.form.checked("check")
+
+    @property
+    def shows_differing(self) -> bool:
+        """Whether only images are shown that are not what they were."""
+        return self.form.checked("differing")
 
     @property
     def check_address(self) -> str:
@@ -88,21 +97,14 @@ class ProvenancePages(Controller):
         desk: NamedDependency[Desk],
     ) -> Response[str]:
         """One version. Its images are compared when asked for, those of one page at a time."""
-        model: ModelDetail | None = services.read.models.get(model_id)
-        if model is None:
-            raise NotFound
-        if model.owner != user.user_id and not permits(Role(user.role), Permission.SUPERVISE):
-            raise NotTheOwner
+        model = _refuse_others(services, model_id, user)
         made = find_provenance(services.log, model_id, label)
         listing = read_listing(f"{ADDRESS}/{model_id}/{label}", form, rows=IMAGES_ON_A_PAGE)
-        is_gone = False
+        is_gone, comparison = False, services.image_checks.of(made.manifest) if made.manifest else None
         images: tuple[ManifestImage, ...] = ()
         if made.manifest:
             try:
-                listing = listing.of(services.manifests.count(made.manifest))
-                entries = list(services.manifests.entries(made.manifest, listing.offset, listing.rows))
-                seconds = CHECK_SECONDS if form.checked("check") else 0.0
-                images = tuple(services.manifests.checked(entries, seconds=seconds))
+                listing, images = _images(services, made.manifest, comparison, listing, form)
             except FileNotFoundError:
                 is_gone = True
         return desk.show(
@@ -114,8 +116,67 @@ class ProvenancePages(Controller):
                 listing=listing,
                 images=images,
                 is_manifest_gone=is_gone,
+                comparison=comparison,
             )
         )
+
+    @post("/{model_id:uuid}/{label:str}/check", sync_to_thread=True)
+    def check(
+        self,
+        model_id: FromPath[UUID],
+        label: FromPath[str],
+        user: NamedDependency[Account],
+        services: NamedDependency[Services],
+        desk: NamedDependency[Desk],
+    ) -> Redirect:
+        """Have all images of a version compared in the background. Nothing is decided, so the log does not tell of it."""
+        _refuse_others(services, model_id, user)
+        made = find_provenance(services.log, model_id, label)
+        if made.manifest is None:
+            raise NotFound
+        try:
+            services.image_checks.ask(made.manifest, services.manifests.count(made.manifest))
+        except FileNotFoundError:
+            raise NotFound from None
+        return desk.go(f"{ADDRESS}/{model_id}/{label}#images")
+
+
+def _refuse_others(services: Services, model_id: UUID, user: Account) -> ModelDetail:
+    """The model, for its owner and for who audits.
+
+    Raises:
+        NotFound, NotTheOwner
+    """
+    model: ModelDetail | None = services.read.models.get(model_id)
+    if model is None:
+        raise NotFound
+    if model.owner != user.user_id and not permits(Role(user.role), Permission.SUPERVISE):
+        raise NotTheOwner
+    return model
+
+
+def _images(
+    services: Services, manifest: Artifact, comparison: Any, listing: Listing, form: Form
+) -> tuple[Listing, tuple[ManifestImage, ...]]:
+    """One page of images with what the comparison found; read anew where that is asked for.
+
+    Raises:
+        FileNotFoundError: the list of images is gone.
+    """
+    if form.checked("differing") and comparison is not None:
+        numbers = services.image_checks.differing(comparison)
+        listing = listing.of(len(numbers))
+        numbers = numbers[listing.offset : listing.offset + listing.rows]
+        entries = [entry for number in numbers for entry in services.manifests.entries(manifest, number, 1)]
+        states = [state for number in numbers for state in services.image_checks.states(comparison, number, 1)]
+    else:
+        listing = listing.of(services.manifests.count(manifest))
+        entries = list(services.manifests.entries(manifest, listing.offset, listing.rows))
+        states = services.image_checks.states(comparison, listing.offset, len(entries)) if comparison else []
+    if form.checked("check") or comparison is None:
+        seconds = CHECK_SECONDS if form.checked("check") else 0.0
+        return listing, tuple(services.manifests.checked(entries, seconds=seconds))
+    return listing, tuple(map(ManifestImage, entries, states))
 
 
 def find_provenance(log: Any, model_id: UUID, label: str) -> Provenance:

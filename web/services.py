@@ -52,8 +52,9 @@ class Services:
     `load_history` how busy it was lately; `token_uses` says when API tokens were used last, `api_requests` which requests machines
     have sent, `public_events` reads the log as others may see it, `feed` says how far those events were sent, `relay` how far what
     workers say over Kafka was taken in, `unusable_reports` holds what could not be; `log` gives the facts themselves, for their
-    history, `manifests` the images of jobs. `readiness` gives the state of each part that the pages stand on, `ready` where it is
-    well; `stopping` says that the server is about to end, so that open streams end first.
+    history, `manifests` the images of jobs, `image_checks` how far they were compared with what they were. `readiness` gives the
+    state of each part that the pages stand on, `ready` where it is well; `stopping` says that the server is about to end, so
+    that open streams end first.
     """
 
     assay: Assay
@@ -80,6 +81,7 @@ class Services:
     unusable_reports: Any = None
     log: Any = None
     manifests: Any = None
+    image_checks: Any = None
     running_logs: Any = None
     attempts: SignInAttempts = field(default_factory=SignInAttempts)
     wrong_tokens: WrongTokens = field(default_factory=WrongTokens)

@@ -561,6 +561,15 @@ def test_a_log_that_was_sealed_anew_is_known_by_a_copy_of_the_key(plant: BackedU
     assert any("does not carry the signature of this key" in line for line in said)
 
 
+def test_a_key_or_a_file_of_seals_that_is_none_is_refused(plant: BackedUpPlant, folder: Path) -> None:
+    plant.back_up(folder)
+    for options, told in ((("--key", "abcd"), "--key has 2 bytes"), (("--key", "x"), "cannot be verified")):
+        with pytest.raises(BackupFailed, match=told):
+            checked(folder, *options)
+    with pytest.raises(BackupFailed, match="is no file"):
+        checked(folder, "--seals", folder / "nowhere")
+
+
 def test_a_tampered_installation_is_backed_up_as_it_is_and_says_so(plant: BackedUpPlant, folder: Path) -> None:  # E-4
     with psycopg.connect(plant.database) as connection:
         connection.execute("DELETE FROM app.seals")
@@ -621,11 +630,24 @@ def test_an_interrupted_restore_starts_nothing_and_goes_on(
         restore(fresh, dying, backup, print, reuses_storage=False, despite_damage=False)
     with pytest.raises(WrongSetting, match="has not ended"):
         refuse_unfinished_restore(fresh)
-    other = plant.back_up(folder)
-    with pytest.raises(BackupFailed, match="Another backup was being restored"):
-        restored(folder, fresh, "--at", other.moment)
-    assert restored(folder, fresh, "--at", backup.moment)[0] == 0
+    assert restored(folder, fresh)[0] == 0
     refuse_unfinished_restore(fresh)
+
+
+def test_two_backups_are_not_mixed_in_one_place(plant: BackedUpPlant, folder: Path, fresh: Settings) -> None:  # S-3
+    """Killed before the log was there another one may take its place, killed afterwards not."""
+    first, second = plant.back_up(folder), plant.back_up(folder)
+    storage = Artifacts(fresh.shared / "artifacts")
+    with pytest.raises(KilledError):
+        restore(fresh, DiesAfter(storage.folder, 3), first, print, reuses_storage=False, despite_damage=False)
+    restore(
+        fresh, storage, second, print, reuses_storage=False, despite_damage=False
+    )  # killed before it made the read tables
+    with pytest.raises(BackupFailed, match="Another backup was being restored"):
+        restored(folder, fresh, "--at", first.moment)
+    with pytest.raises(WrongSetting, match="has not ended"):
+        refuse_unfinished_restore(fresh)
+    assert restored(folder, fresh, "--at", second.moment)[0] == 0
 
 
 def test_a_restore_that_is_killed_within_the_log_leaves_no_half_of_it(

@@ -193,6 +193,35 @@ def test_a_seal_that_a_crash_cut_off_never_counted(office: Office) -> None:
     assert verify(office.database, office.seals, PUBLIC_KEY).findings == []
 
 
+def test_a_seal_that_a_kill_kept_out_of_the_database_counts(office: Office) -> None:  # E-4, S-2
+    office.connection.execute("DELETE FROM app.seals")  # as if it was killed between the file and the database
+    assert verify(office.database, office.seals, PUBLIC_KEY).findings
+    office.notary.take_back_last_seal(office.connection)
+    verified = verify(office.database, office.seals, PUBLIC_KEY)
+    assert (verified.findings, verified.seal_count) == ([], 1)
+
+
+def test_no_other_seal_is_put_back(office: Office) -> None:  # E-4
+    office.tampered(
+        "INSERT INTO assay_events (originator_id, originator_version, topic, state)"
+        " SELECT gen_random_uuid(), 1, topic, state FROM assay_events WHERE notification_id = 3"
+    )
+    office.work()
+    office.connection.execute("DELETE FROM app.seals WHERE position = %s", (office.last,))
+    office.notary.take_back_last_seal(office.connection)
+    (finding,) = verify(office.database, office.seals, PUBLIC_KEY).findings
+    assert finding.what.endswith("is missing in the database")
+
+
+def test_a_seal_that_does_not_fit_is_not_put_back(office: Office) -> None:  # E-4
+    (seal,) = seals_in_file(office.seals)
+    office.connection.execute("DELETE FROM app.seals")
+    forged = Seal(seal.position, b"\0" * 32, seal.sealed_at, KEY.sign(chain.signed_part(seal.position, b"\0" * 32, "")))
+    office.seals.write_text(f"{chain.seal_to_line(forged)}\n")
+    office.notary.take_back_last_seal(office.connection)
+    assert seals_in_database(office.connection) == []
+
+
 def test_the_notary_chains_while_the_log_grows_and_seals_when_it_ends(database: str, tmp_path: Path) -> None:  # S-2
     create_tables(database)
     create_side_tables(database)

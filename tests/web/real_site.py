@@ -21,6 +21,7 @@ from infra.drafts import Drafts
 from infra.event_reader import EventReader
 from infra.event_store import EventLog, create_tables, open_event_log
 from infra.heartbeats import Heartbeats
+from infra.image_checks import ImageChecks
 from infra.images import Images
 from infra.line_of_work import Waiting
 from infra.load_history import LoadHistory
@@ -103,6 +104,7 @@ def open_real_site(database: str, folder: Path) -> Iterator[RealSite]:
                 load_history=LoadHistory(pool),
                 log=log,
                 manifests=Manifests(Artifacts(folder / "artifacts"), data_folders),
+                image_checks=ImageChecks(pool, folder / "indexes" / "images"),
                 running_logs=RunningLogs(folder / "work"),
             )
             with TestClient(create_app(services), raise_server_exceptions=False) as client:

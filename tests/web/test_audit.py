@@ -15,6 +15,9 @@ from domain.prediction_jobs import PredictionTerminated
 from domain.training_jobs import TrainingStageFinished
 from domain.users import UserEmailChanged, UserPasswordChanged
 from infra.artifacts import Artifacts
+from infra.data_folders import DataFolders
+from infra.image_checks import ImageChecker
+from infra.manifests import Manifests
 from projections.audit import Question
 from tests.every_fact import SECRET, every_fact
 from tests.examples import (
@@ -234,8 +237,20 @@ def test_a_version_shows_its_provenance_to_its_owner_and_to_auditors(real: RealS
     assert "On this page: 1 unchanged, 1 changed, 1 gone, 0 not compared" in words(
         real.get(f"{address}?check=yes").text
     )
+    assert real.post(f"{address}/check").headers["Location"] == f"{address}#images"
+    assert "Comparing in the background: 0 of 3 images" in words(real.get(address).text)
+    data_folders = DataFolders({"data": tmp_path})
+    checks = real.services.image_checks
+    ImageChecker(checks, Manifests(Artifacts(tmp_path / "artifacts"), data_folders)).turn()
+    page = words(real.get(address).text)
+    assert "1 unchanged, 1 changed, 1 gone" in page
+    assert page.count("not compared") == 0
+    differing = words(real.get(f"{address}?differing=yes").text)
+    assert ("2.png" in differing, "3.png" in differing, "1.png" in differing) == (True, True, False)
+    assert enter(real, TRAINER_LI_ID).post(f"{address}/check").status_code == 403
     assert enter(real, QUALITY_LEAD_ID).get(address).status_code == 200
     assert real.get(f"/provenance/{MODEL_ID}/v9.99").status_code == 404
+    assert real.post(f"/provenance/{MODEL_ID}/v9.99/check").status_code == 404
     assert enter(real, TRAINER_LI_ID).get(address).status_code == 403
 
 
