@@ -294,3 +294,17 @@ def test_no_request_is_larger_than_what_it_is_for(site: RealSite) -> None:
 def test_who_is_not_signed_in_has_little_to_send(site: RealSite) -> None:  # U-1
     for line in ("POST /sign-in", "POST /language"):
         assert Sender(site, None).send(line, fields=[("next", "/" * 70_000)]).status_code == 413
+
+
+def test_nobody_makes_a_page_look_into_folders_without_end(site: RealSite) -> None:  # D-3
+    many = "\n".join(f"data:panel-a/{number}" for number in range(1001))
+    fields = [("several", many), ("typed", many), ("do", "add"), ("name", "panel-b")]
+    for line in (
+        "POST /training-datasets/new",
+        "POST /training-datasets/{dataset_id}/add",
+        "POST /training-jobs/new/step-2",
+        "POST /prediction-jobs/new/step-2",
+    ):
+        answer = Sender(site, TRAINER_WANG_ID).send(line, fields=fields)
+        assert answer.status_code == 422, line
+        assert "条数据路径过多，每次最多添加" in answer.text, line
