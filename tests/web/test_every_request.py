@@ -117,6 +117,7 @@ FORGED: dict[str, dict[str, str]] = {
     "by a page of another site": {"Origin": "https://evil.example"},
     "by a page of another port": {"Origin": "http://testserver.local:8081"},
     "by a page that hides where it is from": {"Origin": "null"},
+    "by a page of nowhere": {"Origin": "http://[evil.example"},
     "by another site, as the browser says": {"Sec-Fetch-Site": "cross-site"},
     "by another name of the same site": {"Sec-Fetch-Site": "same-site", "Origin": "http://testserver.local"},
 }
@@ -222,7 +223,7 @@ def test_the_name_that_a_request_gives_the_server_stands_nowhere(site: RealSite)
 
 
 def test_the_way_back_from_an_error_stays_here(site: RealSite) -> None:
-    for came_from in ("//evil.example/x", "/\\evil.example", "https://evil.example/"):
+    for came_from in ("//evil.example/x", "/\\evil.example", "https://evil.example/", "http://[evil.example"):
         headers = {"Referer": came_from if "://" in came_from else f"http://testserver.local{came_from}"}
         page = Sender(site, QUALITY_LEAD_ID).send("GET /", address="/nowhere", headers=headers).text
         assert "evil.example" not in page
