@@ -5,6 +5,19 @@ from collections.abc import Iterable
 
 import msgspec
 
+from domain.refusals import Refusal
+from domain.sentences import N_
+
+MOST_AT_ONCE = 1000
+"""Paths that are looked into for one request: with the least time that each of them gets, that is twenty seconds."""
+
+
+class TooManyPathsAtOnce(Refusal):
+    """Each is looked into while the page waits."""
+
+    field = "data_paths"
+    message = N_("{count} data paths at once are too many. Add at most {most} at a time.")
+
 
 class FolderName(msgspec.Struct, frozen=True):
     """A folder (or file) inside a configured root: the root's name and the path below it, "" being the root itself."""

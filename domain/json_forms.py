@@ -133,9 +133,8 @@ def read_json(text: str, shape: type[T], *, field: str) -> T:
         raise JsonIsTooLong(at=field, length=len(text), most=LONGEST_TEXT)
     try:
         content = json.loads(text, parse_constant=_refuse_constant)
-        json.dumps(
-            content, ensure_ascii=False
-        ).encode()  # JSON may hold half a character, "\ud800"; no log and no page can
+        # JSON may hold half a character, "\ud800"; no log and no page can.
+        json.dumps(content, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
         kind = JsonCommaIsMissing if "',' delimiter" in error.msg else JsonIsMalformed
         raise kind(at=field, line=error.lineno, column=error.colno) from error

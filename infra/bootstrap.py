@@ -69,8 +69,9 @@ WEB_GRACE_SECONDS = 20
 """Longer than any page or part of an upload takes; open live pages end at once, because their browsers come back by themselves."""
 SERVING: Mapping[str, Any] = MappingProxyType(
     {
-        "http": "h11",  # the other reader of requests that uvicorn knows (0.54) takes headers without end
-        "h11_max_incomplete_event_size": 1 << 16,  # of address and headers; filters and our cookies take some 4 KiB
+        # The other reader of requests that uvicorn knows (0.54) takes headers without end. Ours take some 4 KiB.
+        "http": "h11",
+        "h11_max_incomplete_event_size": 1 << 16,
         "server_header": False,
         "log_config": None,
         "access_log": False,

@@ -15,7 +15,7 @@ from psycopg import Connection
 from psycopg.rows import DictRow
 from psycopg_pool import ConnectionPool
 
-from domain.data_paths import DataPathState, FolderName, Inspection
+from domain.data_paths import MOST_AT_ONCE, DataPathState, FolderName, Inspection, TooManyPathsAtOnce
 from domain.sentences import Sentence
 from infra.data_folders import DataFolders, Look, Mark, nothing_at
 
@@ -159,7 +159,13 @@ class ScannedFolders:
         self._folders, self._scans, self._clock = folders, scans, clock
 
     def inspect_paths(self, typed_paths: Sequence[str]) -> list[Inspection]:
-        """Look into paths as a person typed them; INVALID tells nothing of what is outside the data roots (D-4)."""
+        """Look into paths as a person typed them; INVALID tells nothing of what is outside the data roots (D-4).
+
+        Raises:
+            TooManyPathsAtOnce
+        """
+        if len(typed_paths) > MOST_AT_ONCE:
+            raise TooManyPathsAtOnce(count=len(typed_paths), most=MOST_AT_ONCE)
         names = [self._folders.name(typed) for typed in typed_paths]
         found = iter(self.inspect_folders([name for name in names if name is not None]))
         answers = [next(found) if name is not None else None for name in names]

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import AsyncIterator
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 import msgspec
 from litestar import MediaType, Request, Response
@@ -92,7 +92,7 @@ class Errors:
         if wants_json(request):
             return self._answer(request, 401)
         came_from = request.headers.get("Referer", "") if request.method not in SAFE_METHODS else str(request.url)
-        wanted = urlsplit(came_from)
+        wanted = _parts_of(came_from)
         return_to = f"{wanted.path}?{wanted.query}" if wanted.query else wanted.path
         address = "/sign-in" if return_to in {"", "/"} else f"/sign-in?next={quote(return_to)}"
         return Response(None, status_code=303, headers={"Location": address, "Cache-Control": "no-store"})
@@ -164,7 +164,15 @@ def wants_json(request: Request[Any, Any, Any]) -> bool:
 
 def _way_back(request: Request[Any, Any, Any]) -> str:
     """The page one came from, when it is one of ours."""
-    came_from = urlsplit(request.headers.get("Referer", ""))
+    came_from = _parts_of(request.headers.get("Referer", ""))
     if came_from.netloc != request.headers.get("Host", "") or came_from.path == request.url.path:
         return "/"
     return safe_address(f"{came_from.path}?{came_from.query}" if came_from.query else came_from.path)
+
+
+def _parts_of(address: str) -> SplitResult:
+    """An address that a request names; nothing where it is none, such as `http://[`."""
+    try:
+        return urlsplit(address)
+    except ValueError:
+        return urlsplit("")

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from threading import Lock
 from time import time
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 from uuid import UUID
 
 import msgspec
@@ -236,7 +235,7 @@ def _is_from_here(request: Request[Any, Any, Any]) -> bool:
     if told := request.headers.get("Sec-Fetch-Site"):
         return told in {"same-origin", "none"}
     origin = request.headers.get("Origin")
-    return origin is None or urlsplit(origin).netloc == request.headers.get("Host", "")
+    return origin is None or origin.partition("://")[2] == request.headers.get("Host", "")
 
 
 def is_token_of(visit: Visit, token: str) -> bool:

@@ -117,6 +117,7 @@ FORGED: dict[str, dict[str, str]] = {
     "by a page of another site": {"Origin": "https://evil.example"},
     "by a page of another port": {"Origin": "http://testserver.local:8081"},
     "by a page that hides where it is from": {"Origin": "null"},
+    "by a page of nowhere": {"Origin": "http://[evil.example"},
     "by another site, as the browser says": {"Sec-Fetch-Site": "cross-site"},
     "by another name of the same site": {"Sec-Fetch-Site": "same-site", "Origin": "http://testserver.local"},
 }
@@ -222,7 +223,7 @@ def test_the_name_that_a_request_gives_the_server_stands_nowhere(site: RealSite)
 
 
 def test_the_way_back_from_an_error_stays_here(site: RealSite) -> None:
-    for came_from in ("//evil.example/x", "/\\evil.example", "https://evil.example/"):
+    for came_from in ("//evil.example/x", "/\\evil.example", "https://evil.example/", "http://[evil.example"):
         headers = {"Referer": came_from if "://" in came_from else f"http://testserver.local{came_from}"}
         page = Sender(site, QUALITY_LEAD_ID).send("GET /", address="/nowhere", headers=headers).text
         assert "evil.example" not in page
@@ -294,3 +295,17 @@ def test_no_request_is_larger_than_what_it_is_for(site: RealSite) -> None:
 def test_who_is_not_signed_in_has_little_to_send(site: RealSite) -> None:  # U-1
     for line in ("POST /sign-in", "POST /language"):
         assert Sender(site, None).send(line, fields=[("next", "/" * 70_000)]).status_code == 413
+
+
+def test_nobody_makes_a_page_look_into_folders_without_end(site: RealSite) -> None:  # D-3
+    many = "\n".join(f"data:panel-a/{number}" for number in range(1001))
+    fields = [("several", many), ("typed", many), ("do", "add"), ("name", "panel-b")]
+    for line in (
+        "POST /training-datasets/new",
+        "POST /training-datasets/{dataset_id}/add",
+        "POST /training-jobs/new/step-2",
+        "POST /prediction-jobs/new/step-2",
+    ):
+        answer = Sender(site, TRAINER_WANG_ID).send(line, fields=fields)
+        assert answer.status_code == 422, line
+        assert "条数据路径过多，每次最多添加" in answer.text, line

@@ -30,6 +30,11 @@ def test_who_is_led_to_the_sign_in_page_is_told_of_the_way_back(stranger: Site) 
     assert "登录后将返回之前的页面。" not in stranger.get("/sign-in").text
 
 
+def test_a_page_of_nowhere_is_nowhere_to_go_back_to(stranger: Site) -> None:
+    answer = stranger.client.post("/account/email", headers={"Referer": "http://[evil.example", "Accept": "text/html"})
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/sign-in")
+
+
 def test_a_strangers_form_leads_to_the_sign_in_page_and_does_nothing(stranger: Site) -> None:  # U-1
     answer = stranger.post("/users/new", username="panel_expert", password="Secret1", role="model_trainer")
     assert answer.status_code == 303
