@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from urllib.parse import urlencode
 from uuid import UUID
@@ -172,7 +172,10 @@ def memory(standing: StandingPlant) -> Iterator[Row]:
         yield Row(name=f"plant, memory of the {process.name}", figure=held, unit="MiB", most=MOST_MIB)
     server = int((standing.settings.state / "postgres" / "data" / "postmaster.pid").read_text().split()[0])
     children = Path(f"/proc/{server}/task/{server}/children").read_text().split()
-    held = sum(_mib_of(int(pid), "smaps_rollup", "Pss") for pid in (str(server), *children))
+    held = 0.0
+    for pid in (server, *map(int, children)):
+        with suppress(FileNotFoundError, ProcessLookupError):  # one that worked for a moment has ended
+            held += _mib_of(pid, "smaps_rollup", "Pss")
     yield Row(name="plant, memory of the database", figure=held, unit="MiB", most=MOST_MIB_OF_THE_DATABASE)
 
 
