@@ -323,7 +323,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="a new state folder")
     parser.add_argument("--events", type=int, default=Size().events, help="how many (default: 1,000,000)")
     asked = parser.parse_args()
-    settings = read_settings({"ASSAY_ADMINISTRATOR_PASSWORD": PASSWORD, **os.environ, "ASSAY_STATE": str(asked.folder)})
+    settings = read_settings({**os.environ, "ASSAY_STATE": str(asked.folder), "ASSAY_ADMINISTRATOR_PASSWORD": PASSWORD})
     runs = postgres_runs(settings)
     try:
         grow(replace(settings, database_url=ensure_postgres(settings)), Size().times(asked.events / Size().events))

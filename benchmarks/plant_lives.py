@@ -5,6 +5,7 @@ A life is a generator that asks one thing of the write side a step, so that othe
 
 import random
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import TypeVar
 from uuid import UUID, uuid5
 
@@ -278,8 +279,9 @@ class Lives:
         name = f"{self.random.choice(PRODUCTS)}-long-{number:06d}"
         self.ask(self._training(owner, job_id, uuid5(job_id, "model"), name))
         yield
+        began = self._log.moment
         yield from self._measured(job_id, MOST_REPORTS, most_events - LAST_EVENTS)
-        yield from self._ended(job_id, self._judged[-1])
+        yield from self._ended(job_id, self._judged[-1], began)
 
     def _training(self, owner: UUID, job_id: UUID, model_id: UUID, name: str) -> QueueTrainingJob:
         image_id, is_business = self.random.choice(self._images)
@@ -311,14 +313,15 @@ class Lives:
         )
 
     def _completed(self, job_id: UUID, judged: JudgedImages) -> Life:
+        began = self._log.moment
         yield from self._measured(job_id, self._report_count())
-        yield from self._ended(job_id, judged)
+        yield from self._ended(job_id, judged, began)
 
-    def _ended(self, job_id: UUID, judged: JudgedImages) -> Life:
+    def _ended(self, job_id: UUID, judged: JudgedImages, began: datetime) -> Life:
         self._report(
             job_id,
             TrainingCompleted(
-                seconds=1_000 + self.random.randrange(20_000),
+                seconds=(self._log.moment - began).total_seconds(),
                 weights=artifact(f"{job_id}.safetensors", 44_000_000),
                 evaluation=judged.evaluation,
                 figures=judged.figures,
@@ -398,9 +401,9 @@ class Lives:
         )
         self.ask(QueuePredictionJob(actor=owner, job_id=job_id, draft=draft))
         yield
+        began, drawn = self._log.moment, self.random.random()
         self._claim(job_id)
         yield
-        drawn = self.random.random()
         if drawn < 0.05:
             self._report(job_id, PredictionFailed(reason=Sentence(OUT_OF_MEMORY), log=artifact(f"{job_id}.log")))
             yield
@@ -420,7 +423,8 @@ class Lives:
             for label, one in zip(draft.versions, judged, strict=False)
         )
         manifest, log = artifact(f"{job_id} manifest"), artifact(f"{job_id}.log")
-        self._report(job_id, PredictionCompleted(seconds=20 + 200 * drawn, results=results, manifest=manifest, log=log))
+        seconds = (self._log.moment - began).total_seconds()
+        self._report(job_id, PredictionCompleted(seconds=seconds, results=results, manifest=manifest, log=log))
         yield
 
     def _export(self, owner: UUID, model_id: UUID) -> Life:

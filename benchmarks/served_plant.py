@@ -66,6 +66,7 @@ def standing_plant(bench: Bench) -> StandingPlant:
     bench.stack.callback(stop_postgres, settings)
     with_database = read_settings(variables | {"ASSAY_DATABASE_URL": ensure_postgres(settings)})
     plant = grow(with_database, Size().times(bench.share))
+    plant.log.states.clear()  # a gibibyte that only deciding needed
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("ASSAY_")}
     return StandingPlant(plant, settings, inherited | variables)
 

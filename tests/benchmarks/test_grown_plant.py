@@ -23,7 +23,7 @@ from projections.all import READ_MODELS
 from tests.examples import ReadablePasswords
 from tests.projections.rebuild import assert_rebuild_equals_live
 
-SMALL = Size(events=6_000, users=20, datasets=100, model_images=10, models=8, training_jobs=60, prediction_jobs=30)
+SMALL = Size(events=8_000, users=20, datasets=100, model_images=10, models=14, training_jobs=80, prediction_jobs=30)
 ADMINISTRATOR = UserCreated(username="admin", role=Role.SUPER_ADMINISTRATOR, password_hash="hash")
 BEGAN = datetime(2024, 1, 8, tzinfo=UTC)
 
