@@ -1,5 +1,6 @@
 """Reports and events over a real Kafka: how many the log takes and the feed sends, how soon one is shown, fifty workers at once."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -35,8 +36,8 @@ JOBS = 50
 ROUNDS_OF_ALL = 10
 SHOWN = 200
 MOST_EVENTS = 10_000
-FAR_ITERATION = 100_000
-"""Behind every iteration that was reported before."""
+_iterations = itertools.count(1)
+"""The log notes an iteration of a curve once, so none is reported again."""
 PAUSE_SECONDS = 0.02
 _STEP_SECONDS = 0.0005
 
@@ -187,7 +188,7 @@ def _until_told(plant: KafkaPlant, jobs: Sequence[UUID], count: int, ask: Callab
     worker = plant.worker("line-http")
     seconds = []
     for number in range(count):
-        job_id, iteration = jobs[number % len(jobs)], FAR_ITERATION + number
+        job_id, iteration = jobs[number % len(jobs)], next(_iterations)
         time.sleep(PAUSE_SECONDS)
         start = time.perf_counter()
         worker.report(losses(iteration, job_id=job_id))
@@ -199,7 +200,7 @@ def _until_told(plant: KafkaPlant, jobs: Sequence[UUID], count: int, ask: Callab
 
 def _reports(jobs: Sequence[UUID], count: int) -> Iterator[LossesMeasured]:
     for number in range(count):
-        yield losses(number + 1, job_id=jobs[number % len(jobs)])
+        yield losses(next(_iterations), job_id=jobs[number % len(jobs)])
 
 
 def _direct(plant: KafkaPlant, jobs: Sequence[UUID], count: int) -> float:
@@ -247,11 +248,11 @@ def _all_at_once(plant: KafkaPlant, jobs: Sequence[UUID]) -> list[float]:
 
     def work(number: int) -> list[float]:
         seconds = []
-        workers[number].report(losses(job_id=jobs[number]))  # connects
-        for iteration in range(ROUNDS_OF_ALL):
+        workers[number].report(losses(next(_iterations), job_id=jobs[number]))  # connects
+        for _ in range(ROUNDS_OF_ALL):
             start.wait()
             began = time.perf_counter()
-            workers[number].report(losses(iteration + 2, job_id=jobs[number]))
+            workers[number].report(losses(next(_iterations), job_id=jobs[number]))
             seconds.append(time.perf_counter() - began)
         return seconds
 
