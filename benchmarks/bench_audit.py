@@ -5,11 +5,12 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from itertools import cycle
 from uuid import UUID, uuid4
 
+import msgspec
 import psycopg
 
 from benchmarks.bench_event_log import decode
@@ -78,9 +79,9 @@ def questions(audit: Audit, standing: StandingPlant) -> dict[str, Callable[[], o
     def late() -> Place:
         return Place(plant.moment(), drawn.randrange(plant.size.events))
 
-    def day() -> dict[str, datetime]:
+    def day(question: Question) -> Question:
         since = plant.moment()
-        return {"since": since, "until": since + timedelta(days=1)}
+        return msgspec.structs.replace(question, since=since, until=since + timedelta(days=1))
 
     def named() -> Question:
         things = audit.called(next(names))
@@ -100,8 +101,8 @@ def questions(audit: Audit, standing: StandingPlant) -> dict[str, Callable[[], o
             Question(actor=user(), topic="training.losses_measured")
         ),
         "of a user in a kind": lambda: audit.search(Question(actor=user(), kind=Kind.TRAINING_JOB)),
-        "of a day": lambda: audit.search(Question(everything=True, **day())),
-        "of a user on a day": lambda: audit.search(Question(actor=user(), **day())),
+        "of a day": lambda: audit.search(day(Question(everything=True))),
+        "of a user on a day": lambda: audit.search(day(Question(actor=user()))),
         "of a name": lambda: audit.search(named()),
         "the history of a job": lambda: audit.history(next(jobs)),
         "how far a job was at a moment": lambda: audit.version_at(next(jobs), plant.moment()),

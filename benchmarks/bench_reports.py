@@ -32,7 +32,8 @@ from projections.read_model import open_pool
 from projections.sample_index import Order, make_index
 from tests.examples import PREDICTION_COMPLETED, PREDICTION_QUEUED, PREDICTION_STARTED, History
 from web.evaluation_reports import name_in_zip
-from web.zips import Entry, Table, zipped
+from web.spreadsheets import Spreadsheet
+from web.zips import Entry, zipped
 
 CODES = tuple(f"CODE{number}" for number in range(10))
 SIZES = (100_000, 1_000_000)
@@ -98,12 +99,12 @@ def _zip_mib(read: EvaluationReports, job_id: UUID, file: Path) -> float:
     file.write_bytes(b"an image")
 
     def entries() -> Iterator[Entry]:
-        table = Table("file", "path", "sha256")
+        table = Spreadsheet("file", "path", "sha256")
         for sample in read.every_sample(job_id, LABELS[0], SampleChoice(true_defect_code=CODES[0])):
             name = name_in_zip(sample.true_defect_code, "predicted", sample.number, sample.file_name)
             table.add(name, str(sample.folder), sample.checksum)
             yield name, file
-        yield table.entry()
+        yield "samples.csv", table.finished()
 
     tracemalloc.start()
     for _ in zipped(entries()):

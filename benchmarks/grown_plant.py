@@ -183,6 +183,7 @@ class Plant:
             other_id = self.lives.id_of("industry", number)
             self.lives.ask(CreateIndustry(actor=visitor, industry_id=other_id, name=f"行业{number}"))
         above: Sequence[UUID | None] = [None]
+        siblings: list[tuple[UUID, ...]] = []
         for level, fanout in zip(LEVEL_NAMES, FANOUT, strict=True):
             names = tuple(f"{level}_{turn}" for turn in range(1, fanout + 1))
             siblings = [tuple(uuid5(parent or industry_id, name) for name in names) for parent in above]
@@ -190,8 +191,8 @@ class Plant:
                 self.lives.ask(
                     AddNodes(actor=visitor, industry_id=industry_id, parent_id=parent, names=names, node_ids=node_ids)
                 )
-            above = [node_id for node_ids in siblings for node_id in node_ids]
-            self.levels.append([*above])
+            self.levels.append([node_id for node_ids in siblings for node_id in node_ids])
+            above = self.levels[-1]
         self.lives.stations = [list(products) for products in siblings]
 
     def _begun(self) -> Iterator[Life]:

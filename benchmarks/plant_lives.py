@@ -345,7 +345,7 @@ class Lives:
         silent_at = self.random.randrange(report_count) if self.random.random() < 0.02 else -1
         for number in range(report_count):
             first, last = number * POINTS_OF_A_REPORT + 1, (number + 1) * POINTS_OF_A_REPORT
-            reports = [self._losses(curve, first, last, 0.01 * (1 - number / report_count) ** 0.9)]
+            reports: list[Fact] = [self._losses(curve, first, last, 0.01 * (1 - number / report_count) ** 0.9)]
             if number % every == every - 1:
                 reports.append(self._validation(last, curve[last - 1]))
             for fact in reports:
