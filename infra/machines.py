@@ -220,7 +220,7 @@ def _lines(rows: list[DictRow]) -> tuple[Line, ...]:
 
 
 _WORKERS = """
-SELECT workers.name, coalesce(workers.machine, workers.name) AS machine, seen_at, kinds,
+SELECT workers.name, coalesce(workers.machine, workers.name) AS machine, seen_at,
     seen_at < clock_timestamp() - make_interval(secs => %(silence)s) AS is_silent,
     running.kind AS job, running.progress
 FROM app.workers AS workers LEFT JOIN LATERAL (

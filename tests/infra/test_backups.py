@@ -13,7 +13,6 @@ from typing import Any
 import msgspec
 import psycopg
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec.structs import replace
 from psycopg.rows import tuple_row
 
@@ -30,7 +29,7 @@ from infra.checked_backups import check_log
 from infra.cli import _parser
 from infra.event_store import open_event_log
 from infra.mes_feed import position_of
-from infra.notary import seals_in_file, verify
+from infra.notary import public_key_of, seals_in_file, verify
 from infra.recorder import TrackingAfter
 from infra.relay import ReportLog
 from infra.restores import POSITIONS_LEFT_OUT, restore
@@ -100,7 +99,7 @@ def rows_of(database: str, table: str) -> list[Any]:
 
 
 def public_key(settings: Settings) -> bytes:
-    return Ed25519PrivateKey.from_private_bytes(seal_key(settings)).public_key().public_bytes_raw()
+    return public_key_of(seal_key(settings))
 
 
 def is_empty(settings: Settings) -> bool:
