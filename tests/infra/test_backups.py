@@ -55,7 +55,6 @@ from tests.infra.backed_up_plant import (
 )
 from tests.projections.rebuild import tables_of
 from tests.web.real_site import open_real_site
-from web.sessions import Session, Signer
 
 
 @pytest.fixture
@@ -148,8 +147,7 @@ def test_pages_models_exports_and_reports_answer_after_a_restore(
     plant.back_up(folder)
     restored(folder, fresh)
     with open_real_site(str(fresh.database_url), fresh.shared) as site:
-        session_id = site.services.sessions.open(Session(user_id=TRAINER_WANG_ID, epoch=0))
-        site.client.cookies.set("assay_session", Signer(site.services.settings.secret).sign("session", session_id))
+        site.enter(TRAINER_WANG_ID)
         assert "panel-a" in site.get("/models").text
         assert "TTFBS" in site.get(f"/training-jobs/{TRAINING_JOB_ID}/report").text
         assert "0007.png" in site.get(f"/prediction-jobs/{PREDICTION_JOB_ID}/report").text

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import psutil
 import pynvml
 import pytest
@@ -100,6 +101,14 @@ def test_folders_of_one_file_system_share_a_disk(tmp_path: Path) -> None:  # O-1
     assert 0 < found[0].total_bytes <= whole.f_blocks * whole.f_frsize
     assert found[0].used is not None
     assert 0 < found[0].used < 1
+
+
+def test_no_figure_tells_the_path_of_a_folder(tmp_path: Path) -> None:  # D-4
+    (tmp_path / "line-3-images").mkdir()
+    places = {LINE_3: tmp_path / "line-3-images", SHARED: tmp_path / "unmounted"}
+    told = msgspec.json.encode(MachineMeter(places).measure()).decode()
+    assert "line-3" in told
+    assert not [part for part in (*tmp_path.parts[1:], "line-3-images", "unmounted") if part in told]
 
 
 def test_a_data_root_that_is_not_mounted_is_told_and_the_others_are_measured(tmp_path: Path) -> None:  # O-1
