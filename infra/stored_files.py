@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import psycopg
 from psycopg import IsolationLevel
@@ -27,7 +27,6 @@ UNNAMED, RELEASED, WORK, DECODED = (
     "job work folder",
     "decoded images",
 )
-READ_AT_ONCE: Final = 1 << 20
 
 
 class Leftover(NamedTuple):
