@@ -178,7 +178,7 @@ def _serving(plant: KafkaPlant, bench: Bench) -> Iterator[Callable[[UUID], int]]
 
 def _answers(client: httpx.Client) -> bool:
     try:
-        return client.get("/readyz").status_code == httpx.codes.OK
+        return client.get("/ready").status_code == httpx.codes.OK
     except httpx.TransportError:
         return False
 

@@ -19,7 +19,7 @@ import psycopg
 from benchmarks.bench_event_log import decode
 from benchmarks.harness import Bench, Row, bench, percentile
 from benchmarks.plant_lives import FREQUENT
-from benchmarks.served_plant import CHECKOUT, StandingPlant, sign_in, standing_plant, until_answered, visits
+from benchmarks.served_plant import CHECKOUT, StandingPlant, browsing, sign_in, standing_plant, until_answered, visits
 from domain.training_jobs import TrainingJob
 from infra.event_store import open_event_log
 from infra.notary import READ_AT_ONCE
@@ -43,7 +43,7 @@ def plant(bench: Bench) -> Iterator[Row]:
     standing = bench.once(standing_plant)
     with closing(open_event_log(standing.database())) as log:
         position = log.position()
-    with httpx.Client(base_url=standing.settings.address, timeout=60) as browser:
+    with browsing(standing) as browser:
         try:
             yield from starts(standing, browser, min(STARTS, bench.rounds))
             sign_in(browser)

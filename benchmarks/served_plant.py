@@ -2,7 +2,6 @@
 
 import os
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from benchmarks.harness import Bench
 from infra.embedded_postgres import ensure_postgres, stop_postgres
 from infra.settings import Settings, read_settings
 from projections.read_model import SCHEMA
+from tests.conftest import free_ports
 
 CHECKOUT = Path(__file__).parents[1]
 PATIENCE_SECONDS = 120.0
@@ -59,7 +59,7 @@ def standing_plant(bench: Bench) -> StandingPlant:
     """The plant of this run: `bench.once(standing_plant)` grows it for the first bench that asks."""
     variables = {
         "ASSAY_STATE": str(bench.folder / "plant"),
-        "ASSAY_PORT": str(_free_port()),
+        "ASSAY_PORT": str(free_ports(1)[0]),
         "ASSAY_ADMINISTRATOR_PASSWORD": PASSWORD,
     }
     settings = read_settings(variables)
@@ -140,10 +140,3 @@ def visits(browser: httpx.Client, pages: Mapping[str, Sequence[str]], rounds: in
             if number:
                 taken[name].append(milliseconds)
     return taken
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port

@@ -76,23 +76,3 @@ class MachineFigures(msgspec.Struct, frozen=True, kw_only=True):
     def memory_used(self) -> float:
         """Of the memory."""
         return self.memory_used_bytes / self.memory_total_bytes
-
-    @property
-    def fullest_disk(self) -> float | None:
-        """The share of the one that is full first."""
-        return max((disk.used for disk in self.disks if disk.used is not None), default=None)
-
-    @property
-    def cards_load(self) -> float | None:
-        """The mean of the cards; None where there is none that says so."""
-        return _mean([card.load for card in self.cards])
-
-    @property
-    def cards_used(self) -> float | None:
-        """The mean of the cards' memories."""
-        return _mean([card.used for card in self.cards])
-
-
-def _mean(shares: list[float | None]) -> float | None:
-    known = [share for share in shares if share is not None]
-    return sum(known) / len(known) if known else None

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from domain.artifacts import Artifact
+from infra.disks import sync
 
 _FOR_EVERYBODY, _FOR_ITS_OWNER = 0o644, 0o600
 """Modes of files: the web server may run as another user than the worker; a backup is its owner's only."""
@@ -118,7 +119,7 @@ class Artifacts:
                 place.unlink()
             except FileNotFoundError:
                 return True
-        _sync(place.parent)
+        sync(place.parent)
         return True
 
     @contextmanager
@@ -144,11 +145,11 @@ class Artifacts:
         try:
             yield beside
             beside.chmod(self._mode)
-            _sync(beside)
+            sync(beside)
             os.utime(beside)
             with self._locked():
                 beside.rename(place)
-            _sync(place.parent)
+            sync(place.parent)
         finally:
             beside.unlink(missing_ok=True)
 
@@ -197,11 +198,3 @@ def _take(file: Path, place: Path) -> None:
         file.rename(place)
     except OSError:  # another file system
         shutil.copyfile(file, place)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -8,7 +8,6 @@ into the same folder adds only what is new. A manifest is written last and whole
 Everything is readable by its owner only, because the log holds the hashes of passwords and the key that seals it.
 """
 
-import errno
 import fcntl
 import gzip
 import hashlib
@@ -25,9 +24,10 @@ import msgspec
 
 from domain.artifacts import Artifact
 from infra.artifacts import Artifacts
+from infra.disks import sync
+from infra.settings import write_private
 
 FORMAT: Final = 1
-DISK_IS_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _MANIFEST = re.compile(r"backup-(?P<moment>[0-9TZ.-]+)\.json")
 _CHECKSUM: Final = r"^[0-9a-f]{64}$"
 
@@ -221,14 +221,8 @@ class BackupFolder:
         content = msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n"
         moment = manifest.taken_at.strftime("%Y-%m-%dT%H-%M-%S.") + f"{manifest.taken_at.microsecond // 1000:03}Z"
         place = self.folder / f"backup-{moment}.json"
-        beside = self.folder / f".{place.name}"
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(descriptor)
-        beside.rename(place)
-        _sync(self.folder)
+        write_private(place, content)
+        sync(self.folder)
         return Backup(moment, manifest, hashlib.sha256(content).hexdigest(), self.store)
 
     def moments(self) -> list[str]:
@@ -269,7 +263,7 @@ class BackupFolder:
             needed.update(artifact.checksum for artifact in backup.artifacts())
         for moment in gone:
             (self.folder / f"backup-{moment}.json").unlink()
-        _sync(self.folder)  # first: no backup may be left that has lost its files
+        sync(self.folder)  # first: no backup may be left that has lost its files
         for file in self.store.untouched(0.0):
             if file.checksum not in needed:
                 self.store.remove(file, untouched_seconds=0.0)
@@ -289,11 +283,3 @@ class _Numbered(msgspec.Struct):
 
 def _others(moments: Sequence[str], file: Path) -> str:
     return ", ".join(moment for moment in moments if moment not in file.name) or "there is no other here"
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Final
 
 import psycopg
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from eventsourcing.persistence import MapperDeserialisationError
 from psycopg import Connection, IsolationLevel
 from psycopg.rows import TupleRow
@@ -23,7 +22,6 @@ from domain.artifacts import Artifact
 from infra.artifacts import ArtifactIsDamaged, Artifacts
 from infra.backed_up_tables import IN_BACKUP, LIBRARYS_OWN_ROW
 from infra.backup_folder import (
-    DISK_IS_FULL,
     EVENTS,
     FORMAT,
     SEAL_KEY_FILE,
@@ -40,10 +38,11 @@ from infra.backup_folder import (
     packed,
 )
 from infra.chain import Seal, seal_to_line
+from infra.disks import DISK_IS_FULL
 from infra.named_artifacts import NamedArtifacts, UnknownFacts, named_in_log
-from infra.notary import seals_in_database, seals_in_file
+from infra.notary import public_key_of, seals_in_database, seals_in_file
 from infra.progress import Progress, Say, as_bytes
-from infra.settings import Settings, without_secrets
+from infra.settings import Settings, told_settings
 
 ROWS_IN_PART: Final = 20_000
 BYTES_IN_PART: Final = 64 << 20
@@ -117,7 +116,7 @@ class _Taking:
                 taken_at=taken_at,
                 position=position,
                 next_position=next_position,
-                public_key=_public(key).hex() if key else "",
+                public_key=public_key_of(key).hex() if key else "",
                 tables=tables,
                 files=self._own_files(seals, key),
                 artifacts=self._list(kept),
@@ -125,7 +124,7 @@ class _Taking:
                 artifact_bytes=sum(artifact.size for artifact in kept),
                 missing=missing,
                 damaged=damaged,
-                settings=without_secrets(self.settings),
+                settings=told_settings(self.settings),
             )
         )
 
@@ -244,7 +243,3 @@ class _Taking:
                 for artifact in artifacts:
                     pack.write(f"{artifact.checksum} {artifact.size}\n".encode())
             return self.folder.keep_file(beside)
-
-
-def _public(key: bytes) -> bytes:
-    return Ed25519PrivateKey.from_private_bytes(key).public_key().public_bytes_raw()

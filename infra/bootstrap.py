@@ -265,13 +265,11 @@ def verify_log(settings: Settings, public_key: bytes | None) -> tuple[bytes, "Ve
     Raises:
         ValueError: the file of seals, or the key, cannot be read.
     """
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415 - as above
-
-    from infra.notary import verify  # noqa: PLC0415
+    from infra.notary import public_key_of, verify  # noqa: PLC0415 - as above
 
     assert settings.database_url is not None
     if public_key is None:
-        public_key = Ed25519PrivateKey.from_private_bytes(seal_key(settings)).public_key().public_bytes_raw()
+        public_key = public_key_of(seal_key(settings))
     create_side_tables(settings.database_url)  # a log from before it was chained has none
     return public_key, verify(settings.database_url, settings.seals, public_key)
 

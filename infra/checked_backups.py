@@ -14,6 +14,7 @@ from domain.artifacts import Artifact
 from infra.artifacts import ArtifactIsDamaged
 from infra.backup_folder import CHAIN, EVENTS, SEAL_KEY_FILE, SEALS, SEALS_FILE, Backup, BackupFailed, Stored
 from infra.chain import Entry, Finding, Link, Seal, check, digest_of, seal_from_line
+from infra.notary import public_key_of
 from infra.progress import Progress, Say
 
 MOST_PROBLEMS: Final = 1_000
@@ -182,7 +183,4 @@ def _unescaped(written: bytes) -> bytes:
 
 
 def _public_key(backup: Backup) -> bytes:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415 - as in `infra.chain`
-
-    key = backup.store.read(backup.manifest.files[SEAL_KEY_FILE].artifact)
-    return Ed25519PrivateKey.from_private_bytes(key).public_key().public_bytes_raw()
+    return public_key_of(backup.store.read(backup.manifest.files[SEAL_KEY_FILE].artifact))

@@ -113,6 +113,7 @@ def announced_machine(settings: Settings) -> Iterator[None]:
     """Inside, the overview knows this machine as one of the server. Of several processes on it one measures, while it lives."""
     assert settings.database_url is not None
     announcer = _Announcer(settings.database_url, settings.machine_name)
+    # In the state folder, which the containers of a machine share; a run folder each of them has for itself.
     only_one = OnlyOne(settings.state / "run" / f"machine-{quote(settings.machine_name, safe='')}.lock")
     watch = MachineWatch(MachineMeter(watched_places(settings)), take=announcer.take, is_wanted=only_one.is_me)
     watch.start()
@@ -220,7 +221,7 @@ def _lines(rows: list[DictRow]) -> tuple[Line, ...]:
 
 
 _WORKERS = """
-SELECT workers.name, coalesce(workers.machine, workers.name) AS machine, seen_at, kinds,
+SELECT workers.name, coalesce(workers.machine, workers.name) AS machine, seen_at,
     seen_at < clock_timestamp() - make_interval(secs => %(silence)s) AS is_silent,
     running.kind AS job, running.progress
 FROM app.workers AS workers LEFT JOIN LATERAL (

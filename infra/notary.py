@@ -195,6 +195,11 @@ def seals_in_file(file: Path) -> list[Seal]:
     return [seal_from_line(line) for line in _whole_lines(file).decode().splitlines()] if file.exists() else []
 
 
+def public_key_of(seal_key: bytes) -> bytes:
+    """The part of the key of the seals that everybody may have: it verifies them and makes none."""
+    return Ed25519PrivateKey.from_private_bytes(seal_key).public_key().public_bytes_raw()
+
+
 def verify(dsn: str, seals: Path, public_key: bytes) -> Verified:
     """Compare the log with its chain, and the chain with every seal of the database and of the file `seals`.
 

@@ -1,4 +1,4 @@
-"""The last problem of a process that only waits for others, kept where a page can show it."""
+"""Problems that nobody can be asked about at the moment, kept where a page can show them."""
 
 import contextlib
 from typing import LiteralString
@@ -9,13 +9,17 @@ from psycopg import sql
 LONGEST_PROBLEM = 500
 
 
+def as_problem(error: Exception, longest: int = LONGEST_PROBLEM) -> str:
+    """An error as a page shows it and a table can hold it; some say their name themselves, some say nothing else."""
+    name = type(error).__name__
+    return f"{name}: {str(error).removeprefix(f'{name}: ')}".rstrip(": ").replace("\0", "")[:longest]
+
+
 def note_problem(dsn: str, table: LiteralString, error: Exception) -> None:
     """Overwrite the problem in the only row of a table of `app`; nothing happens while the database is the problem."""
-    name = type(error).__name__
-    told = f"{name}: {str(error).removeprefix(f'{name}: ')}".rstrip(": ").replace("\0", "")[:LONGEST_PROBLEM]
     statement = sql.SQL(
         "INSERT INTO {} (problem, problem_at) VALUES (%s, clock_timestamp())"
         " ON CONFLICT (only_row) DO UPDATE SET problem = excluded.problem, problem_at = excluded.problem_at"
     ).format(sql.Identifier("app", table))
     with contextlib.suppress(psycopg.Error), psycopg.connect(dsn, autocommit=True, connect_timeout=2) as connection:
-        connection.execute(statement, (told,))
+        connection.execute(statement, (as_problem(error),))

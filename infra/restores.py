@@ -15,7 +15,6 @@ from domain.artifacts import Artifact
 from infra.artifacts import ArtifactIsDamaged, Artifacts
 from infra.backed_up_tables import IN_BACKUP, LIBRARYS_OWN_ROW
 from infra.backup_folder import (
-    DISK_IS_FULL,
     EVENTS,
     SEAL_KEY_FILE,
     SEALS_FILE,
@@ -24,6 +23,7 @@ from infra.backup_folder import (
     BackupFailed,
     TableCopy,
 )
+from infra.disks import DISK_IS_FULL
 from infra.event_store import create_tables
 from infra.progress import Progress, Say
 from infra.settings import RESTORE_MARK, Settings, write_private

@@ -262,16 +262,16 @@ _SECRET = re.compile(r"password|secret|token|url", re.IGNORECASE)
 """What names a field that may hold a secret; the address of a database often has the password in it."""
 
 
-def without_secrets(settings: Settings) -> dict[str, Any]:
-    """What a person may read who sets up the same installation elsewhere."""
+def told_settings(settings: Settings) -> dict[str, Any]:
+    """Those without secrets: what a person may read who sets up the same installation elsewhere."""
 
     def shown(value: Any) -> Any:
         if isinstance(value, dict):
             return {name: shown(part) for name, part in value.items() if not _SECRET.search(name)}
         return value
 
-    shown_settings: dict[str, Any] = shown(msgspec.to_builtins(settings, enc_hook=str))
-    return shown_settings
+    told: dict[str, Any] = shown(msgspec.to_builtins(settings, enc_hook=str))
+    return told
 
 
 STILL_TO_BE_TOLD = "first-password"

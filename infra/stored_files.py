@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import psycopg
 from psycopg import IsolationLevel
@@ -27,7 +27,6 @@ UNNAMED, RELEASED, WORK, DECODED = (
     "job work folder",
     "decoded images",
 )
-READ_AT_ONCE: Final = 1 << 20
 
 
 class Leftover(NamedTuple):
@@ -95,7 +94,7 @@ def unused_folders(scratch: Path, *, workspaces_older_than: float, decoded_older
         _leftover(why, place)
         for why, places, older_than in kinds
         for place in places
-        if place.is_dir() and _touched_at(place) < older_than
+        if place.is_dir() and _touched_at(place).timestamp() < older_than
     )
     return sorted((one for one in found if one), key=lambda one: one.since)
 
@@ -113,7 +112,7 @@ def remove(
         if one.artifact is not None:
             has_gone = artifacts.remove(one.artifact, untouched_seconds=untouched_seconds)
         else:
-            has_gone = one.path.is_dir() and _touched_at(one.path) <= one.since.timestamp()
+            has_gone = one.path.is_dir() and _touched_at(one.path) <= one.since
             if has_gone:
                 shutil.rmtree(one.path)
         if has_gone:
@@ -162,18 +161,20 @@ def cache_at(name: str, folder: Path) -> Cache:
 def _leftover(why: str, path: Path, artifact: Artifact | None = None) -> Leftover | None:
     """None where it went meanwhile."""
     try:
-        since = datetime.fromtimestamp(_touched_at(path), UTC)
+        since = _touched_at(path)
     except FileNotFoundError:
         return None
     return Leftover(why, path, artifact.size if artifact else cache_at(why, path).byte_count, since, artifact)
 
 
-def _touched_at(path: Path) -> float:
-    """Of a folder, when something last happened directly inside, too: a log that is written moves no folder's time."""
+def _touched_at(path: Path) -> datetime:
+    """Of a folder, when something last happened directly inside, too: a log that is written moves no folder's time. To the
+    microsecond, as `Leftover` keeps it: a disk knows more digits, and by those nothing must seem to have been used again.
+    """
     times = [path.stat().st_mtime]
     if path.is_dir():
         times += [entry.stat(follow_symlinks=False).st_mtime for entry in os.scandir(path)]
-    return max(times)
+    return datetime.fromtimestamp(max(times), UTC)
 
 
 def _size(file: Path) -> int:

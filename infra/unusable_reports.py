@@ -22,6 +22,7 @@ from domain.messages import JobClaimed
 from domain.refusals import NotFound
 from domain.unusable_reports import ReportPlace
 from infra.event_store import EventLog
+from infra.noted_problems import as_problem
 from infra.worker_messages import read_report
 from projections.read_model import Page, Pool
 
@@ -171,7 +172,7 @@ def act_on(
 
 def reason_of(error: Exception) -> str:
     """Why a report is unusable."""
-    return f"{type(error).__name__}: {error}".replace("\0", "")[:LONGEST_REASON]
+    return as_problem(error, LONGEST_REASON)
 
 
 _OUTCOMES = {

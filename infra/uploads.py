@@ -4,7 +4,6 @@
 file's name once it is complete. What the disk holds is the truth: after a crash an upload goes on from there, or expires.
 """
 
-import errno
 import fcntl
 import os
 import shutil
@@ -31,6 +30,7 @@ from domain.uploads import (
     check_count,
     check_size,
 )
+from infra.disks import DISK_IS_FULL
 from infra.metrics import UPLOADED_BYTES, UPLOADS
 
 ROOT: Final = ".uploads"
@@ -38,7 +38,6 @@ ROOT: Final = ".uploads"
 
 _DESCRIPTION, _PART = "upload.json", "part"
 _LONGEST_MARK = 100
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class _Description(msgspec.Struct, frozen=True):
@@ -91,7 +90,7 @@ class Uploads:
             (place / _PART).touch()
             (place / _DESCRIPTION).write_bytes(msgspec.json.encode(asked))
         except OSError as error:
-            if error.errno not in _FULL:
+            if error.errno not in DISK_IS_FULL:
                 raise
             _remove(place)
             raise StorageHasNoRoom(size_gib=as_gib(size), free_gib=0.0) from error
@@ -261,7 +260,7 @@ class Arriving:
 
     def _given_up(self, error: OSError) -> Exception:
         """What to say of a write that failed. A full disk gets its room back; anything else may be mended, to go on then."""
-        if error.errno not in _FULL:
+        if error.errno not in DISK_IS_FULL:
             return error
         _remove(self._place)
         return StorageIsFull(percent=100 * self._received // self._size)

@@ -47,7 +47,7 @@ _METRICS_TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Told(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a process says of itself. `status` is alive or stuck; where readiness was asked for: ready, starting or not_ready."""
+    """What a process says of itself. `status` is alive or stuck; to who asked for readiness ready, starting, not_ready or stuck."""
 
     process: str
     status: str

@@ -365,10 +365,10 @@ class History:
     def __init__(self) -> None:
         self.events: list[Recorded] = []
 
-    def add(self, aggregate_id: UUID, *facts: Fact, actor: UUID = SYSTEM) -> "History":
-        """What happened next to one aggregate, and who caused it."""
+    def add(self, aggregate_id: UUID, *facts: Fact, actor: UUID = SYSTEM, after: int = 0) -> "History":
+        """What happened next to one aggregate, and who caused it; `after` so many facts that a log holds of it already."""
         for fact in facts:
-            version = 1 + sum(event.originator_id == aggregate_id for event in self.events)
+            version = after + 1 + sum(event.originator_id == aggregate_id for event in self.events)
             moment = datetime(2025, 3, 3, 8, 0, tzinfo=UTC) + timedelta(minutes=len(self.events))
             self.events.append(Recorded(aggregate_id, version, fact, moment, Origin(actor=actor)))
         return self

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -15,7 +14,7 @@ import msgspec
 from infra.embedded_postgres import ensure_postgres
 from infra.processes import read_status
 from infra.settings import Settings, read_settings
-from tests.conftest import CHECKOUT
+from tests.conftest import CHECKOUT, free_ports
 
 PASSWORD = "Panel2026"
 
@@ -24,13 +23,10 @@ class Installation:
     """Its command line, its settings and its processes."""
 
     def __init__(self, state: Path, **settings: str) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
         self.environment = {
             **os.environ,
             "ASSAY_STATE": str(state),
-            "ASSAY_PORT": str(port),
+            "ASSAY_PORT": str(free_ports(1)[0]),
             "ASSAY_ADMINISTRATOR_PASSWORD": PASSWORD,
             "ASSAY_WORKER_THREADS": "1",
             **settings,

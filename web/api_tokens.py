@@ -24,7 +24,6 @@ from web.pages import Desk, Page
 from web.services import Account, ReadModels, Services
 
 ADDRESS = "/api-tokens"
-DOCUMENT = "/api/v1/openapi.json"
 SCOPE_NAMES = {
     TokenScope.READ: N_("Read only"),
     TokenScope.ACT: N_("Read and act"),

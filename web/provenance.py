@@ -97,7 +97,7 @@ class ProvenancePages(Controller):
         desk: NamedDependency[Desk],
     ) -> Response[str]:
         """One version. Its images are compared when asked for, those of one page at a time."""
-        model = _refuse_others(services, model_id, user)
+        model = _model_shown_to(user, services, model_id)
         made = find_provenance(services.log, model_id, label)
         listing = read_listing(f"{ADDRESS}/{model_id}/{label}", form, rows=IMAGES_ON_A_PAGE)
         is_gone, comparison = False, services.image_checks.of(made.manifest) if made.manifest else None
@@ -130,7 +130,7 @@ class ProvenancePages(Controller):
         desk: NamedDependency[Desk],
     ) -> Redirect:
         """Have all images of a version compared in the background. Nothing is decided, so the log does not tell of it."""
-        _refuse_others(services, model_id, user)
+        _model_shown_to(user, services, model_id)
         made = find_provenance(services.log, model_id, label)
         if made.manifest is None:
             raise NotFound
@@ -141,7 +141,7 @@ class ProvenancePages(Controller):
         return desk.go(f"{ADDRESS}/{model_id}/{label}#images")
 
 
-def _refuse_others(services: Services, model_id: UUID, user: Account) -> ModelDetail:
+def _model_shown_to(user: Account, services: Services, model_id: UUID) -> ModelDetail:
     """The model, for its owner and for who audits.
 
     Raises:

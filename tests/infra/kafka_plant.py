@@ -5,7 +5,6 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from uuid import UUID
 
-import msgspec
 import psycopg
 from psycopg import Connection
 from psycopg.rows import DictRow, dict_row
@@ -63,14 +62,7 @@ class KafkaPlant:
 
     def happen(self, aggregate_id: UUID, *facts: Fact) -> None:
         """Put facts into the log."""
-        version = len(self.log.history(aggregate_id))
-        events = History().add(aggregate_id, *facts).events
-        self.log.append(
-            [
-                msgspec.structs.replace(event, originator_version=version + number)
-                for number, event in enumerate(events, 1)
-            ]
-        )
+        self.log.append(History().add(aggregate_id, *facts, after=len(self.log.history(aggregate_id))).events)
 
     def worker(
         self,

@@ -13,7 +13,6 @@ from typing import Any
 import msgspec
 import psycopg
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec.structs import replace
 from psycopg.rows import tuple_row
 
@@ -30,7 +29,7 @@ from infra.checked_backups import check_log
 from infra.cli import _parser
 from infra.event_store import open_event_log
 from infra.mes_feed import position_of
-from infra.notary import seals_in_file, verify
+from infra.notary import public_key_of, seals_in_file, verify
 from infra.recorder import TrackingAfter
 from infra.relay import ReportLog
 from infra.restores import POSITIONS_LEFT_OUT, restore
@@ -56,7 +55,6 @@ from tests.infra.backed_up_plant import (
 )
 from tests.projections.rebuild import tables_of
 from tests.web.real_site import open_real_site
-from web.sessions import Session, Signer
 
 
 @pytest.fixture
@@ -100,7 +98,7 @@ def rows_of(database: str, table: str) -> list[Any]:
 
 
 def public_key(settings: Settings) -> bytes:
-    return Ed25519PrivateKey.from_private_bytes(seal_key(settings)).public_key().public_bytes_raw()
+    return public_key_of(seal_key(settings))
 
 
 def is_empty(settings: Settings) -> bool:
@@ -149,8 +147,7 @@ def test_pages_models_exports_and_reports_answer_after_a_restore(
     plant.back_up(folder)
     restored(folder, fresh)
     with open_real_site(str(fresh.database_url), fresh.shared) as site:
-        session_id = site.services.sessions.open(Session(user_id=TRAINER_WANG_ID, epoch=0))
-        site.client.cookies.set("assay_session", Signer(site.services.settings.secret).sign("session", session_id))
+        site.enter(TRAINER_WANG_ID)
         assert "panel-a" in site.get("/models").text
         assert "TTFBS" in site.get(f"/training-jobs/{TRAINING_JOB_ID}/report").text
         assert "0007.png" in site.get(f"/prediction-jobs/{PREDICTION_JOB_ID}/report").text

@@ -84,13 +84,7 @@ class Plant:
 
     def happen(self, aggregate_id: UUID, *facts: Fact) -> None:
         """Put facts into the log, then let the dispatcher see them."""
-        version = len(self.log.history(aggregate_id))
-        self.log.append(
-            [
-                msgspec.structs.replace(event, originator_version=version + number)
-                for number, event in enumerate(History().add(aggregate_id, *facts).events, 1)
-            ]
-        )
+        self.log.append(History().add(aggregate_id, *facts, after=len(self.log.history(aggregate_id))).events)
         self.dispatch()
 
     def dispatch(self) -> None:

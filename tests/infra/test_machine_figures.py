@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import psutil
 import pynvml
 import pytest
@@ -102,6 +103,14 @@ def test_folders_of_one_file_system_share_a_disk(tmp_path: Path) -> None:  # O-1
     assert 0 < found[0].used < 1
 
 
+def test_no_figure_tells_the_path_of_a_folder(tmp_path: Path) -> None:  # D-4
+    (tmp_path / "line-3-images").mkdir()
+    places = {LINE_3: tmp_path / "line-3-images", SHARED: tmp_path / "unmounted"}
+    told = msgspec.json.encode(MachineMeter(places).measure()).decode()
+    assert "line-3" in told
+    assert not [part for part in (*tmp_path.parts[1:], "line-3-images", "unmounted") if part in told]
+
+
 def test_a_data_root_that_is_not_mounted_is_told_and_the_others_are_measured(tmp_path: Path) -> None:  # O-1
     found = MachineMeter({LINE_3: tmp_path / "unmounted", SHARED: tmp_path}).measure().disks
     assert found[0] == Disk(places=(LINE_3,))
@@ -120,12 +129,12 @@ def test_each_card_says_how_busy_how_full_and_how_warm_it_is() -> None:  # O-1
     found = figures(Driver())
     card = Card(name="NVIDIA H100", load=0.75, used_bytes=20 * GIB, total_bytes=80 * GIB, celsius=61)
     assert found.cards == (card, card)
-    assert (card.used, found.cards_load, found.cards_used, found.cards_problem) == (0.25, 0.75, 0.25, "")
+    assert (card.used, found.cards_problem) == (0.25, "")
 
 
 def test_a_machine_without_gpus_is_an_ordinary_case() -> None:  # O-1
     found = figures(Driver(nvmlInit=pynvml.NVML_ERROR_LIBRARY_NOT_FOUND))
-    assert (found.cards, found.cards_problem, found.cards_load, found.cards_used) == ((), "", None, None)
+    assert (found.cards, found.cards_problem) == ((), "")
 
 
 @pytest.mark.parametrize("question", ["nvmlInit", "nvmlDeviceGetCount"])
@@ -148,7 +157,6 @@ def test_what_a_card_cannot_say_is_left_out() -> None:  # O-1
         )
     )
     assert found.cards[0] == Card(name="NVIDIA H100", used_bytes=20 * GIB, total_bytes=80 * GIB)
-    assert (found.cards_load, found.cards_used) == (None, 0.25)
 
 
 def test_a_broken_driver_is_not_asked_at_every_measurement() -> None:  # O-1

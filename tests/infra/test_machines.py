@@ -27,7 +27,6 @@ from tests.examples import example_id
 GIB = 1 << 30
 SILENCE_SECONDS = 15.0
 OFFERED = Resources(cpu_cores=8, memory_gib=64, gpu_cards=1, gpu_memory_gib=80)
-JOB_ID = example_id("panel-a training job")
 
 
 class Plant:

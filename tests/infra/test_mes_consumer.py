@@ -22,7 +22,7 @@ from infra.mes_feed import EVENTS, MesFeed
 from infra.settings import KafkaSettings
 from tests.conftest import CHECKOUT, free_ports
 from tests.eventually import eventually
-from tests.examples import MODEL_ID, TRAINER_LI_ID, TRAINER_WANG_ID, VERSION_PUBLISHED, History, example_id, plant
+from tests.examples import MODEL_ID, TRAINER_LI_ID, TRAINER_WANG_ID, VERSION_PUBLISHED, example_id, plant
 from tests.web.machines import machine_of
 from tests.web.real_site import RealSite, open_real_site
 
@@ -67,9 +67,7 @@ class Line:
 
     def publish(self, model_id: Any, owner: Any, name: str, version: str = "v1.01") -> None:
         fact = replace(VERSION_PUBLISHED, owner=owner, model_name=name, version=version)
-        at = len(self.site.log.history(model_id)) + 1
-        (event,) = History().add(model_id, fact, actor=owner).events
-        self.site.services.wait(self.site.log.append([replace(event, originator_version=at)]))
+        self.site.happened_to(model_id, fact, actor=owner)
 
     def build(self, version: str, content: bytes, told: bytes | None = None) -> None:
         """What the packager does once the consumer has asked for it; `told` is what the checksum is of."""
@@ -82,11 +80,7 @@ class Line:
             place = self.site.services.artifacts.path(package)
             place.chmod(0o600)
             place.write_bytes(content)
-        facts = History().add(at, ExportStarted(worker="line-1"), ExportBuilt(package=package)).events
-        done = len(self.site.log.history(at))
-        self.site.services.wait(
-            self.site.log.append([replace(one, originator_version=done + n) for n, one in enumerate(facts, 1)])
-        )
+        self.site.happened_to(at, ExportStarted(worker="line-1"), ExportBuilt(package=package))
 
 
 @pytest.fixture

@@ -62,9 +62,8 @@ class Factory:
         """Two events of each of some aggregates, between those of others."""
         for fact in (TRAINING_DATASET, DatasetDeleted()):
             for name in names:
-                version = len(self.log.history(example_id(name))) + 1
-                (event,) = History().add(example_id(name), fact).events
-                self.log.append([replace(event, originator_version=version)])
+                before = len(self.log.history(example_id(name)))
+                self.log.append(History().add(example_id(name), fact, after=before).events)
 
     @contextmanager
     def running(self) -> Iterator[None]:

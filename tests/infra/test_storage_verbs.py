@@ -161,9 +161,10 @@ def test_folders_that_workers_left_go_and_those_of_jobs_that_go_on_stay(plant: B
     for folder in (left, used, decoded):
         folder.mkdir(parents=True)
         (folder / "log.txt").write_bytes(b"x" * 1_000)
-    long_ago = time.time() - max(kept.keep_workspaces_seconds, kept.keep_decoded_seconds) - 60
+    long_ago = int(time.time() - max(kept.keep_workspaces_seconds, kept.keep_decoded_seconds) - 60) * 10**9
     for place in (left / "log.txt", left, used, decoded / "log.txt", decoded):
-        os.utime(place, (long_ago, long_ago))  # the log of the one in use is new, its folder is not
+        # The log of the one in use is new, its folder is not. Disks keep times more exactly than to the microsecond.
+        os.utime(place, ns=(long_ago + 400, long_ago + 400))
     assert "job work folder: 1, 1000 B" in ask()[1]
     ask("--remove")
     assert (left.exists(), used.exists(), decoded.exists()) == (False, True, False)

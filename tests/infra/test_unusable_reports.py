@@ -142,8 +142,7 @@ def test_what_nobody_needs_any_more_goes_and_changes_nothing(shelf: Shelf, repor
 
 
 def test_a_report_of_a_terminated_job_is_over(shelf: Shelf) -> None:
-    events = History().add(TRAINING_JOB_ID, TrainingTerminated()).events
-    shelf.log.append([msgspec.structs.replace(events[0], originator_version=3)])
+    shelf.log.append(History().add(TRAINING_JOB_ID, TrainingTerminated(), after=2).events)
     shelf.keep(encoded(losses(1)))
     assert shelf.reports.retry(shelf.only().report_id) is Retried.OVER
     assert shelf.measured() == []

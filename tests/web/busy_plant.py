@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from PIL import Image
 
 from domain.api_tokens import ApiTokenCreated, TokenScope
-from domain.artifacts import Artifact
+from domain.artifact_references import artifacts_in
 from domain.evaluation import Evaluation, Segmented
 from domain.exports import ExportBuilt, ExportQueued, ExportStarted, export_id
 from domain.facts import Fact, Recorded
@@ -196,7 +196,7 @@ def open_busy_plant(database: str, folder: Path, spoil: Spoil = _unspoiled) -> I
         PREDICTION_COMPLETED.results[0].evaluation,
     ]
     history = busy_plant(spoil)
-    for kept in artifacts_of(history.events):
+    for kept in artifacts_in(history.events):
         file = folder / "artifacts" / kept.checksum[:2] / kept.checksum
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(msgspec.msgpack.encode(evaluation) if kept in judged else _manifest(kept.size))
@@ -207,18 +207,6 @@ def open_busy_plant(database: str, folder: Path, spoil: Spoil = _unspoiled) -> I
         object.__setattr__(site.services, "stopping", lambda: True)
         begin_everything(site, spoil)
         yield site
-
-
-def artifacts_of(thing: Any) -> Iterator[Artifact]:
-    """Every artifact that something names."""
-    if isinstance(thing, Artifact):
-        yield thing
-    elif isinstance(thing, msgspec.Struct):
-        for name in thing.__struct_fields__:
-            yield from artifacts_of(getattr(thing, name))
-    elif isinstance(thing, tuple | list):
-        for one in thing:
-            yield from artifacts_of(one)
 
 
 def _put_picture(file: Path) -> None:

@@ -11,7 +11,7 @@ from litestar.testing import TestClient
 
 from commands.assay import Assay
 from commands.users import CreateUser
-from domain.facts import SYSTEM
+from domain.facts import SYSTEM, Fact
 from domain.permissions import Role
 from infra.api_requests import ApiRequests
 from infra.artifacts import Artifacts
@@ -46,6 +46,7 @@ from tests.examples import PORTS, History
 from tests.web.site import FakeAccount, FakeChanges, Site
 from web.app import create_app
 from web.services import Services, WebSettings
+from web.sessions import Session, Signer
 
 ADMINISTRATOR = FakeAccount(UUID(int=7), "quality_lead")
 
@@ -58,6 +59,15 @@ class RealSite(Site):
     def happened(self, history: History) -> None:
         """Put a history into the log and wait until the pages show it."""
         self.services.wait(self.log.append(history.events))
+
+    def happened_to(self, aggregate_id: UUID, *facts: Fact, actor: UUID = SYSTEM) -> None:
+        """The same of one aggregate, whatever happened to it before."""
+        self.happened(History().add(aggregate_id, *facts, actor=actor, after=len(self.log.history(aggregate_id))))
+
+    def enter(self, user_id: UUID, *, epoch: int = 0) -> None:
+        """Somebody is signed in at the browser from now on."""
+        mark = self.services.sessions.open(Session(user_id=user_id, epoch=epoch))
+        self.client.cookies.set("assay_session", Signer(self.services.settings.secret).sign("session", mark))
 
 
 @contextmanager

@@ -36,7 +36,6 @@ from tests.examples import (
 from tests.web.machines import API, Machine, machine_of, open_plant
 from tests.web.real_site import RealSite
 from web.bearer import hash_of
-from web.sessions import Session, Signer
 
 JOB = {
     "model_name": "panel-b",
@@ -91,8 +90,7 @@ def test_without_a_right_token_nothing_is_told(site: RealSite) -> None:
 
 
 def test_the_session_of_a_browser_counts_for_nothing(site: RealSite) -> None:
-    session = site.services.sessions.open(Session(user_id=QUALITY_LEAD_ID, epoch=0))
-    site.client.cookies.set("assay_session", Signer(site.services.settings.secret).sign("session", session))
+    site.enter(QUALITY_LEAD_ID)
     assert site.client.get("/users").status_code == 200
     assert site.client.get(f"{API}/me").status_code == 401
 
@@ -337,11 +335,7 @@ def test_a_published_version_is_exported_and_fetched_with_its_checksum(
     (tmp_path / "panel-a.zip").write_bytes(b"the package of panel-a")
     package = site.services.artifacts.keep(tmp_path / "panel-a.zip")
     at = export_id(MODEL_ID, "v1.01")
-    version = len(site.log.history(at))
-    events = History().add(at, ExportStarted(worker="gpu-1"), ExportBuilt(package=package)).events
-    site.services.wait(
-        site.log.append([replace(event, originator_version=version + number) for number, event in enumerate(events, 1)])
-    )
+    site.happened_to(at, ExportStarted(worker="gpu-1"), ExportBuilt(package=package))
     built = wang.get(address).json()
     file = wang.get(f"{address}/package")
     assert built["package"]["checksum"] == hashlib.sha256(file.content).hexdigest() == file.headers["ETag"].strip('"')
@@ -420,10 +414,7 @@ def test_an_mes_follows_events_and_fetches_the_published_models_of_everybody(
     package = site.services.artifacts.keep(tmp_path / "panel-a.zip")
     at = export_id(MODEL_ID, "v1.01")
     queued = site.log.history(at)
-    events = History().add(at, ExportStarted(worker="gpu-1"), ExportBuilt(package=package)).events
-    site.services.wait(
-        site.log.append([replace(one, originator_version=len(queued) + n) for n, one in enumerate(events, 1)])
-    )
+    site.happened_to(at, ExportStarted(worker="gpu-1"), ExportBuilt(package=package))
     assert mes.get(f"{address}/export/package").content == b"the package of panel-a"
     token_id = next(one.originator_id for _, one in site.log.read(0, 1000) if isinstance(one.data, ApiTokenCreated))
     assert {(one.origin.actor, one.origin.token) for one in queued} == {(TRAINER_LI_ID, token_id)}  # E-1

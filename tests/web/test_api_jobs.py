@@ -14,7 +14,6 @@ from msgspec.structs import replace
 from domain.artifacts import Artifact
 from domain.evaluation import Evaluation, figures_of
 from domain.exports import ExportBuilt, ExportStarted, export_id
-from domain.facts import Fact
 from domain.messages import LossPart, StageName, VersionResult
 from domain.model_images import ModelImageLoadingFailed
 from domain.models import ModelVersionWithdrawn
@@ -43,7 +42,6 @@ from tests.examples import (
     TWO_CORES_ID,
     VERSION_PUBLISHED,
     WORSE_AT_THE_END,
-    History,
     example_id,
     sample,
 )
@@ -86,15 +84,6 @@ def li(site: RealSite) -> Machine:
     return machine_of(site, TRAINER_LI_ID)
 
 
-def happened(site: RealSite, aggregate_id: Any, *facts: Fact) -> None:
-    """What happens next to something, wherever it stands."""
-    version = len(site.log.history(aggregate_id))
-    events = History().add(aggregate_id, *facts, actor=TRAINER_WANG_ID).events
-    site.services.wait(
-        site.log.append([replace(event, originator_version=version + number) for number, event in enumerate(events, 1)])
-    )
-
-
 def kept(site: RealSite, folder: Path, content: bytes) -> Artifact:
     """A file on the shared storage."""
     file = folder / "to be kept"
@@ -111,7 +100,7 @@ def rule_of(answer: Any) -> tuple[int, str]:
 def compared(site: RealSite, wang: Machine, folder: Path) -> str:
     """A finished comparison of two versions; the address of the job."""
     second = replace(VERSION_PUBLISHED, version="v1.02")
-    happened(site, MODEL_ID, VERSION_PUBLISHED, second)
+    site.happened_to(MODEL_ID, VERSION_PUBLISHED, second)
     made = wang.ask("POST", "/comparisons", COMPARISON, key="key-0001")
     assert made.status_code == 201, made.text
     results = tuple(
@@ -124,7 +113,7 @@ def compared(site: RealSite, wang: Machine, folder: Path) -> str:
     )
     log = kept(site, folder, b"compared\n")
     job_id = made.json()["job_id"]
-    happened(site, UUID(job_id), PREDICTION_STARTED, replace(PREDICTION_COMPLETED, results=results, log=log))
+    site.happened_to(UUID(job_id), PREDICTION_STARTED, replace(PREDICTION_COMPLETED, results=results, log=log))
     return f"/comparisons/{job_id}"
 
 
@@ -153,7 +142,7 @@ def test_two_versions_are_compared_and_their_flips_are_told(
 
 
 def test_a_comparison_needs_two_versions_and_makes_one_job(site: RealSite, wang: Machine, li: Machine) -> None:  # P-1
-    happened(site, MODEL_ID, VERSION_PUBLISHED, replace(VERSION_PUBLISHED, version="v1.02"))
+    site.happened_to(MODEL_ID, VERSION_PUBLISHED, replace(VERSION_PUBLISHED, version="v1.02"))
     one_version = COMPARISON | {"versions": ["v1.01"]}
     assert rule_of(wang.ask("POST", "/comparisons", one_version, key="key-0001")) == (422, "TwoVersionsNeeded")
     two_versions = wang.ask("POST", "/prediction-jobs", COMPARISON, key="key-0002")
@@ -167,7 +156,7 @@ def test_a_comparison_needs_two_versions_and_makes_one_job(site: RealSite, wang:
 
 
 def test_a_job_is_found_at_the_address_of_its_kind_only(site: RealSite, wang: Machine) -> None:
-    happened(site, PREDICTION_JOB_ID, PREDICTION_QUEUED, PREDICTION_STARTED)
+    site.happened_to(PREDICTION_JOB_ID, PREDICTION_QUEUED, PREDICTION_STARTED)
     for method, part in (("GET", ""), ("POST", "/terminate"), ("DELETE", ""), ("GET", "/reports")):
         assert wang.ask(method, f"/comparisons/{PREDICTION_JOB_ID}{part}").status_code == 404, part
     assert wang.get(f"/prediction-jobs/{PREDICTION_JOB_ID}").json()["status"] == "predicting"
@@ -177,8 +166,8 @@ def test_a_job_is_found_at_the_address_of_its_kind_only(site: RealSite, wang: Ma
 def test_a_prediction_is_terminated_started_again_and_deleted(
     site: RealSite, wang: Machine, li: Machine, kind: PredictionKind
 ) -> None:  # P-2
-    happened(site, MODEL_ID, VERSION_PUBLISHED)
-    happened(site, PREDICTION_JOB_ID, replace(PREDICTION_QUEUED, kind=kind), PREDICTION_STARTED)
+    site.happened_to(MODEL_ID, VERSION_PUBLISHED)
+    site.happened_to(PREDICTION_JOB_ID, replace(PREDICTION_QUEUED, kind=kind), PREDICTION_STARTED)
     job = f"/{'comparisons' if kind is PredictionKind.COMPARISON else 'prediction-jobs'}/{PREDICTION_JOB_ID}"
     assert rule_of(li.ask("POST", f"{job}/terminate")) == (403, "NotTheOwner")
     assert rule_of(wang.ask("DELETE", job)) == (422, "PredictionIsRunning")
@@ -191,8 +180,8 @@ def test_a_prediction_is_terminated_started_again_and_deleted(
 
 def test_predictions_are_listed_as_the_pages_filter_them(site: RealSite, wang: Machine) -> None:  # P-2
     night = example_id("night")
-    happened(site, PREDICTION_JOB_ID, PREDICTION_QUEUED, PREDICTION_STARTED)
-    happened(site, night, replace(PREDICTION_QUEUED, name="night-shift", model_name="panel-b", task_type="分割分类"))
+    site.happened_to(PREDICTION_JOB_ID, PREDICTION_QUEUED, PREDICTION_STARTED)
+    site.happened_to(night, replace(PREDICTION_QUEUED, name="night-shift", model_name="panel-b", task_type="分割分类"))
     for question, names in (
         ("", {"panel-a-check", "night-shift"}),
         ("?status=predicting", {"panel-a-check"}),
@@ -210,10 +199,10 @@ def test_predictions_are_listed_as_the_pages_filter_them(site: RealSite, wang: M
 def test_the_log_of_a_prediction_is_text_once_it_has_ended(
     site: RealSite, wang: Machine, tmp_path: Path
 ) -> None:  # P-2
-    happened(site, PREDICTION_JOB_ID, PREDICTION_QUEUED, PREDICTION_STARTED)
+    site.happened_to(PREDICTION_JOB_ID, PREDICTION_QUEUED, PREDICTION_STARTED)
     assert wang.get(f"/prediction-jobs/{PREDICTION_JOB_ID}/log").status_code == 404
     failed = PredictionFailed(reason=Sentence("The disk is full."), log=kept(site, tmp_path, b"no space left\n"))
-    happened(site, PREDICTION_JOB_ID, failed)
+    site.happened_to(PREDICTION_JOB_ID, failed)
     log = wang.get(f"/prediction-jobs/{PREDICTION_JOB_ID}/log")
     assert (log.text, log.headers["Content-Type"]) == ("no space left\n", "text/plain; charset=utf-8")
     assert wang.get(f"/prediction-jobs/{PREDICTION_JOB_ID}").json()["reason"] == "The disk is full."
@@ -223,8 +212,7 @@ def test_a_training_is_watched_by_its_stages_curves_and_log(
     site: RealSite, wang: Machine, li: Machine, tmp_path: Path
 ) -> None:  # T-4, T-5
     job = f"/training-jobs/{TRAINING_JOB_ID}"
-    happened(
-        site,
+    site.happened_to(
         TRAINING_JOB_ID,
         TRAINING_QUEUED,
         TRAINING_STARTED,
@@ -252,7 +240,7 @@ def test_a_training_is_watched_by_its_stages_curves_and_log(
         log=kept(site, tmp_path, b"iteration 20\n"),
         losses=kept(site, tmp_path, b'{"iteration": 10}\n'),
     )
-    happened(site, TRAINING_JOB_ID, completed)
+    site.happened_to(TRAINING_JOB_ID, completed)
     assert (li.get(f"{job}/log").text, li.get(f"{job}/losses").text) == ("iteration 20\n", '{"iteration": 10}\n')
     assert li.get(f"{job}/log/segmentation").status_code == 404
 
@@ -261,7 +249,7 @@ def test_the_weights_of_a_training_are_its_owners(site: RealSite, wang: Machine,
     (of_classification,) = WORSE_AT_THE_END.kept_weights
     last = kept(site, tmp_path, b"the last weights")
     completed = replace(WORSE_AT_THE_END, kept_weights=(replace(of_classification, last=last),))
-    happened(site, TRAINING_JOB_ID, TRAINING_QUEUED, TRAINING_STARTED, completed)
+    site.happened_to(TRAINING_JOB_ID, TRAINING_QUEUED, TRAINING_STARTED, completed)
     weights = f"/training-jobs/{TRAINING_JOB_ID}/weights/last/classification"
     assert wang.get(weights).content == b"the last weights"
     assert rule_of(li.get(weights)) == (403, "NotTheOwner")
@@ -273,7 +261,7 @@ def test_the_samples_of_a_training_report_are_read_to_their_end(
 ) -> None:  # R-1, P-4
     evaluation = kept(site, tmp_path, msgspec.msgpack.encode(FIRST))
     completed = replace(TRAINING_COMPLETED, evaluation=evaluation, figures=figures_of(FIRST))
-    happened(site, TRAINING_JOB_ID, TRAINING_QUEUED, TRAINING_STARTED, completed)
+    site.happened_to(TRAINING_JOB_ID, TRAINING_QUEUED, TRAINING_STARTED, completed)
     reports = f"/training-jobs/{TRAINING_JOB_ID}/reports"
     (report,) = li.get(reports).json()
     assert (report["version"], report["figures"]["misjudged_count"]) == ("validation", 3)
@@ -288,8 +276,8 @@ def test_the_samples_of_a_training_report_are_read_to_their_end(
 
 
 def test_everyones_trainings_are_listed_by_state_and_creator(site: RealSite, wang: Machine) -> None:  # T-3
-    happened(site, TRAINING_JOB_ID, TRAINING_QUEUED)
-    happened(site, example_id("of li"), replace(TRAINING_QUEUED, owner=TRAINER_LI_ID, model_name="panel-li"))
+    site.happened_to(TRAINING_JOB_ID, TRAINING_QUEUED)
+    site.happened_to(example_id("of li"), replace(TRAINING_QUEUED, owner=TRAINER_LI_ID, model_name="panel-li"))
     assert len(wang.get("/training-jobs").json()["items"]) == 2
     (of_li,) = wang.get(f"/training-jobs?owner={TRAINER_LI_ID}").json()["items"]
     assert of_li["model_name"] == "panel-li"
@@ -300,7 +288,7 @@ def test_everyones_trainings_are_listed_by_state_and_creator(site: RealSite, wan
 
 
 def test_a_training_is_published_with_its_best_or_its_last_weights(site: RealSite, wang: Machine) -> None:  # V-1
-    happened(site, TRAINING_JOB_ID, TRAINING_QUEUED, TRAINING_STARTED, WORSE_AT_THE_END)
+    site.happened_to(TRAINING_JOB_ID, TRAINING_QUEUED, TRAINING_STARTED, WORSE_AT_THE_END)
     job = f"/training-jobs/{TRAINING_JOB_ID}"
     assert wang.get(job).json()["last_figures"]["accuracy"] == 0.8
     assert wang.ask("POST", f"{job}/publish?weights=worst").status_code == 400
@@ -316,11 +304,11 @@ def test_a_training_is_published_with_its_best_or_its_last_weights(site: RealSit
 def test_a_version_is_withdrawn_by_its_owner_with_a_reason(
     site: RealSite, wang: Machine, li: Machine, tmp_path: Path
 ) -> None:  # V-4
-    happened(site, MODEL_ID, VERSION_PUBLISHED)
+    site.happened_to(MODEL_ID, VERSION_PUBLISHED)
     at = export_id(MODEL_ID, "v1.01")
     version = f"/models/{MODEL_ID}/versions/v1.01"
     assert wang.ask("POST", f"{version}/export").status_code == 202
-    happened(site, at, ExportStarted(worker="gpu-1"), ExportBuilt(package=kept(site, tmp_path, b"the package")))
+    site.happened_to(at, ExportStarted(worker="gpu-1"), ExportBuilt(package=kept(site, tmp_path, b"the package")))
     assert wang.get(f"{version}/export/package").content == b"the package"
     why = {"reason": "It misses scratches on line 3."}
     assert rule_of(li.ask("POST", f"{version}/withdraw", why)) == (403, "NotTheOwner")
@@ -337,17 +325,17 @@ def test_a_version_is_withdrawn_by_its_owner_with_a_reason(
 def test_the_report_of_a_version_is_that_of_its_newest_prediction(
     site: RealSite, wang: Machine, li: Machine
 ) -> None:  # V-3
-    happened(site, MODEL_ID, VERSION_PUBLISHED)
+    site.happened_to(MODEL_ID, VERSION_PUBLISHED)
     report = f"/models/{MODEL_ID}/versions/v1.01/report"
     assert wang.get(report).status_code == 404
-    happened(site, PREDICTION_JOB_ID, PREDICTION_QUEUED, PREDICTION_STARTED, PREDICTION_COMPLETED)
+    site.happened_to(PREDICTION_JOB_ID, PREDICTION_QUEUED, PREDICTION_STARTED, PREDICTION_COMPLETED)
     told = wang.get(report).json()
     assert (told["job_id"], told["version"], told["figures"]["accuracy"]) == (str(PREDICTION_JOB_ID), "v1.01", 0.9)
     assert rule_of(li.get(report)) == (403, "NotTheOwner")
 
 
 def test_a_waiting_job_says_since_when_and_why(site: RealSite, wang: Machine, database: str) -> None:  # T-6
-    happened(site, TRAINING_JOB_ID, TRAINING_QUEUED)
+    site.happened_to(TRAINING_JOB_ID, TRAINING_QUEUED)
     queued_at = site.log.history(TRAINING_JOB_ID)[0].timestamp
     with psycopg.connect(database) as connection:  # as the dispatcher does
         connection.execute(
@@ -358,7 +346,7 @@ def test_a_waiting_job_says_since_when_and_why(site: RealSite, wang: Machine, da
     job = wang.get(f"/training-jobs/{TRAINING_JOB_ID}").json()
     assert "No worker" in job["wait"]["reason"]
     assert job["now"] is None
-    happened(site, TRAINING_JOB_ID, TRAINING_STARTED)
+    site.happened_to(TRAINING_JOB_ID, TRAINING_STARTED)
     assert wang.get(f"/training-jobs/{TRAINING_JOB_ID}").json()["wait"] is None
 
 
@@ -411,7 +399,7 @@ def test_a_loaded_version_tells_its_networks_and_parameters(wang: Machine) -> No
 
 
 def test_an_archive_that_failed_is_loaded_again_or_dismissed(site: RealSite, wang: Machine) -> None:  # I-4
-    happened(site, MODEL_IMAGE_ID, LOADING_QUEUED, ModelImageLoadingFailed(reason=Sentence("It is no archive.")))
+    site.happened_to(MODEL_IMAGE_ID, LOADING_QUEUED, ModelImageLoadingFailed(reason=Sentence("It is no archive.")))
 
     def failed() -> dict[str, Any]:
         versions: list[dict[str, Any]] = wang.get(f"/model-images/{MODEL_IMAGE_ID}").json()["versions"]
@@ -423,7 +411,7 @@ def test_an_archive_that_failed_is_loaded_again_or_dismissed(site: RealSite, wan
     assert failed()["status"] == "loading"
     refused = wang.ask("DELETE", f"/model-images/{MODEL_IMAGE_ID}/loadings/{failed()['loading']}")
     assert refused.status_code == 404  # it is loading, so nothing failed
-    happened(site, MODEL_IMAGE_ID, ModelImageLoadingFailed(reason=Sentence("It is no archive.")))
+    site.happened_to(MODEL_IMAGE_ID, ModelImageLoadingFailed(reason=Sentence("It is no archive.")))
     loading = f"/model-images/{MODEL_IMAGE_ID}/loadings/{failed()['loading']}"
     assert wang.ask("DELETE", loading).status_code == 204
     assert failed()["status"] == "loaded"
@@ -452,6 +440,6 @@ def test_the_document_is_told_in_words_for_people_and_its_examples_are_true(site
 
 
 def test_a_terminated_prediction_is_no_longer_running(site: RealSite, wang: Machine) -> None:
-    happened(site, PREDICTION_JOB_ID, PREDICTION_QUEUED, PREDICTION_STARTED, PredictionTerminated())
+    site.happened_to(PREDICTION_JOB_ID, PREDICTION_QUEUED, PREDICTION_STARTED, PredictionTerminated())
     job = wang.get(f"/prediction-jobs/{PREDICTION_JOB_ID}").json()
     assert (job["status"], job["now"], job["wait"]) == ("terminated", None, None)

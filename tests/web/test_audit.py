@@ -42,7 +42,6 @@ from tests.examples import (
 )
 from tests.web.reading import words
 from tests.web.real_site import RealSite, open_real_site
-from web.sessions import Session, Signer
 
 HASH = "argon2 of nothing that anybody may read"
 
@@ -65,8 +64,7 @@ def real(database: str, tmp_path: Path) -> Iterator[RealSite]:
 
 def enter(real: RealSite, user_id: UUID, *, epoch: int = 0) -> RealSite:
     """The browser of one of the plant's people, in English."""
-    mark = real.services.sessions.open(Session(user_id=user_id, epoch=epoch))
-    real.client.cookies.set("assay_session", Signer(real.services.settings.secret).sign("session", mark))
+    real.enter(user_id, epoch=epoch)
     real.client.cookies.set("assay_language", "en")
     return real
 

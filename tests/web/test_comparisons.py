@@ -7,7 +7,6 @@ import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from uuid import UUID
 
 import httpx
 import msgspec
@@ -34,7 +33,6 @@ from tests.examples import (
 )
 from tests.web.reading import assert_in_order, words
 from tests.web.real_site import RealSite, open_real_site
-from web.sessions import Session, Signer
 
 LIST, NEW = "/comparisons", "/comparisons/new"
 JOB_ID = example_id("one against two")
@@ -93,14 +91,8 @@ def site(database: str, tmp_path: Path) -> Iterator[RealSite]:
             .add(JOB_ID, queued(), PREDICTION_STARTED, completed, actor=TRAINER_WANG_ID)
             .add(PREDICTION_JOB_ID, PREDICTION_QUEUED, actor=TRAINER_WANG_ID)
         )
-        become(opened, TRAINER_WANG_ID)
+        opened.enter(TRAINER_WANG_ID)
         yield opened
-
-
-def become(site: RealSite, user_id: UUID) -> None:
-    """Whoever has this id sits at the browser now."""
-    mark = site.services.sessions.open(Session(user_id=user_id, epoch=0))
-    site.client.cookies.set("assay_session", Signer(site.services.settings.secret).sign("session", mark))
 
 
 def text(answer: httpx.Response) -> str:
@@ -222,7 +214,7 @@ def test_two_versions_of_one_model_go_on_and_others_are_refused(site: RealSite) 
 
 
 def test_nobody_sees_comparisons_of_others(site: RealSite) -> None:  # P-2, U
-    become(site, TRAINER_LI_ID)
+    site.enter(TRAINER_LI_ID)
     for page in ("", "/report", "/report/v1.01", "/samples/1", "/samples.zip", "/delete"):
         assert site.get(f"{JOB}{page}").status_code == 403
     assert "one-against-two" not in text(site.get(LIST))

@@ -39,7 +39,6 @@ from tests.web.reading import assert_in_order, words
 from tests.web.real_site import RealSite, create_administrator, open_real_site
 from tests.web.site import Site
 from web.app import create_app
-from web.sessions import Session, Signer
 
 
 @pytest.fixture
@@ -252,24 +251,19 @@ def test_an_heir_finds_what_was_inherited_and_both_names(empty: RealSite) -> Non
         .add(MODEL_ID, VERSION_PUBLISHED, actor=TRAINER_WANG_ID)
         .add(PREDICTION_JOB_ID, PREDICTION_QUEUED, actor=TRAINER_WANG_ID)
     )
-    sign_in_as(empty, QUALITY_LEAD_ID)
+    empty.enter(QUALITY_LEAD_ID)
     address = f"/users/{TRAINER_WANG_ID}/delete"
     assert "其名下有 1 个模型、1 个训练任务、1 个预测任务" in empty.get(address).text
     assert empty.post(address).status_code == 422
     assert empty.post(address, heir="trainer_li").headers["Location"] == "/users"
     assert_in_order(words(empty.get("/users?deleted=yes").text), "继承人", "trainer_wang", "trainer_li")
     assert empty.get(f"/models/{MODEL_ID}").status_code == 403
-    sign_in_as(empty, TRAINER_LI_ID)
+    empty.enter(TRAINER_LI_ID)
     for page in (f"/models/{MODEL_ID}", f"/prediction-jobs/{PREDICTION_JOB_ID}", "/training-jobs"):
         assert_in_order(words(empty.get(page).text), "trainer_wang （已删除）", "现归 trainer_li 所有")
     assert "panel-a" in empty.get("/models").text
     assert "panel-a-check" in empty.get("/prediction-jobs").text
     assert empty.post(f"/training-jobs/{TRAINING_JOB_ID}/delete").headers["Location"] == "/training-jobs"
-
-
-def sign_in_as(site: RealSite, user_id: UUID) -> None:
-    session_id = site.services.sessions.open(Session(user_id=user_id, epoch=0))
-    site.client.cookies.set("assay_session", Signer(site.services.settings.secret).sign("session", session_id))
 
 
 def test_no_log_holds_a_password_or_a_session(

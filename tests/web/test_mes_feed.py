@@ -23,7 +23,6 @@ from tests.infra.kafka_plant import losses
 from tests.web.reading import words
 from tests.web.real_site import RealSite, open_real_site
 from tests.web.site import Site
-from web.sessions import Session, Signer
 
 AT = datetime(2026, 3, 2, 8, 30, tzinfo=UTC)
 KEPT = KeptReport(
@@ -129,8 +128,7 @@ def test_an_unusable_report_is_shown_with_all_that_is_known_of_it_and_no_markup_
 def real(database: str, tmp_path: Path) -> Iterator[RealSite]:
     with open_real_site(database, tmp_path) as made:
         made.happened(plant().add(TRAINING_JOB_ID, TRAINING_QUEUED, TrainingStarted(worker="line-1", attempt=1)))
-        session = made.services.sessions.open(Session(user_id=QUALITY_LEAD_ID, epoch=0))
-        made.client.cookies.set("assay_session", Signer(made.services.settings.secret).sign("session", session))
+        made.enter(QUALITY_LEAD_ID)
         yield made
 
 

@@ -3,6 +3,7 @@
 import html
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -24,7 +25,6 @@ from tests.examples import (
 )
 from tests.web.reading import assert_in_order, words
 from tests.web.real_site import RealSite, open_real_site
-from web.sessions import Session, Signer
 
 OLDER, NEWER, UNFINISHED, COMPARED = (
     example_id(f"{name} check") for name in ("older", "newer", "unfinished", "compared")
@@ -59,7 +59,7 @@ def site(database: str, tmp_path: Path) -> Iterator[RealSite]:
 
         both = ("v1.01", "v1.02")
         second = msgspec.structs.replace(VERSION_PUBLISHED, version="v1.02")
-        wang = {"actor": TRAINER_WANG_ID}
+        wang: dict[str, Any] = {"actor": TRAINER_WANG_ID}
         opened.happened(
             plant()
             .add(MODEL_ID, VERSION_PUBLISHED, second, **wang)
@@ -68,8 +68,7 @@ def site(database: str, tmp_path: Path) -> Iterator[RealSite]:
             .add(UNFINISHED, queued("unfinished", "v1.01"), PREDICTION_STARTED, **wang)
             .add(COMPARED, queued("compared", *both), PREDICTION_STARTED, completed(5, *both), **wang)
         )
-        mark = opened.services.sessions.open(Session(user_id=TRAINER_WANG_ID, epoch=0))
-        opened.client.cookies.set("assay_session", Signer(opened.services.settings.secret).sign("session", mark))
+        opened.enter(TRAINER_WANG_ID)
         yield opened
 
 

@@ -122,11 +122,6 @@ def test_a_row_a_machine_tells_what_runs_there_and_how_busy_and_full_it_is(train
     assert "系统资源使用状况" in words(page)
 
 
-def test_no_path_of_a_machine_is_told(site: Site) -> None:  # D-4
-    site.services.machines.system = system(MachineNow(name="fab-1", figures=FIGURES_OF_FAB_1, measured_at=NOW))
-    assert "/mnt" not in site.get("/").text
-
-
 def test_a_worker_that_fell_silent_is_told_with_since_when(site: Site) -> None:  # O-1, T-6
     site.services.machines.system = system(MachineNow(name="gpu-2", measured_at=NOW, workers=(SILENT,)))
     shown = row(site.get("/").text, "gpu-2")
