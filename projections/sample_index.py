@@ -11,6 +11,7 @@ D = defect codes, O = outcomes.
 
 import contextlib
 import enum
+import logging
 import mmap
 import os
 import secrets
@@ -41,6 +42,7 @@ NOWHERE: Final = -1
 _MAGIC: Final = b"assay sample index\n"
 _ALIGNMENT: Final = 64
 _CHUNK: Final = 1 << 14
+_log = logging.getLogger(__name__)
 
 Numbers = npt.NDArray[np.int32]
 Chosen = npt.NDArray[np.bool_]
@@ -158,6 +160,7 @@ class SampleIndex:
                 try:
                     sample = _SAMPLE.decode(content)
                 except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                    _log.error("artifact_has_wrong_content", extra={"checksum": self._sources[version].name})
                     raise FileIsDamaged from error
                 yield sample
 

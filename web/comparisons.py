@@ -154,7 +154,7 @@ class ChosenImages(msgspec.Struct, frozen=True, kw_only=True):
 
 class ComparisonView(msgspec.Struct, frozen=True, kw_only=True):
     """What `comparisons/_report.html` shows. `counts` are those of the chosen code, or of all. Where there is a `problem` with the
-    samples, nothing is known of them, nor how the verdicts compare; the figures of both versions stand.
+    samples, none can be shown; the figures of both versions stand.
     """
 
     comparison: Comparison

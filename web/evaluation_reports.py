@@ -110,7 +110,7 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
 
 class ReportView(msgspec.Struct, frozen=True, kw_only=True):
     """What `evaluation_reports/_report.html` shows. `address` is the page's own, without its question. Where there is a `problem`
-    with the samples, nothing is known of them; the figures stand.
+    with the samples, none can be shown; the figures stand.
     """
 
     report: EvaluationReport
