@@ -1,7 +1,7 @@
 """Data paths: folders of images by defect code, named by data root and relative path so that machines may mount them elsewhere."""
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 
 import msgspec
 
@@ -13,10 +13,20 @@ MOST_AT_ONCE = 1000
 
 
 class TooManyPathsAtOnce(Refusal):
-    """Each is looked into while the page waits."""
+    """Each is looked into while whoever asks waits."""
 
     field = "data_paths"
     message = N_("{count} data paths at once are too many. Add at most {most} at a time.")
+
+
+def refuse_too_many(data_paths: Sized) -> None:
+    """However they are named: typed on a page, or sent by a machine.
+
+    Raises:
+        TooManyPathsAtOnce
+    """
+    if len(data_paths) > MOST_AT_ONCE:
+        raise TooManyPathsAtOnce(count=len(data_paths), most=MOST_AT_ONCE)
 
 
 class FolderName(msgspec.Struct, frozen=True):

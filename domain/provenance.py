@@ -7,11 +7,12 @@ from uuid import UUID
 
 import msgspec
 
-from domain.artifacts import Artifact
+from domain.artifacts import Artifact, FileIsDamaged, FileIsGone
 from domain.facts import Recorded
 from domain.messages import ManifestEntry
 from domain.model_images import ModelImageLoaded
 from domain.models import ModelVersionPublished
+from domain.sentences import N_
 from domain.training_jobs import (
     TrainingCompleted,
     TrainingQueued,
@@ -19,6 +20,22 @@ from domain.training_jobs import (
     TrainingStageFinished,
     TrainingStarted,
 )
+
+
+class ImageListIsGone(FileIsGone):
+    """Which images a training used stands in a file, and the storage has it not."""
+
+    message = N_(
+        "The list of images is missing on the server's storage. Ask your administrator to restore it from the backup."
+    )
+
+
+class ImageListIsDamaged(FileIsDamaged):
+    """It has something else under its name."""
+
+    message = N_(
+        "The list of images is damaged on the server's storage. Ask your administrator to restore it from the backup."
+    )
 
 
 class ImageState(enum.Enum):

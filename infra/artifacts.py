@@ -2,6 +2,7 @@
 
 import fcntl
 import hashlib
+import logging
 import os
 import secrets
 import shutil
@@ -10,11 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from domain.artifacts import Artifact
+from domain.artifacts import Artifact, FileIsDamaged, FileIsGone
 from infra.disks import sync
 
 _FOR_EVERYBODY, _FOR_ITS_OWNER = 0o644, 0o600
 """Modes of files: the web server may run as another user than the worker; a backup is its owner's only."""
+_log = logging.getLogger(__name__)
 
 
 class ArtifactIsDamaged(Exception):
@@ -84,6 +86,30 @@ class Artifacts:
         if not place.is_file():
             raise FileNotFoundError(f"artifact {artifact.checksum} is not in {self.folder}")
         return place
+
+    def intact(self, artifact: Artifact, *, by_content: bool = False) -> Path:
+        """Where a file is to be read that somebody waits for: it has its size, by its content also its checksum, for which all
+        of it is read.
+
+        Raises:
+            FileIsGone
+            FileIsDamaged
+        """
+        try:
+            path = self.path(artifact)
+            found_bytes = path.stat().st_size
+            if found_bytes == artifact.size and by_content:
+                self.check(artifact)
+        except FileNotFoundError as error:
+            _log.error("artifact_missing", extra={"checksum": artifact.checksum})
+            raise FileIsGone from error
+        except ArtifactIsDamaged as error:
+            _log.error("artifact_has_wrong_content", extra={"checksum": artifact.checksum})
+            raise FileIsDamaged from error
+        if found_bytes != artifact.size:
+            _log.error("artifact_has_wrong_size", extra={"checksum": artifact.checksum, "found_bytes": found_bytes})
+            raise FileIsDamaged
+        return path
 
     def read(self, artifact: Artifact) -> bytes:
         """The whole content, for files that are known to be small.

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import msgspec
 
+from domain.artifacts import FileIsGone
 from domain.facts import SYSTEM
 from domain.model_images import version_label
 from domain.provenance import Act, ImageState, Provenance
@@ -152,8 +153,8 @@ def _provenance(asked: str, core: Core, say: Say, *, is_checking: bool) -> int:
             found[state] += 1
             if state is not ImageState.SAME:
                 say(f"{state.value}: {entry.root}:{entry.path} (SHA-256 {entry.checksum})")
-    except FileNotFoundError as error:
-        raise NoAnswer(f"The list of images is missing: {error}") from error
+    except FileIsGone as problem:
+        raise NoAnswer(str(problem)) from problem
     say(
         f"{found[ImageState.SAME]:,} as they were, {found[ImageState.CHANGED]:,} changed, {found[ImageState.GONE]:,} gone."
     )

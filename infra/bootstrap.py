@@ -7,11 +7,11 @@ import pkgutil
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from types import MappingProxyType, SimpleNamespace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 from uuid import NAMESPACE_URL, uuid5
 
@@ -67,18 +67,6 @@ if TYPE_CHECKING:
 WEB_THREADS = 16
 WEB_GRACE_SECONDS = 20
 """Longer than any page or part of an upload takes; open live pages end at once, because their browsers come back by themselves."""
-SERVING: Mapping[str, Any] = MappingProxyType(
-    {
-        # The other reader of requests that uvicorn knows (0.54) takes headers without end. Ours take some 4 KiB.
-        "http": "h11",
-        "h11_max_incomplete_event_size": 1 << 16,
-        "server_header": False,
-        "log_config": None,
-        "access_log": False,
-        "timeout_graceful_shutdown": WEB_GRACE_SECONDS,
-    }
-)
-"""How uvicorn serves the pages."""
 FIRST_ADMINISTRATOR_ID = uuid5(NAMESPACE_URL, "urn:assay:first-administrator")
 """The same in every installation, so that the log itself takes only one, however many machines start at once."""
 SCANS_KEPT_DAYS = 30
@@ -361,14 +349,29 @@ def run_web(settings: Settings, ready: Callable[[], None]) -> None:
         )
         config = uvicorn.Config(
             WatchedRequests(create_app(services)),
-            host=settings.host,
-            port=settings.port,
-            **SERVING,
+            **serving(settings),
         )
         # Pages take turns on as many threads as there are connections; by default there would be six on two processors.
         set_asyncio_executor(ThreadPoolExecutor(WEB_THREADS, thread_name_prefix="page"))
         server = _server(config, ready, stop)
         server.run()
+
+
+def serving(settings: Settings) -> dict[str, Any]:
+    """How uvicorn serves the pages."""
+    return {
+        "host": settings.host,
+        "port": settings.port,
+        # Otherwise uvicorn (0.54) reads from the environment whom to believe.
+        "forwarded_allow_ips": list(settings.trusted_proxies),
+        # The other reader of requests that it knows takes headers without end. Ours take some 4 KiB.
+        "http": "h11",
+        "h11_max_incomplete_event_size": 1 << 16,
+        "server_header": False,
+        "log_config": None,
+        "access_log": False,
+        "timeout_graceful_shutdown": WEB_GRACE_SECONDS,
+    }
 
 
 def run_demo(settings: Settings, data_root: str | None, own_root: str, sign_in: Sequence[str] = ()) -> int:

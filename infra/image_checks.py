@@ -17,7 +17,7 @@ import psycopg
 from psycopg import Connection
 from psycopg.rows import DictRow, dict_row
 
-from domain.artifacts import Artifact
+from domain.artifacts import Artifact, FileIsGone
 from domain.provenance import ImageState
 from domain.sentences import N_, Sentence
 from infra.advisory_locks import take_lock
@@ -33,9 +33,6 @@ _LEADER_LOCK = 0x436865636B6572  # any number that no other program on the serve
 _STATES: Final = (ImageState.UNCHECKED, ImageState.SAME, ImageState.CHANGED, ImageState.GONE)
 """A byte of the file is a place in this row; what the file does not reach yet is unchecked."""
 _DIFFERING: Final = (_STATES.index(ImageState.CHANGED), _STATES.index(ImageState.GONE))
-_LIST_IS_GONE = N_(
-    "The list of images is missing on the server's storage. Ask your administrator to restore it from the backup."
-)
 _CANNOT_BE_STORED = N_("The comparison cannot be stored: {reason}. Make room in the state folder, then compare again.")
 
 
@@ -177,8 +174,8 @@ class ImageChecker:
         for check in waiting:
             try:
                 self._checks.move(check, list(self._next(check)))
-            except FileNotFoundError:
-                self._checks.give_up(check, Sentence(_LIST_IS_GONE))
+            except FileIsGone as problem:
+                self._checks.give_up(check, problem.sentence)
             except OSError as error:
                 log.exception("comparison_cannot_be_stored", extra={"manifest": check.manifest})
                 self._checks.give_up(check, Sentence(_CANNOT_BE_STORED, {"reason": error.strerror or str(error)}))

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import msgspec
 
-from domain.artifacts import Artifact
+from domain.artifacts import Artifact, FileIsDamaged, FileIsGone
 from domain.data_paths import FolderName
 from domain.messages import ManifestEntry
-from domain.provenance import ImageState, ManifestImage
+from domain.provenance import ImageListIsDamaged, ImageListIsGone, ImageState, ManifestImage
 from domain.refusals import Refusal
 from infra.artifacts import Artifacts
 from infra.data_folders import DataFolders
@@ -42,7 +42,7 @@ class Manifests:
         """How many images it names.
 
         Raises:
-            FileNotFoundError: the storage has it no more.
+            ImageListIsGone, ImageListIsDamaged
         """
         return self._marks_of(manifest).line_count
 
@@ -50,17 +50,26 @@ class Manifests:
         """Some images, from number `first` on, counted from 0; all of them where no count is given.
 
         Raises:
-            FileNotFoundError: the storage has it no more.
+            ImageListIsGone, ImageListIsDamaged
         """
         marks = self._marks_of(manifest)
         decode = msgspec.json.Decoder(ManifestEntry).decode
         if first >= marks.line_count:
             return
-        with self._artifacts.path(manifest).open("rb") as lines:
+        with self._file(manifest).open("rb") as lines:
             lines.seek(marks.offsets[first // LINES_BETWEEN_MARKS])
-            begin = first % LINES_BETWEEN_MARKS
-            for line in islice(lines, begin, None if count is None else begin + count):
-                yield decode(line)
+            begin, left = first % LINES_BETWEEN_MARKS, marks.line_count - first
+            if count is not None:
+                left = min(left, count)
+            for line in islice(lines, begin, begin + left):
+                try:
+                    entry = decode(line)
+                except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                    raise ImageListIsDamaged from error
+                yield entry
+                left -= 1
+        if left:
+            raise ImageListIsDamaged
 
     def checked(self, entries: Sequence[ManifestEntry], *, seconds: float) -> list[ManifestImage]:
         """Compare images with what they were; those that are not reached within `seconds` stay unchecked."""
@@ -80,13 +89,22 @@ class Manifests:
         except (Refusal, OSError):
             return ImageState.GONE
 
+    def _file(self, manifest: Artifact, *, by_content: bool = False) -> Path:
+        try:
+            return self._artifacts.intact(manifest, by_content=by_content)
+        except FileIsDamaged as error:
+            raise ImageListIsDamaged from error
+        except FileIsGone as error:
+            raise ImageListIsGone from error
+
     def _marks_of(self, manifest: Artifact) -> _Marks:
+        self._file(manifest)
         with self._lock:
             known = self._marks.get(manifest.checksum)
             if known is not None:
                 self._marks.move_to_end(manifest.checksum)
                 return known
-        marks = _read_marks(self._artifacts.path(manifest))
+        marks = _read_marks(self._file(manifest, by_content=True))
         with self._lock:
             self._marks[manifest.checksum] = marks
             while len(self._marks) > MANIFESTS_REMEMBERED:

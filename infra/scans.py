@@ -15,7 +15,7 @@ from psycopg import Connection
 from psycopg.rows import DictRow
 from psycopg_pool import ConnectionPool
 
-from domain.data_paths import MOST_AT_ONCE, DataPathState, FolderName, Inspection, TooManyPathsAtOnce
+from domain.data_paths import DataPathState, FolderName, Inspection, refuse_too_many
 from domain.sentences import Sentence
 from infra.data_folders import DataFolders, Look, Mark, nothing_at
 
@@ -164,8 +164,7 @@ class ScannedFolders:
         Raises:
             TooManyPathsAtOnce
         """
-        if len(typed_paths) > MOST_AT_ONCE:
-            raise TooManyPathsAtOnce(count=len(typed_paths), most=MOST_AT_ONCE)
+        refuse_too_many(typed_paths)
         names = [self._folders.name(typed) for typed in typed_paths]
         found = iter(self.inspect_folders([name for name in names if name is not None]))
         answers = [next(found) if name is not None else None for name in names]

@@ -4,6 +4,7 @@ What a command must leave for the next start, such as the data root of the demo,
 folder. The environment wins over it.
 """
 
+import ipaddress
 import os
 import re
 import secrets
@@ -142,6 +143,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The folder of the sockets on which this machine's processes tell how they fare. Default: `run` in the state folder; where
     several machines or containers share that one, each needs one of its own."""
 
+    trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")
+    """Addresses and networks of the proxies that are believed when they say whose request they bring. Default: this machine,
+    because whoever is believed can pretend to be anybody."""
+
     metrics_host: str = "127.0.0.1"
     """Where metrics are served once they have a port. Default: this machine only; they name nobody, but tell how much is
     made here."""
@@ -221,6 +226,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         administrator=environment.get("ASSAY_ADMINISTRATOR") or "admin",
         administrator_password=environment.get("ASSAY_ADMINISTRATOR_PASSWORD") or None,
         secure_cookies=_yes_or_no(environment, "ASSAY_SECURE_COOKIES"),
+        trusted_proxies=_addresses(environment, "ASSAY_TRUSTED_PROXIES", ("127.0.0.1", "::1")),
         machine_name=machine_name,
         worker_name=environment.get("ASSAY_WORKER_NAME") or machine_name,
         worker_threads=_number(environment, "ASSAY_WORKER_THREADS", os.cpu_count() or 1, least=1, most=1024),
@@ -408,6 +414,23 @@ def _kafka(environment: Mapping[str, str]) -> KafkaSettings | None:
             f"ASSAY_KAFKA_SECURITY is {protocol}. Set ASSAY_KAFKA_USERNAME and ASSAY_KAFKA_PASSWORD, too."
         )
     return kafka
+
+
+def _addresses(environment: Mapping[str, str], variable: str, default: tuple[str, ...]) -> tuple[str, ...]:
+    written = [address for part in environment.get(variable, "").split(",") if (address := part.strip())]
+    for address in written:
+        try:
+            is_everybody = ipaddress.ip_network(address).prefixlen == 0
+        except ValueError:
+            is_everybody = address == "*"
+            if not is_everybody:
+                raise WrongSetting(
+                    f"{variable} names “{address}”. Write addresses or networks, such as 10.0.0.7 or 172.18.0.0/16, with"
+                    " commas between them."
+                ) from None
+        if is_everybody:
+            raise WrongSetting(f"{variable} names everybody. Write the addresses of your proxies.")
+    return tuple(written) or default
 
 
 def _secret(environment: Mapping[str, str], variable: str, file_variable: str) -> str:

@@ -13,12 +13,12 @@ from domain.data_paths import FolderName
 from domain.evaluation import DefectFigures, Outcome, SampleState, Segmented
 from projections.evaluation_reports import (
     PAGE_SIZE,
-    READ_AT_ONCE,
     EvaluationReport,
     EvaluationReports,
     Place,
     code_of,
     part_of,
+    parts_of,
     place_in,
     without_overlay,
 )
@@ -55,7 +55,7 @@ class CodeComparison(msgspec.Struct, frozen=True, kw_only=True):
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """Both reports of a comparison, in the order of the versions' publication, and how their verdicts compare.
 
-    `outcomes` are counts in the order of `OUTCOMES`, among the images that both judged.
+    `outcomes` are counts in the order of `OUTCOMES`, among the images that both judged; none at all where nobody could count.
     """
 
     job_id: UUID
@@ -133,21 +133,19 @@ class Comparisons:
         index = self._reports.index_of(*found)
         counts_DO = index.counts()
         columns = [[*Outcome].index(outcome) for outcome in OUTCOMES]
-        figures = [{one.defect_code: one for one in report.figures.defects} for report in found]
-        codes = tuple(
-            CodeComparison(
-                defect_code=code,
-                figures=(figures[0].get(code), figures[1].get(code)),
-                outcomes=tuple(int(counts_DO[row, column]) for column in columns),
-            )
-            for row, code in enumerate(index.defect_codes)
+        return _beside(
+            *found,
+            {
+                code: tuple(int(counts_DO[row, column]) for column in columns)
+                for row, code in enumerate(index.defect_codes)
+            },
         )
-        return Comparison(
-            job_id=job_id,
-            reports=found,
-            codes=codes,
-            outcomes=tuple(sum(one.outcomes[place] for one in codes) for place in range(len(OUTCOMES))),
-        )
+
+    def figures(self, job_id: UUID) -> Comparison | None:
+        """The same without outcomes, for which samples are counted: it stands when they are gone."""
+        if (found := self._both(job_id)) is None:
+            return None
+        return _beside(*found, {code: () for report in found for code in report.defect_codes})
 
     def counts(self, job_id: UUID, true_defect_code: str | None = None) -> Mapping[ComparedKind, int]:
         """How many images are of each kind, and an image is of several. Non-compliant and damaged is what any version set aside."""
@@ -169,13 +167,11 @@ class Comparisons:
         return Page(items=tuple(_compared(index, found, part)), total=len(numbers), number=number, size=size)
 
     def every_sample(self, job_id: UUID, choice: ComparedChoice) -> Iterator[ComparedSample]:
-        """All images of the same choice, some hundred in memory at once."""
+        """All images of the same choice, some hundred in memory at once; what is damaged is found before the first."""
         if (found := self._both(job_id)) is None:
-            return
-        index = self._reports.index_of(*found)
-        numbers = _chosen(index, choice)
-        for start in range(0, len(numbers), READ_AT_ONCE):
-            yield from _compared(index, found, numbers[start : start + READ_AT_ONCE].tolist())
+            return iter(())
+        index = self._reports.index_of(*found, by_content=True)
+        return (sample for part in parts_of(_chosen(index, choice)) for sample in _compared(index, found, part))
 
     def sample(self, job_id: UUID, number: int) -> ComparedSample | None:
         """One image."""
@@ -195,6 +191,21 @@ class Comparisons:
             case [first, second]:
                 return first, second
         return None
+
+
+def _beside(
+    first: EvaluationReport, second: EvaluationReport, outcomes_by_code: Mapping[str, tuple[int, ...]]
+) -> Comparison:
+    figures = [{one.defect_code: one for one in report.figures.defects} for report in (first, second)]
+    return Comparison(
+        job_id=first.job_id,
+        reports=(first, second),
+        codes=tuple(
+            CodeComparison(defect_code=code, figures=(figures[0].get(code), figures[1].get(code)), outcomes=outcomes)
+            for code, outcomes in outcomes_by_code.items()
+        ),
+        outcomes=tuple(map(sum, zip(*outcomes_by_code.values(), strict=True))),
+    )
 
 
 def _of_kind(index: SampleIndex, kind: ComparedKind) -> Chosen:

@@ -147,15 +147,15 @@ class EvaluationReports(ReadModel):
             EvaluationReport,
         )
 
-    def index_of(self, *reports: EvaluationReport) -> SampleIndex:
-        """The index of the samples of a report, or of two beside each other.
+    def index_of(self, *reports: EvaluationReport, by_content: bool = False) -> SampleIndex:
+        """The index of the samples of a report, or of two beside each other; by their content, all of them is read first.
 
         Raises:
-            FileNotFoundError: an evaluation artifact is gone from the storage.
+            FileIsGone, FileIsDamaged: so raise all questions about samples.
         """
         if self._indexes is None:
             raise ValueError("the read model was made without artifacts and indexes and cannot be asked for samples")
-        return self._indexes.open(*(report.evaluation for report in reports))
+        return self._indexes.open(*(report.evaluation for report in reports), by_content=by_content)
 
     def samples(
         self,
@@ -181,14 +181,12 @@ class EvaluationReports(ReadModel):
         label: str,
         choice: SampleChoice = ALL_JUDGED,
     ) -> Iterator[SampleRow]:
-        """All samples of the same choice, some hundred in memory at once."""
+        """All samples of the same choice, some hundred in memory at once; what is damaged is found before the first."""
         report = self.get(job_id, label)
         if report is None:
-            return
-        index = self.index_of(report)
-        numbers = _chosen(index, choice)
-        for start in range(0, len(numbers), READ_AT_ONCE):
-            yield from _rows(index, report, numbers[start : start + READ_AT_ONCE].tolist())
+            return iter(())
+        index = self.index_of(report, by_content=True)
+        return (row for part in parts_of(_chosen(index, choice)) for row in _rows(index, report, part))
 
     def place(
         self,
@@ -226,6 +224,12 @@ def part_of(numbers: Numbers, page: int, size: int) -> tuple[Sequence[int], int]
     """The numbers of one page, and which page that is: beyond the end, the last one."""
     page = max(1, min(page, -(-len(numbers) // size)))
     return numbers[(page - 1) * size : page * size].tolist(), page
+
+
+def parts_of(numbers: Numbers) -> Iterator[Sequence[int]]:
+    """All of them, so many at once as are read together."""
+    for start in range(0, len(numbers), READ_AT_ONCE):
+        yield numbers[start : start + READ_AT_ONCE].tolist()
 
 
 def place_in(numbers: Numbers, number: int) -> Place | None:

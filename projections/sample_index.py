@@ -11,6 +11,7 @@ D = defect codes, O = outcomes.
 
 import contextlib
 import enum
+import logging
 import mmap
 import os
 import secrets
@@ -21,13 +22,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import IO, Any, Final, Protocol
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from domain.artifacts import Artifact
+from domain.artifacts import Artifact, FileIsDamaged, FileIsGone
 from domain.evaluation import Outcome, Sample, SampleState, outcome_of
 
 FORMAT: Final = 1
@@ -41,6 +42,7 @@ NOWHERE: Final = -1
 _MAGIC: Final = b"assay sample index\n"
 _ALIGNMENT: Final = 64
 _CHUNK: Final = 1 << 14
+_log = logging.getLogger(__name__)
 
 Numbers = npt.NDArray[np.int32]
 Chosen = npt.NDArray[np.bool_]
@@ -49,8 +51,8 @@ Chosen = npt.NDArray[np.bool_]
 class EvaluationFiles(Protocol):
     """Where the evaluation artifacts lie."""
 
-    def path(self, artifact: Artifact) -> Path:
-        """The file. Raises FileNotFoundError where the storage has it not."""
+    def intact(self, artifact: Artifact, *, by_content: bool = False) -> Path:
+        """The file, by its content all of it compared with its checksum. Raises FileIsGone, FileIsDamaged."""
 
 
 class Order(enum.Enum):
@@ -144,16 +146,23 @@ class SampleIndex:
         """The samples of some images in one evaluation, None where it has not got the image.
 
         Raises:
-            FileNotFoundError: the artifact is gone.
+            FileIsGone: it went after the index was opened.
+            FileIsDamaged
         """
-        with self._sources[version].open("rb") as source:
+        with _opened(self._sources[version]) as source:
             for number in numbers:
                 offset = int(self._offset[version, number])
                 if offset == NOWHERE:
                     yield None
                     continue
                 source.seek(offset)
-                yield _SAMPLE.decode(source.read(int(self._length[version, number])))
+                content = source.read(int(self._length[version, number]))
+                try:
+                    sample = _SAMPLE.decode(content)
+                except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                    _log.error("artifact_has_wrong_content", extra={"checksum": self._sources[version].name})
+                    raise FileIsDamaged from error
+                yield sample
 
     def counts(self) -> npt.NDArray[np.int64]:
         """(D, O) images of a comparison by true code and outcome."""
@@ -172,21 +181,23 @@ class SampleIndexes:
         self._lock = threading.Lock()
         self._making: dict[str, threading.Lock] = {}
 
-    def open(self, *evaluations: Artifact) -> SampleIndex:
-        """The index of one evaluation, or of two beside each other.
+    def open(self, *evaluations: Artifact, by_content: bool = False) -> SampleIndex:
+        """The index of one evaluation, or of two beside each other; by their content, all of them is read and compared first.
 
         Raises:
-            FileNotFoundError: an artifact is not on this storage.
+            FileIsGone, FileIsDamaged
             OSError: the disk is full, or the folder cannot be written.
         """
         key = sha256(" ".join((str(FORMAT), *(one.checksum for one in evaluations))).encode()).hexdigest()
+        sources = [self._artifacts.intact(one, by_content=by_content) for one in evaluations]
         with self._lock:
             if key in self._open:
                 self._open.move_to_end(key)
                 return self._open[key]
             making = self._making.setdefault(key, threading.Lock())
         with making:  # two who open a report at once wait for one index
-            index = self._opened(self._folder / f"{key}.samples", [self._artifacts.path(one) for one in evaluations])
+            file = self._folder / f"{key}.samples"
+            index = self._found(file, sources) or self._made(file, evaluations)
         with self._lock:
             self._making.pop(key, None)
             self._open[key] = index
@@ -194,11 +205,15 @@ class SampleIndexes:
                 self._open.popitem(last=False)
         return index
 
-    def _opened(self, file: Path, sources: list[Path]) -> SampleIndex:
+    def _found(self, file: Path, sources: Sequence[Path]) -> SampleIndex | None:
         with contextlib.suppress(OSError, ValueError, KeyError):
             index = SampleIndex(file, sources)
             os.utime(file)
             return index
+        return None
+
+    def _made(self, file: Path, evaluations: Sequence[Artifact]) -> SampleIndex:
+        sources = [self._artifacts.intact(one, by_content=True) for one in evaluations]
         self._folder.mkdir(parents=True, exist_ok=True)
         self._tidy()
         make_index(file, sources)
@@ -308,6 +323,16 @@ def _outcomes(columns: dict[str, npt.NDArray[Any]]) -> npt.NDArray[np.uint8]:
 
 def _is(verdict: bool | None, is_judged: Chosen, is_right: Chosen) -> Chosen:
     return ~is_judged if verdict is None else is_judged & (is_right == verdict)
+
+
+@contextmanager
+def _opened(source: Path) -> Iterator[IO[bytes]]:
+    try:
+        file = source.open("rb")
+    except FileNotFoundError as error:
+        raise FileIsGone from error
+    with file:
+        yield file
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.response import Stream
 
+from domain.artifacts import FileIsGone
 from domain.evaluation import Outcome
 from domain.refusals import NotFound
 from domain.sentences import N_, Sentence
@@ -152,7 +153,9 @@ class ChosenImages(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ComparisonView(msgspec.Struct, frozen=True, kw_only=True):
-    """What `comparisons/_report.html` shows. `counts` are those of the chosen code, or of all."""
+    """What `comparisons/_report.html` shows. `counts` are those of the chosen code, or of all. Where there is a `problem` with the
+    samples, none can be shown; the figures of both versions stand.
+    """
 
     comparison: Comparison
     address: str
@@ -160,6 +163,7 @@ class ComparisonView(msgspec.Struct, frozen=True, kw_only=True):
     counts: Mapping[ComparedKind, int]
     samples: Part[ComparedSample]
     listing: Listing
+    problem: Sentence | None = None
 
     @property
     def overall(self) -> tuple[tuple[str, Figure], ...]:
@@ -389,7 +393,7 @@ class Comparisons(JobPages):
         job = own_job(read, job_id, actor, self.kind)
         chosen = _chosen(form)
         if numbers := ticked_numbers(form):
-            found = (read.comparisons.sample(job_id, number) for number in numbers)
+            found = [read.comparisons.sample(job_id, number) for number in numbers]
             samples: Iterator[ComparedSample] = (sample for sample in found if sample is not None)
         else:
             samples = read.comparisons.every_sample(job_id, chosen.query)
@@ -398,7 +402,7 @@ class Comparisons(JobPages):
 
 
 def _view(read: ReadModels, job_id: UUID, form: Form) -> ComparisonView:
-    comparison: Comparison | None = read.comparisons.get(job_id)
+    comparison: Comparison | None = read.comparisons.figures(job_id)
     if comparison is None:
         raise NotFound
     chosen = _chosen(form)
@@ -406,14 +410,23 @@ def _view(read: ReadModels, job_id: UUID, form: Form) -> ComparisonView:
         chosen = msgspec.structs.replace(chosen, true_defect_code="")
     address = f"{COMPARISON.address}/{job_id}/report"
     asked = read_listing(address, form)
-    samples: Part[ComparedSample] = read.comparisons.samples(job_id, chosen.query, page=asked.page)
+    samples: Part[ComparedSample] = Part(items=(), total=0, number=1, size=PAGE_SIZE)
+    counts: Mapping[ComparedKind, int] = {}
+    problem: Sentence | None = None
+    try:
+        comparison = read.comparisons.get(job_id) or comparison
+        samples = read.comparisons.samples(job_id, chosen.query, page=asked.page)
+        counts = read.comparisons.counts(job_id, chosen.query.true_defect_code)
+    except FileIsGone as gone:
+        problem = gone.sentence
     return ComparisonView(
         comparison=comparison,
         address=address,
         chosen=chosen,
-        counts=read.comparisons.counts(job_id, chosen.query.true_defect_code),
+        counts=counts,
         samples=samples,
         listing=Listing(address, tuple(chosen.fields.items()), "", samples.number, samples.total, PAGE_SIZE),
+        problem=problem,
     )
 
 

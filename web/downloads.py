@@ -4,7 +4,6 @@ A handler returns `stored_file(services, artifact, name)` with `-> Download` as 
 304 nor 206 (2.25), hence this.
 """
 
-import logging
 import re
 from email.utils import formatdate
 from pathlib import Path
@@ -18,7 +17,6 @@ from litestar.types import Receive, Scope, Send
 
 from domain.artifacts import Artifact
 from domain.refusals import NotFound
-from domain.sentences import N_
 from web.services import Services
 
 PART_BYTES = 1 << 18
@@ -26,13 +24,6 @@ PART_BYTES = 1 << 18
 _RANGE = re.compile(r"bytes=(?P<first>[0-9]{0,18})-(?P<last>[0-9]{0,18})")
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f-\x9f"\\/:*?<>|\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+')
 """What ends a header or a line, parts folders on some system, or makes a name look like another one."""
-_log = logging.getLogger(__name__)
-
-
-class FileIsGone(NotFound):
-    """The log knows the file, the storage does not."""
-
-    message = N_("The file is missing on the server's storage. Ask your administrator to restore it from the backup.")
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -138,17 +129,10 @@ def stored_file(
     """The answer with a stored file.
 
     Raises:
-        FileIsGone: the storage has it not, or not all of it.
+        FileIsGone
+        FileIsDamaged: what the storage has is shorter, or longer.
     """
-    try:
-        path = services.artifacts.path(artifact)
-        found_bytes = path.stat().st_size
-    except FileNotFoundError as error:
-        _log.error("artifact_missing", extra={"checksum": artifact.checksum})
-        raise FileIsGone from error
-    if found_bytes != artifact.size:
-        _log.error("artifact_has_wrong_size", extra={"checksum": artifact.checksum, "found_bytes": found_bytes})
-        raise FileIsGone
+    path = services.artifacts.intact(artifact)
     return Download(path, artifact.checksum, artifact.size, name, kind=kind, is_attachment=is_attachment)
 
 
@@ -170,7 +154,7 @@ def run_log(services: Services, kept: Artifact | None, written: Path | None, nam
 
     Raises:
         NotFound: there is none yet, or none any more.
-        FileIsGone
+        FileIsGone, FileIsDamaged
     """
     kind = "text/plain; charset=utf-8"
     if kept is not None:

@@ -16,6 +16,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.response import Stream
 
+from domain.artifacts import FileIsGone
 from domain.evaluation import DefectFigures, SampleState
 from domain.refusals import NotFound, NotTheOwner
 from domain.sentences import N_, Sentence
@@ -108,13 +109,16 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReportView(msgspec.Struct, frozen=True, kw_only=True):
-    """What `evaluation_reports/_report.html` shows. `address` is the page's own, without its question."""
+    """What `evaluation_reports/_report.html` shows. `address` is the page's own, without its question. Where there is a `problem`
+    with the samples, none can be shown; the figures stand.
+    """
 
     report: EvaluationReport
     address: str
     chosen: ChosenSamples
     samples: Part[SampleRow]
     listing: Listing
+    problem: Sentence | None = None
 
     @property
     def has_iou(self) -> bool:
@@ -251,9 +255,14 @@ def report_view(read: ReadModels, job_id: UUID, label: str, form: Form, *, addre
         raise NotFound
     chosen = _chosen(report, form)
     asked = read_listing(address, form)
-    samples: Part[SampleRow] = read.evaluation_reports.samples(job_id, label, chosen.query, page=asked.page)
+    samples: Part[SampleRow] = Part(items=(), total=0, number=1, size=PAGE_SIZE)
+    problem: Sentence | None = None
+    try:
+        samples = read.evaluation_reports.samples(job_id, label, chosen.query, page=asked.page)
+    except FileIsGone as gone:
+        problem = gone.sentence
     listing = Listing(address, tuple(chosen.fields.items()), "", samples.number, samples.total, PAGE_SIZE)
-    return ReportView(report=report, address=address, chosen=chosen, samples=samples, listing=listing)
+    return ReportView(report=report, address=address, chosen=chosen, samples=samples, listing=listing, problem=problem)
 
 
 class EvaluationReports(Controller):
@@ -313,7 +322,7 @@ class EvaluationReports(Controller):
             raise NotFound
         chosen = _chosen(report, form)
         if numbers := ticked_numbers(form):
-            found = (read.evaluation_reports.sample(job_id, label, number) for number in numbers)
+            found = [read.evaluation_reports.sample(job_id, label, number) for number in numbers]
             samples: Iterator[SampleRow] = (sample for sample in found if sample is not None)
         else:
             samples = read.evaluation_reports.every_sample(job_id, label, chosen.query)

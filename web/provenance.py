@@ -9,12 +9,13 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.response import Redirect
 
-from domain.artifacts import Artifact
+from domain.artifacts import Artifact, FileIsGone
 from domain.json_forms import write_json
 from domain.models import ModelVersionPublished
 from domain.permissions import Permission, Role, permits
 from domain.provenance import ImageState, ManifestImage, Provenance, provenance_of
 from domain.refusals import NotFound, NotTheOwner
+from domain.sentences import Sentence
 from projections.models import ModelDetail
 from web.forms import Form
 from web.listing import Listing, read_listing
@@ -28,7 +29,7 @@ CHECK_SECONDS = 5.0
 
 
 class ProvenancePage(Page, frozen=True):
-    """Everything about one version; `names` are those of the people."""
+    """Everything about one version; `names` are those of the people, `problem` says why its images cannot be shown."""
 
     TEMPLATE = "audit/provenance.html"
     model: ModelDetail
@@ -36,7 +37,7 @@ class ProvenancePage(Page, frozen=True):
     names: Mapping[UUID, str]
     listing: Listing
     images: tuple[ManifestImage, ...]
-    is_manifest_gone: bool
+    problem: Sentence | None
     comparison: Any
     """How far all images were compared in the background; None where nobody has asked for it."""
 
@@ -100,13 +101,13 @@ class ProvenancePages(Controller):
         model = _model_shown_to(user, services, model_id)
         made = find_provenance(services.log, model_id, label)
         listing = read_listing(f"{ADDRESS}/{model_id}/{label}", form, rows=IMAGES_ON_A_PAGE)
-        is_gone, comparison = False, services.image_checks.of(made.manifest) if made.manifest else None
+        problem, comparison = None, services.image_checks.of(made.manifest) if made.manifest else None
         images: tuple[ManifestImage, ...] = ()
         if made.manifest:
             try:
                 listing, images = _images(services, made.manifest, comparison, listing, form)
-            except FileNotFoundError:
-                is_gone = True
+            except FileIsGone as gone:
+                problem = gone.sentence
         return desk.show(
             ProvenancePage(
                 form=form,
@@ -115,7 +116,7 @@ class ProvenancePages(Controller):
                 names=services.read.audit.people(made.people),
                 listing=listing,
                 images=images,
-                is_manifest_gone=is_gone,
+                problem=problem,
                 comparison=comparison,
             )
         )
@@ -134,10 +135,7 @@ class ProvenancePages(Controller):
         made = find_provenance(services.log, model_id, label)
         if made.manifest is None:
             raise NotFound
-        try:
-            services.image_checks.ask(made.manifest, services.manifests.count(made.manifest))
-        except FileNotFoundError:
-            raise NotFound from None
+        services.image_checks.ask(made.manifest, services.manifests.count(made.manifest))
         return desk.go(f"{ADDRESS}/{model_id}/{label}#images")
 
 
@@ -161,7 +159,7 @@ def _images(
     """One page of images with what the comparison found; read anew where that is asked for.
 
     Raises:
-        FileNotFoundError: the list of images is gone.
+        ImageListIsGone, ImageListIsDamaged
     """
     if form.checked("differing") and comparison is not None:
         numbers = services.image_checks.differing(comparison)

@@ -131,6 +131,10 @@ def test_everything_that_fits_is_written_as_json_lines(ask: Ask, tmp_path: Path)
         ask("audit", "--jsonl", str(tmp_path / "nowhere" / "events.jsonl"))
 
 
+def cut_short(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-1])
+
+
 def test_what_made_a_version_and_whether_its_images_are_still_the_same(ask: Ask, tmp_path: Path) -> None:  # E-3
     status, said = ask("provenance", "panel-a:v1.01", "--check")
     assert (status, said.splitlines()[-1]) == (0, "1 as they were, 0 changed, 0 gone.")
@@ -139,6 +143,11 @@ def test_what_made_a_version_and_whether_its_images_are_still_the_same(ask: Ask,
     status, said = ask("provenance", "panel-a:v1.01", "--check")
     assert status == 1
     assert "changed: data:1.png" in said
+    for harm, told in ((cut_short, "damaged"), (Path.unlink, "missing")):
+        (manifest,) = (file for file in (tmp_path / "artifacts").glob("??/*") if b'"path":"1.png"' in file.read_bytes())
+        harm(manifest)
+        with pytest.raises(NoAnswer, match=f"The list of images is {told}"):
+            ask("provenance", "panel-a:v1.01", "--check")
     for unknown in ("panel-b:v1.01", "panel-a:v9.99"):
         with pytest.raises(NoAnswer):
             ask("provenance", unknown)

@@ -126,6 +126,17 @@ def test_a_list_that_is_gone_ends_it_with_a_reason(archive: Archive) -> None:  #
     assert str(check.problem).startswith("The list of images is missing")
 
 
+def test_a_list_that_is_damaged_ends_it_with_a_reason(archive: Archive) -> None:  # S-5
+    manifest = archive.listed(3)
+    archive.checks.ask(manifest, 3)
+    file = archive.artifacts.path(manifest)
+    file.write_bytes(bytes(file.stat().st_size))
+    archive.checker.turn()
+    check = archive.known(manifest)
+    assert check.is_done
+    assert str(check.problem).startswith("The list of images is damaged")
+
+
 def test_it_works_until_it_is_told_to_stop(archive: Archive, database: str) -> None:  # S-5
     stop = threading.Event()
     thread = threading.Thread(target=archive.checker.run, args=(database, stop))

@@ -8,7 +8,7 @@ import pytest
 
 from domain.artifacts import Artifact
 from domain.messages import ManifestEntry
-from domain.provenance import ImageState
+from domain.provenance import ImageListIsDamaged, ImageListIsGone, ImageState
 from infra.artifacts import Artifacts
 from infra.data_folders import DataFolders
 from infra.manifests import LINES_BETWEEN_MARKS, Manifests
@@ -57,8 +57,23 @@ def test_a_late_page_holds_the_right_images(place: Path, manifests: Manifests) -
 def test_an_empty_manifest_and_one_that_is_gone(place: Path, manifests: Manifests) -> None:
     empty = kept(place, 0)
     assert (manifests.count(empty), list(manifests.entries(empty))) == (0, [])
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(ImageListIsGone):
         manifests.count(Artifact("0" * 64, 1))
+
+
+@pytest.mark.parametrize("harmed", [b"", b"not a line of JSON", b"\0"])
+def test_a_damaged_manifest_is_named_as_damaged(place: Path, manifests: Manifests, harmed: bytes) -> None:
+    manifest = kept(place, 3)
+    file = Artifacts(place / "artifacts").path(manifest)
+    content = file.read_bytes()
+    file.write_bytes(harmed + content[len(harmed) :] if harmed else content[:-1])
+    with pytest.raises(ImageListIsDamaged):
+        manifests.count(manifest)
+    file.write_bytes(content)
+    assert manifests.count(manifest) == 3
+    file.write_bytes(harmed + content[len(harmed) :] if harmed else content[:-1])
+    with pytest.raises(ImageListIsDamaged):
+        list(manifests.entries(manifest))
 
 
 def test_an_image_is_the_same_changed_or_gone(place: Path, manifests: Manifests) -> None:  # E-3

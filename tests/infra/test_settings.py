@@ -79,6 +79,18 @@ def test_yes_or_no_is_not_guessed(tmp_path: Path) -> None:
         settings_in(tmp_path, ASSAY_SECURE_COOKIES="maybe")
 
 
+def test_proxies_are_addresses_or_networks_and_by_default_on_this_machine(tmp_path: Path) -> None:  # S-1
+    assert settings_in(tmp_path).trusted_proxies == ("127.0.0.1", "::1")
+    written = settings_in(tmp_path, ASSAY_TRUSTED_PROXIES="10.0.0.7, 172.18.0.0/16")
+    assert written.trusted_proxies == ("10.0.0.7", "172.18.0.0/16")
+    for wrong in ("proxy.factory", "10.0.0", "10.0.0.7/8", "10.0.0.7;10.0.0.8"):
+        with pytest.raises(WrongSetting, match=r"ASSAY_TRUSTED_PROXIES names .* Write addresses or networks"):
+            settings_in(tmp_path, ASSAY_TRUSTED_PROXIES=wrong)
+    for everybody in ("*", "0.0.0.0/0", "10.0.0.7,::/0"):
+        with pytest.raises(WrongSetting, match="names everybody"):
+            settings_in(tmp_path, ASSAY_TRUSTED_PROXIES=everybody)
+
+
 @pytest.mark.parametrize(
     ("host", "address"),
     [

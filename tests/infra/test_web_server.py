@@ -1,14 +1,18 @@
 """What reaches the pages at all: the server before them, spoken to over a real connection. Source: REQUIREMENTS, S-1."""
 
+import asyncio
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
+from typing import Any
 
 import pytest
 import uvicorn
 
-from infra.bootstrap import SERVING
+from infra.bootstrap import serving
+from infra.settings import Settings, read_settings
 from tests.conftest import free_ports
 from tests.eventually import eventually
 from tests.web.site import new_services
@@ -17,11 +21,16 @@ from web.app import create_app
 WHOLE = b"GET /sign-in HTTP/1.1\r\nHost: assay\r\nConnection: close\r\n"
 
 
+def settings_in(state: Path, **variables: str) -> Settings:
+    return read_settings({"ASSAY_STATE": str(state), **variables})
+
+
 @pytest.fixture(scope="module")
-def port() -> Iterator[int]:
+def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """The pages over fakes, served as `run_web` serves them."""
     (port,) = free_ports(1)
-    server = uvicorn.Server(uvicorn.Config(create_app(new_services()), port=port, lifespan="off", **SERVING))
+    settings = settings_in(tmp_path_factory.mktemp("state"), ASSAY_PORT=str(port))
+    server = uvicorn.Server(uvicorn.Config(create_app(new_services()), lifespan="off", **serving(settings)))
     thread = threading.Thread(target=server.run)
     thread.start()
     eventually(lambda: server.started)
@@ -90,3 +99,41 @@ def test_a_body_without_end_is_refused_while_it_comes(port: int) -> None:
     answer = answer_to(port, head, form, *[b"10000\r\n" + b"x" * 65_536 + b"\r\n"] * 64)
     assert b" 413 " in answer or answer == b""  # whoever goes on sending may not hear it
     assert answer_to(port, WHOLE, b"\r\n").startswith(b"HTTP/1.1 200 ")
+
+
+def seen_as(settings: Settings, sender: str) -> str:
+    """As which address the pages see a request that `sender` brings and says to be from 10.9.8.7."""
+    seen: list[str] = []
+
+    async def page(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(scope["client"][0])
+
+    async def nothing(*_: Any) -> Any:
+        return {}
+
+    config = uvicorn.Config(page, lifespan="off", **serving(settings))
+    config.load()
+    headers = [(b"x-forwarded-for", b"10.9.8.7")]
+    scope: Any = {"type": "http", "asgi": {"version": "3.0"}, "client": (sender, 50_000), "headers": headers}
+    asyncio.run(config.loaded_app(scope, nothing, nothing))
+    (address,) = seen
+    return address
+
+
+@pytest.mark.parametrize(
+    ("trusted", "sender", "seen"),
+    [
+        ("", "127.0.0.1", "10.9.8.7"),
+        ("", "::1", "10.9.8.7"),
+        ("", "172.18.0.1", "172.18.0.1"),
+        ("172.18.0.1", "172.18.0.1", "10.9.8.7"),
+        ("10.0.0.7, 172.18.0.0/16", "172.18.0.1", "10.9.8.7"),
+        ("172.18.0.1", "172.18.0.2", "172.18.0.2"),
+        ("172.18.0.1", "127.0.0.1", "127.0.0.1"),
+    ],
+)
+def test_only_proxies_that_the_settings_name_say_whose_request_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trusted: str, sender: str, seen: str
+) -> None:  # S-1, S-2
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "*")  # which uvicorn would read by itself
+    assert seen_as(settings_in(tmp_path, ASSAY_TRUSTED_PROXIES=trusted), sender) == seen

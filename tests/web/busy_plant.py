@@ -4,8 +4,9 @@ Its texts may be spoiled: each then ends with what a page, an address, a table o
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -16,6 +17,7 @@ from PIL import Image
 
 from domain.api_tokens import ApiTokenCreated, TokenScope
 from domain.artifact_references import artifacts_in
+from domain.artifacts import Artifact
 from domain.evaluation import Evaluation, Segmented
 from domain.exports import ExportBuilt, ExportQueued, ExportStarted, export_id
 from domain.facts import Fact, Recorded
@@ -84,6 +86,7 @@ AS_THEY_ARE = frozenset(
     {"checksum", "root", "version", "label", "model_parameters", "training_parameters", "prediction_parameters", "text"}
 )
 """Fields that are no texts of people, or that the platform itself reads."""
+MANIFEST = artifact("manifest")
 SEGMENTED = replace(
     EVALUATION,
     samples=tuple(
@@ -131,7 +134,7 @@ def busy_plant(spoil: Spoil = _unspoiled) -> History:
     """All that has happened."""
     reason = Sentence("The disk is full: {problem}", {"problem": "no space on /data"})
     split = TrainingStageFinished(
-        stage=StageName.DATA_SPLIT, seconds=1.0, manifest=artifact("manifest"), preview=artifact("preview")
+        stage=StageName.DATA_SPLIT, seconds=1.0, manifest=MANIFEST, preview=artifact("preview")
     )
     (to_predict,) = PREDICTION_QUEUED.order.versions
     second, third = (replace(VERSION_PUBLISHED, version=version) for version in ("v1.02", "v1.03"))
@@ -190,18 +193,22 @@ def open_busy_plant(database: str, folder: Path, spoil: Spoil = _unspoiled) -> I
     for code in evaluation.defect_codes:
         for number in range(2):
             _put_picture(folder / spoil(TRAINING_FOLDER).path / code / f"{number}.png")
-    judged = [
-        TRAINING_COMPLETED.evaluation,
-        WORSE_AT_THE_END.last_evaluation,
-        PREDICTION_COMPLETED.results[0].evaluation,
-    ]
+    judged = msgspec.msgpack.encode(evaluation)
+    contents = {
+        TRAINING_COMPLETED.evaluation: judged,
+        WORSE_AT_THE_END.last_evaluation: judged,
+        PREDICTION_COMPLETED.results[0].evaluation: judged,
+        MANIFEST: _manifest(),
+    }
+    names = {kept: Artifact(sha256(content).hexdigest(), len(content)) for kept, content in contents.items()}
+    read = {names[kept]: content for kept, content in contents.items()}
     history = busy_plant(spoil)
+    history.events = [replace(event, data=_renamed(event.data, names)) for event in history.events]
     for kept in artifacts_in(history.events):
         file = folder / "artifacts" / kept.checksum[:2] / kept.checksum
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(msgspec.msgpack.encode(evaluation) if kept in judged else _manifest(kept.size))
-        if kept not in judged:
-            os.truncate(file, kept.size)  # large ones take no room on the disk
+        file.write_bytes(read.get(kept, b""))
+        os.truncate(file, kept.size)  # what is only sent may be anything; large ones take no room on the disk
     with open_real_site(database, folder) as site:
         site.happened(history)
         object.__setattr__(site.services, "stopping", lambda: True)
@@ -209,17 +216,28 @@ def open_busy_plant(database: str, folder: Path, spoil: Spoil = _unspoiled) -> I
         yield site
 
 
+def _renamed(thing: Any, names: Mapping[Any, Artifact]) -> Any:
+    """The same with some artifacts named as what is in them."""
+    if isinstance(thing, Artifact):
+        return names.get(thing, thing)
+    if isinstance(thing, tuple):
+        return tuple(_renamed(one, names) for one in thing)
+    if isinstance(thing, msgspec.Struct):
+        return replace(thing, **{name: _renamed(getattr(thing, name), names) for name in thing.__struct_fields__})
+    return thing
+
+
 def _put_picture(file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (32, 32), "grey").save(file, "PNG")
 
 
-def _manifest(size: int) -> bytes:
-    """One image, filled up with blanks."""
+def _manifest() -> bytes:
+    """One image."""
     entry = ManifestEntry(
         root="data", path="panel-a/1.png", size=1, checksum="0" * 64, defect_code="TPFIP", split="training"
     )
-    return msgspec.json.encode(entry).ljust(min(size, 1024) - 1) + b"\n"
+    return msgspec.json.encode(entry) + b"\n"
 
 
 def begin_everything(site: RealSite, spoil: Spoil = _unspoiled) -> None:

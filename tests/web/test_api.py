@@ -1,5 +1,6 @@
 """The HTTP API over the real parts: who gets in, what is told, and that nothing is missed or made twice. Source: K-5."""
 
+import dataclasses
 import hashlib
 from collections.abc import Iterator
 from datetime import timedelta
@@ -371,6 +372,38 @@ def test_a_version_is_judged_and_trained_again_by_its_owner_only(site: RealSite,
     assert {one["model_id"] for one in wang.get("/training-jobs").json()["items"]} == {str(MODEL_ID)}
     unknown = wang.ask("POST", f"/models/{MODEL_ID}/versions/v9.99/retrain", again, key="key-0002")
     assert unknown.status_code == 404
+
+
+def test_a_machine_names_no_more_data_paths_at_once_than_a_person(site: RealSite, wang: Machine) -> None:  # D-3, S-5
+    site.happened(
+        History()
+        .add(TRAINING_JOB_ID, TRAINING_QUEUED, actor=TRAINER_WANG_ID)
+        .add(MODEL_ID, VERSION_PUBLISHED, actor=TRAINER_WANG_ID)
+    )
+    ports = site.services.assay.ports
+    site.services.assay.ports = dataclasses.replace(ports, data_folders=site.services.data_folders)
+    named, typed = {"root": "data", "path": "panel-a/train"}, "/data/panel-a/train"
+    training = {"compute_resource_id": str(TWO_CORES_ID)}
+    prediction = training | {"name": "evening", "model_id": str(MODEL_ID), "versions": ["v1.01"]}
+    dataset = {"name": "panel-b", "purpose": "training", "environment": [str(PANEL_65.node_id)]}
+    li = machine_of(site, TRAINER_LI_ID)
+    for machine, path, body, folder in (
+        (wang, "/training-jobs", JOB, named),
+        (wang, f"/models/{MODEL_ID}/versions/v1.01/retrain", training, named),
+        (wang, "/prediction-jobs", prediction, named),
+        (wang, "/comparisons", prediction, named),
+        (wang, "/datasets", dataset, typed),
+        (li, f"/datasets/{TRAINING_DATASET_ID}/data-paths", {}, typed),
+    ):
+        answers = [
+            machine.ask("POST", path, {**body, "data_paths": [folder] * count}, key=f"key-{count}-{path}")
+            for count in (1000, 1001)
+        ]
+        as_many, too_many = ([refusal["rule"] for refusal in answer.json()["refusals"]] for answer in answers)
+        assert (answers[1].status_code, too_many) == (422, ["TooManyPathsAtOnce"]), path
+        assert "at once are too many" in answers[1].json()["detail"]
+        assert as_many
+        assert "TooManyPathsAtOnce" not in as_many, path
 
 
 def test_a_job_is_watched_and_refuses_what_its_state_forbids(site: RealSite, wang: Machine) -> None:  # T-2

@@ -1,5 +1,6 @@
 """The audit page, the histories of things, and their states at any moment, over the real parts. Source: REQUIREMENTS, E."""
 
+import html
 import json
 from collections.abc import Iterator
 from hashlib import sha256
@@ -250,6 +251,23 @@ def test_a_version_shows_its_provenance_to_its_owner_and_to_auditors(real: RealS
     assert real.get(f"/provenance/{MODEL_ID}/v9.99").status_code == 404
     assert real.post(f"/provenance/{MODEL_ID}/v9.99/check").status_code == 404
     assert enter(real, TRAINER_LI_ID).get(address).status_code == 403
+    lost = Artifacts(tmp_path / "artifacts").path(manifest)
+    lost.write_bytes(bytes(lost.stat().st_size))
+    assert_says_what_is_wrong(
+        enter(real, QUALITY_LEAD_ID), address, "The list of images is damaged on the server's storage."
+    )
+    lost.unlink()
+    told = "The list of images is missing on the server's storage."
+    assert_says_what_is_wrong(real, address, told)
+    answer = real.post(f"{address}/check")
+    assert (answer.status_code, told in html.unescape(answer.text)) == (404, True)
+
+
+def assert_says_what_is_wrong(site: RealSite, address: str, told: str) -> None:
+    """With all that is not in the list, and with every question about its images."""
+    for question in ("", "?check=yes", "?differing=yes"):
+        shown = words(html.unescape(site.get(f"{address}{question}").text))
+        assert (told in shown, TRAINING_COMPLETED.software in shown) == (True, True), question
 
 
 def test_a_version_without_its_list_of_images_says_so(real: RealSite) -> None:

@@ -153,7 +153,9 @@ def test_a_file_that_was_cut_short_on_the_storage_is_not_sent_at_all(
     reader: Site, storage: Storage, stored: Artifact
 ) -> None:
     storage.artifacts.path(stored).write_bytes(CONTENT[:-1])
-    assert reader.get("/file").status_code == 404
+    answer = reader.get("/file")
+    assert answer.status_code == 404
+    assert "该文件已损坏" in answer.text
 
 
 def test_a_range_is_read_for_every_size() -> None:

@@ -130,7 +130,8 @@ def test_a_spreadsheet_sees_texts_where_texts_are() -> None:  # P-5
     table = Spreadsheet("code", "confidence")
     for text in (*formulas, "-", "TPFIP", "划伤", "a=1", ""):
         table.add(text, -0.5)
-    rows = list(csv.reader(io.StringIO(table.finished().read().decode("utf-8-sig"), newline="")))
+    with table.finished() as finished:
+        rows = list(csv.reader(io.StringIO(finished.read().decode("utf-8-sig"), newline="")))
     assert [row[0] for row in rows] == ["code", *(f"'{text}" for text in formulas), "-", "TPFIP", "划伤", "a=1", ""]
     assert {row[1] for row in rows[1:]} == {"-0.5"}
 

@@ -8,7 +8,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from commands.prediction_jobs import DeletePredictionJob, QueuePredictionJob, RestartPrediction, TerminatePrediction
-from domain.data_paths import FolderName
+from domain.data_paths import FolderName, refuse_too_many
 from domain.prediction_jobs import PredictionDraft, PredictionStatus
 from domain.refusals import NotFound
 from projections.comparisons import OUTCOMES, CodeComparison, ComparedChoice, ComparedKind, Comparison
@@ -93,6 +93,7 @@ class JobsThatPredict(Jobs[PredictionJobDetail]):
     ) -> PredictionJobDetail:
         """Judge a version on question-bank images, or two beside each other."""
         made = desk.made_by(idempotency_key, data)
+        refuse_too_many(data.data_paths)
         draft = PredictionDraft(
             kind=self.kind.kind,
             name=data.name,

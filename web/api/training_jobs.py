@@ -9,7 +9,7 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from commands.models import PublishModelVersion
 from commands.training_jobs import DeleteTrainingJob, QueueTrainingJob, RestartTraining, TerminateTraining
-from domain.data_paths import FolderName
+from domain.data_paths import FolderName, refuse_too_many
 from domain.json_forms import write_json
 from domain.training_jobs import TrainedWeights, TrainingStatus
 from domain.training_parameters import Augmentation
@@ -211,7 +211,12 @@ def _stage(line: StageLine) -> Stage:
 
 
 def chosen(choices: TrainingChoices, default_parameters: str) -> dict[str, Any]:
-    """Steps 2 to 4 as fields of a draft."""
+    """Steps 2 to 4 as fields of a draft.
+
+    Raises:
+        TooManyPathsAtOnce
+    """
+    refuse_too_many(choices.data_paths)
     return {
         "data_paths": choices.data_paths,
         "compute_resource_id": choices.compute_resource_id,
