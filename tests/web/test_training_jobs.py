@@ -532,7 +532,7 @@ class FakeArtifacts:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def path(self, wanted: Artifact) -> Path:
+    def intact(self, wanted: Artifact, *, by_content: bool = False) -> Path:  # noqa: ARG002 - contents are as they were put
         found = self.folder / wanted.checksum
         found.write_bytes(b"1234")
         return found
