@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import httpx
 import msgspec
 import psycopg
 import pytest
@@ -40,7 +41,7 @@ from infra.local_kafka import LocalBroker
 from infra.mes_feed import EVENTS
 from infra.settings import Settings, read_settings
 from infra.side_tables import create_side_tables
-from tests.conftest import CHECKOUT
+from tests.conftest import CHECKOUT, free_ports
 from tests.eventually import eventually
 from tests.examples import TRAINING_QUEUED, History, example_id, plant
 from tests.infra.light_worker import STEPS
@@ -52,6 +53,7 @@ PROCESSES = {
     "projector": ("-m", "infra.cli", "projector"),
     "line-1": ("-m", "tests.infra.light_worker", "line-1"),
     "line-2": ("-m", "tests.infra.light_worker", "line-2"),
+    "web": ("-m", "infra.cli", "web"),
 }
 PATIENCE_SECONDS = 300.0
 AWAY_SECONDS = 60.0
@@ -107,6 +109,12 @@ class Factory:
             return int(row[0]) if row else 0
         return -1
 
+    def answers(self) -> bool:
+        """Whether the web server does."""
+        with suppress(httpx.TransportError):
+            return httpx.get(f"{self.settings.address}/health").status_code == 200
+        return False
+
     def is_told(self) -> bool:
         """Whether the brokers have every public event."""
         with suppress(*AWAY), self.asked() as connection:
@@ -137,6 +145,7 @@ class Factory:
 def running_factory(broker: LocalBroker, prefix: str) -> Iterator[Factory]:
     state = Path(tempfile.mkdtemp(prefix="assay-faults-", dir="/tmp"))
     state.chmod(0o711)
+    (port,) = free_ports(1)
     environment = {
         **os.environ,
         "ASSAY_STATE": str(state),
@@ -144,6 +153,7 @@ def running_factory(broker: LocalBroker, prefix: str) -> Iterator[Factory]:
         "ASSAY_KAFKA_TOPIC_PREFIX": prefix,
         "ASSAY_WORKER_SILENCE_SECONDS": "6",
         "ASSAY_MAX_ATTEMPTS": "100",
+        "ASSAY_PORT": str(port),
     }
     settings = read_settings(environment)
     dsn = ensure_postgres(settings)
@@ -192,6 +202,7 @@ def test_whatever_is_killed_nothing_is_lost_nothing_comes_twice_and_no_job_is_st
     assert [bytes(content) for (content,) in kept] == [b"noise"]
     eventually(lambda: factory.shown() == len(factory.jobs), within_seconds=PATIENCE_SECONDS)
     eventually(factory.is_told, within_seconds=PATIENCE_SECONDS)
+    eventually(factory.answers, within_seconds=PATIENCE_SECONDS)
     assert_every_public_event_arrived(factory)
 
 
