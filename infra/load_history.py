@@ -15,7 +15,8 @@ from psycopg_pool import ConnectionPool
 
 from domain.system_resources import PERIODS, LineMoment, MachineMoment, Span, SystemHistory
 from infra.machine_figures import FRESH_SECONDS
-from infra.machines import Remembered, forget_machines
+from infra.machines import forget_machines
+from infra.recent_answers import RecentAnswer
 
 KEPT_EVERY_SECONDS = 10.0
 """At least once in each step, so that none is missed; what was measured last stands for it."""
@@ -60,8 +61,8 @@ class LoadHistory:
         self, pool: ConnectionPool[Connection[DictRow]], *, asked_every_seconds: float = KEPT_EVERY_SECONDS
     ) -> None:
         self._pool = pool
-        self._spans: Mapping[Span, Remembered[SystemHistory]] = {
-            span: Remembered(partial(self._ask, span), asked_every_seconds) for span in Span
+        self._spans: Mapping[Span, RecentAnswer[SystemHistory]] = {
+            span: RecentAnswer(partial(self._ask, span), asked_every_seconds) for span in Span
         }
 
     def last(self, span: Span) -> SystemHistory:

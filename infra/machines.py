@@ -8,11 +8,9 @@ import contextlib
 import fcntl
 import logging
 import os
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
@@ -25,11 +23,11 @@ from domain.machine_figures import MachineFigures
 from domain.messages import JobKind
 from domain.system_resources import Line, MachineNow, MachineSays, SystemNow, WorkerNow, WorkerState
 from infra.machine_figures import FRESH_SECONDS, MachineMeter, MachineWatch, watched_places
+from infra.recent_answers import RecentAnswer
 from infra.settings import Settings
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
 
 FORGOTTEN_AFTER_DAYS = 1
 """As workers are: containers have a new name each time."""
@@ -77,7 +75,7 @@ class Machines:
     ) -> None:
         """Who was not heard for `silence_seconds` is silent."""
         self._pool, self._silence_seconds = pool, silence_seconds
-        self._now = Remembered(self._ask, asked_every_seconds)
+        self._now = RecentAnswer(self._ask, asked_every_seconds)
 
     def now(self) -> SystemNow:
         """As it was a second ago at most."""
@@ -91,21 +89,6 @@ class Machines:
             machines = connection.execute(_MACHINES, patience).fetchall()
             lines = connection.execute(_LINES).fetchall()
         return SystemNow(machines=tuple(_machines(machines, workers)), lines=_lines(lines))
-
-
-class Remembered(Generic[T]):
-    """The answer to a question that many ask at once: asked again only when it is older than `seconds`."""
-
-    def __init__(self, ask: Callable[[], T], seconds: float) -> None:
-        self._ask, self._seconds = ask, seconds
-        self._lock = threading.Lock()
-        self._answer: tuple[float, T] | None = None
-
-    def __call__(self) -> T:
-        with self._lock:
-            if self._answer is None or time.monotonic() - self._answer[0] >= self._seconds:
-                self._answer = time.monotonic(), self._ask()
-            return self._answer[1]
 
 
 @contextlib.contextmanager

@@ -6,11 +6,11 @@ A state is one word that tells a stranger nothing else: `ready`, or what is wron
 import os
 import shutil
 import socket
-import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from infra.recent_answers import RecentAnswer
 from infra.settings import Settings
 from infra.worker_bootstrap import ROLES
 
@@ -31,18 +31,13 @@ class Readiness:
     """The parts of one process."""
 
     def __init__(self, looks: Mapping[str, Look], *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._looks, self._clock = looks, clock
-        self._lock = threading.Lock()
-        self._seen: dict[str, str] = {}
-        self._seen_at = float("-inf")
+        self._seen = RecentAnswer(
+            lambda: {name: look() for name, look in looks.items()}, LOOKS_AGAIN_SECONDS, clock=clock
+        )
 
     def parts(self) -> dict[str, str]:
         """The state of each part, at most a second old."""
-        with self._lock:
-            if self._clock() - self._seen_at >= LOOKS_AGAIN_SECONDS:
-                self._seen = {name: look() for name, look in self._looks.items()}
-                self._seen_at = self._clock()
-            return dict(self._seen)
+        return dict(self._seen())
 
 
 def is_ready(parts: Mapping[str, str]) -> bool:

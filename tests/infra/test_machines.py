@@ -17,7 +17,8 @@ from infra.heartbeats import Heartbeats
 from infra.line_of_work import note_worker
 from infra.load_history import LoadHistory, LoadKeeper, keep
 from infra.machine_figures import FRESH_SECONDS
-from infra.machines import Machines, OnlyOne, Remembered, announced_machine, note_machine
+from infra.machines import Machines, OnlyOne, announced_machine, note_machine
+from infra.recent_answers import RecentAnswer
 from infra.settings import read_settings
 from infra.side_tables import create_side_tables
 from projections.read_model import Pool, open_pool
@@ -202,9 +203,9 @@ def test_what_many_pages_ask_is_asked_once() -> None:  # O-1
         asked.append(1)
         return len(asked)
 
-    now = Remembered(ask, 1000.0)
+    now = RecentAnswer(ask, 1000.0)
     assert [now(), now()] == [1, 1]
-    always = Remembered(ask, 0.0)
+    always = RecentAnswer(ask, 0.0)
     assert [always(), always()] == [2, 3]
 
 
