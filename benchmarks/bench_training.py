@@ -70,9 +70,6 @@ MOST_LONG_ROUNDS = 3
 STEEL = Path(__file__).parents[2] / "shared" / "data" / "x-sdd"
 STEEL_EPOCHS = 12
 STEEL_RATE = 0.05
-WANTED_ACCURACY = 0.75
-MOST_SECONDS = 1500.0
-"""After so long a side counts as never getting there."""
 
 FAST_STEP_SECONDS = 0.005
 """A step of a small network on a fast GPU: the most reports that there can be for the work done."""
@@ -211,7 +208,6 @@ class WatchedJob:
     """A job that notes when each iteration ended: after each one the loop asks whether to stop."""
 
     job: Job
-    most_seconds: float = float("inf")
     wanted_accuracy: float = 2.0
     moments: list[Moment] = field(default_factory=list)
     seconds_to_accuracy: float | None = None
@@ -234,7 +230,7 @@ class WatchedJob:
         now = _now()
         if self.stage_count == 3:
             self.moments.append(now)
-        return self.seconds_to_accuracy is not None or now.clock - self.began.clock > self.most_seconds
+        return self.seconds_to_accuracy is not None
 
 
 @bench
@@ -282,7 +278,7 @@ def training_from_files(bench: Bench) -> Iterator[Row]:
 
 @bench
 def training_to_accuracy(_: Bench) -> Iterator[Row]:
-    """How long both take to the same validation accuracy on the same split of real images, everything counted."""
+    """How soon ours is as right as the recipe ever gets, on the same split of real images at the same rates, everything counted."""
     if not STEEL.is_dir():
         print(f"no real images in {STEEL}: the time to an accuracy is not measured")
         return
@@ -290,18 +286,20 @@ def training_to_accuracy(_: Bench) -> Iterator[Row]:
         folder = Path(name)
         order = _steel_order()
         _split_into(folder, prepare(order, _job(folder / "split", STEEL)))
-        watched = WatchedJob(_job(folder / "ours", STEEL), MOST_SECONDS, WANTED_ACCURACY)
+        accuracy, plain = _plain_best(folder, order.training_parameters.classification)
+        watched = WatchedJob(_job(folder / "ours", STEEL), accuracy)
         with suppress(JobStopped):
             train(order, Resources(), watched.watched(), TrainingSettings())
-        ours = watched.seconds_to_accuracy or MOST_SECONDS
-        plain = _plain_seconds(folder, order.training_parameters.classification)
+        ours = watched.seconds_to_accuracy
     yield Row(
-        name=f"time to {WANTED_ACCURACY:.0%} of real images right",
-        figure=ours,
+        name=f"time until {accuracy:.1%} of real images are right",
+        figure=ours or _now().clock - watched.began.clock,
         unit="s",
-        compared_with="torchvision's recipe, times as long",
+        compared_with="torchvision's recipe, at its best, times as long"
+        if ours
+        else "torchvision's recipe; ours never was",
         compared_figure=plain,
-        ratio=plain / ours,
+        ratio=plain / ours if ours else 0.0,
         least_ratio=1.3,
     )
 
@@ -421,7 +419,8 @@ def _split_into(folder: Path, prepared: Prepared) -> None:
         link.symlink_to(STEEL / image.found.folder.path)
 
 
-def _plain_seconds(folder: Path, sgd: SgdParameters) -> float:
+def _plain_best(folder: Path, sgd: SgdParameters) -> tuple[float, float]:
+    """The best validation accuracy of the recipe after any of its epochs, and the seconds until it was there."""
     started = time.perf_counter()
     training = PlainTraining(
         folder / "training",
@@ -431,12 +430,8 @@ def _plain_seconds(folder: Path, sgd: SgdParameters) -> float:
         workers=THREADS,
         rate=lambda iteration: sgd.base_lr * max(0.0, 1 - iteration / sgd.max_iter) ** sgd.power,
     )
-    for accuracy in training.epochs(STEEL_EPOCHS):
-        if accuracy >= WANTED_ACCURACY:
-            return time.perf_counter() - started
-        if time.perf_counter() - started > MOST_SECONDS:
-            break
-    return MOST_SECONDS
+    after_epochs = [(accuracy, time.perf_counter() - started) for accuracy in training.epochs(STEEL_EPOCHS)]
+    return max(after_epochs, key=lambda epoch: epoch[0])
 
 
 def _step_seconds() -> Callable[[], float]:

@@ -18,6 +18,7 @@ MODEL_PARAMETERS = "model_parameters"
 TRAINING_PARAMETERS = "training_parameters"
 PREDICTION_PARAMETERS = "prediction_parameters"
 LONGEST_PATTERN = 200
+MOST_ITERATIONS = 100_000_000
 _DEFECT_CODE = re.compile(r"[^\s/\\.][^/\\\x00-\x1f]{0,58}[^\s/\\]|[^\s/\\.]")
 
 
@@ -57,7 +58,7 @@ class SgdParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     base_lr: Annotated[float, Meta(gt=0, le=100)]
     batch_size: Annotated[int, Meta(ge=1, le=65536)]
-    max_iter: Annotated[int, Meta(ge=1, le=100_000_000)]
+    max_iter: Annotated[int, Meta(ge=1, le=MOST_ITERATIONS)]
     weight_decay: Annotated[float, Meta(ge=0, le=1)] = 0.0001
     momentum: Annotated[float, Meta(ge=0, lt=1)] = 0.9
     lr_policy: LearningRatePolicy = LearningRatePolicy.POLY

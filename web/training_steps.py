@@ -15,6 +15,7 @@ from domain.model_images import ModelImageKind
 from domain.model_packages import NetworkTask
 from domain.refusals import Refusal, Refusals, collect
 from domain.sentences import N_
+from domain.training_advice import LearntFrom
 from domain.training_parameters import ModelParameters, SgdParameters, read_training_parameters
 from domain.training_requests import LEAST_IMAGES_PER_CLASS, StartingWeights, TrainingDraft, segmentation_network
 from projections.compute_resources import ComputeResourceRow
@@ -110,10 +111,18 @@ class DataStepPage(Page, frozen=True):
 
 
 class Curve(msgspec.Struct, frozen=True):
-    """The learning rates of one part over its iterations."""
+    """The learning rates of one part over its iterations, and what that many iterations mean for the images."""
 
     part: LossPart
     chart: LineChart
+    sgd: SgdParameters
+    image_count: int
+    """How many images it learns from; 0 where that is not known."""
+
+    @property
+    def rounds(self) -> float:
+        """How often each image is learnt from."""
+        return self.sgd.max_iter * self.sgd.batch_size / self.image_count
 
 
 class TrainingStepPage(Page, frozen=True):
@@ -131,6 +140,7 @@ class TrainingStepPage(Page, frozen=True):
     defect_codes: tuple[str, ...]
     has_weights: bool
     versions: ModelVersionChoices
+    learnt_from: LearntFrom
 
 
 class CurvesPage(Page, frozen=True):
@@ -271,16 +281,19 @@ def training_step(
     if not has_weights and form.text("starting_weights") == StartingWeights.PACKAGE.value:
         form = Form(filled_in(form, starting_weights=StartingWeights.NOTHING.value).fields, form.told)
     with_segmentation = checked.basis.can_train_segmentation
+    images = learnt_from(checked, kept)
     return TrainingStepPage(
         form=form,
         course=course,
         resources=resources,
-        curves=collect([], rate_curves, form.value("training_parameters"), with_segmentation=with_segmentation) or (),
+        curves=collect([], rate_curves, form.value("training_parameters"), images, with_segmentation=with_segmentation)
+        or (),
         can_train_segmentation=with_segmentation,
         network=name,
         defect_codes=checked.model_parameters.classifier_codes,
         has_weights=has_weights,
         versions=ModelVersionChoices() if course.version else _versions(services, actor, form, name),
+        learnt_from=images,
     )
 
 
@@ -308,23 +321,39 @@ def preprocessing_step(
 def curves_page(form: Form) -> CurvesPage:
     """The curves of what stands in an editor, or what is wrong with it."""
     refusals: list[Refusal] = []
+    counts = (collect([], form.whole, name) or 0 for name in ("images", "masked_images"))
     curves = collect(
-        refusals, rate_curves, form.value("training_parameters"), with_segmentation=form.checked("segmentation")
+        refusals,
+        rate_curves,
+        form.value("training_parameters"),
+        LearntFrom(*counts),
+        with_segmentation=form.checked("segmentation"),
     )
     return CurvesPage(form=form.refused(Refusals(refusals)), curves=curves or ())
 
 
-def rate_curves(text: str, *, with_segmentation: bool) -> tuple[Curve, ...]:
+def learnt_from(checked: CheckedDraft, kept: KeptDraft) -> LearntFrom:
+    """About how many images the training split holds, by what was seen in the data paths; screening may leave some out."""
+    counts, share = counts_of(checked.model_parameters, kept.found), kept.draft.split_ratio
+    return LearntFrom(
+        of_classes=round(
+            share * sum(count.image_count for count in counts if count.is_listed and not count.is_special)
+        ),
+        masked=round(share * sum(count.mask_count for count in counts if count.is_listed)),
+    )
+
+
+def rate_curves(text: str, images: LearntFrom, *, with_segmentation: bool) -> tuple[Curve, ...]:
     """The learning rates that parameters in an editor give (W-7).
 
     Raises:
         JsonIsMalformed, JsonFieldIsWrong, GammaGrows: with line and field.
     """
     parameters = read_training_parameters(text)
-    curves = [Curve(LossPart.CLASSIFICATION, _rate_chart(parameters.classification))]
+    parts = [(LossPart.CLASSIFICATION, parameters.classification, images.of_classes)]
     if with_segmentation and parameters.segmentation is not None:
-        curves.append(Curve(LossPart.SEGMENTATION, _rate_chart(parameters.segmentation)))
-    return tuple(curves)
+        parts.append((LossPart.SEGMENTATION, parameters.segmentation, images.masked))
+    return tuple(Curve(part, _rate_chart(sgd), sgd, image_count) for part, sgd, image_count in parts)
 
 
 def counts_of(parameters: ModelParameters, inspections: Sequence[Inspection]) -> tuple[CodeCount, ...]:

@@ -17,8 +17,10 @@ from litestar.response import Redirect
 
 from commands.training_jobs import STEP_COUNT, QueueTrainingJob, RetrainModel, check_step
 from domain.datasets import DatasetPurpose
+from domain.json_forms import write_json
 from domain.refusals import NotFound, Refusal, Refusals, raise_together
 from domain.sentences import N_
+from domain.training_advice import advised_from_nothing
 from domain.training_jobs import TrainingJob
 from domain.training_parameters import read_training_parameters
 from web.chosen_paths import as_known_now, looked_into_again, path_images, press
@@ -48,6 +50,7 @@ from web.training_steps import (
     curves_page,
     data_step,
     kept_model_step,
+    learnt_from,
     model_step,
     preprocessing_step,
     training_step,
@@ -200,9 +203,16 @@ class _Steps(Controller):
         if address := walk.not_yet(before, 3):
             return walk.desk.go(address)
         button, entered = button_of(form, before.form(3), FIND_VERSION), form
-        if button == "defaults":
-            package = check_step(walk.services.assay, before.draft, 1, walk.actor).basis.package
-            entered = filled_in(form, training_parameters=package.training_parameters)
+        if button in ("defaults", "advised"):
+            checked = check_step(walk.services.assay, before.draft, 1, walk.actor)
+            parameters = checked.basis.package.training_parameters
+            if button == "advised":
+                parameters = write_json(
+                    advised_from_nothing(
+                        learnt_from(checked, before), with_segmentation=checked.basis.can_train_segmentation
+                    )
+                )
+            entered = filled_in(form, training_parameters=parameters)
         kept = walk.keep(with_training(before, entered))
         page = training_step(walk.services, walk.actor, kept, walk.course, entered)
         if button == "preview":

@@ -23,8 +23,9 @@ from domain.model_images import ModelImageImported, ModelImageKind, TaskTypeUsed
 from domain.model_packages import ModelPackage, NetworkInput, NetworkTask, OfferedNetwork
 from domain.names import NameClaimed, NameKind, claim_id
 from domain.task_types import TaskKind
+from domain.training_advice import LearntFrom, advised_from_nothing
 from domain.training_jobs import TrainingQueued, VersionUsed
-from domain.training_parameters import Augmentation
+from domain.training_parameters import Augmentation, read_training_parameters
 from domain.training_requests import StartingWeights
 from domain.users import UserCreated
 from infra.images import ListedImage, ListedImages
@@ -120,6 +121,8 @@ STEP_3 = {
     "do": "next",
 }
 STEP_4 = {"split_ratio": "0.8", "resolution_screening": "on", "do": "next"}
+IMAGES_LEARNT_FROM = round(0.8 * 40 * 3)
+"""The training split of what lies in the data path, 40 images of each of three classes."""
 
 
 class FakeDrafts:
@@ -707,6 +710,34 @@ def test_the_defaults_are_restored_on_request(trainer: Site) -> None:  # W-6
     through(trainer, 3)
     goes_to(send(trainer, 3, training_parameters="", do="defaults"), f"{NEW}/step-3")
     assert value_of(trainer.get(f"{NEW}/step-3").text, "training_parameters") == TRAINING_PARAMETERS_TEXT
+
+
+def test_what_a_training_from_nothing_needs_is_filled_in_on_request(trainer: Site) -> None:  # W-6
+    through(trainer, 3)
+    goes_to(send(trainer, 3, training_parameters="{", do="advised"), f"{NEW}/step-3")
+    page = trainer.get(f"{NEW}/step-3")
+    advised = read_training_parameters(value_of(page.text, "training_parameters"))
+    assert advised == advised_from_nothing(LearntFrom(IMAGES_LEARNT_FROM, 0), with_segmentation=False)
+    goes_to(send(trainer, 3, training_parameters=value_of(page.text, "training_parameters")), f"{NEW}/step-4")
+
+
+def test_the_advice_knows_whether_segmentation_is_offered(trainer: Site) -> None:  # W-9
+    through(trainer, 3, step_1={"model_image_version": SEGMENTING_VALUE})
+    send(trainer, 3, do="advised")
+    assert read_training_parameters(value_of(trainer.get(f"{NEW}/step-3").text, "training_parameters")).segmentation
+
+
+def test_the_page_says_how_often_each_image_is_learnt_from(trainer: Site) -> None:  # W-6
+    through(trainer, 3)
+    page = trainer.get(f"{NEW}/step-3").text
+    assert f'data-images="{IMAGES_LEARNT_FROM}"' in page
+    answer = trainer.post(f"{NEW}/learning-rates", training_parameters=TRAINING_PARAMETERS_TEXT, images="40")
+    assert "200 个批次，每批 16 张" in text(answer)
+    assert "80 次" in text(answer)
+    for nonsense in ("", "0", "-3", "many", "1e400"):
+        asked = trainer.post(f"{NEW}/learning-rates", training_parameters=TRAINING_PARAMETERS_TEXT, images=nonsense)
+        assert asked.status_code == 200
+        assert "个批次" not in text(asked)
 
 
 def test_untouched_parameters_follow_the_version_and_changed_ones_stay(trainer: Site) -> None:  # W-6

@@ -22,7 +22,8 @@ if (curves && parameters) {
   let waiting = null, asked = 0;
   const draw = async () => {
     const number = ++asked;
-    const body = new URLSearchParams({ csrf_token: document.querySelector("meta[name=csrf-token]").content, training_parameters: parameters.value });
+    const body = new URLSearchParams({ csrf_token: document.querySelector("meta[name=csrf-token]").content, training_parameters: parameters.value,
+      images: curves.dataset.images, masked_images: curves.dataset.maskedImages });
     if (curves.hasAttribute("data-segmentation")) body.append("segmentation", "on");
     try {
       const answer = await fetch(curves.dataset.curves, { method: "POST", body, headers: { Accept: "text/html" } });
