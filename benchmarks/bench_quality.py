@@ -1,8 +1,8 @@
 """What a training learns on real images within minutes, from nothing: on a split by part, beside a plain recipe in the same time.
 
 Both learn from the same images and are judged on the same others with the weights of their last iteration, because choosing the
-best ones on those very images, as a report does, would flatter. Our iterations are given; the recipe gets the CPU time that they
-took, and lowers its rate with the time that is gone, so neither knows more about the clock than the other.
+best ones on those very images, as a report does, would flatter. Ours takes what the wizard advises for that many images; the
+recipe gets the CPU time that this took and lowers its rate with the time that is gone, so neither knows more about the clock.
 """
 
 import os
@@ -37,7 +37,8 @@ from domain.messages import (
     ValidationMeasured,
 )
 from domain.model_packages import NetworkInput
-from domain.training_parameters import Augmentation, SgdParameters, TrainingParameters
+from domain.training_advice import LearntFrom, advised_from_nothing
+from domain.training_parameters import USUAL_AUGMENTATIONS, TrainingParameters
 from gpu_worker.settings import TrainingSettings
 from gpu_worker.training import train
 from tests.gpu_worker.workplace import MountedFolders, Workplace, an_order
@@ -47,12 +48,7 @@ STRIP, TILES = "x-sdd", "magnetic-tile"
 DEFECTS_OF_TILES = ("MT_Blowhole", "MT_Break", "MT_Crack", "MT_Fray", "MT_Uneven")
 THREADS = 2
 SEED = 7
-AUGMENTATIONS = (Augmentation.FLIPPING, Augmentation.SCALING, Augmentation.COLOR_ENHANCEMENT)
-CLASSIFICATION = SgdParameters(base_lr=0.05, batch_size=32, max_iter=1, weight_decay=0.0005)
-"""What PACKAGES.md advises for a training from nothing, but for the number of iterations."""
-SEGMENTATION = SgdParameters(base_lr=0.03, batch_size=8, max_iter=1, weight_decay=0.0005)
-STRIP_IMAGES, TILE_IMAGES, MASKED_IMAGES = 34_000, 34_000, 20_000
-"""How many images are learnt from, counted as often as they are seen: about seven minutes each on two quiet cores."""
+SPLIT_RATIO = 0.8
 SIDE, SEGMENTATION_SIDE = 128, 128
 """Input sizes in pixels."""
 RECIPE_BATCH, RECIPE_RATE = 32, 0.05
@@ -70,13 +66,13 @@ class _Learnt(msgspec.Struct, frozen=True, kw_only=True):
 @bench
 def steel_strip(bench: Bench) -> Iterator[Row]:
     """Seven codes of hot-rolled strip. Published: 0.951 accuracy (RepVGG+SA, Symmetry 2021, 13(4), 706), on a random split."""
-    yield from _classification(STRIP, round(bench.share * STRIP_IMAGES), least_accuracy=0.97)
+    yield from _classification(STRIP, bench.share, least_accuracy=0.97)
 
 
 @bench
 def magnetic_tiles(bench: Bench) -> Iterator[Row]:
     """Five defects and good ones; no tile stands on both sides. Published figures split its photographs at random."""
-    yield from _classification(TILES, round(bench.share * TILE_IMAGES))
+    yield from _classification(TILES, bench.share)
 
 
 @bench
@@ -84,8 +80,10 @@ def masks_of_tiles(bench: Bench) -> Iterator[Row]:
     """A segmentation of the five defects, split by tile."""
     if not (folder := _real_images(TILES)):
         return
-    iterations = max(1, round(bench.share * MASKED_IMAGES / SEGMENTATION.batch_size))
-    order = _order(DEFECTS_OF_TILES, CLASSIFICATION, msgspec.structs.replace(SEGMENTATION, max_iter=iterations))
+    advised = _advised(folder, DEFECTS_OF_TILES, bench.share, with_segmentation=True)
+    assert advised.segmentation is not None
+    shortly = msgspec.structs.replace(advised.classification, max_iter=1)
+    order = _order(DEFECTS_OF_TILES, TrainingParameters(shortly, advised.segmentation))
     learnt = _learn(order, folder, LossPart.SEGMENTATION)
     for code, iou in zip(DEFECTS_OF_TILES, learnt.last.code_ious, strict=True):
         yield Row(name=f"{TILES}, IoU of {code}", figure=iou or 0.0, unit="share")
@@ -93,17 +91,15 @@ def masks_of_tiles(bench: Bench) -> Iterator[Row]:
         name=f"{TILES}, mean IoU",
         figure=learnt.last.iou or 0.0,
         unit="share",
-        compared_with=f"{learnt.seconds:.0f} CPU seconds, {iterations} iterations",
+        compared_with=f"{learnt.seconds:.0f} CPU seconds, {advised.segmentation.max_iter} iterations",
     )
 
 
-def _classification(name: str, images: int, least_accuracy: float | None = None) -> Iterator[Row]:
+def _classification(name: str, share: float, least_accuracy: float | None = None) -> Iterator[Row]:
     if not (folder := _real_images(name)):
         return
     codes = tuple(sorted(place.name for place in folder.iterdir() if place.is_dir()))
-    iterations = max(1, images // CLASSIFICATION.batch_size)
-    order = _order(codes, msgspec.structs.replace(CLASSIFICATION, max_iter=iterations))
-    ours = _learn(order, folder, LossPart.CLASSIFICATION)
+    ours = _learn(_order(codes, _advised(folder, codes, share)), folder, LossPart.CLASSIFICATION)
     accuracy, recall = _plain_recipe(folder, codes, ours.manifest, ours.seconds)
     budget = f"plain recipe, {ours.seconds:.0f} CPU seconds as ours"
     for figure, own, plain, least in (
@@ -125,23 +121,40 @@ def _classification(name: str, images: int, least_accuracy: float | None = None)
     yield Row(name=f"{name}, accuracy of its report", figure=reported.accuracy or 0.0, unit="share")
 
 
-def _order(
-    codes: tuple[str, ...], classification: SgdParameters, segmentation: SgdParameters | None = None
-) -> TrainingOrder:
+def _advised(
+    folder: Path, codes: Sequence[str], share: float, *, with_segmentation: bool = False
+) -> TrainingParameters:
+    """What the wizard fills in for the images of some code folders; a share of its iterations."""
+
+    def learnt_from(files: str) -> int:
+        return round(SPLIT_RATIO * sum(1 for code in codes for _ in (folder / code).glob(files)))
+
+    advised = advised_from_nothing(
+        LearntFrom(learnt_from("*.jpg"), learnt_from("masks/*.png")), with_segmentation=with_segmentation
+    )
+    parts = (
+        sgd and msgspec.structs.replace(sgd, max_iter=max(1, round(share * sgd.max_iter)))
+        for sgd in (advised.classification, advised.segmentation)
+    )
+    return TrainingParameters(*parts)
+
+
+def _order(codes: tuple[str, ...], parameters: TrainingParameters) -> TrainingOrder:
     """A job on the code folders named as the codes."""
     order = an_order(
         codes=codes,
         data_paths=codes,
         input_side=SIDE,
-        segmentation=segmentation,
-        augmentations=AUGMENTATIONS,
+        segmentation=parameters.segmentation,
+        augmentations=USUAL_AUGMENTATIONS,
+        split_ratio=SPLIT_RATIO,
         resolution_screening=False,
         seed=SEED,
     )
     if order.segmentation is not None:
         side = NetworkInput(width=SEGMENTATION_SIDE, height=SEGMENTATION_SIDE)
         order = msgspec.structs.replace(order, segmentation=msgspec.structs.replace(order.segmentation, input=side))
-    return msgspec.structs.replace(order, training_parameters=TrainingParameters(classification, segmentation))
+    return msgspec.structs.replace(order, training_parameters=parameters)
 
 
 def _real_images(name: str) -> Path | None:

@@ -32,7 +32,7 @@ from benchmarks.harness import Bench, Row, bench, in_turns, median_ratio
 from benchmarks.plain_recipe import PlainTraining, plain_transform
 from domain.messages import AnyReport, Resources, StageFinished, TrainingOrder, ValidationMeasured
 from domain.model_packages import NetworkInput
-from domain.training_parameters import Augmentation, SgdParameters
+from domain.training_parameters import USUAL_AUGMENTATIONS, Augmentation, SgdParameters
 from gpu_worker.augmentation import augment, draw
 from gpu_worker.batches import Chosen, Fetched
 from gpu_worker.channel import Answer, Channel, Deliver, FromJob, ToJob
@@ -57,7 +57,6 @@ BATCH = 32
 THREADS = 2
 STEPS, STEPS_OF_A_GPU = 4, 400
 """A turn of the step benchmark."""
-AUGMENTATIONS = (Augmentation.FLIPPING, Augmentation.SCALING, Augmentation.COLOR_ENHANCEMENT)
 
 CODES = ("CHIP", "MURA", "OK", "SCRATCH")
 TRAINING_IMAGES, VALIDATION_IMAGES = 128, 32
@@ -139,7 +138,7 @@ class OurStep:
         self.step = new_step(
             self.model,
             functional.cross_entropy,
-            (Synthetic if is_augmented else Ready)(self.device, AUGMENTATIONS),
+            (Synthetic if is_augmented else Ready)(self.device, USUAL_AUGMENTATIONS),
             self.device,
             image_count=BATCH,
             bfloat16=self.precision is Precision.BFLOAT16,
@@ -346,7 +345,7 @@ def _our_speeds(folder: Path, number: int, image_count: int, epochs: int = EPOCH
             base_lr=0.01,
             data_paths=("training", "validation"),
             split_ratio=image_count / (image_count + VALIDATION_IMAGES),
-            augmentations=AUGMENTATIONS,
+            augmentations=USUAL_AUGMENTATIONS,
         ),
         input=INPUT,
     )
@@ -406,7 +405,7 @@ def _steel_order() -> TrainingOrder:
         base_lr=STEEL_RATE,
         split_ratio=0.8,
         resolution_screening=False,
-        augmentations=AUGMENTATIONS,
+        augmentations=USUAL_AUGMENTATIONS,
     )
     return msgspec.structs.replace(order, input=INPUT)
 
