@@ -47,6 +47,7 @@ from gpu_worker.preprocessing import Prepared, prepare
 from gpu_worker.randomness import stream
 from gpu_worker.settings import Precision, TrainingSettings
 from gpu_worker.sgd import Sgd
+from gpu_worker.team import FEWEST_NORMALIZED
 from gpu_worker.training import new_step, train
 from tests.gpu_worker.test_loss_curve import START
 from tests.gpu_worker.workplace import MountedFolders, Workplace, an_order
@@ -141,6 +142,7 @@ class OurStep:
             (Synthetic if is_augmented else Ready)(self.device, USUAL_AUGMENTATIONS),
             self.device,
             image_count=BATCH,
+            fewest_normalized=FEWEST_NORMALIZED,
             bfloat16=self.precision is Precision.BFLOAT16,
         )
 

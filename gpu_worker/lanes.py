@@ -19,7 +19,6 @@ import torch
 from torch import Tensor, nn
 
 from gpu_worker.batches import Chosen, Source
-from gpu_worker.team import FEWEST_NORMALIZED
 
 MOST_LANES: Final = 8
 """Each has gradients of its own; further threads share out the operations."""
@@ -27,11 +26,11 @@ MOST_LANES: Final = 8
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
-def lane_count(device: torch.device, thread_count: int, image_count: int) -> int:
-    """How many lanes learn from `image_count` images at a time."""
+def lane_count(device: torch.device, thread_count: int, image_count: int, fewest_normalized: int) -> int:
+    """How many lanes learn from `image_count` images at a time, each from `fewest_normalized` at least."""
     if device.type != "cpu":
         return 1
-    return max(1, min(thread_count, MOST_LANES, image_count // FEWEST_NORMALIZED))
+    return max(1, min(thread_count, MOST_LANES, image_count // fewest_normalized))
 
 
 class Lanes:

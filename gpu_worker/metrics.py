@@ -21,10 +21,11 @@ from domain.evaluation import (
     overall_accuracy,
 )
 from domain.model_packages import NetworkInput
+from gpu_worker.batch_threads import JUDGED_BATCH, Indices, answered_by_batch
 from gpu_worker.decoded_images import DecodedImages
 from gpu_worker.images import Pixels, ReadImage
 
-EVALUATION_BATCH: Final = 64
+GPU_BATCH: Final = 64
 MOST_OVERLAY_BYTES: Final = 32 << 20
 """So much of predicted masks is kept for people with a report, those of misjudged images first."""
 Scores = npt.NDArray[np.float32]
@@ -85,10 +86,15 @@ def evaluate(
     was_training = model.training
     model.eval()
     scores = []
-    for start in range(0, len(images), EVALUATION_BATCH):
-        batch = np.arange(start, min(start + EVALUATION_BATCH, len(images)))
-        scores.append(scores_of(model, images.gather(batch), network_input, device))
-        on_batch()
+
+    def judge(batch: Indices) -> Scores:
+        return scores_of(model, images.gather(batch), network_input, device)
+
+    batch_size = JUDGED_BATCH if device.type == "cpu" else GPU_BATCH
+    with answered_by_batch(judge, len(images), device, batch_size=batch_size) as answers:
+        for scores_of_batch in answers:
+            scores.append(scores_of_batch)
+            on_batch()
     model.train(was_training)
     return np.concatenate(scores)
 

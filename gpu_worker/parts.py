@@ -16,8 +16,8 @@ from domain.training_parameters import SgdParameters
 from gpu_worker.batches import Batches
 from gpu_worker.metrics import ValidationFigures, evaluate, validation_figures
 from gpu_worker.preprocessing import Prepared, SegmentationImages
-from gpu_worker.segmentation import segmentation_figures, segmentation_loss
-from gpu_worker.team import ALONE, Team
+from gpu_worker.segmentation import FEWEST_SEGMENTED, segmentation_figures, segmentation_loss
+from gpu_worker.team import ALONE, FEWEST_NORMALIZED, Team
 
 LABEL_SMOOTHING: Final = 0.1
 """A classifier aims at 0.9 for the code that an image shows, and shares the rest among all: it goes on learning when most are
@@ -40,6 +40,8 @@ class Part(Protocol):
     validation_count: int
     cost: float
     """How long an iteration takes, compared with one of another part: only the expected end depends on it."""
+    fewest_normalized: int
+    """Fewer images make no group of their own for batch normalisation."""
 
     def batches(self, device: torch.device, team: Team = ALONE) -> Batches:
         """What it learns from; of a team, what this rank does."""
@@ -55,6 +57,7 @@ class ClassificationPart:
     """Which code an image shows, out of the classes."""
 
     part = LossPart.CLASSIFICATION
+    fewest_normalized = FEWEST_NORMALIZED
 
     def __init__(self, order: TrainingOrder, prepared: Prepared) -> None:
         parameters = order.model_parameters
@@ -94,6 +97,7 @@ class SegmentationPart:
     """Which code each pixel shows, out of the whole list (W-4)."""
 
     part = LossPart.SEGMENTATION
+    fewest_normalized = FEWEST_SEGMENTED
 
     def __init__(
         self,

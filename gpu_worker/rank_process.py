@@ -55,7 +55,7 @@ def _train(work: RankWork, channel: RankChannel, is_stopping: Callable[[], bool]
     assert start is not None, "the job's process wrote it"
     go_on_as(start, device, max(1, start.thread_count // work.count))
     join(work.rank, work.count, work.port, device, work.settings.rank_patience_seconds)
-    team = Team(work.rank, work.count, part.sgd.batch_size)
+    team = Team(work.rank, work.count, part.sgd.batch_size, part.fewest_normalized)
     if team.is_first:
         _train_first(
             part, start, device, _job(work, Path(work.workspace), channel, is_stopping, log), parts, work, team

@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from domain.evaluation import Segmented, iou_of, mean_iou, or_none, special_code
 from domain.model_packages import NetworkInput
+from gpu_worker.batch_threads import JUDGED_BATCH, Indices, answered_by_batch
 from gpu_worker.batches import label_maps
 from gpu_worker.decoded_images import DecodedImages
 from gpu_worker.images import Pixels, ReadImage
@@ -24,8 +25,8 @@ from gpu_worker.metrics import ValidationFigures, standardized
 
 DEFECT_WEIGHT: Final = 5.0
 """A defect's pixel counts so many times in the cross entropy: defects cover a hundredth of an image."""
-SEGMENTATION_BATCH: Final = 16
-"""Larger batches are no faster, and the maps of each of its images take some megabytes."""
+FEWEST_SEGMENTED: Final = 4
+"""So many images have places enough, in all maps of a U-Net, for batch normalisation."""
 OVERLAY_SIDE: Final = 256
 """The longer side of an overlay in pixels at most: enough to see where, small enough to keep one for every image."""
 
@@ -60,8 +61,8 @@ class Segmenter:
         self, pixels_NCHW: Pixels, images: Sequence[ReadImage], masks: Sequence[Pixels | None]
     ) -> Iterator[Seen]:
         """Images with pixels and masks at this input size; in float32 on every device, so that platform and factory agree."""
-        for start in range(0, len(images), SEGMENTATION_BATCH):
-            batch = slice(start, start + SEGMENTATION_BATCH)
+        for start in range(0, len(images), JUDGED_BATCH):
+            batch = slice(start, start + JUDGED_BATCH)
             predicted_NHW, shares_NHW = self.labels_of(pixels_NCHW[batch])
             for one in zip(predicted_NHW, shares_NHW, images[batch], masks[batch], strict=True):
                 yield self._seen(*one)
@@ -134,16 +135,20 @@ def segmentation_figures(
     model.eval()
     marked_D, predicted_D, common_D = (np.zeros(code_count, np.int64) for _ in range(3))
     loss = 0.0
-    for start in range(0, len(images), SEGMENTATION_BATCH):
-        batch = np.arange(start, min(start + SEGMENTATION_BATCH, len(images)))
+
+    def judge(batch: Indices) -> tuple[float, Labels, Labels]:
         truth_NHW = label_maps(torch.from_numpy(masks.gather(batch)), torch.tensor(labels)[batch])
         logits_NKHW = _logits(model, images.gather(batch), network_input, device)
         with torch.inference_mode():
-            loss += segmentation_loss(logits_NKHW, truth_NHW.to(device)).item() * len(batch) / len(images)
-        found_NHW, true_NHW = logits_NKHW.argmax(1).cpu().numpy(), truth_NHW.numpy()
-        marked_D += pixels_per_code(true_NHW, code_count)
-        predicted_D += pixels_per_code(found_NHW, code_count)
-        common_D += pixels_per_code(true_NHW[true_NHW == found_NHW], code_count)
+            share_of_loss = segmentation_loss(logits_NKHW, truth_NHW.to(device)).item() * len(batch) / len(images)
+        return share_of_loss, logits_NKHW.argmax(1).cpu().numpy(), truth_NHW.numpy()
+
+    with answered_by_batch(judge, len(images), device) as answers:
+        for share_of_loss, found_NHW, true_NHW in answers:
+            loss += share_of_loss
+            marked_D += pixels_per_code(true_NHW, code_count)
+            predicted_D += pixels_per_code(found_NHW, code_count)
+            common_D += pixels_per_code(true_NHW[true_NHW == found_NHW], code_count)
     model.train(was_training)
     iou_D = iou_of(marked_D, predicted_D, common_D)
     iou = mean_iou(iou_D)

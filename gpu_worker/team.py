@@ -18,7 +18,7 @@ from domain.refusals import Refusal
 from domain.sentences import N_
 
 FEWEST_NORMALIZED: Final = 8
-"""The mean and deviation of fewer images say little of the others."""
+"""The mean and deviation of fewer images say little of the others, where a network ends with a handful of places an image."""
 _DIGEST_BYTES: Final = 32
 
 
@@ -43,9 +43,13 @@ class RanksDisagree(Refusal):
 class Team:
     """The ranks of a training, seen from one of them; alone it is the only one, and nothing is shared out."""
 
-    def __init__(self, rank: int = 0, count: int = 1, batch_size: int = 1) -> None:
-        """`rank` counts from 0 to `count` - 1. With several, `join` was called, and each has at least one image of a batch."""
-        self.rank, self.count, self.batch_size = rank, count, batch_size
+    def __init__(
+        self, rank: int = 0, count: int = 1, batch_size: int = 1, fewest_normalized: int = FEWEST_NORMALIZED
+    ) -> None:
+        """`rank` counts from 0 to `count` - 1. With several, `join` was called, and each has at least one image of a batch; with
+        fewer than `fewest_normalized` each, they meet in batch normalisation.
+        """
+        self.rank, self.count, self.batch_size, self.fewest_normalized = rank, count, batch_size, fewest_normalized
         self.mine = slice(rank, None, count)
         """This rank's images of a batch."""
         self.share = len(range(rank, batch_size, count)) / batch_size
@@ -58,7 +62,7 @@ class Team:
 
     def normalizes_together(self, device: torch.device) -> bool:
         """Whether ranks meet in every batch normalisation, which torch can on GPUs only."""
-        return self.count > 1 and device.type == "cuda" and self.batch_size // self.count < FEWEST_NORMALIZED
+        return self.count > 1 and device.type == "cuda" and self.batch_size // self.count < self.fewest_normalized
 
     def ready(self, model: nn.Module) -> nn.Module:
         """The network as it learns here."""

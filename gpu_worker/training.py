@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from typing import Final
 
 import msgspec
-import numpy as np
 import torch
 from torch import nn
 
@@ -24,6 +23,7 @@ from domain.refusals import Refusal
 from domain.sentences import N_
 from domain.training_parameters import SgdParameters
 from gpu_worker import checkpoints
+from gpu_worker.batch_threads import Indices, answered_by_batch
 from gpu_worker.batches import Source
 from gpu_worker.checkpoints import Best, Checkpoint, Weights
 from gpu_worker.devices import (
@@ -43,7 +43,7 @@ from gpu_worker.preprocessing import PREPARED_SHARE, Prepared, keep_bytes, prepa
 from gpu_worker.ranks import train_in_ranks
 from gpu_worker.recorded_step import RecordedStep
 from gpu_worker.resnets import begin_as_shortcuts
-from gpu_worker.segmentation import SEGMENTATION_BATCH, Segmenter
+from gpu_worker.segmentation import Seen, Segmenter
 from gpu_worker.settings import Precision, TrainingSettings
 from gpu_worker.sgd import Sgd
 from gpu_worker.team import ALONE, Team, team_size
@@ -167,6 +167,7 @@ def train_loop(
         batches,
         device,
         image_count=sgd.batch_size // team.count,
+        fewest_normalized=part.fewest_normalized,
         bfloat16=start.precision == Precision.BFLOAT16.value,
         is_recorded=not team.normalizes_together(device),
     )
@@ -205,13 +206,14 @@ def new_step(
     device: torch.device,
     *,
     image_count: int,
+    fewest_normalized: int,
     bfloat16: bool,
     is_recorded: bool = True,
 ) -> Lanes | RecordedStep:
     """How batches of `image_count` images are learnt from soonest on a device. What asks other ranks cannot be recorded."""
     if device.type == "cuda" and is_recorded:
         return RecordedStep(model, loss, batches, bfloat16=bfloat16)
-    count = lane_count(device, torch.get_num_threads(), image_count)
+    count = lane_count(device, torch.get_num_threads(), image_count, fewest_normalized)
     return Lanes(model, loss, batches, device=device, count=count, bfloat16=bfloat16)
 
 
@@ -297,7 +299,8 @@ def _new_checkpoint(
 ) -> Checkpoint:
     network, code_count = part.network, len(part.defect_codes)
     # As a lane will have it: several threads in one operation would measure how busy the machine is.
-    torch.set_num_threads(max(1, thread_count // lane_count(device, thread_count, part.sgd.batch_size)))
+    lanes = lane_count(device, thread_count, part.sgd.batch_size, part.fewest_normalized)
+    torch.set_num_threads(max(1, thread_count // lanes))
     precision = settings.precision or fastest_precision(new_network(network, code_count, seed), part.input, device)
     model = new_network(network, code_count, seed)
     if part.initial_weights is not None:
@@ -444,14 +447,19 @@ def _judge(
         input=part.input,
         device=device,
     )
-    for start in range(0, len(chosen), SEGMENTATION_BATCH):
-        batch = chosen[start : start + SEGMENTATION_BATCH]
+    decoded, decoded_masks = at_segmentation.decoded.part(chosen), at_segmentation.masks.part(chosen)
+
+    def look_at(batch: Indices) -> list[Seen]:
+        those = [images[place] for place in batch]
         masks = [
-            mask_HW if prepared.screening.compliant[index].mask_checksum else None
-            for index, mask_HW in zip(batch, at_segmentation.masks.gather(np.array(batch)), strict=True)
+            mask_HW if image.mask_checksum else None
+            for image, mask_HW in zip(those, decoded_masks.gather(batch), strict=True)
         ]
-        pixels_NCHW = at_segmentation.decoded.gather(np.array(batch))
-        for place, seen in enumerate(segmenter.look_at(pixels_NCHW, images[start : start + len(batch)], masks), start):
-            judged[place] = judged[place]._replace(segmented=seen.segmented, special=seen.special)
-        on_batch()
-    return judged
+        return list(segmenter.look_at(decoded.gather(batch), those, masks))
+
+    seen: list[Seen] = []
+    with answered_by_batch(look_at, len(images), device) as answers:
+        for seen_in_batch in answers:
+            seen += seen_in_batch
+            on_batch()
+    return [one._replace(segmented=of.segmented, special=of.special) for one, of in zip(judged, seen, strict=True)]

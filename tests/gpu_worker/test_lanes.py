@@ -90,17 +90,19 @@ def test_what_goes_wrong_in_a_lane_reaches_the_loop(place: Workplace) -> None:
 
 
 @pytest.mark.parametrize(
-    ("device", "threads", "images", "lanes"),
+    ("device", "threads", "images", "fewest", "lanes"),
     [
-        ("cpu", 2, 32, 2),
-        ("cpu", 2, 15, 1),  # seven images say too little of the others
-        ("cpu", 1, 64, 1),
-        ("cpu", 64, 512, 8),
-        ("cpu", 4, 24, 3),
-        ("cuda", 16, 512, 1),
+        ("cpu", 2, 32, 8, 2),
+        ("cpu", 2, 15, 8, 1),  # seven images say too little of the others
+        ("cpu", 2, 8, 4, 2),  # of a segmentation each has places enough
+        ("cpu", 2, 7, 4, 1),
+        ("cpu", 1, 64, 8, 1),
+        ("cpu", 64, 512, 8, 8),
+        ("cpu", 4, 24, 8, 3),
+        ("cuda", 16, 512, 8, 1),
     ],
 )
 def test_there_are_as_many_lanes_as_threads_that_have_enough_images(
-    device: str, threads: int, images: int, lanes: int
+    device: str, threads: int, images: int, fewest: int, lanes: int
 ) -> None:
-    assert lane_count(torch.device(device), threads, images) == lanes
+    assert lane_count(torch.device(device), threads, images, fewest) == lanes
