@@ -38,7 +38,7 @@ from domain.messages import (
 )
 from domain.model_packages import NetworkInput
 from domain.training_advice import LearntFrom, advised_from_nothing
-from domain.training_parameters import USUAL_AUGMENTATIONS, TrainingParameters
+from domain.training_parameters import USUAL_AUGMENTATIONS, SgdParameters, TrainingParameters
 from gpu_worker.settings import TrainingSettings
 from gpu_worker.training import train
 from tests.gpu_worker.workplace import MountedFolders, Workplace, an_order
@@ -132,11 +132,12 @@ def _advised(
     advised = advised_from_nothing(
         LearntFrom(learnt_from("*.jpg"), learnt_from("masks/*.png")), with_segmentation=with_segmentation
     )
-    parts = (
-        sgd and msgspec.structs.replace(sgd, max_iter=max(1, round(share * sgd.max_iter)))
-        for sgd in (advised.classification, advised.segmentation)
-    )
-    return TrainingParameters(*parts)
+
+    def shortened(sgd: SgdParameters) -> SgdParameters:
+        return msgspec.structs.replace(sgd, max_iter=max(1, round(share * sgd.max_iter)))
+
+    segmentation = advised.segmentation and shortened(advised.segmentation)
+    return TrainingParameters(shortened(advised.classification), segmentation)
 
 
 def _order(codes: tuple[str, ...], parameters: TrainingParameters) -> TrainingOrder:
