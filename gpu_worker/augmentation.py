@@ -22,7 +22,7 @@ VALUE_RANGE: Final = 0.25
 SCALE_RANGE: Final = (0.85, 1.2)
 """Scaling: smaller to larger, drawn evenly on a logarithmic scale."""
 RANDOM_SCALE_RANGE: Final = (0.7, 1.4)
-"""Random transform: a wider range, for half of the samples, each of which may also be flipped."""
+"""Random transform: a wider range, for half of the samples, each of which may also be flipped, in either direction."""
 SHIFT_RANGE: Final = 0.1
 """A scaled sample stands off centre by up to this share of the frame, in both directions: parts are never placed exactly alike."""
 
@@ -35,6 +35,8 @@ class Draw(NamedTuple):
     value: Tensor
     scale: Tensor
     is_flipped: Tensor
+    """Left to right."""
+    is_upside_down: Tensor
     right: Tensor
     """How far to the right, as a share of the width."""
     down: Tensor
@@ -45,32 +47,33 @@ class Draw(NamedTuple):
         if device == self.hue.device:
             return self
         carried = Draw(*torch.stack([part.float() for part in self]).to(device, non_blocking=True))
-        return carried._replace(is_flipped=carried.is_flipped > 0)
+        return carried._replace(is_flipped=carried.is_flipped > 0, is_upside_down=carried.is_upside_down > 0)
 
 
 def draw(count: int, augmentations: Collection[Augmentation], generator: torch.Generator) -> Draw:
     """Parameters for `count` samples. Always on the CPU and always as many numbers, so any device and choice stays reproducible."""
-    even_10B = torch.rand(10, count, generator=generator)
+    even_11B = torch.rand(11, count, generator=generator)
     hue_B, saturation_B, value_B = torch.zeros(count), torch.ones(count), torch.ones(count)
-    log_scale_B, is_flipped_B = torch.zeros(count), torch.zeros(count, dtype=torch.bool)
-    is_moved_B = torch.zeros(count, dtype=torch.bool)
+    log_scale_B = torch.zeros(count)
+    is_flipped_B, is_upside_down_B, is_moved_B = torch.zeros(3, count, dtype=torch.bool)
     if Augmentation.COLOR_ENHANCEMENT in augmentations:
-        hue_B = _between(-HUE_TURN, HUE_TURN, even_10B[0])
-        saturation_B = _between(1 - SATURATION_RANGE, 1 + SATURATION_RANGE, even_10B[1])
-        value_B = _between(1 - VALUE_RANGE, 1 + VALUE_RANGE, even_10B[2])
+        hue_B = _between(-HUE_TURN, HUE_TURN, even_11B[0])
+        saturation_B = _between(1 - SATURATION_RANGE, 1 + SATURATION_RANGE, even_11B[1])
+        value_B = _between(1 - VALUE_RANGE, 1 + VALUE_RANGE, even_11B[2])
     if Augmentation.SCALING in augmentations:
-        log_scale_B = _between(math.log(SCALE_RANGE[0]), math.log(SCALE_RANGE[1]), even_10B[3])
+        log_scale_B = _between(math.log(SCALE_RANGE[0]), math.log(SCALE_RANGE[1]), even_11B[3])
         is_moved_B = torch.ones(count, dtype=torch.bool)
     if Augmentation.FLIPPING in augmentations:
-        is_flipped_B = even_10B[4] < 0.5
+        is_flipped_B = even_11B[4] < 0.5
     if Augmentation.RANDOM_TRANSFORM in augmentations:
-        wide_B = _between(math.log(RANDOM_SCALE_RANGE[0]), math.log(RANDOM_SCALE_RANGE[1]), even_10B[5])
-        is_chosen_B = even_10B[6] < 0.5
+        wide_B = _between(math.log(RANDOM_SCALE_RANGE[0]), math.log(RANDOM_SCALE_RANGE[1]), even_11B[5])
+        is_chosen_B = even_11B[6] < 0.5
         log_scale_B = torch.where(is_chosen_B, log_scale_B + wide_B, log_scale_B)
         is_moved_B = is_moved_B | is_chosen_B
-        is_flipped_B = is_flipped_B ^ (even_10B[7] < 0.5)
-    right_B, down_B = (_between(-SHIFT_RANGE, SHIFT_RANGE, even_B) * is_moved_B for even_B in even_10B[8:])
-    return Draw(hue_B, saturation_B, value_B, log_scale_B.exp(), is_flipped_B, right_B, down_B)
+        is_flipped_B = is_flipped_B ^ (even_11B[7] < 0.5)
+        is_upside_down_B = even_11B[10] < 0.5
+    right_B, down_B = (_between(-SHIFT_RANGE, SHIFT_RANGE, even_B) * is_moved_B for even_B in even_11B[8:10])
+    return Draw(hue_B, saturation_B, value_B, log_scale_B.exp(), is_flipped_B, is_upside_down_B, right_B, down_B)
 
 
 def augment(images_BCHW: Tensor, drawn: Draw, augmentations: Collection[Augmentation]) -> Tensor:
@@ -92,6 +95,8 @@ def _moved(images_BCHW: Tensor, drawn: Draw, augmentations: Collection[Augmentat
         images_BCHW = scale(images_BCHW, drawn.scale, drawn.right, drawn.down, mode)
     if chosen & {Augmentation.FLIPPING, Augmentation.RANDOM_TRANSFORM}:
         images_BCHW = torch.where(drawn.is_flipped[:, None, None, None], images_BCHW.flip(-1), images_BCHW)
+    if Augmentation.RANDOM_TRANSFORM in chosen:
+        images_BCHW = torch.where(drawn.is_upside_down[:, None, None, None], images_BCHW.flip(-2), images_BCHW)
     return images_BCHW
 
 

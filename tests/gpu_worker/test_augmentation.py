@@ -5,7 +5,7 @@ import torch
 from torchvision.transforms.v2 import functional as tv  # type: ignore[import-untyped]
 
 from domain.training_parameters import Augmentation
-from gpu_worker.augmentation import SCALE_RANGE, SHIFT_RANGE, augment, draw, scale, shift_colour
+from gpu_worker.augmentation import SCALE_RANGE, SHIFT_RANGE, augment, augment_labels, draw, scale, shift_colour
 from gpu_worker.randomness import stream
 
 ALL = tuple(Augmentation)
@@ -87,6 +87,7 @@ def test_what_is_not_chosen_does_not_happen() -> None:
     assert torch.equal(augment(images, draw(5, (), stream(1, "none")), ()), images)
     drawn = draw(1000, (Augmentation.SCALING,), stream(1, "scaling"))
     assert not drawn.is_flipped.any()
+    assert not drawn.is_upside_down.any()
     assert drawn.hue.eq(0).all()
     assert drawn.saturation.eq(1).all()
     assert SCALE_RANGE[0] <= drawn.scale.amin() < drawn.scale.amax() <= SCALE_RANGE[1]
@@ -95,8 +96,27 @@ def test_what_is_not_chosen_does_not_happen() -> None:
 def test_random_transform_flips_and_scales_only_some_samples() -> None:
     drawn = draw(1000, (Augmentation.RANDOM_TRANSFORM,), stream(1, "random"))
     assert 400 < drawn.is_flipped.sum() < 600
+    assert 400 < drawn.is_upside_down.sum() < 600
     assert 400 < drawn.scale.ne(1).sum() < 600
     assert drawn.scale.amax() > SCALE_RANGE[1]
+
+
+def test_random_transform_flips_in_both_directions_and_masks_go_along() -> None:
+    images, chosen = some_images(), (Augmentation.RANDOM_TRANSFORM,)
+    still = draw(5, (), stream(1, "none"))
+    drawn = still._replace(
+        is_flipped=torch.tensor([True, True, False, False, False]),
+        is_upside_down=torch.tensor([True, False, True, False, False]),
+    )
+    both, across, down = (
+        tv.vertical_flip(tv.horizontal_flip(images[0])),
+        tv.horizontal_flip(images[1]),
+        tv.vertical_flip(images[2]),
+    )
+    wanted = torch.stack((both, across, down, images[3], images[4]))
+    assert torch.allclose(augment(images, drawn, chosen), wanted, atol=1e-5)
+    labels = (images[:, 0] > 0.5).long()
+    assert torch.equal(augment_labels(labels, drawn, chosen), (wanted[:, 0] > 0.5).long())
 
 
 def test_the_same_draw_gives_the_same_samples_and_each_sample_its_own() -> None:
