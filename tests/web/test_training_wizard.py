@@ -236,11 +236,16 @@ def goes_to(answer: httpx.Response, address: str) -> None:
 
 
 def send(site: Site, step: int, **changes: Any) -> httpx.Response:
-    """A step as it should be, with some fields changed; None leaves a field out."""
+    """A step as it should be, with some fields changed; None leaves a field out. Browsers send lines with CR LF."""
     fields = {**(STEP_1, STEP_2, STEP_3, STEP_4)[step - 1], **changes}
     if step == 4 and "job_id" not in fields:
         fields["job_id"] = job_id_on(site)
-    return site.post(f"{NEW}/step-{step}", **{name: value for name, value in fields.items() if value is not None})
+    sent = {
+        name: value.replace("\n", "\r\n") if isinstance(value, str) else value
+        for name, value in fields.items()
+        if value is not None
+    }
+    return site.post(f"{NEW}/step-{step}", **sent)
 
 
 def job_id_on(site: Site) -> str:
