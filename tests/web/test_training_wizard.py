@@ -327,6 +327,76 @@ def test_going_back_and_forth_loses_nothing(trainer: Site) -> None:  # W-1
     assert " checked" not in str(re.search(r'<input[^>]*name="resolution_screening"[^>]*>', fourth))
 
 
+@pytest.mark.parametrize("step", [2, 3, 4])
+def test_the_titles_of_earlier_steps_lead_there_and_lose_nothing(trainer: Site, step: int) -> None:  # W-1
+    through(trainer, 4)
+    page = trainer.get(f"{NEW}/step-{step}").text
+    steps = page.split('<ol class="steps"')[1].split("</ol>")[0]
+    assert re.findall(r'<button[^>]* form="step" name="do" value="(step-\d)"', steps) == [
+        f"step-{earlier}" for earlier in range(1, step)
+    ]
+    unfinished = {
+        2: {"typed": "/data/panel-a/masked"},
+        3: {"training_parameters": "{"},
+        4: {"split_ratio": "0.65", "job_id": job_id_on(trainer)},
+    }
+    goes_to(send(trainer, step, do="step-1", **unfinished[step]), f"{NEW}/step-1")
+    kept = {
+        2: lambda: "data:panel-a/masked" in text(trainer.get(f"{NEW}/step-2")),
+        3: lambda: value_of(trainer.get(f"{NEW}/step-3").text, "training_parameters") == "{",
+        4: lambda: value_of(trainer.get(f"{NEW}/step-4").text, "split_ratio") == "0.65",
+    }
+    assert kept[step]()
+
+
+@pytest.mark.parametrize("button", ["step-2", "step-3", "step-4", "step-9"])
+def test_no_button_leads_past_a_step_that_is_not_right(trainer: Site, button: str) -> None:  # W-1
+    goes_to(send(trainer, 1, model_name="", do=button), f"{NEW}/step-1")
+
+
+@pytest.mark.parametrize(
+    ("step", "field", "entered"),
+    [(1, "model_parameters", '{"a": '), (2, "typed", "/etc"), (3, "training_parameters", "{"), (4, "split_ratio", "?")],
+)
+def test_going_on_later_keeps_the_step_as_it_was_left(  # W-1
+    trainer: Site, step: int, field: str, entered: str
+) -> None:
+    through(trainer, 4)
+    assert 'name="do" value="later"' in trainer.get(f"{NEW}/step-{step}").text
+    job_id = {"job_id": job_id_on(trainer)} if step == 4 else {}
+    goes_to(send(trainer, step, do="later", **{field: entered}, **job_id), "/training-jobs")
+    assert value_of(trainer.get(f"{NEW}/step-{step}").text, field) == entered
+    assert "未完成的模型“panel-a”" in text(trainer.get(NEW))
+
+
+def test_the_enter_key_presses_no_title_of_a_step(trainer: Site) -> None:  # W-1
+    through(trainer, 4)
+    for step, value in ((1, "enter"), (2, "find"), (3, "enter"), (4, "next")):
+        first = re.search(r'<button[^>]* name="do" value="([^"]+)"', trainer.get(f"{NEW}/step-{step}").text)
+        assert first is not None
+        assert first[1] == value
+
+
+def test_what_was_entered_stays_where_an_earlier_step_became_wrong_meanwhile(trainer: Site, log: MemoryLog) -> None:
+    through(trainer, 4)  # W-1
+    job_id = job_id_on(trainer)
+    use(trainer.services, log, {})
+    goes_to(send(trainer, 3, training_parameters="{"), f"{NEW}/step-2?check=on")
+    goes_to(send(trainer, 4, split_ratio="0.65", job_id=job_id), f"{NEW}/step-2?check=on")
+    use(trainer.services, log, FOLDERS)
+    assert value_of(trainer.get(f"{NEW}/step-3").text, "training_parameters") == "{"
+    send(trainer, 3)
+    assert value_of(trainer.get(f"{NEW}/step-4").text, "split_ratio") == "0.65"
+
+
+def test_a_page_of_a_model_that_is_queued_says_nothing_of_the_next_one(trainer: Site) -> None:  # W-1
+    through(trainer, 4)
+    send(trainer, 4)
+    goes_to(send(trainer, 3, training_parameters="{"), f"{NEW}/step-1")
+    through(trainer, 3, step_1={"model_name": "panel-b"})
+    assert value_of(trainer.get(f"{NEW}/step-3").text, "training_parameters") == TRAINING_PARAMETERS_TEXT
+
+
 def test_a_refused_step_is_kept_as_it_was_entered(trainer: Site) -> None:  # W-1
     answer = send(trainer, 1, model_name="1 wrong", model_parameters='{"a": ')
     assert_in_order(text(answer, 422), "名称为 1 到 60 个字符", "第 1 行第 7 列：不是有效的 JSON")
