@@ -217,7 +217,7 @@ async def read_form(request: Request[Any, Any, Any]) -> Form:
 
 
 def _as_entered(value: str) -> str:
-    """Browsers send the lines of a text area with CR LF, whatever stood in it; what nobody has changed shall come back as it was."""
+    """Browsers send the lines of a text area with CR LF; what nobody has changed shall come back as it was."""
     return value.replace(_NUL, "").replace("\r\n", "\n")
 
 

@@ -552,6 +552,31 @@ def test_a_business_image_brings_parameters_and_place(trainer: Site, log: Memory
     assert job.order.model_parameters.code_list == ("TPFIP", "TTFBS", "TTMUD")
 
 
+def test_what_a_business_image_brings_can_be_read_before_it_is_chosen(trainer: Site) -> None:  # W-2
+    business = text(trainer.get(f"{NEW}/step-1")).split("业务类型镜像及其版本")[1]
+    assert_in_order(business, "aoi65 v1.0", "生产环境", "65寸面板", '"num_of_classes": 3', '"TTMUD"')
+
+
+def test_a_code_that_a_business_image_does_not_bring_points_to_another_image(  # W-2, W-5
+    trainer: Site, log: MemoryLog
+) -> None:
+    counts = tuple(
+        msgspec.structs.replace(count, defect_code=f"X{count.defect_code}") for count in inspection().defect_codes
+    )
+    use(trainer.services, log, {"/data/panel-a/train": msgspec.structs.replace(inspection(), defect_codes=counts)})
+    through(trainer, 2, step_1={"kind": "business", "model_image_version": BUSINESS_VALUE})
+    shown = text(send(trainer, 2), 422)
+    assert "不在业务类镜像“aoi65”自带的 code_list 中。请移除该路径，或在第一步选择其他镜像。" in shown
+    assert "请在第一步中添加" not in shown
+
+
+def test_too_many_typed_paths_are_told_and_stay(trainer: Site) -> None:  # W-1, W-5
+    through(trainer, 2)
+    typed = "\n".join(f"/data/panel-{number}" for number in range(1001))
+    assert "一次添加 1,001 条数据路径过多，每次最多添加 1,000 条" in text(send(trainer, 2, typed=typed, do="add"), 422)
+    assert value_of(trainer.get(f"{NEW}/step-2").text, "typed") == typed
+
+
 def test_business_images_are_narrowed_by_place(trainer: Site) -> None:  # W-2
     goes_to(send(trainer, 1, filter_level_1=str(FACTORY_2.node_id), do="filter"), f"{NEW}/step-1")
     assert BUSINESS_VALUE not in trainer.get(f"{NEW}/step-1").text
