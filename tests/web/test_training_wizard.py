@@ -789,6 +789,7 @@ def test_wrong_parameters_have_no_curve_but_a_line(trainer: Site) -> None:  # W-
     wrong = TRAINING_PARAMETERS_TEXT.replace("0.01", '"fast"')
     shown = text(send(trainer, 3, training_parameters=wrong, do="preview"), 422)
     assert_in_order(shown, "第 3 行：“classification.base_lr”必须为数字", "训练参数正确后显示学习率曲线")
+    assert shown.count("“classification.base_lr”必须为数字") == 1
 
 
 def test_the_script_gets_the_curves_alone(trainer: Site) -> None:  # W-7
@@ -800,7 +801,8 @@ def test_the_script_gets_the_curves_alone(trainer: Site) -> None:  # W-7
         f"{NEW}/learning-rates", training_parameters=SEGMENTING_PACKAGE.training_parameters, segmentation="on"
     )
     assert "分割学习率" in both.text
-    assert "训练参数正确后显示学习率曲线" in trainer.post(f"{NEW}/learning-rates", training_parameters="{").text
+    wrong = words(trainer.post(f"{NEW}/learning-rates", training_parameters='{\n"classification": 1}').text)
+    assert_in_order(wrong, "第 2 行：“classification”必须为花括号中的命名字段", "训练参数正确后显示学习率曲线")
 
 
 def test_the_defaults_are_restored_on_request(trainer: Site) -> None:  # W-6
@@ -871,6 +873,24 @@ def test_segmentation_is_offered_where_the_task_type_and_the_package_allow_it(tr
     page = trainer.get(f"{NEW}/step-4")
     assert 'name="train_segmentation"' in page.text
     assert_in_order(text(page), "初始权重 模型镜像自带的权重", "随后训练 UNet", "初始权重：无：从零开始训练")
+
+
+def test_a_task_type_of_that_kind_with_a_package_that_cannot_segment_says_so(  # W-9
+    trainer: Site, log: MemoryLog
+) -> None:
+    through(trainer, 4)
+    said = "模型镜像 resnet18 不含分割神经网络，因此只训练分类"
+    assert said not in text(trainer.get(f"{NEW}/step-4"))
+    imported = ModelImageImported(name="resnet18", kind=ModelImageKind.GENERAL, task_type=SEGMENTING_TYPE)
+    log.events = [
+        msgspec.structs.replace(event, data=imported)
+        if isinstance(event.data, ModelImageImported) and event.originator_id == MODEL_IMAGE_ID
+        else event
+        for event in log.events
+    ]
+    page = trainer.get(f"{NEW}/step-4")
+    assert said in text(page)
+    assert 'name="train_segmentation"' not in page.text
 
 
 def test_segmentation_of_a_code_without_masks_is_refused(trainer: Site, log: MemoryLog) -> None:  # W-9
