@@ -216,6 +216,11 @@ def log() -> MemoryLog:
 
 @pytest.fixture
 def services(services: Services, log: MemoryLog) -> Services:
+    return furnish(services, log)
+
+
+def furnish(services: Services, log: MemoryLog) -> Services:
+    """Everything that the four steps ask for."""
     use(services, log, FOLDERS)
     object.__setattr__(services, "drafts", FakeDrafts())
     services.read.industries, services.read.environments = FakeIndustries(PANELS), FakeEnvironments()
