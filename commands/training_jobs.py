@@ -124,7 +124,7 @@ def check_step(assay: Assay, draft: TrainingDraft, step: int, actor: UUID, *, se
     inspections: list[Inspection] = []
     if step >= 2:
         inspections = assay.ports.data_folders.inspect_folders(draft.data_paths)
-        training_requests.check_data_step(checked.model_parameters, inspections, checked.basis.retrained)
+        training_requests.check_data_step(checked.model_parameters, inspections, checked.basis)
     if step >= 3:
         checked = _check_training(assay, draft, checked, actor)
     if step >= STEP_COUNT:

@@ -1,7 +1,9 @@
 """JSON that people write in an editor: read strictly, every mistake named by line and field."""
 
+import itertools
 import json
 import re
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import msgspec
@@ -16,6 +18,10 @@ _PLACE = re.compile(r" - at `(?P<path>[^`]+)`$")
 _STEP = re.compile(r"([^.$\[\]]+)|\[(\d+)\]")
 _SIGNS = {">=": "≥", "<=": "≤", ">": ">", "<": "<"}
 _SOLID = re.compile(r"[^ \t\n\r]")
+_NOT_FINITE = re.compile(r'"(?:[^"\\]|\\.)*"|(?P<word>-?Infinity|NaN)')
+_SIGNS_MEANT = dict(zip("，、：；“”„‟＂'‘’｛｝［］【】", ',,::""""""""{}[][]', strict=True))
+"""The sign of JSON that was meant, by the sign that a Chinese input method or a text program writes for it."""
+_ORDINARY_BLANKS, _OTHER_BLANKS = " \t\n\r", "\u00a0\u2002\u2003\u2009\u200b\u3000\ufeff"
 
 
 class JsonIsMalformed(Refusal):
@@ -32,6 +38,42 @@ class JsonCommaIsMissing(JsonIsMalformed):
     message = N_(
         "Line {line}, column {column}: a comma seems to be missing at the end of the line before. Add it, then go on."
     )
+
+
+class JsonCommaIsMissingHere(JsonIsMalformed):
+    """The same inside of a line."""
+
+    message = N_("Line {line}, column {column}: a comma seems to be missing just before. Add it, then go on.")
+
+
+class JsonCommaIsTooMany(JsonIsMalformed):
+    """Where a line was removed or copied, the comma before the bracket stays."""
+
+    message = N_("Line {line}, column {column}: no comma may stand behind the last entry. Remove it.")
+
+
+class JsonQuoteIsMissing(JsonIsMalformed):
+    """JSON only notices at the end of the line, or of everything."""
+
+    message = N_('Line {line}, column {column}: this text has no closing quote ("). Add it, then go on.')
+
+
+class JsonSignIsAnother(JsonIsMalformed):
+    """Chinese input methods and text programs write signs that look like those of JSON."""
+
+    message = N_("Line {line}, column {column}: {sign} means nothing here. Write {plain} instead.")
+
+
+class JsonBlankIsAnother(JsonIsMalformed):
+    """What looks like a blank, or like nothing."""
+
+    message = N_("Line {line}, column {column}: this blank is not an ordinary one. Write it anew.")
+
+
+class JsonNumberIsNotFinite(JsonIsMalformed):
+    """Python reads NaN and Infinity, JSON and trainings do not."""
+
+    message = N_("Line {line}, column {column}: “{word}” is not a number to calculate with. Write a finite one.")
 
 
 class JsonIsTooLong(Refusal):
@@ -56,6 +98,12 @@ class FieldIsUnknown(JsonFieldIsWrong):
     """A field that means nothing here is likely a slip of the pen."""
 
     message = N_("Line {line}: “{name}” is not a known parameter. Correct its name or remove it.")
+
+
+class FieldStandsTwice(JsonFieldIsWrong):
+    """Which of the two counts would depend on the reader."""
+
+    message = N_("Line {line}: “{name}” stands twice. Keep one of the two.")
 
 
 class FieldHasWrongType(JsonFieldIsWrong):
@@ -127,17 +175,20 @@ def read_json(text: str, shape: type[T], *, field: str) -> T:
     Raises:
         JsonIsTooLong
         JsonIsMalformed: the text is not JSON; with line and column, counted from 1.
-        JsonFieldIsWrong: a field is missing, unknown or of the wrong kind; with its line.
+        JsonFieldIsWrong: a field is missing, unknown, there twice or of the wrong kind; with its line.
     """
     if len(text) > LONGEST_TEXT:
         raise JsonIsTooLong(at=field, length=len(text), most=LONGEST_TEXT)
     try:
-        content = json.loads(text, parse_constant=_refuse_constant)
+        content = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_once)
         # JSON may hold half a character, "\ud800"; no log and no page can.
         json.dumps(content, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
-        kind = JsonCommaIsMissing if "',' delimiter" in error.msg else JsonIsMalformed
-        raise kind(at=field, line=error.lineno, column=error.colno) from error
+        raise _malformed(text, error, field) from error
+    except _NotFinite as error:
+        raise _not_finite(text, field) from error
+    except _Twice as error:
+        raise _twice(text, field) from error
     except (ValueError, RecursionError) as error:
         raise JsonIsMalformed(at=field, line=1, column=1) from error
     try:
@@ -153,7 +204,7 @@ def write_json(content: Any) -> str:
 
 def line_of(text: str, path: str) -> int:
     """The line (from 1) of the field `$.a.b[2]` in JSON that could be read; of the nearest one around it where it is not there."""
-    return text.count("\n", 0, _place_of(text, path)[0]) + 1
+    return _place(text, _place_of(text, path)[0])["line"]
 
 
 def lines_of_entries(text: str, path: str) -> list[int]:
@@ -185,22 +236,27 @@ def _present(value: Any) -> Any:
 
 def _members(text: str, position: int) -> dict[str | int, tuple[int, int]]:
     """Where each member of the object or array at `position` begins (an object's at its key), and where its value does."""
-    members: dict[str | int, tuple[int, int]] = {}
+    return {key: (start, value) for key, start, value in _entries(text, position)}
+
+
+def _entries(text: str, position: int) -> Iterator[tuple[str | int, int, int]]:
+    """Key or index, where it begins, and where its value does, of all that stands in the object or array at `position`."""
     decode = json.JSONDecoder().raw_decode
-    while text[position] in "{[,":
+    for index in itertools.count():
+        if text[position] not in "{[,":
+            return
         start = _solid(text, position + 1)
         if text[start] in "}]":
-            break
+            return
         key, end = decode(text, start)
         position = _solid(text, end)
         if text[position] == ":":
             value = _solid(text, position + 1)
             _, end = decode(text, value)
-            members[key] = (start, value)
+            yield key, start, value
             position = _solid(text, end)
         else:
-            members[len(members)] = (start, start)
-    return members
+            yield index, start, start
 
 
 def _solid(text: str, position: int) -> int:
@@ -238,5 +294,70 @@ def _join(path: str, name: str) -> str:
     return f"{path}.{name}".removeprefix("$").lstrip(".")
 
 
+class _NotFinite(ValueError):
+    """NaN or Infinity; the reader does not say where."""
+
+
+class _Twice(ValueError):
+    """A name stands twice in an object; the reader does not say where."""
+
+
 def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is not JSON")
+    raise _NotFinite(name)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        raise _Twice
+    return members
+
+
+def _malformed(text: str, error: json.JSONDecodeError, field: str) -> JsonIsMalformed:
+    """What a person most likely did, where that can be told."""
+    before, rest = text[: error.pos].rstrip(_ORDINARY_BLANKS), text[error.pos :].lstrip(_ORDINARY_BLANKS)
+    sign = rest[:1]
+    if "control character" in error.msg or "Unterminated string" in error.msg:
+        return JsonQuoteIsMissing(at=field, **_place(text, error.pos))
+    if sign and sign in _OTHER_BLANKS:
+        return JsonBlankIsAnother(at=field, **_place(text, error.pos))
+    if sign in _SIGNS_MEANT:
+        return JsonSignIsAnother(at=field, sign=sign, plain=_SIGNS_MEANT[sign], **_place(text, error.pos))
+    if rest.startswith(",") and rest[1:].lstrip(_ORDINARY_BLANKS).startswith(
+        ("]", "}")
+    ):  # Python 3.13 looks at the comma,
+        return JsonCommaIsTooMany(at=field, **_place(text, error.pos))
+    if before.endswith(",") and sign and sign in "]}":  # those before it at what follows
+        return JsonCommaIsTooMany(at=field, **_place(text, len(before) - 1))
+    if "',' delimiter" in error.msg and re.match(r'["{\[\d-]|(?:true|false|null)\b', rest):
+        is_at_the_beginning = not text[: error.pos].rpartition("\n")[2].strip()
+        kind: type[JsonIsMalformed] = JsonCommaIsMissing if is_at_the_beginning else JsonCommaIsMissingHere
+        return kind(at=field, **_place(text, error.pos))
+    return JsonIsMalformed(at=field, **_place(text, error.pos))
+
+
+def _not_finite(text: str, field: str) -> JsonIsMalformed:
+    found = next(found for found in _NOT_FINITE.finditer(text) if found["word"])
+    return JsonNumberIsNotFinite(at=field, word=found["word"], **_place(text, found.start()))
+
+
+def _twice(text: str, field: str) -> FieldStandsTwice:
+    path, position = next(_standing_twice(text, _solid(text, 0), "$"))
+    return FieldStandsTwice(at=field, line=_place(text, position)["line"], name=path.removeprefix("$."))
+
+
+def _standing_twice(text: str, position: int, path: str) -> Iterator[tuple[str, int]]:
+    """What stands twice in the object at `position` or inside of it, where it does so for the second time."""
+    seen = set()
+    for key, start, value in _entries(text, position):
+        inner = f"{path}[{key}]" if isinstance(key, int) else f"{path}.{key}"
+        if key in seen:
+            yield inner, start
+        seen.add(key)
+        if text[value] in "{[":
+            yield from _standing_twice(text, value, inner)
+
+
+def _place(text: str, position: int) -> dict[str, int]:
+    """Line and column of a place, both from 1."""
+    return {"line": text.count("\n", 0, position) + 1, "column": position - text.rfind("\n", 0, position)}

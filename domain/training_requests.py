@@ -13,7 +13,7 @@ from domain.artifacts import Artifact
 from domain.data_paths import ChosenFolders, DataPathState, FolderName, Inspection
 from domain.json_forms import write_json
 from domain.messages import Resources, SegmentationOrder, TrainingOrder
-from domain.model_images import ModelImage, ModelImageVersion, TaskTypeUsed
+from domain.model_images import ModelImage, ModelImageKind, ModelImageVersion, TaskTypeUsed
 from domain.model_packages import ModelPackage, NetworkTask, OfferedNetwork
 from domain.models import Model, ModelVersion
 from domain.names import check_object_name
@@ -89,13 +89,14 @@ class TrainingDraft(msgspec.Struct, frozen=True, kw_only=True):
 class Basis(msgspec.Struct, frozen=True, kw_only=True):
     """What a training builds on: a loaded model image version, or what a published version kept of one (M-6, W-11).
 
-    `retrained` is the model that is trained again, None for a new one.
+    `retrained` is the model that is trained again, None for a new one; `brings_codes` where a business image does (W-2).
     """
 
     model_image: ModelImageUsed
     task_type: TaskTypeUsed
     package: ModelPackage
     retrained: Model | None = None
+    brings_codes: bool = False
 
     @property
     def can_train_segmentation(self) -> bool:
@@ -147,6 +148,15 @@ class DefectCodeNotListed(Refusal):
     """W-5: every code of the images must be known to the model. The field is `data_paths.<line>`."""
 
     message = N_("The code “{defect_code}” is not in code_list. Add it in step 1, or remove the path.")
+
+
+class DefectCodeUnknownToImage(Refusal):
+    """W-5, W-2: a business image brings its codes. The field is `data_paths.<line>`."""
+
+    message = N_(
+        "The code “{defect_code}” is not in the code_list that the business image “{model_image}” brings. "
+        "Remove the path, or choose another model image in step 1."
+    )
 
 
 class DefectCodeUnknownToModel(Refusal):
@@ -259,6 +269,7 @@ def basis_of_image(image: ModelImage, version: ModelImageVersion) -> Basis:
         model_image=ModelImageUsed(image.id, image.name, version.number),
         task_type=image.task_type,
         package=version.package,
+        brings_codes=image.kind is ModelImageKind.BUSINESS,
     )
 
 
@@ -303,22 +314,20 @@ def retraining_draft(model: Model, version: ModelVersion, compute_resource_id: U
     )
 
 
-def check_data_step(
-    parameters: ModelParameters, inspections: Sequence[Inspection], retrained: Model | None = None
-) -> None:
-    """Step 2: the images of the chosen paths, as just inspected, in the order of the draft. `retrained` is trained again, if any.
+def check_data_step(parameters: ModelParameters, inspections: Sequence[Inspection], basis: Basis) -> None:
+    """Step 2: the images of the chosen paths, as just inspected, in the order of the draft.
 
     Raises:
         NoDataPathChosen, DataPathHasNoImages, DataPathStillScanning, DataPathsShareImages, DefectCodeNotListed,
-        DefectCodeUnknownToModel, LockedDataPathIsMissing, LockedDataPathHasNoImages, TooFewImagesOfClass.
+        DefectCodeUnknownToImage, DefectCodeUnknownToModel, LockedDataPathIsMissing, LockedDataPathHasNoImages,
+        TooFewImagesOfClass.
     """
-    locked = retrained.locked_paths if retrained else ()
-    unknown = DefectCodeUnknownToModel if retrained else DefectCodeNotListed
+    locked = basis.retrained.locked_paths if basis.retrained else ()
     chosen = {inspection.folder for inspection in inspections}
     refusals = unusable_paths(inspections, locked)
     refusals += [LockedDataPathIsMissing(folder=str(folder)) for folder in locked if folder not in chosen]
     refusals += [
-        unknown(at=f"data_paths.{line}", defect_code=count.defect_code)
+        _unknown_code(basis, line, count.defect_code)
         for line, inspection in enumerate(inspections, 1)
         for count in inspection.defect_codes
         if count.defect_code not in parameters.code_list
@@ -331,6 +340,16 @@ def check_data_step(
             if counts.get(code, 0) < LEAST_IMAGES_PER_CLASS
         ]
     raise_together(refusals)
+
+
+def _unknown_code(basis: Basis, line: int, defect_code: str) -> Refusal:
+    """What to do about it depends on where the codes come from."""
+    at = f"data_paths.{line}"
+    if basis.retrained:
+        return DefectCodeUnknownToModel(at=at, defect_code=defect_code)
+    if basis.brings_codes:
+        return DefectCodeUnknownToImage(at=at, defect_code=defect_code, model_image=basis.model_image.name)
+    return DefectCodeNotListed(at=at, defect_code=defect_code)
 
 
 def unusable_paths(inspections: Sequence[Inspection], locked: Collection[FolderName] = ()) -> list[Refusal]:

@@ -5,7 +5,7 @@ summary: …
 networks:
   - {task: classification, name: ResNet18, input: {width: 96, height: 96}, weights: weights/resnet18.safetensors}
   - {task: segmentation, name: UNet-ResNet18, input: {width: 256, height: 256}}     # sides that are multiples of 32
-resolution_rule: {exact_sizes: [[128, 128]]}        # or min_width … max_height; left out: the most frequent size
+resolution_rule: {exact_sizes: [[128, 128]]}        # or a range, both maxima in it; left out: the most frequent size
 special_code_min_pixels: 1          # a special code needs more predicted pixels than this, counted at the segmentation's input size
 model_parameters: {…}                               # defaults, as people see them in the editors
 training_parameters: {…}
@@ -76,6 +76,7 @@ SHIPPED: Final[Mapping[str, Any]] = {
 
 _Side = Annotated[int, Meta(ge=SMALLEST_INPUT, le=LARGEST_INPUT)]
 _Pixels = Annotated[int, Meta(ge=0, le=1_000_000)]
+_Length = Annotated[int, Meta(ge=1, le=1_000_000)]
 _Share = Annotated[float, Meta(ge=-10, le=10)]
 _Deviation = Annotated[float, Meta(gt=0, le=10)]
 
@@ -110,6 +111,21 @@ class InputSideIsUneven(Refusal):
     message = N_("image.yaml: the input sides of “{network}” must be multiples of {step}. Use {width} × {height}.")
 
 
+class ResolutionRuleIsTwofold(Refusal):
+    """Which of the two counts would depend on the reader."""
+
+    message = N_("image.yaml: resolution_rule has exact_sizes and a range. Keep one of the two.")
+
+
+class ResolutionRangeIsWrong(Refusal):
+    """A range that is not whole would screen every image out, or none."""
+
+    message = N_(
+        "image.yaml: the range of resolution_rule is {min_width} to {max_width} wide and {min_height} to {max_height} high. "
+        "Write both maxima, neither smaller than its minimum."
+    )
+
+
 class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A file beside the description."""
 
@@ -138,7 +154,7 @@ class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`ResolutionRule`."""
 
-    exact_sizes: tuple[tuple[_Pixels, _Pixels], ...] = ()
+    exact_sizes: tuple[tuple[_Length, _Length], ...] = ()
     min_width: _Pixels = 0
     min_height: _Pixels = 0
     max_width: _Pixels = 0
@@ -225,6 +241,21 @@ def check_networks(description: Description) -> None:
         )
         if network.task is NetworkTask.SEGMENTATION and (width, height) != (network.input.width, network.input.height):
             raise InputSideIsUneven(network=network.name, step=SMALLEST_INPUT, width=width, height=height)
+
+
+def check_resolution_rule(rule: Rule) -> None:
+    """Whether some images comply with the rule (W-10); an empty one is left to the training images.
+
+    Raises:
+        ResolutionRuleIsTwofold, ResolutionRangeIsWrong
+    """
+    if not any((rule.min_width, rule.min_height, rule.max_width, rule.max_height)):
+        return
+    if rule.exact_sizes:
+        raise ResolutionRuleIsTwofold
+    if not (0 < rule.max_width >= rule.min_width and 0 < rule.max_height >= rule.min_height):
+        bounds = {name: getattr(rule, name) for name in ("min_width", "min_height", "max_width", "max_height")}
+        raise ResolutionRangeIsWrong(**bounds)
 
 
 def default_parameters(description: Description) -> Mapping[str, str]:

@@ -28,6 +28,7 @@ from gpu_worker.package_descriptions import (
     DescriptionIsMalformed,
     File,
     check_networks,
+    check_resolution_rule,
     default_parameters,
     description_of,
     plain_yaml,
@@ -136,11 +137,12 @@ def read_package(
             with tempfile.TemporaryDirectory(dir=scratch) as folder:
                 unpacked = Path(folder) / name.rpartition("/")[2]
                 _unpack(opened, name, file, unpacked)
-                for network in description.networks:
-                    if network.weights == name:
-                        _check_header(unpacked)
-                        check_package_weights(unpacked, network.name)
-                weights[name] = keep(unpacked)
+                users = [network.name for network in description.networks if network.weights == name]
+                for network in users:
+                    _check_header(unpacked)
+                    check_package_weights(unpacked, network)
+                if users:  # what else a package holds, a licence for example, stays in its archive
+                    weights[name] = keep(unpacked)
     return ModelPackage(
         networks=tuple(
             OfferedNetwork(
@@ -207,6 +209,7 @@ def _description(opened: PackageArchive) -> Description:
         raise DescriptionIsTooLarge(limit_kib=MAXIMUM_DESCRIPTION_BYTES >> 10)
     description = description_of(plain_yaml(b"".join(opened.chunks(DESCRIPTION))))
     check_networks(description)
+    check_resolution_rule(description.resolution_rule)
     for network in description.networks:
         if network.weights and network.weights not in description.files:
             raise FileIsMissing(file=network.weights)

@@ -17,6 +17,24 @@ KILLED = N_(
 )
 CRASHED = N_("The job's process ended unexpectedly ({code}). Download the log and show it to the administrator.")
 
+_OF_PACKAGING = {
+    OUT_OF_MEMORY: N_("The machine's memory was not enough. Wait until the machine has less to do, then start again."),
+    UNEXPECTED: N_(
+        "It stopped because of an unexpected error ({error}). Start it again; if that fails, too, tell the administrator."
+    ),
+    KILLED: N_(
+        "The operating system ended it (signal {signal}), most often because the machine's memory was not enough. "
+        "Wait until the machine has less to do, then start again."
+    ),
+    CRASHED: N_("Its process ended unexpectedly ({code}). Start it again; if that fails, too, tell the administrator."),
+}
+"""The same of what has no batches, no compute resource and no log to download: loadings and exports."""
+
+
+def of_packaging(reason: Sentence) -> Sentence:
+    """The reason of a loading or an export: nothing in it speaks of what only trainings and predictions have."""
+    return Sentence(_OF_PACKAGING.get(reason.text, reason.text), reason.values)
+
 
 def reason_of(error: Exception) -> Sentence:
     """What to tell of an error that nobody foresaw, or of the one that it hides: libraries wrap what the disk said."""

@@ -42,7 +42,7 @@ from gpu_worker.channel import Answer, Channel, Deliver, Ended, FromJob, Keep, L
 from gpu_worker.decoded_images import remove_unused
 from gpu_worker.jobs import LOG_FILE, Progress, kept_copy, kept_part_logs, kind_of, workspace_of
 from gpu_worker.ports import Artifacts, FolderNotFound, Folders, JobOutcome, Mailbox, Observer
-from gpu_worker.reasons import reason_of, reason_of_exit
+from gpu_worker.reasons import of_packaging, reason_of, reason_of_exit
 from gpu_worker.settings import TrainingSettings, WorkerSettings
 
 __all__ = ["Artifacts", "FolderNotFound", "Folders", "Mailbox", "TrainingSettings", "WorkerSettings", "run_worker"]
@@ -371,7 +371,8 @@ class _Attempt:
             part_logs = kept_part_logs(self.workspace, self.worker.artifacts)
         except OSError:  # the reason matters more than the log, and is often the same: a full disk
             log.exception("log_not_kept", extra={"job_id": str(self.message.job_id)})
-        self._report(JobFailed(**self._sender, reason=reason, log=kept, part_logs=part_logs))
+        told = reason if self._has_log_for_people() else of_packaging(reason)
+        self._report(JobFailed(**self._sender, reason=told, log=kept, part_logs=part_logs))
 
     def _has_log_for_people(self) -> bool:
         """Whether the fact of how the job ended names its log; no other log is kept, as nothing would ever lead to it."""

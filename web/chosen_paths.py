@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from commands.ports import DataFolders
-from domain.data_paths import DataPathState, FolderName, Inspection
+from domain.data_paths import MOST_AT_ONCE, DataPathState, FolderName, Inspection, TooManyPathsAtOnce
 from domain.datasets import DataPathIsInvalid, DatasetPurpose
 from domain.refusals import NotFound, Refusal
 from projections.datasets import DataPathRow, DatasetChoices
@@ -76,7 +76,8 @@ class ChosenPaths(msgspec.Struct, frozen=True, kw_only=True):
 class Press(msgspec.Struct, frozen=True, kw_only=True):
     """What a pressed button made of the list.
 
-    `wrong` are typed lines where nothing was found; they stay in the field, and so does the `search` for datasets.
+    `wrong` are typed lines where nothing was found, or all of them where they are too many to look; they stay in the field, and so
+    does the `search` for datasets.
     """
 
     button: str
@@ -87,6 +88,8 @@ class Press(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def refusals(self) -> list[Refusal]:
         """What is to be said beside the field for typed paths."""
+        if len(self.wrong) > MOST_AT_ONCE:
+            return [TooManyPathsAtOnce(at=TYPED, count=len(self.wrong), most=MOST_AT_ONCE)]
         return [DataPathIsInvalid(at=TYPED)] if self.wrong else []
 
 
@@ -176,9 +179,11 @@ def press(
     ticked = [path_id for text in form.all(TICKED) if (path_id := id_or_none(text))]
     for path in datasets.paths_by_id(purpose, ticked) if ticked else ():
         chosen.setdefault(path.folder, msgspec.convert(path, Inspection, from_attributes=True))
-    wrong = []
     typed_paths = list(dict.fromkeys(form.lines(TYPED)))
-    for typed, seen in zip(typed_paths, data_folders.inspect_paths(typed_paths), strict=True):
+    is_too_many = len(typed_paths) > MOST_AT_ONCE
+    wrong = typed_paths if is_too_many else []
+    looked_into = [] if is_too_many else typed_paths
+    for typed, seen in zip(looked_into, data_folders.inspect_paths(looked_into), strict=True):
         if seen.state is DataPathState.INVALID:
             wrong.append(typed)
         else:

@@ -213,7 +213,12 @@ async def read_form(request: Request[Any, Any, Any]) -> Form:
         fields = parse_qsl(text, keep_blank_values=True, max_num_fields=MOST_FIELDS)
     except ValueError:
         raise FormIsTooLarge from None
-    return Form(tuple((name, value.replace(_NUL, "")) for name, value in fields))
+    return Form(tuple((name, _as_entered(value)) for name, value in fields))
+
+
+def _as_entered(value: str) -> str:
+    """Browsers send the lines of a text area with CR LF; what nobody has changed shall come back as it was."""
+    return value.replace(_NUL, "").replace("\r\n", "\n")
 
 
 def _written(value: object) -> str:

@@ -215,7 +215,9 @@ class ModelImages(Controller):
     ) -> Response[str]:
         """新增版本."""
         filled = Form.of(source=ArchiveSource.UPLOAD, upload_id=form.text("upload_id"))
-        return desk.show(_version_page(services, actor, model_image_id, filled))
+        with desk.unless_gone(ADDRESS):
+            page = _version_page(services, actor, model_image_id, filled)
+        return desk.show(page)
 
     @post("/{model_image_id:uuid}/versions/new", sync_to_thread=True)
     def add_version(
@@ -255,7 +257,9 @@ class ModelImages(Controller):
         desk: NamedDependency[Desk],
     ) -> Response[str]:
         """The question."""
-        return desk.show(_delete_page(read, model_image_id, number))
+        with desk.unless_gone(ADDRESS):
+            page = _delete_page(read, model_image_id, number)
+        return desk.show(page)
 
     @post("/{model_image_id:uuid}/versions/{number:int}/delete", sync_to_thread=True)
     def delete_version(
@@ -267,8 +271,9 @@ class ModelImages(Controller):
         desk: NamedDependency[Desk],
     ) -> Redirect:
         """The file goes in the background (I-5)."""
-        page = _delete_page(read, model_image_id, number)
-        with desk.refusals_on(page):
+        with desk.unless_gone(ADDRESS):
+            page = _delete_page(read, model_image_id, number)
+        with desk.unless_gone(ADDRESS), desk.refusals_on(page):
             desk.ask(DeleteModelImageVersion(actor=actor, model_image_id=model_image_id, number=number))
         desk.say(
             N_("Version {version} of “{name}” is deleted. Its files are removed in the background."),
@@ -285,9 +290,13 @@ class ModelImages(Controller):
         actor: NamedDependency[UUID],
         desk: NamedDependency[Desk],
     ) -> Redirect:
-        """Load the same archive once more."""
-        desk.ask(RetryLoading(actor=actor, model_image_id=model_image_id, loading=loading))
-        desk.say(_LOADING)
+        """Load the same archive once more; pressed again, or after somebody else did, there is nothing to be loaded again."""
+        try:
+            desk.ask(RetryLoading(actor=actor, model_image_id=model_image_id, loading=loading))
+        except NotFound:
+            desk.say(N_("Somebody loads this archive again already, or has removed it."))
+        else:
+            desk.say(_LOADING)
         return desk.go(ADDRESS)
 
     @post("/{model_image_id:uuid}/loadings/{loading:int}/dismiss", sync_to_thread=True)
@@ -299,7 +308,8 @@ class ModelImages(Controller):
         desk: NamedDependency[Desk],
     ) -> Redirect:
         """Take a failed archive off the list."""
-        desk.ask(DismissLoading(actor=actor, model_image_id=model_image_id, loading=loading))
+        with desk.unless_gone(ADDRESS):
+            desk.ask(DismissLoading(actor=actor, model_image_id=model_image_id, loading=loading))
         return desk.go(ADDRESS)
 
     @get("/{model_image_id:uuid}/versions/{number:int}/archive", sync_to_thread=True)
@@ -369,9 +379,10 @@ def _import(services: Services, actor: UUID, desk: Desk, form: Form) -> Response
 
 
 def _add_version(services: Services, actor: UUID, desk: Desk, model_image_id: UUID, form: Form) -> Redirect:
-    page = _version_page(services, actor, model_image_id, form)
+    with desk.unless_gone(ADDRESS):
+        page = _version_page(services, actor, model_image_id, form)
     _show_what_was_said(desk, page)
-    with desk.refusals_on(page):
+    with desk.unless_gone(ADDRESS), desk.refusals_on(page):
         archive, upload_id = _archive_of(form)
         desk.ask(AddModelImageVersion(actor=actor, model_image_id=model_image_id, archive=archive, upload_id=upload_id))
     desk.say(_LOADING)

@@ -237,7 +237,7 @@ class _NewJob(Controller):
         kept = _kept(services, actor, self.kind)
         draft = msgspec.structs.replace(
             kept.draft,
-            prediction_parameters=form.value("prediction_parameters").replace("\r\n", "\n"),
+            prediction_parameters=form.value("prediction_parameters"),
             compute_resource_id=id_or_none(form.text("compute_resource")),
             resolution_screening=form.checked("resolution_screening"),
         )

@@ -68,6 +68,10 @@ class KeptDraft(msgspec.Struct, frozen=True, kw_only=True):
         """What was entered in a step; None where it was not visited yet."""
         return Form(self.entered[step]) if step in self.entered else None
 
+    def has_reached(self, step: int) -> bool:
+        """Whether the step before was sent once; of a retraining every step is open from the start."""
+        return step - 1 in self.entered or self.draft.is_retraining
+
     def with_entered(self, step: int, form: Form) -> "KeptDraft":
         """The same with what was entered in a step."""
         fields = tuple((name, value) for name, value in form.fields if name not in NOT_KEPT)

@@ -13,8 +13,9 @@ from domain.learning_rates import learning_rate
 from domain.messages import LossPart
 from domain.model_images import ModelImageKind
 from domain.model_packages import NetworkTask
-from domain.refusals import Refusal, Refusals, collect
-from domain.sentences import N_
+from domain.refusals import Refusal, collect
+from domain.sentences import N_, Sentence
+from domain.task_types import TaskKind
 from domain.training_advice import LearntFrom
 from domain.training_parameters import ModelParameters, SgdParameters, read_training_parameters
 from domain.training_requests import LEAST_IMAGES_PER_CLASS, StartingWeights, TrainingDraft, segmentation_network
@@ -141,13 +142,16 @@ class TrainingStepPage(Page, frozen=True):
     has_weights: bool
     versions: ModelVersionChoices
     learnt_from: LearntFrom
+    mistakes: tuple[Sentence, ...] = ()
+    """None here: the editor itself says them."""
 
 
 class CurvesPage(Page, frozen=True):
-    """The curves alone, for the preview while the parameters are edited."""
+    """The curves alone, for the preview while the parameters are edited; `mistakes` where there are none."""
 
     TEMPLATE = "training_wizard/_curves.html"
     curves: tuple[Curve, ...]
+    mistakes: tuple[Sentence, ...] = ()
 
 
 class PreprocessingStepPage(Page, frozen=True):
@@ -160,6 +164,12 @@ class PreprocessingStepPage(Page, frozen=True):
     resource: ComputeResourceRow | None
     standing: frozenset[UUID]
     counts: tuple[CodeCount, ...]
+
+    @property
+    def lacks_segmentation(self) -> bool:
+        """Whether the task type would offer 「开启训练分割」 and the package does not (W-9)."""
+        has_kind = self.checked.basis.task_type.kind is TaskKind.SEGMENTATION_AND_CLASSIFICATION
+        return has_kind and not self.checked.basis.can_train_segmentation
 
     @property
     def segmentation_network(self) -> str:
@@ -329,7 +339,7 @@ def curves_page(form: Form) -> CurvesPage:
         LearntFrom(*counts),
         with_segmentation=form.checked("segmentation"),
     )
-    return CurvesPage(form=form.refused(Refusals(refusals)), curves=curves or ())
+    return CurvesPage(curves=curves or (), mistakes=tuple(refusal.sentence for refusal in refusals))
 
 
 def learnt_from(checked: CheckedDraft, kept: KeptDraft) -> LearntFrom:

@@ -5,7 +5,6 @@ a closed browser lose nothing (W-1). A step opens once the steps before it are r
 retraining the first step only shows what stays as it is.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -102,7 +101,7 @@ class Walk:
             try:
                 self.check(kept, earlier)
             except (Refusal, Refusals):
-                is_known = earlier in kept.entered or kept.draft.is_retraining
+                is_known = kept.has_reached(earlier + 1)
                 return f"{self.course.address}/step-{earlier}" + ("?check=on" if is_known else "")
         return ""
 
@@ -113,13 +112,22 @@ class Walk:
                 self.check(kept, step)
         return self.desk.show(page)
 
-    def move(self, kept: KeptDraft, step: int, page: Page, button: str, refusals: Sequence[Refusal] = ()) -> Redirect:
-        """Where the pressed button leads, once the step is kept: on if it is right, back in any case, or here again."""
+    def leave(self, step: int, button: str) -> Redirect | None:
+        """To an earlier step, or out, for now; the step was kept, right or not. None where the button leads elsewhere."""
+        if button == "later":
+            self.desk.say(N_("Everything you entered is kept; you can go on later."))
+            return self.desk.go(self.course.way_out)
+        earlier = {f"step-{number}": number for number in range(1, step)} | {"back": step - 1}
+        return self.go(earlier[button]) if button in earlier else None
+
+    def move(self, kept: KeptDraft, step: int, page: Page, button: str) -> Redirect:
+        """Where the pressed button leads, once the step is kept: on if it is right, away in any case, or here again."""
+        if left := self.leave(step, button):
+            return left
         if button == "next":
             with self.desk.refusals_on(page):
-                raise_together(list(refusals))
                 self.check(kept, step)
-        return self.go(step + {"next": 1, "back": -1}.get(button, 0))
+        return self.go(step + (button == "next"))
 
     def queueing(self, kept: KeptDraft) -> QueueTrainingJob | RetrainModel:
         """What 【完成】 asks for."""
@@ -174,9 +182,12 @@ class _Steps(Controller):
         kept = walk.keep(with_paths(before, pressed))
         if pressed.button == "next":
             kept = walk.keep(with_found(kept, looked_into_again(kept.found, data_folders)))
-        button = "next" if pressed.refusals and pressed.button != "back" else pressed.button
+        if left := walk.leave(2, pressed.button):
+            return left
         page = data_step(walk.services, walk.actor, kept, walk.course)
-        return walk.move(kept, 2, page, button, pressed.refusals)
+        with walk.desk.refusals_on(page):
+            raise_together(pressed.refusals)
+        return walk.move(kept, 2, page, pressed.button)
 
     @get("/images/{line:int}", sync_to_thread=True)
     def images(self, line: FromPath[int], form: NamedDependency[Form], walk: NamedDependency[Walk]) -> Response[str]:
@@ -200,20 +211,19 @@ class _Steps(Controller):
     def training_step_sent(self, form: NamedDependency[Form], walk: NamedDependency[Walk]) -> Redirect:
         """Find versions to start from, take the defaults, draw the curves, or go on to preprocessing."""
         before = walk.kept()
-        if address := walk.not_yet(before, 3):
+        kept, entered = walk.keep(with_training(before, form)) if before.has_reached(3) else before, form
+        if address := walk.not_yet(kept, 3):
             return walk.desk.go(address)
-        button, entered = button_of(form, before.form(3), FIND_VERSION), form
+        button = button_of(form, before.form(3), FIND_VERSION)
         if button in ("defaults", "advised"):
-            checked = check_step(walk.services.assay, before.draft, 1, walk.actor)
+            checked = check_step(walk.services.assay, kept.draft, 1, walk.actor)
             parameters = checked.basis.package.training_parameters
             if button == "advised":
-                parameters = write_json(
-                    advised_from_nothing(
-                        learnt_from(checked, before), with_segmentation=checked.basis.can_train_segmentation
-                    )
-                )
+                with_segmentation = checked.basis.can_train_segmentation
+                advised = advised_from_nothing(learnt_from(checked, kept), with_segmentation=with_segmentation)
+                parameters = write_json(advised)
             entered = filled_in(form, training_parameters=parameters)
-        kept = walk.keep(with_training(before, entered))
+            kept = walk.keep(with_training(kept, entered))
         page = training_step(walk.services, walk.actor, kept, walk.course, entered)
         if button == "preview":
             with walk.desk.refusals_on(page):
@@ -238,12 +248,12 @@ class _Steps(Controller):
         kept = walk.kept()
         if job_id != kept.job_id:
             return walk.desk.go(walk.course.address)
-        if address := walk.not_yet(kept, STEP_COUNT):
-            return walk.desk.go(address)
         refusals: list[Refusal] = []
         kept = walk.keep(with_preprocessing(kept, form, refusals))
-        if form.text("do") == "back":
-            return walk.go(3)
+        if left := walk.leave(STEP_COUNT, form.text("do")):
+            return left
+        if address := walk.not_yet(kept, STEP_COUNT):
+            return walk.desk.go(LIST if walk.is_made(kept.job_id) else address)  # the other of two clicks took the name
         try:
             with walk.desk.refusals_on(preprocessing_step(walk.services, walk.actor, kept, walk.course, form)):
                 raise_together(refusals)
@@ -326,6 +336,7 @@ class Retraining(_Steps):
 
     @post("/step-1", sync_to_thread=True)
     def model_step_sent(self, form: NamedDependency[Form], walk: NamedDependency[Walk]) -> Redirect:
-        """On to the data paths."""
+        """On to the data paths, or out."""
         kept = walk.keep(walk.kept().with_entered(1, form))
-        return walk.move(kept, 1, kept_model_step(walk.services, walk.course), "next")
+        button = "later" if form.text("do") == "later" else "next"
+        return walk.move(kept, 1, kept_model_step(walk.services, walk.course), button)

@@ -13,10 +13,17 @@ from domain.json_forms import (
     FieldMustBeObject,
     FieldMustBeText,
     FieldMustBeWholeNumber,
+    FieldStandsTwice,
     FieldValueIsUnknown,
+    JsonBlankIsAnother,
     JsonCommaIsMissing,
+    JsonCommaIsMissingHere,
+    JsonCommaIsTooMany,
     JsonIsMalformed,
     JsonIsTooLong,
+    JsonNumberIsNotFinite,
+    JsonQuoteIsMissing,
+    JsonSignIsAnother,
     line_of,
     lines_of_entries,
     write_json,
@@ -109,7 +116,12 @@ def test_the_manuals_sample_with_its_comma_has_five_classes_and_two_special_code
         ("{", JsonIsMalformed, "Line 1, column 2"),
         ('{\n  "classification": \n}', JsonIsMalformed, "Line 3, column 1"),
         (WITH_ITS_COMMA.replace('"ResNet18"', "ResNet18"), JsonIsMalformed, "Line 3, column 17"),
-        (WITH_ITS_COMMA.replace("5", "NaN"), JsonIsMalformed, "Line 1, column 1"),
+        (WITH_ITS_COMMA.replace("5", "NaN"), JsonNumberIsNotFinite, "Line 4, column 27: “NaN” is not a number"),
+        (
+            WITH_ITS_COMMA.replace("TTMUD", r"NaN \" Infinity").replace("5", "-Infinity"),
+            JsonNumberIsNotFinite,
+            "Line 4, column 27: “-Infinity” is not a number",
+        ),
         ("[" * 100_000, JsonIsMalformed, "Line 1, column 1"),
         ("[]", FieldMustBeObject, "Line 1: “JSON” must hold named fields in curly brackets."),
         (
@@ -156,6 +168,52 @@ def test_a_mistake_in_the_model_parameters_is_named_by_line_and_field(
     text: str, refusal: type[Refusal], sentence: str
 ) -> None:
     when(read_model_parameters, text, OFFERED).then_refused(refusal, sentence, at="model_parameters")
+
+
+LAST = '"TSDFS"\n    ]'
+
+
+@pytest.mark.parametrize(
+    ("text", "refusal", "sentence"),
+    [
+        # in the line, not at the end of the one before
+        (WITH_ITS_COMMA.replace('"TPFIP",\n', '"TPFIP"'), JsonCommaIsMissingHere, "Line 7, column 24: a comma seems"),
+        (WITH_ITS_COMMA.replace(LAST, '"TSDFS",\n    ]'), JsonCommaIsTooMany, "Line 13, column 16: no comma may stand"),
+        (WITH_ITS_COMMA.replace(": 5", ": 5,"), JsonCommaIsTooMany, "Line 4, column 28: no comma may stand"),
+        (WITH_ITS_COMMA.replace('"TTMUD"', '"TTMUD'), JsonQuoteIsMissing, "Line 9, column 16: this text has no closing"),
+        (WITH_ITS_COMMA[: WITH_ITS_COMMA.index("MUD")], JsonQuoteIsMissing, "Line 9, column 9: this text has no closing"),
+        # as a Chinese input method writes them
+        (WITH_ITS_COMMA.replace('"TPFIP",', '"TPFIP"，'), JsonSignIsAnother, "Line 7, column 16: ， means nothing here. Write ,"),
+        (WITH_ITS_COMMA.replace('name":', 'name"：'), JsonSignIsAnother, "Line 3, column 15: ： means nothing here. Write :"),
+        (WITH_ITS_COMMA.replace('"TPFIP"', "“TPFIP”"), JsonSignIsAnother, 'Line 7, column 9: “ means nothing here. Write "'),
+        (WITH_ITS_COMMA.replace("[", "【"), JsonSignIsAnother, "Line 6, column 18: 【 means nothing here. Write ["),
+        (WITH_ITS_COMMA.replace(": 5", ":\u30005"), JsonBlankIsAnother, "Line 4, column 26: this blank is not an ordinary"),
+        ("\ufeff" + WITH_ITS_COMMA, JsonBlankIsAnother, "Line 1, column 1: this blank is not an ordinary"),
+        # a bracket is missing, no comma: nothing is guessed
+        (WITH_ITS_COMMA.replace(LAST, '"TSDFS"'), JsonIsMalformed, "Line 14, column 1: this is not valid JSON"),
+        (WITH_ITS_COMMA.replace('"TPFIP",', '"TPFIP, '), JsonQuoteIsMissing, "Line 7, column 17"),
+        (WITH_ITS_COMMA + "}", JsonIsMalformed, "Line 15, column 2: this is not valid JSON"),
+    ],
+)  # fmt: skip
+def test_what_people_write_instead_of_json_is_told_for_what_it_is(
+    text: str, refusal: type[Refusal], sentence: str
+) -> None:
+    assert text != WITH_ITS_COMMA
+    when(read_model_parameters, text, OFFERED).then_refused(refusal, sentence, at="model_parameters")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("num_of_classes", "name", "Line 4: “classification.name” stands twice."),
+        ('    "code_list"', '    "classification": 5,\n    "code_list"', "Line 6: “classification” stands twice."),
+        ('"TPFIP"', '{"TPFIP": 1,\n"TPFIP": 2}', "Line 8: “code_list[0].TPFIP” stands twice."),
+    ],
+)
+def test_of_two_fields_of_one_name_none_counts_silently(old: str, new: str, sentence: str) -> None:
+    when(read_model_parameters, WITH_ITS_COMMA.replace(old, new, 1), OFFERED).then_refused(
+        FieldStandsTwice, sentence, at="model_parameters"
+    )
 
 
 def test_a_name_that_stands_elsewhere_too_is_found_where_it_is_wrong() -> None:

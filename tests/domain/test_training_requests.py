@@ -7,7 +7,7 @@ from domain.compute_resources import ComputeResource
 from domain.data_paths import DataPathState, DefectCodeCount, FolderName, Inspection
 from domain.json_forms import FieldIsMissing, JsonIsMalformed
 from domain.messages import Resources, SegmentationOrder, TrainingOrder
-from domain.model_images import ModelImage, ModelImageVersion
+from domain.model_images import ModelImage, ModelImageKind, ModelImageVersion
 from domain.model_packages import ModelPackage, NetworkInput, NetworkTask, OfferedNetwork, ResolutionRule
 from domain.models import Model, ModelDataPathReleased, ModelVersion
 from domain.names import ObjectNameIsInvalid
@@ -30,6 +30,7 @@ from domain.training_requests import (
     DataPathStillScanning,
     DefectCodeHasNoMasks,
     DefectCodeNotListed,
+    DefectCodeUnknownToImage,
     DefectCodeUnknownToModel,
     LockedDataPathHasNoImages,
     LockedDataPathIsMissing,
@@ -174,23 +175,25 @@ def test_a_resnet18_can_be_trained_whatever_the_package_offers() -> None:
 
 # W-5
 def test_paths_whose_images_are_known_to_the_model_are_taken() -> None:
-    check_data_step(PARAMETERS, [inspection()])
+    check_data_step(PARAMETERS, [inspection()], BASIS)
 
 
 def test_the_second_step_needs_a_path() -> None:
-    when(check_data_step, PARAMETERS, []).then_refused(NoDataPathChosen, at="data_paths")
+    when(check_data_step, PARAMETERS, [], BASIS).then_refused(NoDataPathChosen, at="data_paths")
 
 
 def test_a_path_without_images_is_named_by_its_line() -> None:
     empty = Inspection(folder=FolderName("data", "empty"), state=DataPathState.VALID)
     gone = Inspection(folder=FolderName("data", "gone"), state=DataPathState.INVALID, image_count=3)
     for wrong in (empty, gone):
-        when(check_data_step, PARAMETERS, [inspection(), wrong]).then_refused(DataPathHasNoImages, at="data_paths.2")
+        when(check_data_step, PARAMETERS, [inspection(), wrong], BASIS).then_refused(
+            DataPathHasNoImages, at="data_paths.2"
+        )
 
 
 def test_a_path_that_is_still_scanned_is_waited_for() -> None:
     scanning = msgspec.structs.replace(inspection(), state=DataPathState.SCANNING, image_count=0)
-    when(check_data_step, PARAMETERS, [scanning]).then_refused(
+    when(check_data_step, PARAMETERS, [scanning], BASIS).then_refused(
         DataPathStillScanning, "Wait until its images are counted", at="data_paths.1"
     )
 
@@ -198,38 +201,47 @@ def test_a_path_that_is_still_scanned_is_waited_for() -> None:
 def test_two_paths_that_share_images_would_put_them_on_both_sides_of_the_split() -> None:  # W-8, D-4
     around = msgspec.structs.replace(inspection(), folder=FolderName("data", "panel-a"))
     inside = msgspec.structs.replace(inspection(), folder=FolderName("data", "panel-a/TPFIP"))
-    when(check_data_step, PARAMETERS, [around, inside]).then_refused(
+    when(check_data_step, PARAMETERS, [around, inside], BASIS).then_refused(
         DataPathsShareImages, "“data:panel-a” already holds the images", at="data_paths.2"
     )
 
 
 def test_a_code_that_the_model_does_not_know_blocks_the_step() -> None:
     other = folder("other", TPFIP=4, TXXXX=1)
-    when(check_data_step, PARAMETERS, [inspection(), other]).then_refused(
+    when(check_data_step, PARAMETERS, [inspection(), other], BASIS).then_refused(
         DefectCodeNotListed, "“TXXXX” is not in code_list. Add it in step 1, or remove the path.", at="data_paths.2"
     )
 
 
+def test_a_business_image_brings_its_codes_so_none_can_be_added_in_step_1() -> None:  # W-2
+    business = basis_of_image(msgspec.structs.replace(IMAGE, kind=ModelImageKind.BUSINESS), VERSION)
+    when(check_data_step, PARAMETERS, [folder("other", TPFIP=4, TXXXX=1)], business).then_refused(
+        DefectCodeUnknownToImage,
+        "“TXXXX” is not in the code_list that the business image “resnet18” brings. Remove the path, or choose another",
+        at="data_paths.1",
+    )
+
+
 def test_a_special_code_is_known_though_no_class() -> None:
-    check_data_step(WITH_SPECIAL_CODE, [inspection(), folder("special", TSFAS=1)])
+    check_data_step(WITH_SPECIAL_CODE, [inspection(), folder("special", TSFAS=1)], BASIS)
 
 
 def test_a_class_needs_two_images_over_all_paths() -> None:
     one_each = folder("first", TPFIP=1, TTFBS=2, TTMUD=2)
-    when(check_data_step, PARAMETERS, [one_each]).then_refused(
+    when(check_data_step, PARAMETERS, [one_each], BASIS).then_refused(
         TooFewImagesOfClass, "The class “TPFIP” has 1 images; it needs at least 2.", at="data_paths"
     )
-    check_data_step(PARAMETERS, [one_each, folder("second", TPFIP=1)])
+    check_data_step(PARAMETERS, [one_each, folder("second", TPFIP=1)], BASIS)
 
 
 def test_a_class_without_any_image_is_told_too() -> None:
-    when(check_data_step, PARAMETERS, [folder("first", TPFIP=9)]).then_refused_together(
+    when(check_data_step, PARAMETERS, [folder("first", TPFIP=9)], BASIS).then_refused_together(
         (TooFewImagesOfClass, "“TTFBS” has 0 images"), (TooFewImagesOfClass, "“TTMUD” has 0 images")
     )
 
 
 def test_a_special_code_needs_no_images() -> None:  # W-4: it is no class
-    check_data_step(WITH_SPECIAL_CODE, [inspection()])
+    check_data_step(WITH_SPECIAL_CODE, [inspection()], BASIS)
 
 
 def test_images_are_counted_over_all_paths() -> None:
@@ -468,6 +480,7 @@ def test_other_codes_do_not_keep_a_model_from_starting_from_a_version() -> None:
 
 # W-11
 MODEL: Model = state_of(VERSION_PUBLISHED, aggregate_id=MODEL_ID)
+RETRAINING = msgspec.structs.replace(BASIS, retrained=MODEL)
 
 
 def test_a_retraining_opens_with_what_the_versions_job_was_given() -> None:
@@ -505,26 +518,27 @@ def test_a_retraining_builds_on_what_the_version_kept_and_never_on_the_packages_
 # W-5
 def test_the_paths_of_the_first_training_cannot_be_left_out() -> None:
     other = msgspec.structs.replace(inspection(), folder=FolderName("data", "panel-a/more"))
-    when(check_data_step, PARAMETERS, [other], MODEL).then_refused(
+    when(check_data_step, PARAMETERS, [other], RETRAINING).then_refused(
         LockedDataPathIsMissing, "“data:panel-a/train” was used when the model was new", at="data_paths"
     )
-    check_data_step(PARAMETERS, [inspection(), other], MODEL)
-    check_data_step(PARAMETERS, [other])
+    check_data_step(PARAMETERS, [inspection(), other], RETRAINING)
+    check_data_step(PARAMETERS, [other], BASIS)
 
 
 def test_a_locked_path_without_images_needs_a_super_administrator() -> None:
     gone = Inspection(folder=TRAINING_FOLDER, state=DataPathState.INVALID)
     other = msgspec.structs.replace(inspection(), folder=FolderName("data", "panel-a/more"))
-    when(check_data_step, PARAMETERS, [other, gone], MODEL).then_refused(
+    when(check_data_step, PARAMETERS, [other, gone], RETRAINING).then_refused(
         LockedDataPathHasNoImages, "ask a super administrator to release it", at="data_paths.2"
     )
-    released: Model = state_of(VERSION_PUBLISHED, ModelDataPathReleased(folder=TRAINING_FOLDER))
+    model: Model = state_of(VERSION_PUBLISHED, ModelDataPathReleased(folder=TRAINING_FOLDER))
+    released = msgspec.structs.replace(BASIS, retrained=model)
     check_data_step(PARAMETERS, [other], released)
     when(check_data_step, PARAMETERS, [other, gone], released).then_refused(DataPathHasNoImages, at="data_paths.2")
 
 
 def test_a_retraining_cannot_learn_new_codes() -> None:  # W-11
     other = folder("other", TXXXX=4)
-    when(check_data_step, PARAMETERS, [inspection(), other], MODEL).then_refused(
+    when(check_data_step, PARAMETERS, [inspection(), other], RETRAINING).then_refused(
         DefectCodeUnknownToModel, "Remove the path, or make a new model.", at="data_paths.2"
     )

@@ -54,6 +54,8 @@ from gpu_worker.package_descriptions import (
     InputSideIsUneven,
     NetworkOfferedTwice,
     NoNetworkOffered,
+    ResolutionRangeIsWrong,
+    ResolutionRuleIsTwofold,
 )
 from gpu_worker.packages import (
     DescriptionIsMissing,
@@ -384,6 +386,10 @@ def aliases_of_aliases() -> bytes:
     return "\n".join(lines).encode()
 
 
+def with_rule(**rule: Any) -> bytes:
+    return a_description(resolution_rule=rule)
+
+
 def with_input(**changes: Any) -> bytes:
     network = {**SHIPPED["networks"][0], "input": {"width": 64, "height": 64, **changes}}
     return yaml.safe_dump({**deepcopied(SHIPPED), "networks": [network]}, allow_unicode=True).encode()
@@ -417,6 +423,13 @@ def with_input(**changes: Any) -> bytes:
         (a_description(networks=SHIPPED["networks"][-1:]), NoNetworkOffered, "ResNet18"),
         (a_description(networks=[*SHIPPED["networks"][:3], UNEVEN]), InputSideIsUneven, "Use 224 × 256"),
         (a_description(surprise=1), DescriptionIsMalformed, "surprise"),
+        (with_rule(exact_sizes=[[0, 128]]), DescriptionIsMalformed, ">= 1"),
+        (with_rule(exact_sizes=[[128]]), DescriptionIsMalformed, "length 2"),
+        (with_rule(exact_sizes=[[128, 128]], max_width=200, max_height=200), ResolutionRuleIsTwofold, "Keep one"),
+        (with_rule(min_width=100, min_height=100), ResolutionRangeIsWrong, "100 to 0 wide"),
+        (with_rule(max_width=100), ResolutionRangeIsWrong, "0 to 0 high"),
+        (with_rule(min_width=201, max_width=200, max_height=9), ResolutionRangeIsWrong, "201 to 200"),
+        (with_rule(max_width=200, min_height=9, max_height=8), ResolutionRangeIsWrong, "9 to 8 high"),
         (a_description(networks=SHIPPED["networks"] * 2), NetworkOfferedTwice, "“ResNet18” twice"),
         (a_description(networks=[{**SHIPPED["networks"][0], "name": "VGG16"}]), NetworkUnknown, "VGG16"),
         (a_description(networks=[{**SHIPPED["networks"][0], "input": {"width": 8, "height": 8}}]), DescriptionIsMalformed, ">= 32"),
@@ -433,6 +446,43 @@ def test_a_wrong_description_is_refused_with_what_is_wrong(
 ) -> None:
     with pytest.raises(refusal, match=words):
         read(packed(tmp_path / "p.tar", {"image.yaml": description}))
+
+
+@pytest.mark.parametrize(
+    ("rule", "is_empty"),
+    [
+        ({}, True),
+        ({"exact_sizes": [[1280, 960], [640, 480]]}, False),
+        ({"max_width": 200, "max_height": 100}, False),
+        ({"min_width": 200, "max_width": 200, "min_height": 9, "max_height": 9}, False),
+    ],
+)
+def test_a_resolution_rule_is_sizes_or_a_range_or_left_to_the_images(  # W-10
+    tmp_path: Path, rule: dict[str, Any], is_empty: bool
+) -> None:
+    package = read(packed(tmp_path / "p.tar", {"image.yaml": with_rule(**rule)}))
+    assert package.resolution_rule.is_empty is is_empty
+    assert package.resolution_rule.complies(200, 9) is (is_empty or "max_width" in rule)
+
+
+def test_what_is_no_weights_is_verified_and_stays_in_the_archive(tmp_path: Path, weights: bytes) -> None:
+    networks = [{**SHIPPED["networks"][0], "weights": "w"}]
+    licence = b"all rights reserved"
+    named = {
+        name: {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        for name, content in (("w", weights), ("LICENCE", licence))
+    }
+    entries = {"image.yaml": a_description(networks=networks, files=named), "w": weights, "LICENCE": licence}
+    kept = []
+
+    def keep(file: Path) -> Artifact:
+        kept.append(file.name)
+        return Artifact("0" * 64, 1)
+
+    read_package(packed(tmp_path / "p.tar", entries), tmp_path, keep)
+    assert kept == ["w"]
+    with pytest.raises(FileHasOtherChecksum, match="“LICENCE”"):
+        read(packed(tmp_path / "q.tar", {**entries, "LICENCE": b"no rights reserved!"}))
 
 
 def test_a_package_without_a_description_is_refused(tmp_path: Path) -> None:

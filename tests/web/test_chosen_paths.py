@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from domain.data_paths import DataPathState, FolderName, Inspection
-from domain.datasets import DatasetPurpose
+from domain.data_paths import DataPathState, FolderName, Inspection, TooManyPathsAtOnce
+from domain.datasets import DataPathIsInvalid, DatasetPurpose
 from tests.examples import KnownFolders, inspection
 from tests.web.offered_datasets import OfferedDatasets
 from web.chosen_paths import as_known_now, chosen_paths, looked_into_again, press
@@ -52,6 +52,19 @@ def test_a_typed_path_that_is_still_scanned_is_taken_in_and_streamed() -> None: 
     chosen = shown(list(pressed.found), ScannedFolders(SCANNING))
     assert (chosen.is_counting, chosen.stream) == (True, "/scans/live?folder=data%3Apanel-a%2Flarge")
     assert (chosen.lines[0].scan, chosen.lines[1].scan.seen_count) == (None, 12_345)
+
+
+def test_more_typed_paths_than_can_be_looked_into_are_told_and_stay() -> None:  # W-1, W-5
+    typed = [f"/data/panel-{number}" for number in range(1001)]
+    form = Form((("typed", "\n".join(typed)), ("do", "add")))
+    pressed = press(form, [SMALL], NO_DATASETS, DatasetPurpose.TRAINING, ScannedFolders(DONE))
+    assert (pressed.found, pressed.wrong) == ((SMALL,), tuple(typed))
+    (refusal,) = pressed.refusals
+    assert (type(refusal), refusal.at) == (TooManyPathsAtOnce, "typed")
+    fewer = press(
+        Form((("typed", "\n".join(typed[1:])),)), [], NO_DATASETS, DatasetPurpose.TRAINING, ScannedFolders(DONE)
+    )
+    assert [type(refusal) for refusal in fewer.refusals] == [DataPathIsInvalid]
 
 
 def test_a_kept_path_shows_the_answer_once_its_scan_has_ended() -> None:  # D-3

@@ -29,7 +29,7 @@ from domain.model_images import (
     ModelImageExists,
     ModelImageKind,
 )
-from domain.refusals import Refusal
+from domain.refusals import NotFound, Refusal
 from domain.sentences import Sentence
 from domain.task_types import TaskKind
 from domain.uploads import Upload
@@ -428,7 +428,9 @@ def test_the_form_offers_both_ways_and_the_users_own_uploads(
     queued, others = an_upload(uploads), an_upload(uploads, of=MODEL_TRAINER.user_id)
     images.used = [UploadUsed(f"{queued.upload_id}/image@123.tar", LoadStatus.LOADING)]
     page = site.get("/model-images/import").text
-    assert_in_order(words(page), "上传方式", "本地文件上传", "远程服务器路径", "立即导入", "100 %", "50 %")
+    assert_in_order(
+        words(page), "上传方式", "本地文件上传", "远程服务器路径", "立即导入", "100 %", "使用", "50 %", "移除"
+    )
     assert f"upload_id={complete.upload_id}" in page
     assert f"upload_id={broken.upload_id}" not in page, "what is not complete cannot be used"
     assert f"/uploads/{broken.upload_id}/cancel" in page
@@ -527,11 +529,39 @@ def test_a_version_that_jobs_need_stays_and_the_page_names_them(
     assert "有 2 个等待中或运行中的任务正在使用：“panel-a”, “panel-b”。" in words(answer.text)
 
 
-def test_what_does_not_exist_is_not_deleted(site: Site, images: FakeModelImages) -> None:
-    for address in (f"{RESNET18_ADDRESS}/versions/2/delete", f"{PANEL_AOI_ADDRESS}/versions/1/delete"):
-        assert site.get(address).status_code == 404
-        assert site.post(address).status_code == 404
+@pytest.mark.parametrize(
+    "address",
+    [
+        f"{RESNET18_ADDRESS}/versions/2/delete",
+        f"{PANEL_AOI_ADDRESS}/versions/1/delete",
+        f"/model-images/{example_id('gone')}/versions/1/delete",
+        f"/model-images/{example_id('gone')}/versions/new",
+    ],
+)
+def test_what_is_gone_already_is_told_by_the_list(site: Site, images: FakeModelImages, address: str) -> None:
+    for ask in (site.get, site.post):
+        answer = ask(address)
+        assert (answer.status_code, answer.headers["Location"]) == (303, "/model-images")
+        assert "该项此前已被删除或移除" in words(site.get("/model-images").text)
     assert site.assay.commands == []
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        (f"{RESNET18_ADDRESS}/versions/1/delete", "该项此前已被删除或移除"),
+        (f"{RESNET18_ADDRESS}/versions/new", "该项此前已被删除或移除"),
+        (f"{RESNET18_ADDRESS}/loadings/7/dismiss", "该项此前已被删除或移除"),
+        (f"{RESNET18_ADDRESS}/loadings/7/retry", "已有人重新加载该镜像文件，或已将其移除"),
+    ],
+)
+def test_the_slower_of_two_clicks_leads_to_the_list(
+    site: Site, images: FakeModelImages, address: str, said: str
+) -> None:
+    site.assay.refuse_with(NotFound())
+    answer = site.post(address, source="remote_path", archive="/archives/resnet18@2")
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/model-images")
+    assert said in words(site.get("/model-images").text)
 
 
 def test_files_that_are_still_there_are_told_with_the_reason(site: Site, images: FakeModelImages) -> None:  # S-5

@@ -1,5 +1,6 @@
 """模型管理 in the manual's words: my models, 版本管理, 模型评估报告, 导出."""
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -173,6 +174,11 @@ def test_the_list_shows_the_manuals_columns_and_acts(site: Site, models: FakeMod
     assert_in_order(
         words(answer.text), "panel-a", "v1.02", "分类", "quality_lead", "模型评估报告 重新训练 题库预测 导出"
     )
+
+
+def test_a_new_model_is_begun_from_the_list(site: Site, models: FakeModels) -> None:  # W-2: manual, “新建模型”
+    page = site.get("/models").text
+    assert re.search(r'<a class="button primary" href="/training-jobs/new">.*?新建模型</a>', page, re.DOTALL)
 
 
 def test_only_own_models_are_asked_for(site: Site, models: FakeModels) -> None:  # section U

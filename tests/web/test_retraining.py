@@ -164,6 +164,13 @@ def test_what_stays_is_shown_and_cannot_be_edited(trainer: Site) -> None:  # W-1
     assert not re.search(r'<input(?![^>]*type="hidden")', page)
 
 
+def test_a_retraining_is_left_for_later_from_any_step(trainer: Site) -> None:  # W-1
+    for step in (1, 2, 3, 4):
+        goes_to(send(trainer, step, "later"), f"/models/{MODEL_ID}/versions")
+    goes_to(send(trainer, 4, "step-1", split_ratio="0.65"), f"{RETRAIN}/step-1")
+    assert value_of(trainer.get(f"{RETRAIN}/step-4").text, "split_ratio") == "0.65"
+
+
 def test_pressing_through_trains_with_what_the_version_was_given(trainer: Site, log: MemoryLog) -> None:  # W-11
     for step in (1, 2, 3):
         goes_to(send(trainer, step), f"{RETRAIN}/step-{step + 1}")

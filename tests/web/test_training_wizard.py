@@ -219,6 +219,11 @@ def log() -> MemoryLog:
 
 @pytest.fixture
 def services(services: Services, log: MemoryLog) -> Services:
+    return furnish(services, log)
+
+
+def furnish(services: Services, log: MemoryLog) -> Services:
+    """Everything that the four steps ask for."""
     use(services, log, FOLDERS)
     object.__setattr__(services, "drafts", FakeDrafts())
     services.read.industries, services.read.environments = FakeIndustries(PANELS), FakeEnvironments()
@@ -239,11 +244,16 @@ def goes_to(answer: httpx.Response, address: str) -> None:
 
 
 def send(site: Site, step: int, **changes: Any) -> httpx.Response:
-    """A step as it should be, with some fields changed; None leaves a field out."""
+    """A step as it should be, with some fields changed; None leaves a field out. Browsers send lines with CR LF."""
     fields = {**(STEP_1, STEP_2, STEP_3, STEP_4)[step - 1], **changes}
     if step == 4 and "job_id" not in fields:
         fields["job_id"] = job_id_on(site)
-    return site.post(f"{NEW}/step-{step}", **{name: value for name, value in fields.items() if value is not None})
+    sent = {
+        name: value.replace("\n", "\r\n") if isinstance(value, str) else value
+        for name, value in fields.items()
+        if value is not None
+    }
+    return site.post(f"{NEW}/step-{step}", **sent)
 
 
 def job_id_on(site: Site) -> str:
@@ -323,6 +333,76 @@ def test_going_back_and_forth_loses_nothing(trainer: Site) -> None:  # W-1
     assert is_ticked(fourth, "augmentations", "flipping")
     assert not is_ticked(fourth, "augmentations", "scaling")
     assert " checked" not in str(re.search(r'<input[^>]*name="resolution_screening"[^>]*>', fourth))
+
+
+@pytest.mark.parametrize("step", [2, 3, 4])
+def test_the_titles_of_earlier_steps_lead_there_and_lose_nothing(trainer: Site, step: int) -> None:  # W-1
+    through(trainer, 4)
+    page = trainer.get(f"{NEW}/step-{step}").text
+    steps = page.split('<ol class="steps"')[1].split("</ol>")[0]
+    assert re.findall(r'<button[^>]* form="step" name="do" value="(step-\d)"', steps) == [
+        f"step-{earlier}" for earlier in range(1, step)
+    ]
+    unfinished = {
+        2: {"typed": "/data/panel-a/masked"},
+        3: {"training_parameters": "{"},
+        4: {"split_ratio": "0.65", "job_id": job_id_on(trainer)},
+    }
+    goes_to(send(trainer, step, do="step-1", **unfinished[step]), f"{NEW}/step-1")
+    kept = {
+        2: lambda: "data:panel-a/masked" in text(trainer.get(f"{NEW}/step-2")),
+        3: lambda: value_of(trainer.get(f"{NEW}/step-3").text, "training_parameters") == "{",
+        4: lambda: value_of(trainer.get(f"{NEW}/step-4").text, "split_ratio") == "0.65",
+    }
+    assert kept[step]()
+
+
+@pytest.mark.parametrize("button", ["step-2", "step-3", "step-4", "step-9"])
+def test_no_button_leads_past_a_step_that_is_not_right(trainer: Site, button: str) -> None:  # W-1
+    goes_to(send(trainer, 1, model_name="", do=button), f"{NEW}/step-1")
+
+
+@pytest.mark.parametrize(
+    ("step", "field", "entered"),
+    [(1, "model_parameters", '{"a": '), (2, "typed", "/etc"), (3, "training_parameters", "{"), (4, "split_ratio", "?")],
+)
+def test_going_on_later_keeps_the_step_as_it_was_left(  # W-1
+    trainer: Site, step: int, field: str, entered: str
+) -> None:
+    through(trainer, 4)
+    assert 'name="do" value="later"' in trainer.get(f"{NEW}/step-{step}").text
+    job_id = {"job_id": job_id_on(trainer)} if step == 4 else {}
+    goes_to(send(trainer, step, do="later", **{field: entered}, **job_id), "/training-jobs")
+    assert value_of(trainer.get(f"{NEW}/step-{step}").text, field) == entered
+    assert "未完成的模型“panel-a”" in text(trainer.get(NEW))
+
+
+def test_the_enter_key_presses_no_title_of_a_step(trainer: Site) -> None:  # W-1
+    through(trainer, 4)
+    for step, value in ((1, "enter"), (2, "find"), (3, "enter"), (4, "next")):
+        first = re.search(r'<button[^>]* name="do" value="([^"]+)"', trainer.get(f"{NEW}/step-{step}").text)
+        assert first is not None
+        assert first[1] == value
+
+
+def test_what_was_entered_stays_where_an_earlier_step_became_wrong_meanwhile(trainer: Site, log: MemoryLog) -> None:
+    through(trainer, 4)  # W-1
+    job_id = job_id_on(trainer)
+    use(trainer.services, log, {})
+    goes_to(send(trainer, 3, training_parameters="{"), f"{NEW}/step-2?check=on")
+    goes_to(send(trainer, 4, split_ratio="0.65", job_id=job_id), f"{NEW}/step-2?check=on")
+    use(trainer.services, log, FOLDERS)
+    assert value_of(trainer.get(f"{NEW}/step-3").text, "training_parameters") == "{"
+    send(trainer, 3)
+    assert value_of(trainer.get(f"{NEW}/step-4").text, "split_ratio") == "0.65"
+
+
+def test_a_page_of_a_model_that_is_queued_says_nothing_of_the_next_one(trainer: Site) -> None:  # W-1
+    through(trainer, 4)
+    send(trainer, 4)
+    goes_to(send(trainer, 3, training_parameters="{"), f"{NEW}/step-1")
+    through(trainer, 3, step_1={"model_name": "panel-b"})
+    assert value_of(trainer.get(f"{NEW}/step-3").text, "training_parameters") == TRAINING_PARAMETERS_TEXT
 
 
 def test_a_refused_step_is_kept_as_it_was_entered(trainer: Site) -> None:  # W-1
@@ -478,6 +558,31 @@ def test_a_business_image_brings_parameters_and_place(trainer: Site, log: Memory
     (job,) = queued(log)
     assert (job.environment, job.model_image.name) == (BINDING, "aoi65")
     assert job.order.model_parameters.code_list == ("TPFIP", "TTFBS", "TTMUD")
+
+
+def test_what_a_business_image_brings_can_be_read_before_it_is_chosen(trainer: Site) -> None:  # W-2
+    business = text(trainer.get(f"{NEW}/step-1")).split("业务类型镜像及其版本")[1]
+    assert_in_order(business, "aoi65 v1.0", "生产环境", "65寸面板", '"num_of_classes": 3', '"TTMUD"')
+
+
+def test_a_code_that_a_business_image_does_not_bring_points_to_another_image(  # W-2, W-5
+    trainer: Site, log: MemoryLog
+) -> None:
+    counts = tuple(
+        msgspec.structs.replace(count, defect_code=f"X{count.defect_code}") for count in inspection().defect_codes
+    )
+    use(trainer.services, log, {"/data/panel-a/train": msgspec.structs.replace(inspection(), defect_codes=counts)})
+    through(trainer, 2, step_1={"kind": "business", "model_image_version": BUSINESS_VALUE})
+    shown = text(send(trainer, 2), 422)
+    assert "不在业务类镜像“aoi65”自带的 code_list 中。请移除该路径，或在第一步选择其他镜像。" in shown
+    assert "请在第一步中添加" not in shown
+
+
+def test_too_many_typed_paths_are_told_and_stay(trainer: Site) -> None:  # W-1, W-5
+    through(trainer, 2)
+    typed = "\n".join(f"/data/panel-{number}" for number in range(1001))
+    assert "一次添加 1,001 条数据路径过多，每次最多添加 1,000 条" in text(send(trainer, 2, typed=typed, do="add"), 422)
+    assert value_of(trainer.get(f"{NEW}/step-2").text, "typed") == typed
 
 
 def test_business_images_are_narrowed_by_place(trainer: Site) -> None:  # W-2
@@ -692,6 +797,7 @@ def test_wrong_parameters_have_no_curve_but_a_line(trainer: Site) -> None:  # W-
     wrong = TRAINING_PARAMETERS_TEXT.replace("0.01", '"fast"')
     shown = text(send(trainer, 3, training_parameters=wrong, do="preview"), 422)
     assert_in_order(shown, "第 3 行：“classification.base_lr”必须为数字", "训练参数正确后显示学习率曲线")
+    assert shown.count("“classification.base_lr”必须为数字") == 1
 
 
 def test_the_script_gets_the_curves_alone(trainer: Site) -> None:  # W-7
@@ -703,7 +809,8 @@ def test_the_script_gets_the_curves_alone(trainer: Site) -> None:  # W-7
         f"{NEW}/learning-rates", training_parameters=SEGMENTING_PACKAGE.training_parameters, segmentation="on"
     )
     assert "分割学习率" in both.text
-    assert "训练参数正确后显示学习率曲线" in trainer.post(f"{NEW}/learning-rates", training_parameters="{").text
+    wrong = words(trainer.post(f"{NEW}/learning-rates", training_parameters='{\n"classification": 1}').text)
+    assert_in_order(wrong, "第 2 行：“classification”必须为花括号中的命名字段", "训练参数正确后显示学习率曲线")
 
 
 def test_the_defaults_are_restored_on_request(trainer: Site) -> None:  # W-6
@@ -802,6 +909,24 @@ def test_segmentation_is_offered_where_the_task_type_and_the_package_allow_it(tr
     page = trainer.get(f"{NEW}/step-4")
     assert 'name="train_segmentation"' in page.text
     assert_in_order(text(page), "初始权重 模型镜像自带的权重", "随后训练 UNet", "初始权重：无：从零开始训练")
+
+
+def test_a_task_type_of_that_kind_with_a_package_that_cannot_segment_says_so(  # W-9
+    trainer: Site, log: MemoryLog
+) -> None:
+    through(trainer, 4)
+    said = "模型镜像 resnet18 不含分割神经网络，因此只训练分类"
+    assert said not in text(trainer.get(f"{NEW}/step-4"))
+    imported = ModelImageImported(name="resnet18", kind=ModelImageKind.GENERAL, task_type=SEGMENTING_TYPE)
+    log.events = [
+        msgspec.structs.replace(event, data=imported)
+        if isinstance(event.data, ModelImageImported) and event.originator_id == MODEL_IMAGE_ID
+        else event
+        for event in log.events
+    ]
+    page = trainer.get(f"{NEW}/step-4")
+    assert said in text(page)
+    assert 'name="train_segmentation"' not in page.text
 
 
 def test_segmentation_of_a_code_without_masks_is_refused(trainer: Site, log: MemoryLog) -> None:  # W-9

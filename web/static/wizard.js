@@ -28,7 +28,8 @@ if (curves && parameters) {
     try {
       const answer = await fetch(curves.dataset.curves, { method: "POST", body, headers: { Accept: "text/html" } });
       const text = await answer.text();
-      if (answer.ok && number === asked) curves.innerHTML = text;
+      if (!answer.ok || answer.redirected) throw new Error("these are no curves"); // the session ended: the button leads to the sign-in
+      if (number === asked) curves.innerHTML = text;
     } catch { preview.hidden = false; }
   };
   parameters.addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(draw, 300); });

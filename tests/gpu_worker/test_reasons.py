@@ -1,0 +1,52 @@
+"""What people are told of a job that broke off: only what they can do with a job of its kind (I-2, T-7)."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from domain.data_paths import FolderName
+from domain.messages import JobFailed, LoadingOrder, LoadModelImage, Resources
+from domain.sentences import Sentence
+from gpu_worker.reasons import (
+    CRASHED,
+    DISK_IS_FULL,
+    KILLED,
+    OUT_OF_MEMORY,
+    STORAGE_FAILS,
+    UNEXPECTED,
+    of_packaging,
+    reason_of_exit,
+)
+from tests.gpu_worker.test_worker import MailboxInMemory, RunningWorker, eventually, job_processes
+from tests.gpu_worker.workplace import JOB_ID, ROOT
+
+
+@pytest.mark.parametrize("text", [OUT_OF_MEMORY, KILLED, CRASHED, UNEXPECTED, DISK_IS_FULL, STORAGE_FAILS])
+def test_a_loading_has_no_batches_and_no_log_to_download(text: str) -> None:  # I-2
+    values = {"signal": 9, "code": -11, "error": "ValueError: no", "problem": "[Errno 5] Input/output error"}
+    told = of_packaging(Sentence(text, values))
+    for word in ("batch_size", "compute resource", "Download the log"):
+        assert word not in str(told)
+    assert "start" in str(told).lower()
+    assert told.values == values
+
+
+def test_what_a_rule_said_is_told_as_it_was() -> None:
+    said = Sentence("“{entry}” stands twice in the archive. Keep one of them.", {"entry": "w"})
+    assert of_packaging(said) == said
+
+
+def test_a_loading_that_is_killed_says_what_to_do_about_it(tmp_path: Path) -> None:  # I-2, S-5
+    (tmp_path / "archives").mkdir()
+    os.mkfifo(tmp_path / "archives" / "panel-aoi@7.tar")  # nobody writes to it, so it is copied for ever
+    order = LoadingOrder(archive=FolderName(ROOT, "panel-aoi@7.tar"), name="panel-aoi", archive_version="7")
+    mailbox = MailboxInMemory([LoadModelImage(job_id=JOB_ID, attempt=1, needs=Resources(), order=order)])
+    with RunningWorker(tmp_path, mailbox) as worker:
+        eventually(lambda: mailbox.beats and job_processes())
+        (process,) = job_processes()
+        os.kill(process, signal.SIGKILL)
+        reason = worker.wait_for(JobFailed).reason
+    assert reason == of_packaging(reason_of_exit(-signal.SIGKILL))
+    assert "Wait until the machine has less to do, then start again." in str(reason)
