@@ -251,7 +251,9 @@ class JobPages(Controller):
         desk: NamedDependency[Desk],
     ) -> Response[str]:
         """The question before."""
-        return desk.show(self._confirm_page(read, job_id, actor, "delete"))
+        with desk.unless_gone(self.kind.address):
+            page = self._confirm_page(read, job_id, actor, "delete")
+        return desk.show(page)
 
     @post("/{job_id:uuid}/delete", sync_to_thread=True)
     def delete(
@@ -262,9 +264,10 @@ class JobPages(Controller):
         desk: NamedDependency[Desk],
     ) -> Redirect:
         """删除."""
-        page = self._confirm_page(read, job_id, actor, "delete")
-        with desk.refusals_on(page):
-            desk.ask(DeletePredictionJob(actor=actor, job_id=job_id))
+        with desk.unless_gone(self.kind.address):
+            page = self._confirm_page(read, job_id, actor, "delete")
+            with desk.refusals_on(page):
+                desk.ask(DeletePredictionJob(actor=actor, job_id=job_id))
         desk.say(self.kind.deleted, name=page.job.name)
         return desk.go(self.kind.address)
 

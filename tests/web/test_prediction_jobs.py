@@ -425,6 +425,14 @@ def test_an_action_that_comes_too_late_is_refused_with_a_sentence(trainer: Site,
     assert state_in(log).status is PredictionStatus.COMPLETED
 
 
+def test_a_finished_job_is_not_started_again(trainer: Site, log: MemoryLog) -> None:  # P-2
+    queue_a_job(trainer.services, log, PREDICTION_STARTED, PREDICTION_COMPLETED)
+    answer = trainer.post(f"{JOB}/restart")
+    assert answer.status_code == 422
+    assert "“panel-a-check”只有在任务终止或失败之后才能重新启动" in text(answer)
+    assert state_in(log).status is PredictionStatus.COMPLETED
+
+
 def test_deleting_is_asked_before_it_is_done(trainer: Site, log: MemoryLog) -> None:  # P-2
     queue_a_job(trainer.services, log, PREDICTION_STARTED, PREDICTION_COMPLETED)
     assert "确定删除“panel-a-check”及其评估报告吗？" in text(trainer.get(f"{JOB}/delete"))
@@ -462,8 +470,18 @@ def test_nobody_acts_on_jobs_of_others(site: Site, log: MemoryLog, act: str) -> 
 
 
 def test_a_job_that_is_not_there_is_not_found(trainer: Site) -> None:
-    for page in ("", "/report", "/log", "/delete"):
+    for page in ("", "/report", "/log", "/terminate"):
         assert trainer.get(f"{JOB}{page}").status_code == 404
+
+
+def test_who_deletes_a_job_a_second_time_is_told_that_it_is_gone(trainer: Site, log: MemoryLog) -> None:  # P-2
+    queue_a_job(trainer.services, log, PREDICTION_STARTED, PREDICTION_COMPLETED, PredictionDeleted())
+    for is_listed in (True, False):  # the read models may be a moment behind
+        trainer.read.prediction_jobs = FakePredictionJobs(*[job()] * is_listed)
+        answer = trainer.post(f"{JOB}/delete")
+        assert (answer.status_code, answer.headers["Location"]) == (303, JOBS)
+        assert "该项此前已被删除或移除" in text(trainer.get(JOBS))
+    assert trainer.get(f"{JOB}/delete").headers["Location"] == JOBS
 
 
 # 新建预测任务.
