@@ -3,6 +3,7 @@
 import html
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from uuid import UUID
@@ -10,6 +11,7 @@ from uuid import UUID
 import msgspec
 import pytest
 
+from domain.datasets import DatasetDeleted
 from domain.facts import Origin, Recorded
 from domain.messages import ManifestEntry, StageName
 from domain.prediction_jobs import PredictionTerminated
@@ -43,6 +45,7 @@ from tests.examples import (
 )
 from tests.web.reading import words
 from tests.web.real_site import RealSite, open_real_site
+from web.i18n import local_time_with_seconds
 
 HASH = "argon2 of nothing that anybody may read"
 
@@ -141,6 +144,20 @@ def test_the_state_at_a_past_moment(real: RealSite) -> None:  # E-3
     assert "trainer_wang after event 2" in words(real.get(f"/history/{TRAINER_WANG_ID}/state?moment={moment}").text)
     early = real.get(f"/history/{TRAINER_WANG_ID}/state?moment=2000-01-01T00:00")
     assert (early.status_code, "did not exist yet" in early.text) == (422, True)
+
+
+def test_the_state_at_a_second_holds_what_is_shown_to_have_happened_in_it(real: RealSite) -> None:  # E-3
+    moment = datetime(2026, 4, 1, 8, 30, 59, 400_000, tzinfo=UTC)
+    gone = Recorded(TRAINING_DATASET_ID, 2, DatasetDeleted(), moment, Origin(actor=TRAINER_WANG_ID))
+    real.services.wait(real.log.append([gone]))
+    enter(real, QUALITY_LEAD_ID)
+    shown = local_time_with_seconds(moment)
+    assert shown in words(real.get(f"/history/{TRAINING_DATASET_ID}").text)
+    for asked, after in (
+        (shown, "after event 2"),
+        (local_time_with_seconds(moment - timedelta(seconds=1)), "after event 1"),
+    ):
+        assert after in words(real.get(f"/history/{TRAINING_DATASET_ID}/state?moment={asked}").text), asked
 
 
 def test_a_state_that_never_was_is_not_found(real: RealSite) -> None:
