@@ -34,7 +34,7 @@ from web.cascade import SHOW_LEVELS, Cascade, environment_cascade, standing_node
 from web.chosen_paths import ImagesOfCode, images_of_code
 from web.form_ids import id_made_by, new_form
 from web.forms import Form
-from web.listing import ROWS_ON_A_PAGE, Listing, read_listing
+from web.listing import ROWS_ON_A_PAGE, Listing, read_listing, way_back
 from web.live import Live
 from web.pages import Desk, Page
 from web.scans import EVERY_SECONDS, stream_of
@@ -212,6 +212,11 @@ class DeleteDatasetPage(Page, frozen=True):
     dataset: DatasetRow
     image_count: int
     is_counting: bool
+
+    @property
+    def back(self) -> str:
+        """The part of the list where one came from."""
+        return way_back(self.form, self.kind.address)
 
 
 class _Datasets(Controller):
@@ -461,14 +466,19 @@ class _Datasets(Controller):
 
     @get("/{dataset_id:uuid}/delete", sync_to_thread=True)
     def ask_to_delete(
-        self, dataset_id: FromPath[UUID], services: NamedDependency[Services], desk: NamedDependency[Desk]
+        self,
+        dataset_id: FromPath[UUID],
+        form: NamedDependency[Form],
+        services: NamedDependency[Services],
+        desk: NamedDependency[Desk],
     ) -> Response[str]:
         """What goes with the dataset."""
-        with desk.unless_gone(self.kind.address):
+        with desk.unless_gone(way_back(form, self.kind.address)):
             dataset = self._dataset(services.read, dataset_id)
         counting = _counting(services, [dataset_id])
         return desk.show(
             DeleteDatasetPage(
+                form=form,
                 kind=self.kind,
                 dataset=dataset,
                 image_count=dataset.image_count + counting.get(dataset_id, 0),
@@ -480,16 +490,18 @@ class _Datasets(Controller):
     def delete(
         self,
         dataset_id: FromPath[UUID],
+        form: NamedDependency[Form],
         actor: NamedDependency[UUID],
         read: NamedDependency[ReadModels],
         desk: NamedDependency[Desk],
     ) -> Redirect:
         """Jobs and models keep the paths they used (D-8)."""
-        with desk.unless_gone(self.kind.address):
+        back = way_back(form, self.kind.address)
+        with desk.unless_gone(back):
             dataset = self._dataset(read, dataset_id)
             desk.ask(DeleteDataset(actor=actor, dataset_id=dataset_id))
         desk.say(N_("Dataset “{name}” is deleted."), name=dataset.name)
-        return desk.go(self.kind.address)
+        return desk.go(back)
 
     def _dataset(self, read: ReadModels, dataset_id: UUID) -> DatasetRow:
         """A dataset of this kind.

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 from uuid import UUID
 
 import httpx
@@ -785,6 +785,15 @@ def test_deleting_asks_first(site: Site) -> None:  # D-8
     answer = site.post(address)
     assert (answer.status_code, answer.headers["Location"]) == (303, "/training-datasets")
     assert isinstance(site.assay.commands[0], DeleteDataset)
+
+
+def test_what_was_filtered_stays_so_when_a_dataset_goes(site: Site) -> None:  # D-6, D-8
+    filtered = "/training-datasets?search=panel&sort=name"
+    question = f"/training-datasets/{TRAINING_DATASET_ID}/delete"
+    assert f'href="{question}?back={quote(filtered, safe="")}"' in shown(site.get(filtered))
+    assert f'name="back" value="{filtered}"' in shown(site.get(f"{question}?back={quote(filtered, safe='')}"))
+    assert site.post(question, back=filtered).headers["Location"] == filtered
+    assert site.post(question, back="/question-bank-datasets?x").headers["Location"] == "/training-datasets"
 
 
 def test_a_question_counts_what_a_scan_has_seen_so_far(site: Site, folders: CountingFolders) -> None:  # D-8

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID
 
 import httpx
@@ -440,6 +441,20 @@ def test_deleting_is_asked_before_it_is_done(trainer: Site, log: MemoryLog) -> N
     answer = trainer.post(f"{JOB}/delete")
     assert (answer.status_code, answer.headers["Location"]) == (303, JOBS)
     assert isinstance(log.events[-1].data, PredictionDeleted)
+
+
+def test_what_was_filtered_stays_so_when_a_job_goes_or_starts_again(trainer: Site, log: MemoryLog) -> None:  # P-2
+    queue_a_job(trainer.services, log, PREDICTION_STARTED, PredictionTerminated(), status=PredictionStatus.TERMINATED)
+    filtered = f"{JOBS}?status=terminated"
+    shown = html.unescape(trainer.get(filtered).text)
+    question = f"{JOB}/delete?back={quote(filtered, safe='')}"
+    assert f'href="{question}"' in shown
+    assert f'name="back" value="{filtered}"' in shown, "of the button that starts it again"
+    assert f'name="back" value="{filtered}"' in html.unescape(trainer.get(question).text)
+    for act in ("restart", "delete"):
+        assert trainer.post(f"{JOB}/{act}", back=filtered).headers["Location"] == filtered
+    assert trainer.post(f"{JOB}/delete", back=filtered).headers["Location"] == filtered, "also where it is gone"
+    assert trainer.post(f"{JOB}/delete", back="https://evil.example").headers["Location"] == JOBS
 
 
 def test_a_running_job_is_not_deleted(trainer: Site, log: MemoryLog) -> None:  # P-2
