@@ -21,6 +21,7 @@ from domain.prediction_jobs import PredictionStatus
 from domain.refusals import NotFound
 from domain.sentences import N_
 from domain.waiting import Wait
+from projections.compute_resources import ComputeResourceRow
 from projections.prediction_jobs import SORTS, PredictionJobRow
 from projections.read_model import Page as Part
 from web.downloads import Download, run_log
@@ -85,10 +86,13 @@ class PredictionJobsPage(MovingPage, frozen=True, kw_only=True):
 
 
 class PredictionJobPage(MovingPage, frozen=True, kw_only=True):
-    """One job: state, what it judges, log; `has_log` says whether one can be downloaded by now."""
+    """One job: state, what it judges, log; `has_log` says whether one can be downloaded by now. `resource` is the compute resource
+    that it asks for, also where that was deleted since.
+    """
 
     TEMPLATE = "prediction_jobs/job.html"
     job: PredictionJobRow
+    resource: ComputeResourceRow | None
     has_log: bool = False
 
     @property
@@ -134,7 +138,8 @@ LIST_PARTS: Mapping[str, LivePart[PredictionJobsPage]] = MappingProxyType(
 JOB_PARTS: Mapping[str, LivePart[PredictionJobPage]] = MappingProxyType(
     {
         "job": LivePart(
-            "prediction_jobs/_job.html", shows=lambda page: (page.job, page.has_log, page.beats, page.waits, page.now)
+            "prediction_jobs/_job.html",
+            shows=lambda page: (page.job, page.resource, page.has_log, page.beats, page.waits, page.now),
         )
     }
 )
@@ -346,7 +351,8 @@ def _list_page(services: Services, actor: UUID, kind: KindOfPages, form: Form) -
 
 def _job_page(services: Services, job_id: UUID, actor: UUID, kind: KindOfPages) -> PredictionJobPage:
     job = own_job(services.read, job_id, actor, kind)
-    return _freshened_job(services, PredictionJobPage(kind=kind, job=job))
+    resource = services.read.compute_resources.get(job.compute_resource_id)
+    return _freshened_job(services, PredictionJobPage(kind=kind, job=job, resource=resource))
 
 
 def _freshened_job(services: Services, page: PredictionJobPage) -> PredictionJobPage:

@@ -152,6 +152,9 @@ class FakeComputeResources:
             for one in self.ids
         )
 
+    def get(self, compute_resource_id: UUID) -> ComputeResourceRow | None:
+        return next((one for one in self.list() if one.compute_resource_id == compute_resource_id), None)
+
 
 class OneImage:
     def page(self, data_path: FolderName, defect_code: str, *, offset: int, count: int) -> ListedImages:
@@ -339,6 +342,14 @@ def test_a_job_tells_what_it_judges_and_how_it_went(trainer: Site) -> None:  # P
     shown = text(trainer.get(JOB))
     assert_in_order(shown, "预测完成", "预测时长 00:02:00", "训练节点 gpu-1", "下载日志")
     assert_in_order(shown, "panel-a v1.01", "data:panel-a/question-bank", "归一化处理", "开启", "90.0 %")
+
+
+def test_a_job_says_which_compute_resource_it_waits_for_and_how_it_judges(trainer: Site) -> None:  # P-1, P-2
+    trainer.read.prediction_jobs = FakePredictionJobs(job(status=PredictionStatus.WAITING, batch_size=4096))
+    assert_in_order(text(trainer.get(JOB)), "计算资源 通用型 · 2 核 · 4 GiB batch_size 4,096 归一化处理 开启")
+    assert "已删除" not in text(trainer.get(JOB))
+    trainer.read.compute_resources = FakeComputeResources()
+    assert "计算资源 （已删除）" in text(trainer.get(JOB)), "also where nothing is known of it any more"
 
 
 def test_the_log_is_downloaded_under_the_name_of_the_job(trainer: Site, tmp_path: Path) -> None:  # P-2

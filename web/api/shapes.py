@@ -247,6 +247,8 @@ class PredictionJob(Shape, frozen=True, kw_only=True):
 class PredictionJobDetail(PredictionJob, frozen=True, kw_only=True):
     """A prediction job, or a comparison."""
 
+    compute_resource_id: UUID
+    batch_size: int
     resolution_screening: bool
     now: JobNow | None
     wait: JobWait | None
