@@ -14,6 +14,7 @@ import pytest
 from domain.datasets import DatasetDeleted
 from domain.facts import Origin, Recorded
 from domain.messages import ManifestEntry, StageName
+from domain.models import ModelVersionWithdrawn
 from domain.prediction_jobs import PredictionTerminated
 from domain.training_jobs import TrainingStageFinished
 from domain.users import UserEmailChanged, UserPasswordChanged
@@ -228,6 +229,18 @@ def test_no_secret_leaves_by_any_page_whatever_the_event(real: RealSite) -> None
             shown.append(real.get(f"/history/{event.originator_id}/events.jsonl").text)
     assert "UserCreated.username" in "".join(shown)
     assert not [text for text in shown if SECRET in text or HASH in text]
+
+
+def test_the_provenance_of_a_withdrawn_version_says_so(real: RealSite) -> None:  # E-3, V-4
+    address = f"/provenance/{MODEL_ID}/{VERSION_PUBLISHED.version}"
+    enter(real, QUALITY_LEAD_ID)
+    assert "withdrawn" not in words(real.get(address).text)
+    withdrawn = ModelVersionWithdrawn(version=VERSION_PUBLISHED.version, reason="the camera was moved")
+    real.happened_to(MODEL_ID, withdrawn, actor=TRAINER_WANG_ID)
+    page = words(real.get(address).text)
+    assert "This version was withdrawn: nothing new begins with it." in page
+    assert "Withdrawn trainer_wang" in page
+    assert "the camera was moved" in page
 
 
 def test_a_version_shows_its_provenance_to_its_owner_and_to_auditors(real: RealSite, tmp_path: Path) -> None:  # E-3
