@@ -229,6 +229,7 @@ class PredictionJob(Shape, frozen=True, kw_only=True):
     kind: PredictionKind
     model_id: UUID
     model_name: str
+    task_type: str
     versions: tuple[str, ...]
     data_paths: tuple[FolderName, ...]
     status: PredictionStatus
