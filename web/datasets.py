@@ -199,9 +199,15 @@ class RemoveDataPathsPage(Page, frozen=True):
         return any(path.state is DataPathState.SCANNING for path in self.paths)
 
     @property
-    def fields(self) -> tuple[tuple[str, UUID], ...]:
-        """What travels hidden: the ticked paths."""
-        return () if self.of_row else tuple(("path_ids", path.path_id) for path in self.paths)
+    def back(self) -> str:
+        """The part of the list of paths where one came from."""
+        return way_back(self.form, f"{self.kind.address}/{self.dataset.dataset_id}")
+
+    @property
+    def fields(self) -> tuple[tuple[str, object], ...]:
+        """What travels hidden: the way back, and the ticked paths."""
+        ticked = () if self.of_row else tuple(("path_ids", path.path_id) for path in self.paths)
+        return (("back", self.back), *ticked)
 
 
 class DeleteDatasetPage(Page, frozen=True):
@@ -370,7 +376,7 @@ class _Datasets(Controller):
         desk: NamedDependency[Desk],
     ) -> Response[str]:
         """移除: what is in the ticked paths."""
-        return self._ask_to_remove(services, desk, dataset_id, self._ticked(services, desk, dataset_id, form))
+        return self._ask_to_remove(services, desk, dataset_id, self._ticked(services, desk, dataset_id, form), form)
 
     @post("/{dataset_id:uuid}/remove", sync_to_thread=True)
     def remove(
@@ -385,24 +391,26 @@ class _Datasets(Controller):
         path_ids = self._ticked(services, desk, dataset_id, form)
         gone = self._remove(services.read, desk, actor, dataset_id, path_ids)
         desk.say(N_("Data paths removed: {count}. The folders themselves are untouched."), count=len(gone))
-        return desk.go(f"{self.kind.address}/{dataset_id}")
+        return desk.go(way_back(form, f"{self.kind.address}/{dataset_id}"))
 
     @get("/{dataset_id:uuid}/paths/{path_id:uuid}/delete", sync_to_thread=True)
     def ask_to_delete_path(
         self,
         dataset_id: FromPath[UUID],
         path_id: FromPath[UUID],
+        form: NamedDependency[Form],
         services: NamedDependency[Services],
         desk: NamedDependency[Desk],
     ) -> Response[str]:
         """删除 of a row: what is in its path."""
-        return self._ask_to_remove(services, desk, dataset_id, (path_id,), of_row=path_id)
+        return self._ask_to_remove(services, desk, dataset_id, (path_id,), form, of_row=path_id)
 
     @post("/{dataset_id:uuid}/paths/{path_id:uuid}/delete", sync_to_thread=True)
     def delete_path(
         self,
         dataset_id: FromPath[UUID],
         path_id: FromPath[UUID],
+        form: NamedDependency[Form],
         actor: NamedDependency[UUID],
         read: NamedDependency[ReadModels],
         desk: NamedDependency[Desk],
@@ -410,7 +418,7 @@ class _Datasets(Controller):
         """The path of one row (D-7)."""
         (gone,) = self._remove(read, desk, actor, dataset_id, (path_id,))
         desk.say(N_("Data path “{path}” is deleted. The folder itself is untouched."), path=str(gone.folder))
-        return desk.go(f"{self.kind.address}/{dataset_id}")
+        return desk.go(way_back(form, f"{self.kind.address}/{dataset_id}"))
 
     @post("/{dataset_id:uuid}/inspect", sync_to_thread=True)
     def inspect_all(
@@ -437,6 +445,7 @@ class _Datasets(Controller):
         self,
         dataset_id: FromPath[UUID],
         path_id: FromPath[UUID],
+        form: NamedDependency[Form],
         actor: NamedDependency[UUID],
         read: NamedDependency[ReadModels],
         desk: NamedDependency[Desk],
@@ -446,7 +455,7 @@ class _Datasets(Controller):
         desk.ask(InspectDataPath(actor=actor, dataset_id=dataset_id, path_id=path_id))
         path = self._path(read, dataset_id, path_id)
         desk.say(_OUTCOMES[path.state], path=str(path.folder), count=path.image_count)
-        return desk.go(f"{self.kind.address}/{dataset_id}")
+        return desk.go(way_back(form, f"{self.kind.address}/{dataset_id}"))
 
     @get("/{dataset_id:uuid}/paths/{path_id:uuid}", sync_to_thread=True)
     def images(
@@ -553,12 +562,14 @@ class _Datasets(Controller):
         desk: Desk,
         dataset_id: UUID,
         path_ids: Sequence[UUID],
+        form: Form,
         of_row: UUID | None = None,
     ) -> Response[str]:
         dataset, paths = self._present(services.read, desk, dataset_id, path_ids)
         scans = _scans(services, paths)
         return desk.show(
             RemoveDataPathsPage(
+                form=form,
                 kind=self.kind,
                 dataset=dataset,
                 paths=paths,
