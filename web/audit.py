@@ -434,10 +434,11 @@ def _is_version(text: str) -> bool:
 
 
 def _compared(events: list[Recorded], version: int) -> tuple[Field, ...]:
-    """Every field of a state: before its event, after it, and today."""
+    """Every field of a state: before its event, after it, and today; first what the event changed, however far down it stands."""
     before, then, now = (_flat(events[:count]) for count in (version - 1, version, len(events)))
     names = dict.fromkeys((*then, *before))
-    return tuple(Field(name, before.get(name, ""), then.get(name, ""), now.get(name, "")) for name in names)
+    fields = [Field(name, before.get(name, ""), then.get(name, ""), now.get(name, "")) for name in names]
+    return tuple(sorted(fields, key=lambda field: not field.has_changed))
 
 
 def _flat(events: list[Recorded]) -> dict[str, str]:

@@ -11,7 +11,8 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from domain.datasets import DatasetDeleted
+from domain.data_paths import FolderName
+from domain.datasets import DataPath, DatasetDeleted
 from domain.facts import Origin, Recorded
 from domain.messages import ManifestEntry, StageName
 from domain.models import ModelVersionWithdrawn
@@ -42,10 +43,12 @@ from tests.examples import (
     TRAINING_STARTED,
     VERSION_PUBLISHED,
     example_id,
+    inspection,
     plant,
 )
 from tests.web.reading import words
 from tests.web.real_site import RealSite, open_real_site
+from web.audit import MOST_FIELDS_SHOWN
 from web.i18n import local_time_with_seconds
 
 HASH = "argon2 of nothing that anybody may read"
@@ -159,6 +162,19 @@ def test_the_state_at_a_second_holds_what_is_shown_to_have_happened_in_it(real: 
         (local_time_with_seconds(moment - timedelta(seconds=1)), "after event 1"),
     ):
         assert after in words(real.get(f"/history/{TRAINING_DATASET_ID}/state?moment={asked}").text), asked
+
+
+def test_what_an_event_changed_is_shown_however_large_the_state_is(real: RealSite) -> None:  # E-3
+    paths = tuple(
+        DataPath(example_id(f"path {number}"), inspection(FolderName("data", f"line-{number}")))
+        for number in range(MOST_FIELDS_SHOWN // 10)
+    )
+    large = example_id("a large dataset")
+    created = msgspec.structs.replace(TRAINING_DATASET, name="line-1-to-60", data_paths=paths)
+    real.happened_to(large, created, DatasetDeleted(), actor=TRAINER_WANG_ID)
+    page = words(enter(real, QUALITY_LEAD_ID).get(f"/history/{large}/state?version=2").text)
+    assert f"The first {MOST_FIELDS_SHOWN} of" in page
+    assert "is_deleted false true" in page.split("data_paths[1]")[0]
 
 
 def test_a_state_that_never_was_is_not_found(real: RealSite) -> None:
