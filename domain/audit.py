@@ -36,6 +36,7 @@ from domain.messages import LossPart, Resources, StageName
 from domain.names import NameKind
 from domain.permissions import Role
 from domain.sentences import N_, Sentence, Value
+from domain.shares import percent
 
 MOST_NAMED = 5
 """So many of several things a sentence names; the fact itself holds all of them."""
@@ -194,10 +195,6 @@ def _some(several: Sequence[str]) -> str:
     return " / ".join((*several[:MOST_NAMED], "…") if len(several) > MOST_NAMED else several)
 
 
-def _percent(share: float | None) -> str:
-    return "—" if share is None else f"{share * 100:.1f} %"
-
-
 def _clock(seconds: float) -> str:
     whole = int(seconds)
     return f"{whole // _HOUR:02}:{whole % _HOUR // _MINUTE:02}:{whole % _MINUTE:02}"
@@ -303,13 +300,13 @@ def _validated(fact: training.TrainingValidated, subject: Subject, _named: Names
     if fact.part is LossPart.SEGMENTATION:
         return _say(
             N_("The segmentation of “{name}” was validated at iteration {iteration}: IoU {iou}."),
-            iou=_percent(fact.iou),
+            iou=percent(fact.iou),
             **values,
         )
     return _say(
         N_("“{name}” was validated at iteration {iteration}: accuracy {accuracy}, recall {recall}."),
-        accuracy=_percent(fact.accuracy),
-        recall=_percent(fact.recall),
+        accuracy=percent(fact.accuracy),
+        recall=percent(fact.recall),
         **values,
     )
 
@@ -365,7 +362,7 @@ def _predicted(fact: prediction_jobs.PredictionCompleted, subject: Subject, _nam
     return _say(
         N_("The prediction “{name}” is complete: accuracy {accuracy}."),
         name=subject.name,
-        accuracy=_some([f"{result.label} {_percent(result.figures.accuracy)}" for result in fact.results]),
+        accuracy=_some([f"{result.label} {percent(result.figures.accuracy)}" for result in fact.results]),
     )
 
 
@@ -546,8 +543,8 @@ TOLD: Mapping[type[Fact], Telling] = MappingProxyType(
             N_("The training of “{name}” is complete after {duration}: accuracy {accuracy}, recall {recall}."),
             name=subject.name,
             duration=_clock(fact.seconds),
-            accuracy=_percent(fact.figures.accuracy),
-            recall=_percent(fact.figures.recall),
+            accuracy=percent(fact.figures.accuracy),
+            recall=percent(fact.figures.recall),
         ),
         training.TrainingFailed: _failed(N_("The training of “{name}” failed: {reason}")),
         training.TrainingLogKept: _about(N_("The log of the terminated training of “{name}” was kept.")),
@@ -566,8 +563,8 @@ TOLD: Mapping[type[Fact], Telling] = MappingProxyType(
             N_("{who} published {version} of the model “{name}”: accuracy {accuracy}, recall {recall}."),
             name=fact.model_name,
             version=fact.version,
-            accuracy=_percent(fact.figures.accuracy),
-            recall=_percent(fact.figures.recall),
+            accuracy=percent(fact.figures.accuracy),
+            recall=percent(fact.figures.recall),
         ),
         models.ModelVersionWithdrawn: lambda fact, subject, _named: _say(
             N_("{who} withdrew {version} of the model “{name}”: {reason}"),

@@ -11,7 +11,7 @@ from domain.artifacts import Artifact, FileIsDamaged, FileIsGone
 from domain.facts import Recorded
 from domain.messages import ManifestEntry
 from domain.model_images import ModelImageLoaded
-from domain.models import ModelVersionPublished
+from domain.models import ModelVersionPublished, ModelVersionWithdrawn
 from domain.sentences import N_
 from domain.training_jobs import (
     TrainingCompleted,
@@ -72,11 +72,14 @@ class Attempt(msgspec.Struct, frozen=True):
 class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that made one version. Where a release of the platform did not record something, it is None or empty.
 
-    `package` is the model image archive; `attempts` are those of the run that succeeded.
+    `package` is the model image archive; `attempts` are those of the run that succeeded; `withdrawn_by` says who took the
+    version back since.
     """
 
     published: ModelVersionPublished
     published_by: Act
+    withdrawn_by: Act | None
+    withdrawal_reason: str
     queued_by: Act | None
     restarted_by: tuple[Act, ...]
     attempts: tuple[Attempt, ...]
@@ -90,14 +93,25 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def people(self) -> tuple[UUID, ...]:
         """Whoever had a part in it."""
-        acts = (self.published_by, self.queued_by, *self.restarted_by)
+        acts = (self.published_by, self.queued_by, *self.restarted_by, self.withdrawn_by)
         return tuple(dict.fromkeys(act.actor for act in acts if act))
 
 
-def provenance_of(published: Recorded, job: Sequence[Recorded], model_image: Sequence[Recorded]) -> Provenance:
-    """Of the version that `published` made, from everything that happened to its training job and to its model image."""
+def provenance_of(
+    published: Recorded, model: Sequence[Recorded], job: Sequence[Recorded], model_image: Sequence[Recorded]
+) -> Provenance:
+    """Of the version that `published` made, from everything that happened to its model, its training job and its model image."""
     version = published.data
     assert isinstance(version, ModelVersionPublished)
+    withdrawn = next(
+        (
+            event
+            for event in model
+            if isinstance(event.data, ModelVersionWithdrawn) and event.data.version == version.version
+        ),
+        None,
+    )
+    reason = withdrawn.data.reason if withdrawn and isinstance(withdrawn.data, ModelVersionWithdrawn) else ""
     queued: Act | None = None
     restarts: list[Act] = []
     attempts: list[Attempt] = []
@@ -128,6 +142,8 @@ def provenance_of(published: Recorded, job: Sequence[Recorded], model_image: Seq
     return Provenance(
         published=version,
         published_by=_act(published),
+        withdrawn_by=_act(withdrawn) if withdrawn else None,
+        withdrawal_reason=reason,
         queued_by=queued,
         restarted_by=tuple(restarts),
         attempts=tuple(attempts),

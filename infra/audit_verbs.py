@@ -11,7 +11,7 @@ from uuid import UUID
 
 import msgspec
 
-from domain.artifacts import FileIsGone
+from domain.artifacts import Artifact, FileIsGone
 from domain.facts import SYSTEM
 from domain.model_images import version_label
 from domain.provenance import Act, ImageState, Provenance
@@ -167,6 +167,9 @@ def _told(made: Provenance, names: Mapping[UUID, str]) -> dict[str, Any]:
     def act(one: Act | None) -> dict[str, str] | None:
         return None if one is None else {"by": names.get(one.actor, str(one.actor)), "at": one.moment.isoformat()}
 
+    def checksum(one: Artifact | None) -> str | None:
+        return one.checksum if one else None
+
     version, completed = made.published, made.completed
     return {
         "model": version.model_name,
@@ -176,12 +179,21 @@ def _told(made: Provenance, names: Mapping[UUID, str]) -> dict[str, Any]:
         "attempts": [{"worker": one.worker, "at": one.moment.isoformat()} for one in made.attempts],
         "completed_at": made.completed_at and made.completed_at.isoformat(),
         "published": act(made.published_by),
+        "withdrawn": act(made.withdrawn_by),
+        "withdrawal_reason": made.withdrawal_reason,
         "device": completed and completed.device,
         "software": completed and completed.software,
         "model_image": f"{version.model_image.name} {version_label(version.model_image.number)}",
-        "package": made.package and made.package.checksum,
-        "weights": version.weights.checksum,
-        "images": made.manifest and made.manifest.checksum,
+        "package": checksum(made.package),
+        "started_from": version.started_from and f"{version.started_from.model_name} {version.started_from.label}",
+        "initial_weights": checksum(version.order.initial_weights),
+        "chosen_weights": version.chosen_weights.value,
+        "weights": checksum(version.weights),
+        "segmentation_weights": checksum(version.segmentation_weights),
+        "evaluation": checksum(version.evaluation),
+        "losses": checksum(completed.losses if completed else None),
+        "log": checksum(completed.log if completed else None),
+        "images": checksum(made.manifest),
         "order": msgspec.to_builtins(version.order),
     }
 

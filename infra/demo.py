@@ -34,6 +34,7 @@ from domain.model_images import LoadStatus, ModelImage, ModelImageKind
 from domain.models import Model
 from domain.names import NameClaim, NameKind, claim_id
 from domain.prediction_jobs import PredictionDraft, PredictionJob, PredictionStatus
+from domain.shares import percent
 from domain.task_types import TaskKind
 from domain.training_jobs import TrainingJob, TrainingStatus
 from domain.training_parameters import Augmentation
@@ -278,8 +279,8 @@ class Demo:
         commonest = max(defect.sample_count for defect in predicted.defects) / max(1, predicted.sample_count)
         _say("")
         _say(f"{job.name} {version} on {predicted.sample_count} question-bank images that it has never seen:")
-        _say(f"  accuracy {_percent(predicted.accuracy)}; always naming the commonest code gives {_percent(commonest)}")
-        _say(f"  macro recall {_percent(predicted.recall)}; guessing gives {_percent(guessing)}")
+        _say(f"  accuracy {percent(predicted.accuracy)}; always naming the commonest code gives {percent(commonest)}")
+        _say(f"  macro recall {percent(predicted.recall)}; guessing gives {percent(guessing)}")
         _say(
             f"  {predicted.misjudged_count} misjudged, {predicted.non_compliant_count} non-compliant, "
             f"{predicted.damaged_count} damaged"
@@ -360,13 +361,9 @@ def _is_of_one_size(inspection: Inspection) -> bool:
 
 def _told(figures: EvaluationFigures) -> str:
     return (
-        f"accuracy {_percent(figures.accuracy)}, macro recall {_percent(figures.recall)}, "
+        f"accuracy {percent(figures.accuracy)}, macro recall {percent(figures.recall)}, "
         f"{figures.misjudged_count} of {figures.sample_count} misjudged"
     )
-
-
-def _percent(share: float | None) -> str:
-    return "—" if share is None else f"{share:.1%}"
 
 
 def _say(sentence: str) -> None:

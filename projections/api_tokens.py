@@ -26,6 +26,8 @@ class ApiTokenRow(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime | None
     revoked_by: str
     revoked_at: datetime | None
+    is_creator_deleted: bool = False
+    is_revoker_deleted: bool = False
 
 
 class TokenHolder(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,7 +116,8 @@ class ApiTokens(ReadModel):
 _SELECT = """
     SELECT token_id, name, scope, coalesce(holder.username, '') AS username,
         holder.deleted_at IS NOT NULL AS is_user_deleted, coalesce(maker.username, '') AS created_by, api_tokens.created_at,
-        expires_at, coalesce(revoker.username, '') AS revoked_by, revoked_at
+        maker.deleted_at IS NOT NULL AS is_creator_deleted, expires_at, coalesce(revoker.username, '') AS revoked_by, revoked_at,
+        revoker.deleted_at IS NOT NULL AS is_revoker_deleted
     FROM api_tokens
     LEFT JOIN users AS holder ON holder.user_id = api_tokens.user_id
     LEFT JOIN users AS maker ON maker.user_id = created_by

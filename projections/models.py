@@ -410,7 +410,7 @@ _NEWEST = """
 SORTS: Mapping[str, str] = MappingProxyType(
     {
         "name": "lower(name)",
-        "version": "version",
+        "version": "string_to_array(substr(version, 2), '.')::int[]",  # as a text, v10.01 would stand before v2.01
         "task_type": "task_type->>'name'",
         "accuracy": "accuracy",
         "modified_at": "modified_at",

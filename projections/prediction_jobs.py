@@ -47,7 +47,9 @@ class PredictionJobRow(msgspec.Struct, frozen=True, kw_only=True):
     model_name: str
     task_type: str
     versions: tuple[str, ...]
+    compute_resource_id: UUID
     data_paths: tuple[FolderName, ...]
+    batch_size: int
     resolution_screening: bool
     status: PredictionStatus
     worker: str
@@ -88,8 +90,8 @@ SORTS: Mapping[str, str] = MappingProxyType(
 )
 """What a list can be sorted by, and how SQL says it."""
 _COLUMNS = (
-    f"job_id, {OWNER_COLUMNS}, name, kind, model_id, model_name, task_type, versions, data_paths, resolution_screening, status,"
-    " worker, queued_at, started_at, ended_at, accuracy, recall, iou, reason, log, attempt"
+    f"job_id, {OWNER_COLUMNS}, name, kind, model_id, model_name, task_type, versions, compute_resource_id, data_paths, batch_size,"
+    " resolution_screening, status, worker, queued_at, started_at, ended_at, accuracy, recall, iou, reason, log, attempt"
 )
 
 
@@ -108,7 +110,9 @@ class PredictionJobs(ReadModel):
             "model_name text NOT NULL",
             "task_type text NOT NULL",
             "versions jsonb NOT NULL",
+            "compute_resource_id uuid NOT NULL",
             "data_paths jsonb NOT NULL",
+            "batch_size integer NOT NULL",
             "resolution_screening boolean NOT NULL",
             "status text NOT NULL",
             "worker text NOT NULL DEFAULT ''",
@@ -143,7 +147,9 @@ class PredictionJobs(ReadModel):
                     model_name=fact.model_name,
                     task_type=fact.task_type,
                     versions=[version.label for version in fact.order.versions],
+                    compute_resource_id=fact.compute_resource_id,
                     data_paths=fact.order.data_paths,
+                    batch_size=fact.order.parameters.batch_size,
                     resolution_screening=fact.order.resolution_screening,
                     status=PredictionStatus.WAITING.value,
                     queued_at=at,

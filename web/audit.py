@@ -267,7 +267,7 @@ def state_at(read: ReadModels, log: Any, aggregate_id: UUID, form: Form) -> dict
         NotFound, NothingHappenedYet, TimeIsUnreadable.
     """
     events: list[Recorded] = log.history(aggregate_id)
-    moment = _moment(form, "moment")
+    moment = _through(_moment(form, "moment"))
     version = len(events) if moment is None else read.audit.version_at(aggregate_id, moment)
     if version is None:
         raise NothingHappenedYet(at="moment")
@@ -360,6 +360,11 @@ def _moment(form: Form, name: str) -> datetime | None:
         raise TimeIsUnreadable(at=name, typed=typed) from None
 
 
+def _through(moment: datetime | None) -> datetime | None:
+    """To the end of its second: times are shown in whole seconds, and whoever enters one means to see what happened then."""
+    return None if moment is None or moment.microsecond else moment.replace(microsecond=999_999)
+
+
 def _mark(place: Place) -> str:
     return f"{place.moment.astimezone(UTC).isoformat()}~{place.position}"
 
@@ -413,7 +418,7 @@ def _version(read: ReadModels, page: HistoryPage, form: Form) -> int:
     Raises:
         NotFound, TimeIsUnreadable
     """
-    if moment := _moment(form, "moment"):
+    if moment := _through(_moment(form, "moment")):
         version: int | None = read.audit.version_at(page.thing.aggregate_id, moment)
         if version is None:
             raise NothingHappenedYet(at="moment")
@@ -429,10 +434,11 @@ def _is_version(text: str) -> bool:
 
 
 def _compared(events: list[Recorded], version: int) -> tuple[Field, ...]:
-    """Every field of a state: before its event, after it, and today."""
+    """Every field of a state: before its event, after it, and today; first what the event changed, however far down it stands."""
     before, then, now = (_flat(events[:count]) for count in (version - 1, version, len(events)))
     names = dict.fromkeys((*then, *before))
-    return tuple(Field(name, before.get(name, ""), then.get(name, ""), now.get(name, "")) for name in names)
+    fields = [Field(name, before.get(name, ""), then.get(name, ""), now.get(name, "")) for name in names]
+    return tuple(sorted(fields, key=lambda field: not field.has_changed))
 
 
 def _flat(events: list[Recorded]) -> dict[str, str]:

@@ -34,7 +34,7 @@ from web.cascade import SHOW_LEVELS, Cascade, environment_cascade, standing_node
 from web.chosen_paths import ImagesOfCode, images_of_code
 from web.form_ids import id_made_by, new_form
 from web.forms import Form
-from web.listing import ROWS_ON_A_PAGE, Listing, read_listing
+from web.listing import ROWS_ON_A_PAGE, Listing, read_listing, way_back
 from web.live import Live
 from web.pages import Desk, Page
 from web.scans import EVERY_SECONDS, stream_of
@@ -199,9 +199,15 @@ class RemoveDataPathsPage(Page, frozen=True):
         return any(path.state is DataPathState.SCANNING for path in self.paths)
 
     @property
-    def fields(self) -> tuple[tuple[str, UUID], ...]:
-        """What travels hidden: the ticked paths."""
-        return () if self.of_row else tuple(("path_ids", path.path_id) for path in self.paths)
+    def back(self) -> str:
+        """The part of the list of paths where one came from."""
+        return way_back(self.form, f"{self.kind.address}/{self.dataset.dataset_id}")
+
+    @property
+    def fields(self) -> tuple[tuple[str, object], ...]:
+        """What travels hidden: the way back, and the ticked paths."""
+        ticked = () if self.of_row else tuple(("path_ids", path.path_id) for path in self.paths)
+        return (("back", self.back), *ticked)
 
 
 class DeleteDatasetPage(Page, frozen=True):
@@ -212,6 +218,11 @@ class DeleteDatasetPage(Page, frozen=True):
     dataset: DatasetRow
     image_count: int
     is_counting: bool
+
+    @property
+    def back(self) -> str:
+        """The part of the list where one came from."""
+        return way_back(self.form, self.kind.address)
 
 
 class _Datasets(Controller):
@@ -365,7 +376,7 @@ class _Datasets(Controller):
         desk: NamedDependency[Desk],
     ) -> Response[str]:
         """移除: what is in the ticked paths."""
-        return self._ask_to_remove(services, desk, dataset_id, self._ticked(services, desk, dataset_id, form))
+        return self._ask_to_remove(services, desk, dataset_id, self._ticked(services, desk, dataset_id, form), form)
 
     @post("/{dataset_id:uuid}/remove", sync_to_thread=True)
     def remove(
@@ -380,24 +391,26 @@ class _Datasets(Controller):
         path_ids = self._ticked(services, desk, dataset_id, form)
         gone = self._remove(services.read, desk, actor, dataset_id, path_ids)
         desk.say(N_("Data paths removed: {count}. The folders themselves are untouched."), count=len(gone))
-        return desk.go(f"{self.kind.address}/{dataset_id}")
+        return desk.go(way_back(form, f"{self.kind.address}/{dataset_id}"))
 
     @get("/{dataset_id:uuid}/paths/{path_id:uuid}/delete", sync_to_thread=True)
     def ask_to_delete_path(
         self,
         dataset_id: FromPath[UUID],
         path_id: FromPath[UUID],
+        form: NamedDependency[Form],
         services: NamedDependency[Services],
         desk: NamedDependency[Desk],
     ) -> Response[str]:
         """删除 of a row: what is in its path."""
-        return self._ask_to_remove(services, desk, dataset_id, (path_id,), of_row=path_id)
+        return self._ask_to_remove(services, desk, dataset_id, (path_id,), form, of_row=path_id)
 
     @post("/{dataset_id:uuid}/paths/{path_id:uuid}/delete", sync_to_thread=True)
     def delete_path(
         self,
         dataset_id: FromPath[UUID],
         path_id: FromPath[UUID],
+        form: NamedDependency[Form],
         actor: NamedDependency[UUID],
         read: NamedDependency[ReadModels],
         desk: NamedDependency[Desk],
@@ -405,7 +418,7 @@ class _Datasets(Controller):
         """The path of one row (D-7)."""
         (gone,) = self._remove(read, desk, actor, dataset_id, (path_id,))
         desk.say(N_("Data path “{path}” is deleted. The folder itself is untouched."), path=str(gone.folder))
-        return desk.go(f"{self.kind.address}/{dataset_id}")
+        return desk.go(way_back(form, f"{self.kind.address}/{dataset_id}"))
 
     @post("/{dataset_id:uuid}/inspect", sync_to_thread=True)
     def inspect_all(
@@ -432,6 +445,7 @@ class _Datasets(Controller):
         self,
         dataset_id: FromPath[UUID],
         path_id: FromPath[UUID],
+        form: NamedDependency[Form],
         actor: NamedDependency[UUID],
         read: NamedDependency[ReadModels],
         desk: NamedDependency[Desk],
@@ -441,7 +455,7 @@ class _Datasets(Controller):
         desk.ask(InspectDataPath(actor=actor, dataset_id=dataset_id, path_id=path_id))
         path = self._path(read, dataset_id, path_id)
         desk.say(_OUTCOMES[path.state], path=str(path.folder), count=path.image_count)
-        return desk.go(f"{self.kind.address}/{dataset_id}")
+        return desk.go(way_back(form, f"{self.kind.address}/{dataset_id}"))
 
     @get("/{dataset_id:uuid}/paths/{path_id:uuid}", sync_to_thread=True)
     def images(
@@ -461,14 +475,19 @@ class _Datasets(Controller):
 
     @get("/{dataset_id:uuid}/delete", sync_to_thread=True)
     def ask_to_delete(
-        self, dataset_id: FromPath[UUID], services: NamedDependency[Services], desk: NamedDependency[Desk]
+        self,
+        dataset_id: FromPath[UUID],
+        form: NamedDependency[Form],
+        services: NamedDependency[Services],
+        desk: NamedDependency[Desk],
     ) -> Response[str]:
         """What goes with the dataset."""
-        with desk.unless_gone(self.kind.address):
+        with desk.unless_gone(way_back(form, self.kind.address)):
             dataset = self._dataset(services.read, dataset_id)
         counting = _counting(services, [dataset_id])
         return desk.show(
             DeleteDatasetPage(
+                form=form,
                 kind=self.kind,
                 dataset=dataset,
                 image_count=dataset.image_count + counting.get(dataset_id, 0),
@@ -480,16 +499,18 @@ class _Datasets(Controller):
     def delete(
         self,
         dataset_id: FromPath[UUID],
+        form: NamedDependency[Form],
         actor: NamedDependency[UUID],
         read: NamedDependency[ReadModels],
         desk: NamedDependency[Desk],
     ) -> Redirect:
         """Jobs and models keep the paths they used (D-8)."""
-        with desk.unless_gone(self.kind.address):
+        back = way_back(form, self.kind.address)
+        with desk.unless_gone(back):
             dataset = self._dataset(read, dataset_id)
             desk.ask(DeleteDataset(actor=actor, dataset_id=dataset_id))
         desk.say(N_("Dataset “{name}” is deleted."), name=dataset.name)
-        return desk.go(self.kind.address)
+        return desk.go(back)
 
     def _dataset(self, read: ReadModels, dataset_id: UUID) -> DatasetRow:
         """A dataset of this kind.
@@ -541,12 +562,14 @@ class _Datasets(Controller):
         desk: Desk,
         dataset_id: UUID,
         path_ids: Sequence[UUID],
+        form: Form,
         of_row: UUID | None = None,
     ) -> Response[str]:
         dataset, paths = self._present(services.read, desk, dataset_id, path_ids)
         scans = _scans(services, paths)
         return desk.show(
             RemoveDataPathsPage(
+                form=form,
                 kind=self.kind,
                 dataset=dataset,
                 paths=paths,

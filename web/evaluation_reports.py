@@ -52,6 +52,10 @@ ORDERS: Mapping[Order, str] = MappingProxyType(
         Order.FOLDER: N_("As in the folders"),
     }
 )
+MOST_NAME_BYTES = 240
+"""Of a file in a zip of samples. File systems take 255, and unpackers may want a few; a Chinese character takes three."""
+END_BYTES = 40
+"""Of these so many are the end of the file's own name, with what tells its format."""
 Trail: TypeAlias = tuple[tuple[Sentence | str, str], ...]
 """The pages above, outermost first: title and address."""
 
@@ -438,6 +442,19 @@ def ticked_numbers(form: Form) -> list[int]:
 
 
 def name_in_zip(true_code: str | None, predicted: str, number: int, file_name: str) -> str:
-    """How an image is called in a zip of samples; `predicted` says what was predicted, and by which version where there are two."""
+    """How an image is called in a zip of samples; `predicted` says what was predicted, and by which version where there are two.
+
+    What no file system would take loses its middle, but for the number.
+    """
     folder = safe_name(true_code or "-")
-    return f"{folder}/{safe_name(f'true-{folder}_{predicted}_{number}_{file_name}')}"
+    name = safe_name(f"true-{folder}_{predicted}_{number}_{file_name}")
+    return f"{folder}/{_fitting(name, f'…{number}…')}"
+
+
+def _fitting(name: str, middle: str) -> str:
+    """A name that file systems take: one that is too long as its beginning and its end around `middle`."""
+    written = name.encode()
+    if len(written) <= MOST_NAME_BYTES:
+        return name
+    end = middle.encode() + written[-END_BYTES:]
+    return (written[: MOST_NAME_BYTES - len(end)] + end).decode(errors="ignore")

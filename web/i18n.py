@@ -21,6 +21,7 @@ from jinja2.ext import babel_extract
 from jinja2.runtime import Context
 
 from domain.sentences import N_, Sentence
+from domain.shares import percent
 
 LANGUAGES = ("zh", "en")
 DEFAULT_LANGUAGE = "zh"
@@ -131,11 +132,6 @@ def counting(ngettext: Callable[..., str]) -> Callable[..., str]:
 def significant(value: float | None, digits: int = 4) -> str:
     """A loss or a rate: `0.0012`, `1.2e-07`; None is “—”."""
     return "—" if value is None else f"{value:.{digits}g}"
-
-
-def percent(share: float | None, digits: int = 1) -> str:
-    """A share of 0..1 as `97.5 %`; None is “—”, never 0."""
-    return "—" if share is None else f"{share * 100:.{digits}f} %"
 
 
 def points(difference: float | None, digits: int = 1) -> str:

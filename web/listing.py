@@ -64,6 +64,11 @@ class Listing(msgspec.Struct, frozen=True):
         """Another page of the same list."""
         return self._address(page=str(page) if page > 1 else "")
 
+    def leading_back(self, address: str) -> str:
+        """A page about one of the rows, from which the way leads back to this very part of the list."""
+        here = self.page_address(self.page)
+        return address if here == self.path else with_question(address, [("back", here)])
+
     def without(self, *names: str) -> str:
         """The list without some of its filters."""
         return self._address(**dict.fromkeys(names, ""), page="")
@@ -77,6 +82,12 @@ class Listing(msgspec.Struct, frozen=True):
         kept = [(name, value) for name, value in self.fields if name not in changes and value]
         fields = kept + [(name, value) for name, value in changes.items() if value]
         return with_question(self.path, fields)
+
+
+def way_back(form: Form, path: str) -> str:
+    """The part of the list at `path` where one came from; its beginning where one came from elsewhere."""
+    wanted = form.text("back")
+    return wanted if wanted.startswith(f"{path}?") and wanted.isprintable() else path
 
 
 def with_question(path: str, fields: Iterable[tuple[str, str]]) -> str:

@@ -21,12 +21,13 @@ from domain.prediction_jobs import PredictionStatus
 from domain.refusals import NotFound
 from domain.sentences import N_
 from domain.waiting import Wait
+from projections.compute_resources import ComputeResourceRow
 from projections.prediction_jobs import SORTS, PredictionJobRow
 from projections.read_model import Page as Part
 from web.downloads import Download, run_log
 from web.evaluation_reports import ReportView, own_prediction, report_view
 from web.forms import Form
-from web.listing import Listing, read_listing
+from web.listing import Listing, read_listing, way_back
 from web.live import Live
 from web.live import Part as LivePart
 from web.pages import Desk, Page
@@ -85,10 +86,13 @@ class PredictionJobsPage(MovingPage, frozen=True, kw_only=True):
 
 
 class PredictionJobPage(MovingPage, frozen=True, kw_only=True):
-    """One job: state, what it judges, log; `has_log` says whether one can be downloaded by now."""
+    """One job: state, what it judges, log; `has_log` says whether one can be downloaded by now. `resource` is the compute resource
+    that it asks for, also where that was deleted since.
+    """
 
     TEMPLATE = "prediction_jobs/job.html"
     job: PredictionJobRow
+    resource: ComputeResourceRow | None
     has_log: bool = False
 
     @property
@@ -110,6 +114,11 @@ class ConfirmPage(Page, frozen=True):
     job: PredictionJobRow
     action: str
 
+    @property
+    def back(self) -> str:
+        """The part of the list where one came from."""
+        return way_back(self.form, self.kind.address)
+
 
 class PredictionReportPage(Page, frozen=True):
     """The report of a finished job."""
@@ -129,7 +138,8 @@ LIST_PARTS: Mapping[str, LivePart[PredictionJobsPage]] = MappingProxyType(
 JOB_PARTS: Mapping[str, LivePart[PredictionJobPage]] = MappingProxyType(
     {
         "job": LivePart(
-            "prediction_jobs/_job.html", shows=lambda page: (page.job, page.has_log, page.beats, page.waits, page.now)
+            "prediction_jobs/_job.html",
+            shows=lambda page: (page.job, page.resource, page.has_log, page.beats, page.waits, page.now),
         )
     }
 )
@@ -210,7 +220,7 @@ class JobPages(Controller):
         desk: NamedDependency[Desk],
     ) -> Response[str]:
         """The question before."""
-        return desk.show(self._confirm_page(read, job_id, actor, "terminate"))
+        return desk.show(self._confirm_page(read, job_id, actor, "terminate", Form()))
 
     @post("/{job_id:uuid}/terminate", sync_to_thread=True)
     def terminate(
@@ -221,7 +231,7 @@ class JobPages(Controller):
         desk: NamedDependency[Desk],
     ) -> Redirect:
         """终止."""
-        page = self._confirm_page(read, job_id, actor, "terminate")
+        page = self._confirm_page(read, job_id, actor, "terminate", Form())
         with desk.refusals_on(page):
             desk.ask(TerminatePrediction(actor=actor, job_id=job_id))
         desk.say(N_("“{name}” is terminated."), name=page.job.name)
@@ -240,36 +250,41 @@ class JobPages(Controller):
         job = own_job(read, job_id, actor, self.kind)
         desk.ask(RestartPrediction(actor=actor, job_id=job_id))
         desk.say(N_("“{name}” waits for a worker. The prediction will begin from 0 %."), name=job.name)
-        return desk.go(f"{self.kind.address}/{job_id}" if form.text("stay") else self.kind.address)
+        return desk.go(f"{self.kind.address}/{job_id}" if form.text("stay") else way_back(form, self.kind.address))
 
     @get("/{job_id:uuid}/delete", sync_to_thread=True)
     def confirm_delete(
         self,
         job_id: FromPath[UUID],
+        form: NamedDependency[Form],
         actor: NamedDependency[UUID],
         read: NamedDependency[ReadModels],
         desk: NamedDependency[Desk],
     ) -> Response[str]:
         """The question before."""
-        return desk.show(self._confirm_page(read, job_id, actor, "delete"))
+        with desk.unless_gone(way_back(form, self.kind.address)):
+            page = self._confirm_page(read, job_id, actor, "delete", form)
+        return desk.show(page)
 
     @post("/{job_id:uuid}/delete", sync_to_thread=True)
     def delete(
         self,
         job_id: FromPath[UUID],
+        form: NamedDependency[Form],
         actor: NamedDependency[UUID],
         read: NamedDependency[ReadModels],
         desk: NamedDependency[Desk],
     ) -> Redirect:
         """删除."""
-        page = self._confirm_page(read, job_id, actor, "delete")
-        with desk.refusals_on(page):
-            desk.ask(DeletePredictionJob(actor=actor, job_id=job_id))
+        with desk.unless_gone(way_back(form, self.kind.address)):
+            page = self._confirm_page(read, job_id, actor, "delete", form)
+            with desk.refusals_on(page):
+                desk.ask(DeletePredictionJob(actor=actor, job_id=job_id))
         desk.say(self.kind.deleted, name=page.job.name)
-        return desk.go(self.kind.address)
+        return desk.go(page.back)
 
-    def _confirm_page(self, read: ReadModels, job_id: UUID, actor: UUID, action: str) -> ConfirmPage:
-        return ConfirmPage(kind=self.kind, job=own_job(read, job_id, actor, self.kind), action=action)
+    def _confirm_page(self, read: ReadModels, job_id: UUID, actor: UUID, action: str, form: Form) -> ConfirmPage:
+        return ConfirmPage(form=form, kind=self.kind, job=own_job(read, job_id, actor, self.kind), action=action)
 
 
 class PredictionJobs(JobPages):
@@ -336,7 +351,8 @@ def _list_page(services: Services, actor: UUID, kind: KindOfPages, form: Form) -
 
 def _job_page(services: Services, job_id: UUID, actor: UUID, kind: KindOfPages) -> PredictionJobPage:
     job = own_job(services.read, job_id, actor, kind)
-    return _freshened_job(services, PredictionJobPage(kind=kind, job=job))
+    resource = services.read.compute_resources.get(job.compute_resource_id)
+    return _freshened_job(services, PredictionJobPage(kind=kind, job=job, resource=resource))
 
 
 def _freshened_job(services: Services, page: PredictionJobPage) -> PredictionJobPage:

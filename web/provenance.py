@@ -184,8 +184,9 @@ def find_provenance(log: Any, model_id: UUID, label: str) -> Provenance:
         NotFound: there is no such version.
     """
     history = log.history
-    for event in history(model_id):
+    model = history(model_id)
+    for event in model:
         if isinstance(event.data, ModelVersionPublished) and event.data.version == label:
             job_id, model_image_id = event.data.job_id, event.data.model_image.model_image_id
-            return provenance_of(event, history(job_id), history(model_image_id))
+            return provenance_of(event, model, history(job_id), history(model_image_id))
     raise NotFound

@@ -1,6 +1,5 @@
 """用户管理: the list, new users, and what a super administrator changes of a user. Source: U-2 to U-4, U-7; manual, “用户管理”."""
 
-from urllib.parse import urlencode
 from uuid import UUID
 
 from litestar import Controller, Response, get, post
@@ -17,7 +16,7 @@ from projections.users import SORTS, UserRow
 from web.access import needs
 from web.form_ids import id_made_by, new_form
 from web.forms import Form
-from web.listing import Listing, read_listing
+from web.listing import Listing, read_listing, way_back
 from web.pages import ROLE_NAMES, Desk, Page
 from web.services import ReadModels, Services
 
@@ -44,9 +43,7 @@ class UsersPage(Page, frozen=True):
 
     def address_of(self, user: UserRow, action: str) -> str:
         """The page of an action, from which the way leads back to this part of the list."""
-        here = self.listing.page_address(self.listing.page)
-        back = f"?{urlencode({'back': here})}" if here != ADDRESS else ""
-        return f"{ADDRESS}/{user.user_id}/{action}{back}"
+        return self.listing.leading_back(f"{ADDRESS}/{user.user_id}/{action}")
 
 
 class NewUserPage(Page, frozen=True):
@@ -64,8 +61,7 @@ class UserPage(Page, frozen=True):
     @property
     def back(self) -> str:
         """The part of the list where one came from."""
-        wanted = self.form.text("back")
-        return wanted if wanted.startswith(f"{ADDRESS}?") and wanted.isprintable() else ADDRESS
+        return way_back(self.form, ADDRESS)
 
     def address_of(self, action: str) -> str:
         """Where the form of this page goes."""

@@ -6,12 +6,14 @@ from msgspec.structs import replace
 
 from domain.facts import SYSTEM
 from domain.messages import StageName
+from domain.models import ModelVersionWithdrawn
 from domain.provenance import provenance_of
 from domain.training_jobs import TrainingInterrupted, TrainingRestarted, TrainingStageFinished, TrainingTerminated
 from tests.examples import (
     MODEL_ID,
     MODEL_IMAGE_ID,
     MODEL_IMAGE_LOADED,
+    QUALITY_LEAD_ID,
     TRAINER_LI_ID,
     TRAINER_WANG_ID,
     TRAINING_COMPLETED,
@@ -36,7 +38,8 @@ def made(history: History) -> Any:
         thing: [event for event in history.events if event.originator_id == thing]
         for thing in (MODEL_ID, TRAINING_JOB_ID, MODEL_IMAGE_ID)
     }
-    return provenance_of(of[MODEL_ID][-1], of[TRAINING_JOB_ID], of[MODEL_IMAGE_ID])
+    published = next(event for event in of[MODEL_ID] if event.data == VERSION_PUBLISHED)
+    return provenance_of(published, of[MODEL_ID], of[TRAINING_JOB_ID], of[MODEL_IMAGE_ID])
 
 
 def trained_twice() -> History:
@@ -73,6 +76,17 @@ def test_images_and_workers_are_those_of_the_run_that_succeeded() -> None:
 def test_the_package_is_the_archive_of_the_version_that_was_used() -> None:
     history = trained_twice().add(MODEL_IMAGE_ID, replace(MODEL_IMAGE_LOADED, number=2, archive=artifact("v2")))
     assert made(history).package == MODEL_IMAGE_LOADED.archive
+
+
+def test_a_version_that_was_taken_back_says_by_whom_and_why() -> None:  # E-3, V-4
+    history = trained_twice().add(MODEL_ID, replace(VERSION_PUBLISHED, version="v1.02"), actor=TRAINER_LI_ID)
+    history.add(MODEL_ID, ModelVersionWithdrawn(version="v1.02", reason="blurred"), actor=QUALITY_LEAD_ID)
+    assert (made(history).withdrawn_by, made(history).withdrawal_reason) == (None, ""), "another version was"
+    history.add(MODEL_ID, ModelVersionWithdrawn(version="v1.01", reason="the camera was moved"), actor=QUALITY_LEAD_ID)
+    found = made(history)
+    assert found.withdrawn_by is not None
+    assert (found.withdrawn_by.actor, found.withdrawal_reason) == (QUALITY_LEAD_ID, "the camera was moved")
+    assert QUALITY_LEAD_ID in found.people
 
 
 def test_what_was_never_recorded_is_not_made_up() -> None:

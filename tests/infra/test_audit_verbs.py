@@ -138,7 +138,10 @@ def cut_short(file: Path) -> None:
 def test_what_made_a_version_and_whether_its_images_are_still_the_same(ask: Ask, tmp_path: Path) -> None:  # E-3
     status, said = ask("provenance", "panel-a:v1.01", "--check")
     assert (status, said.splitlines()[-1]) == (0, "1 as they were, 0 changed, 0 gone.")
-    assert '"by": "trainer_wang"' in said
+    told, _ = json.JSONDecoder().raw_decode(said)
+    assert (told["published"]["by"], told["withdrawn"], told["chosen_weights"]) == ("trainer_wang", None, "best")
+    for file in ("weights", "evaluation", "initial_weights", "losses", "log", "images"):
+        assert len(told[file]) == 64, "what the page names, the command names, too"
     (tmp_path / "1.png").write_bytes(b"AS IT WAS")
     status, said = ask("provenance", "panel-a:v1.01", "--check")
     assert status == 1

@@ -54,11 +54,15 @@ def test_revoked_tokens_and_those_of_deleted_users_stand_in_the_list_and_open_no
     history.add(OF_WANG, ApiTokenRevoked(), actor=QUALITY_LEAD_ID)
     history.add(TRAINER_LI_ID, UserDeleted(heir=TRAINER_WANG_ID), actor=QUALITY_LEAD_ID)
     read.take_in(history)
+    assert not any(row.is_creator_deleted or row.is_revoker_deleted for row in read.api_tokens.page().items)
+    read.take_in(history.add(QUALITY_LEAD_ID, UserDeleted(heir=TRAINER_WANG_ID), actor=TRAINER_WANG_ID))
     assert read.api_tokens.holder("a" * 64) is None
     assert read.api_tokens.holder("b" * 64) is None
     newest, oldest = read.api_tokens.page().items
     assert (oldest.name, oldest.revoked_by, oldest.created_by) == ("MES", "quality_lead", "quality_lead")
     assert (newest.name, newest.is_user_deleted, newest.revoked_at) == ("SPC", True, None)
+    assert (oldest.is_creator_deleted, oldest.is_revoker_deleted) == (True, True)
+    assert (newest.is_creator_deleted, newest.is_revoker_deleted) == (True, False), "nobody revoked it"
     assert read.api_tokens.get(OF_LI) == newest
     assert read.api_tokens.get(example_id("nothing")) is None
     read.assert_rebuild_equals_live()

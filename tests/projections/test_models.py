@@ -76,6 +76,14 @@ def test_the_list_stands_in_the_asked_order(project: Project) -> None:
         assert [row.name for row in read.models.page(TRAINER_WANG_ID, sort=sort).items] == names, sort
 
 
+def test_versions_are_ordered_as_numbers(project: Project) -> None:  # V-1
+    later = replace(VERSION_PUBLISHED, model_name="panel-b", version="v10.01")
+    read = project(published().add(example_id("panel-b"), later, actor=TRAINER_WANG_ID), Users, Models)
+    shown = [row.version for row in read.models.page(TRAINER_WANG_ID, sort="version").items]
+    assert shown == ["v1.01", "v1.02", "v10.01"]
+    assert [row.version for row in read.models.page(TRAINER_WANG_ID, sort="-version").items] == shown[::-1]
+
+
 def test_every_order_that_is_offered_is_one_that_the_database_knows(project: Project) -> None:
     read = project(published(), Users, Models)
     for sort in SORTS:

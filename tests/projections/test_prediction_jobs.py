@@ -35,6 +35,7 @@ from tests.examples import (
     TRAINER_LI_ID,
     TRAINER_WANG,
     TRAINER_WANG_ID,
+    TWO_CORES_ID,
     History,
     artifact,
     example_id,
@@ -80,6 +81,7 @@ def test_a_queued_job_waits_in_its_owners_list_only(after: After) -> None:  # P-
         PredictionStatus.WAITING,
     )
     assert row.seconds is None
+    assert (row.compute_resource_id, row.batch_size) == (TWO_CORES_ID, PREDICTION_QUEUED.order.parameters.batch_size)
     assert jobs.page(TRAINER_LI_ID, PredictionKind.QUESTION_BANK).items == ()
     assert jobs.page(TRAINER_WANG_ID, PredictionKind.COMPARISON).items == ()
 

@@ -22,6 +22,7 @@ from tests.examples import (
     PREDICTION_COMPLETED,
     PREDICTION_JOB_ID,
     QUESTION_BANK_FOLDER,
+    TWO_CORES_ID,
     sample,
 )
 from tests.web.site import MODEL_TRAINER
@@ -49,7 +50,9 @@ def job(**changes: Any) -> PredictionJobRow:
         "model_name": "panel-a",
         "task_type": "分类",
         "versions": ("v1.01",),
+        "compute_resource_id": TWO_CORES_ID,
         "data_paths": (QUESTION_BANK_FOLDER,),
+        "batch_size": 32,
         "resolution_screening": True,
         "status": PredictionStatus.COMPLETED,
         "worker": "gpu-1",

@@ -191,6 +191,10 @@ def test_predictions_are_listed_as_the_pages_filter_them(site: RealSite, wang: M
         ("?search=check&status=waiting", set()),
     ):
         assert {one["name"] for one in wang.get(f"/prediction-jobs{question}").json()["items"]} == names, question
+    (shown,) = wang.get("/prediction-jobs?task_type=分割分类").json()["items"]
+    assert shown["task_type"] == "分割分类", "what is filtered by is told, too"
+    detail = wang.get(f"/prediction-jobs/{night}").json()
+    assert (detail["compute_resource_id"], detail["batch_size"]) == (str(TWO_CORES_ID), 32)
 
 
 # Logs and curves

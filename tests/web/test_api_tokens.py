@@ -94,6 +94,17 @@ def test_what_opens_nothing_any_more_says_why(
     assert shown in text(site.get("/api-tokens"))
 
 
+def test_whoever_made_or_revoked_a_token_and_is_gone_is_marked(site: Site, tokens: FakeApiTokens) -> None:  # U-3
+    tokens.rows = (
+        replace(ROW, username="mes_line_1", is_user_deleted=True, is_creator_deleted=True),
+        replace(ROW, revoked_at=AT, revoked_by="lead_chen", is_revoker_deleted=True),
+    )
+    page = text(site.get("/api-tokens"))
+    for shown in ("mes_line_1 （已删除）", "quality_lead （已删除）", "已由 lead_chen （已删除） 吊销"):
+        assert shown in page, shown
+    assert page.count("（已删除）") == 3
+
+
 def test_the_secret_is_shown_once_and_only_its_hash_goes_on(site: Site, tokens: FakeApiTokens) -> None:  # E-6
     page = site.get("/api-tokens/new").text
     wish = {"form_id": form_id(page), "name": "MES, hall 2", "username": "trainer_wang", "scope": "act"}

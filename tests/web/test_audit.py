@@ -3,6 +3,7 @@
 import html
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from uuid import UUID
@@ -10,8 +11,11 @@ from uuid import UUID
 import msgspec
 import pytest
 
+from domain.data_paths import FolderName
+from domain.datasets import DataPath, DatasetDeleted
 from domain.facts import Origin, Recorded
 from domain.messages import ManifestEntry, StageName
+from domain.models import ModelVersionWithdrawn
 from domain.prediction_jobs import PredictionTerminated
 from domain.training_jobs import TrainingStageFinished
 from domain.users import UserEmailChanged, UserPasswordChanged
@@ -39,10 +43,13 @@ from tests.examples import (
     TRAINING_STARTED,
     VERSION_PUBLISHED,
     example_id,
+    inspection,
     plant,
 )
 from tests.web.reading import words
 from tests.web.real_site import RealSite, open_real_site
+from web.audit import MOST_FIELDS_SHOWN
+from web.i18n import local_time_with_seconds
 
 HASH = "argon2 of nothing that anybody may read"
 
@@ -143,6 +150,33 @@ def test_the_state_at_a_past_moment(real: RealSite) -> None:  # E-3
     assert (early.status_code, "did not exist yet" in early.text) == (422, True)
 
 
+def test_the_state_at_a_second_holds_what_is_shown_to_have_happened_in_it(real: RealSite) -> None:  # E-3
+    moment = datetime(2026, 4, 1, 8, 30, 59, 400_000, tzinfo=UTC)
+    gone = Recorded(TRAINING_DATASET_ID, 2, DatasetDeleted(), moment, Origin(actor=TRAINER_WANG_ID))
+    real.services.wait(real.log.append([gone]))
+    enter(real, QUALITY_LEAD_ID)
+    shown = local_time_with_seconds(moment)
+    assert shown in words(real.get(f"/history/{TRAINING_DATASET_ID}").text)
+    for asked, after in (
+        (shown, "after event 2"),
+        (local_time_with_seconds(moment - timedelta(seconds=1)), "after event 1"),
+    ):
+        assert after in words(real.get(f"/history/{TRAINING_DATASET_ID}/state?moment={asked}").text), asked
+
+
+def test_what_an_event_changed_is_shown_however_large_the_state_is(real: RealSite) -> None:  # E-3
+    paths = tuple(
+        DataPath(example_id(f"path {number}"), inspection(FolderName("data", f"line-{number}")))
+        for number in range(MOST_FIELDS_SHOWN // 10)
+    )
+    large = example_id("a large dataset")
+    created = msgspec.structs.replace(TRAINING_DATASET, name="line-1-to-60", data_paths=paths)
+    real.happened_to(large, created, DatasetDeleted(), actor=TRAINER_WANG_ID)
+    page = words(enter(real, QUALITY_LEAD_ID).get(f"/history/{large}/state?version=2").text)
+    assert f"The first {MOST_FIELDS_SHOWN} of" in page
+    assert "is_deleted false true" in page.split("data_paths[1]")[0]
+
+
 def test_a_state_that_never_was_is_not_found(real: RealSite) -> None:
     enter(real, QUALITY_LEAD_ID)
     for version in ("0", "99", "-1", "1.5", "", "9" * 40):
@@ -211,6 +245,18 @@ def test_no_secret_leaves_by_any_page_whatever_the_event(real: RealSite) -> None
             shown.append(real.get(f"/history/{event.originator_id}/events.jsonl").text)
     assert "UserCreated.username" in "".join(shown)
     assert not [text for text in shown if SECRET in text or HASH in text]
+
+
+def test_the_provenance_of_a_withdrawn_version_says_so(real: RealSite) -> None:  # E-3, V-4
+    address = f"/provenance/{MODEL_ID}/{VERSION_PUBLISHED.version}"
+    enter(real, QUALITY_LEAD_ID)
+    assert "withdrawn" not in words(real.get(address).text)
+    withdrawn = ModelVersionWithdrawn(version=VERSION_PUBLISHED.version, reason="the camera was moved")
+    real.happened_to(MODEL_ID, withdrawn, actor=TRAINER_WANG_ID)
+    page = words(real.get(address).text)
+    assert "This version was withdrawn: nothing new begins with it." in page
+    assert "Withdrawn trainer_wang" in page
+    assert "the camera was moved" in page
 
 
 def test_a_version_shows_its_provenance_to_its_owner_and_to_auditors(real: RealSite, tmp_path: Path) -> None:  # E-3

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 from uuid import UUID
 
 import httpx
@@ -763,17 +763,38 @@ def test_all_paths_are_scanned_again_at_once(site: Site, folders: CountingFolder
     assert site.post(f"/training-datasets/{QUESTION_BANK_ID}/inspect").status_code == 404
 
 
+MANY_PATHS = tuple(
+    row(example_id(f"line-{number}"), inspection(FolderName("data", f"line-{number}"))) for number in range(250)
+)
+
+
+def with_many_paths(site: Site) -> None:
+    site.read.datasets.datasets = [msgspec.structs.replace(DATASET, paths=MANY_PATHS, path_count=250)]
+
+
 def test_thousands_of_paths_come_page_by_page(site: Site) -> None:  # D-7
-    paths = tuple(
-        row(example_id(f"line-{number}"), inspection(FolderName("data", f"line-{number}"))) for number in range(250)
-    )
-    site.read.datasets.datasets = [msgspec.structs.replace(DATASET, paths=paths, path_count=250)]
+    with_many_paths(site)
     first = site.get(f"/training-datasets/{TRAINING_DATASET_ID}").text
     assert first.count('name="path_ids"') == 100
     last = site.get(f"/training-datasets/{TRAINING_DATASET_ID}?page=3").text
     assert last.count('name="path_ids"') == 50
     assert "data:line-249" in last
     assert f'href="/training-datasets/{TRAINING_DATASET_ID}?page=2"' in last
+
+
+def test_whoever_works_on_a_later_page_of_paths_stays_there(site: Site) -> None:  # D-7
+    with_many_paths(site)
+    paths = f"/training-datasets/{TRAINING_DATASET_ID}"
+    here, row = f"{paths}?page=2", f"{paths}/paths/{MANY_PATHS[100].path_id}"
+    listed = shown(site.get(here))
+    assert f'href="{row}/delete?back={quote(here, safe="")}"' in listed
+    assert listed.count(f'name="back" value="{here}"') == 101, "to scan one of the rows again, and to remove the ticked"
+    assert f'name="back" value="{here}"' in shown(site.get(f"{row}/delete?back={quote(here, safe='')}"))
+    ticked = str(MANY_PATHS[100].path_id)
+    assert f'name="back" value="{here}"' in shown(site.get(f"{paths}/remove?path_ids={ticked}&back={quote(here)}"))
+    for act in (f"{row}/delete", f"{row}/inspect", f"{paths}/remove"):
+        assert site.post(act, back=here, path_ids=ticked).headers["Location"] == here, act
+    assert site.post(f"{row}/inspect", back="//evil.example").headers["Location"] == paths
 
 
 def test_deleting_asks_first(site: Site) -> None:  # D-8
@@ -785,6 +806,15 @@ def test_deleting_asks_first(site: Site) -> None:  # D-8
     answer = site.post(address)
     assert (answer.status_code, answer.headers["Location"]) == (303, "/training-datasets")
     assert isinstance(site.assay.commands[0], DeleteDataset)
+
+
+def test_what_was_filtered_stays_so_when_a_dataset_goes(site: Site) -> None:  # D-6, D-8
+    filtered = "/training-datasets?search=panel&sort=name"
+    question = f"/training-datasets/{TRAINING_DATASET_ID}/delete"
+    assert f'href="{question}?back={quote(filtered, safe="")}"' in shown(site.get(filtered))
+    assert f'name="back" value="{filtered}"' in shown(site.get(f"{question}?back={quote(filtered, safe='')}"))
+    assert site.post(question, back=filtered).headers["Location"] == filtered
+    assert site.post(question, back="/question-bank-datasets?x").headers["Location"] == "/training-datasets"
 
 
 def test_a_question_counts_what_a_scan_has_seen_so_far(site: Site, folders: CountingFolders) -> None:  # D-8

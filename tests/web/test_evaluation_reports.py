@@ -27,7 +27,7 @@ from tests.web.predictions import (
 )
 from tests.web.reading import assert_in_order, words
 from tests.web.site import Site
-from web.evaluation_reports import HEAT_LEVELS, report_view
+from web.evaluation_reports import HEAT_LEVELS, MOST_NAME_BYTES, name_in_zip, report_view
 from web.forms import Form
 from web.services import Services
 
@@ -337,6 +337,20 @@ def test_two_samples_of_one_name_are_both_in_the_zip(zipping: Site) -> None:  # 
     names = list(unzipped(zipping.get(f"{SAMPLES}.zip")))
     numbers = (7, len(JUDGED.samples))
     assert names == [*(f"TTFBS/true-TTFBS_predicted-TPFIP_{number}_0007.png" for number in numbers), "samples.csv"]
+
+
+def test_a_name_in_a_zip_is_never_too_long_for_a_file_system() -> None:  # P-5
+    long_code, long_file = "边缘崩裂" * 15, f"{'二号产线三号相机夜班' * 8}_0042.png"
+    both = [name_in_zip(long_code, f"predicted-{long_code}", number, long_file) for number in (7, 8)]
+    for number, name in zip((7, 8), both, strict=True):
+        folder, _, file = name.partition("/")
+        assert folder == long_code
+        assert len(file.encode()) <= MOST_NAME_BYTES
+        assert file.startswith(f"true-{long_code[:50]}")
+        assert f"…{number}…" in file
+        assert file.endswith("_0042.png")
+    assert len(set(both)) == 2
+    assert name_in_zip("TPFIP", "predicted-TTFBS", 7, "0042.png") == "TPFIP/true-TPFIP_predicted-TTFBS_7_0042.png"
 
 
 def test_a_sample_that_was_not_judged_has_no_prediction_in_its_name(zipping: Site) -> None:  # P-5

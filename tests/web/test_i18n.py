@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from domain.sentences import Sentence
+from domain.shares import percent
 from web.i18n import (
     byte_size,
     duration,
@@ -17,7 +18,6 @@ from web.i18n import (
     local_time,
     local_time_with_seconds,
     number,
-    percent,
     places,
     significant,
     slice_of,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID
 
 import httpx
@@ -150,6 +151,9 @@ class FakeComputeResources:
             ComputeResourceRow(one, ComputeResourceKind.GENERAL_PURPOSE, TWO_CORES.resources, QUEUED_AT)
             for one in self.ids
         )
+
+    def get(self, compute_resource_id: UUID) -> ComputeResourceRow | None:
+        return next((one for one in self.list() if one.compute_resource_id == compute_resource_id), None)
 
 
 class OneImage:
@@ -340,6 +344,14 @@ def test_a_job_tells_what_it_judges_and_how_it_went(trainer: Site) -> None:  # P
     assert_in_order(shown, "panel-a v1.01", "data:panel-a/question-bank", "归一化处理", "开启", "90.0 %")
 
 
+def test_a_job_says_which_compute_resource_it_waits_for_and_how_it_judges(trainer: Site) -> None:  # P-1, P-2
+    trainer.read.prediction_jobs = FakePredictionJobs(job(status=PredictionStatus.WAITING, batch_size=4096))
+    assert_in_order(text(trainer.get(JOB)), "计算资源 通用型 · 2 核 · 4 GiB batch_size 4,096 归一化处理 开启")
+    assert "已删除" not in text(trainer.get(JOB))
+    trainer.read.compute_resources = FakeComputeResources()
+    assert "计算资源 （已删除）" in text(trainer.get(JOB)), "also where nothing is known of it any more"
+
+
 def test_the_log_is_downloaded_under_the_name_of_the_job(trainer: Site, tmp_path: Path) -> None:  # P-2
     written = tmp_path / "run.log"
     written.write_text("loss 0.1\n")
@@ -425,6 +437,14 @@ def test_an_action_that_comes_too_late_is_refused_with_a_sentence(trainer: Site,
     assert state_in(log).status is PredictionStatus.COMPLETED
 
 
+def test_a_finished_job_is_not_started_again(trainer: Site, log: MemoryLog) -> None:  # P-2
+    queue_a_job(trainer.services, log, PREDICTION_STARTED, PREDICTION_COMPLETED)
+    answer = trainer.post(f"{JOB}/restart")
+    assert answer.status_code == 422
+    assert "“panel-a-check”只有在任务终止或失败之后才能重新启动" in text(answer)
+    assert state_in(log).status is PredictionStatus.COMPLETED
+
+
 def test_deleting_is_asked_before_it_is_done(trainer: Site, log: MemoryLog) -> None:  # P-2
     queue_a_job(trainer.services, log, PREDICTION_STARTED, PREDICTION_COMPLETED)
     assert "确定删除“panel-a-check”及其评估报告吗？" in text(trainer.get(f"{JOB}/delete"))
@@ -432,6 +452,20 @@ def test_deleting_is_asked_before_it_is_done(trainer: Site, log: MemoryLog) -> N
     answer = trainer.post(f"{JOB}/delete")
     assert (answer.status_code, answer.headers["Location"]) == (303, JOBS)
     assert isinstance(log.events[-1].data, PredictionDeleted)
+
+
+def test_what_was_filtered_stays_so_when_a_job_goes_or_starts_again(trainer: Site, log: MemoryLog) -> None:  # P-2
+    queue_a_job(trainer.services, log, PREDICTION_STARTED, PredictionTerminated(), status=PredictionStatus.TERMINATED)
+    filtered = f"{JOBS}?status=terminated"
+    shown = html.unescape(trainer.get(filtered).text)
+    question = f"{JOB}/delete?back={quote(filtered, safe='')}"
+    assert f'href="{question}"' in shown
+    assert f'name="back" value="{filtered}"' in shown, "of the button that starts it again"
+    assert f'name="back" value="{filtered}"' in html.unescape(trainer.get(question).text)
+    for act in ("restart", "delete"):
+        assert trainer.post(f"{JOB}/{act}", back=filtered).headers["Location"] == filtered
+    assert trainer.post(f"{JOB}/delete", back=filtered).headers["Location"] == filtered, "also where it is gone"
+    assert trainer.post(f"{JOB}/delete", back="https://evil.example").headers["Location"] == JOBS
 
 
 def test_a_running_job_is_not_deleted(trainer: Site, log: MemoryLog) -> None:  # P-2
@@ -462,8 +496,18 @@ def test_nobody_acts_on_jobs_of_others(site: Site, log: MemoryLog, act: str) -> 
 
 
 def test_a_job_that_is_not_there_is_not_found(trainer: Site) -> None:
-    for page in ("", "/report", "/log", "/delete"):
+    for page in ("", "/report", "/log", "/terminate"):
         assert trainer.get(f"{JOB}{page}").status_code == 404
+
+
+def test_who_deletes_a_job_a_second_time_is_told_that_it_is_gone(trainer: Site, log: MemoryLog) -> None:  # P-2
+    queue_a_job(trainer.services, log, PREDICTION_STARTED, PREDICTION_COMPLETED, PredictionDeleted())
+    for is_listed in (True, False):  # the read models may be a moment behind
+        trainer.read.prediction_jobs = FakePredictionJobs(*[job()] * is_listed)
+        answer = trainer.post(f"{JOB}/delete")
+        assert (answer.status_code, answer.headers["Location"]) == (303, JOBS)
+        assert "该项此前已被删除或移除" in text(trainer.get(JOBS))
+    assert trainer.get(f"{JOB}/delete").headers["Location"] == JOBS
 
 
 # 新建预测任务.

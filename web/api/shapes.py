@@ -229,6 +229,7 @@ class PredictionJob(Shape, frozen=True, kw_only=True):
     kind: PredictionKind
     model_id: UUID
     model_name: str
+    task_type: str
     versions: tuple[str, ...]
     data_paths: tuple[FolderName, ...]
     status: PredictionStatus
@@ -247,6 +248,8 @@ class PredictionJob(Shape, frozen=True, kw_only=True):
 class PredictionJobDetail(PredictionJob, frozen=True, kw_only=True):
     """A prediction job, or a comparison."""
 
+    compute_resource_id: UUID
+    batch_size: int
     resolution_screening: bool
     now: JobNow | None
     wait: JobWait | None
