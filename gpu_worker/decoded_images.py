@@ -10,7 +10,6 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
 
@@ -19,6 +18,7 @@ import numpy.typing as npt
 
 from gpu_worker.image_masks import MASK_VERSION, mask_of, mask_pixels_of
 from gpu_worker.images import RESIZE_VERSION, ImageIsDamaged, ImageIsGone, Pixels, ReadImage, decode_file, pixels_of
+from gpu_worker.look_ahead import ROUNDS_AHEAD, answered_ahead
 
 _PIXELS = "pixels.npy"
 _DAMAGED = "damaged.json"
@@ -174,15 +174,12 @@ def _build(
                 return str(error)
             return ""
 
-        with ThreadPoolExecutor(thread_count) as threads:
-            try:
-                for key, damage in zip(keys, threads.map(decode, range(len(keys))), strict=True):
-                    if damage:
-                        damaged[key] = damage
-                    on_image()
-            except BaseException:
-                threads.shutdown(cancel_futures=True)
-                raise
+        most = ROUNDS_AHEAD * thread_count
+        with answered_ahead(decode, range(len(keys)), thread_count=thread_count, most=most) as damages:
+            for key, damage in zip(keys, damages, strict=True):
+                if damage:
+                    damaged[key] = damage
+                on_image()
         rows.flush()
         (building / _DAMAGED).write_text(json.dumps(damaged))
         if gone:

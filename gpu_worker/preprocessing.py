@@ -10,7 +10,6 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -29,6 +28,7 @@ from gpu_worker.decoded_images import DecodedImages, decoded_folder, decoded_mas
 from gpu_worker.image_masks import with_mask
 from gpu_worker.images import FoundImage, Pixels, ReadImage, find_images, read_image
 from gpu_worker.jobs import Job
+from gpu_worker.look_ahead import ROUNDS_AHEAD, answered_ahead
 from gpu_worker.randomness import stream
 from gpu_worker.splits import linked_groups, validation_split
 
@@ -296,14 +296,11 @@ def read_all(
         return with_mask(read_image(image)) if with_masks else read_image(image)
 
     read = []
-    with ThreadPoolExecutor(job.cpu_cores) as threads:
-        try:
-            for image in threads.map(one, found):
-                read.append(image)
-                job.go_on(share * len(read) / len(found), READING)
-        except BaseException:
-            threads.shutdown(cancel_futures=True)
-            raise
+    threads = job.cpu_cores
+    with answered_ahead(one, found, thread_count=threads, most=ROUNDS_AHEAD * threads) as images:
+        for image in images:
+            read.append(image)
+            job.go_on(share * len(read) / len(found), READING)
     return read
 
 
