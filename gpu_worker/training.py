@@ -87,7 +87,7 @@ def train(order: TrainingOrder, needs: Resources, job: Job, settings: TrainingSe
     """
     if order.preprocessing.train_segmentation and not (order.segmentation and order.training_parameters.segmentation):
         raise SegmentationIsNotOrdered
-    device = chosen_device(needs)
+    device = chosen_device(needs, on_cpu=settings.on_cpu)
     keep_evaluation_exact()
     started = time.monotonic()
     prepared = prepare(order, job)

@@ -70,6 +70,8 @@ SETTINGS = WorkerSettings(
     beat_every_seconds=0.1,
     training=TrainingSettings(precision=Precision.FLOAT32, checkpoint_every_iterations=8),
 )
+EXACT = msgspec.structs.replace(SETTINGS, training=msgspec.structs.replace(SETTINGS.training, on_cpu=True))
+"""What it computes comes out the same to the bit, also on a machine with a GPU."""
 DEADLINE_SECONDS = 90
 R = TypeVar("R")
 
@@ -401,7 +403,7 @@ def test_a_worker_killed_in_the_middle_is_followed_by_the_same_losses_and_weight
     for name in ("whole", "killed"):
         paint_defects(tmp_path / name / "images")
     place = Workplace(tmp_path / "whole")
-    train(order, Resources(), place.job(), SETTINGS.training)
+    train(order, Resources(), place.job(), EXACT.training)
     whole = place.the(TrainingSucceeded)
 
     script = tmp_path / "worker.py"
@@ -418,7 +420,7 @@ def test_a_worker_killed_in_the_middle_is_followed_by_the_same_losses_and_weight
         process.wait()
     eventually(lambda: not Path(f"/proc/{job}").exists())  # its job dies with it
 
-    worker = RunningWorker(tmp_path / "killed", MailboxInMemory([train_message(order, attempt=2)]))
+    worker = RunningWorker(tmp_path / "killed", MailboxInMemory([train_message(order, attempt=2)]), EXACT)
     with worker:
         again = worker.wait_for(TrainingSucceeded)
     assert "going on after iteration" in worker.text(again.log)
@@ -432,9 +434,9 @@ import sys
 from pathlib import Path
 import msgspec
 from domain.messages import TrainModel
-from tests.gpu_worker.test_worker import MailboxInMemory, RunningWorker
+from tests.gpu_worker.test_worker import EXACT, MailboxInMemory, RunningWorker
 message = msgspec.msgpack.decode(Path(sys.argv[2]).read_bytes(), type=TrainModel)
-RunningWorker(Path(sys.argv[1]), MailboxInMemory([message]))._run()
+RunningWorker(Path(sys.argv[1]), MailboxInMemory([message]), EXACT)._run()
 """
 
 
