@@ -39,6 +39,8 @@ from projections.users import OWNED_BY, OWNER_COLUMNS, OWNERS
 
 ROWS_ON_A_PAGE = 20
 MOST_CURVE_POINTS = 600
+SHARE_OF_LAST_ITERATION = 0.98
+"""After it the model is still to be judged and its weights to be kept."""
 
 
 class TrainingJobRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,10 +79,10 @@ class TrainingJobRow(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def share_done(self) -> float:
-        """The progress that the log knows of, 0..1; a heartbeat knows more while the job trains."""
+        """The progress that the log knows of, 0..1; a heartbeat knows more while the job trains. Only what is completed is at 1."""
         if self.status in (TrainingStatus.COMPLETED, TrainingStatus.PUBLISHED):
             return 1.0
-        return self.iteration / self.max_iter if self.max_iter else 0.0
+        return min(SHARE_OF_LAST_ITERATION, self.iteration / self.max_iter) if self.max_iter else 0.0
 
     def duration_seconds(self, now: datetime) -> float | None:
         """The training time of this run so far; None before it began."""
