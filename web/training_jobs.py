@@ -45,6 +45,8 @@ from web.pages import Desk, Page
 from web.services import ReadModels, Services
 
 ADDRESS = "/training-jobs"
+FIRST_BEAT_SECONDS = 5.0
+"""Who has begun is heard within so long."""
 TABLE_ROWS = 20
 """So many points of a curve stand in its table."""
 STATUS_NAMES: Mapping[TrainingStatus, str] = MappingProxyType(
@@ -70,7 +72,7 @@ VALIDATED: Mapping[LossPart, tuple[tuple[str, str], ...]] = MappingProxyType(
 
 class JobLine(msgspec.Struct, frozen=True, kw_only=True):
     """A job as a page shows it at one moment. `beat` is there while its worker is heard, `wait` while it waits; `actions` is what
-    this reader may do.
+    this reader may do. `is_unheard` where somebody trains it and is not heard, though there was time.
     """
 
     row: TrainingJobRow
@@ -80,6 +82,7 @@ class JobLine(msgspec.Struct, frozen=True, kw_only=True):
     expected_end: datetime | None
     actions: tuple[TrainingAction, ...]
     wait: Wait | None = None
+    is_unheard: bool = False
 
     @property
     def status_name(self) -> str:
@@ -487,6 +490,9 @@ def _line(row: TrainingJobRow, beat: Heartbeat | None, actor: UUID, now: datetim
         expected_end=now + timedelta(seconds=beat.seconds_left) if beat and beat.seconds_left is not None else None,
         actions=offered if row.owner == actor else tuple(action for action in offered if action in LOOKING),
         wait=wait,
+        is_unheard=beat is None
+        and row.running_since is not None
+        and (now - row.running_since).total_seconds() > FIRST_BEAT_SECONDS,
     )
 
 

@@ -549,6 +549,18 @@ def test_a_waiting_job_says_why_and_for_what_it_waits(trainer: Site) -> None:  #
     assert_in_order(text(trainer.get("/training-jobs")), "panel-a", "等待中", *why)
 
 
+def test_a_training_whose_worker_is_not_heard_says_so(trainer: Site) -> None:  # T-6
+    silent = "目前收不到训练节点“gpu-1”的消息"
+    use(trainer.services, job())
+    assert silent in text(trainer.get(MONITOR))
+    use(trainer.services, job(), beat=BEAT)
+    assert silent not in text(trainer.get(MONITOR))
+    use(trainer.services, job(running_since=datetime.now(UTC)))  # it has just begun
+    assert silent not in text(trainer.get(MONITOR))
+    use(trainer.services, job(**COMPLETED))
+    assert silent not in text(trainer.get(MONITOR))
+
+
 def test_a_job_that_waits_for_nothing_is_not_said_to(trainer: Site) -> None:  # T-6
     object.__setattr__(trainer.services, "waiting", FakeWaiting(Sentence(NOBODY_RUNS)))
     use(trainer.services, job(status=TrainingStatus.TRAINING))
