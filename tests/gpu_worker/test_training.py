@@ -252,16 +252,24 @@ def test_other_images_under_a_checkpoint_are_refused(place: Workplace) -> None:
         train(order, Resources(), place.job(), SETTINGS)
 
 
-@pytest.mark.parametrize("spoil", ["empty", "torn", "pickle"])
+@pytest.mark.parametrize("spoil", ["empty", "torn", "rotten", "pickle"])
 def test_a_checkpoint_that_cannot_be_read_means_to_begin_anew(place: Workplace, spoil: str) -> None:
     order = an_order(max_iter=4)
     with pytest.raises(JobStopped):
         train(order, Resources(), job_that_stops_in_the_loop(place.job(), iter([False, True])), SETTINGS)
     file = checkpoints.file_of(place.job().workspace, LossPart.CLASSIFICATION)
-    content = {"empty": b"", "torn": file.read_bytes()[:5000], "pickle": pickle.dumps(Path("/"), protocol=2)}[spoil]
+    written = file.read_bytes()
+    foreign = pickle.dumps(Path("/"), protocol=2)
+    content = {
+        "empty": b"",
+        "torn": written[:5000],
+        "rotten": written[:-9000] + bytes([written[-9000] ^ 1]) + written[-8999:],  # one bit in the last weights
+        "pickle": foreign + hashlib.sha256(foreign).digest(),
+    }[spoil]
     file.write_bytes(content)
-    run(place, order)
+    trained = run(place, order)
     assert sorted(losses(place)) == [1, 2, 3, 4]
+    assert "going on after iteration" not in place.content(trained.log).decode()
 
 
 def test_a_diverging_training_stops_and_names_the_iteration(place: Workplace) -> None:
