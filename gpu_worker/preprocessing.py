@@ -378,6 +378,7 @@ class _Decoding:
                 width=size.width,
                 height=size.height,
                 decoded=self.job.decoded,
+                links=self.job.workspace / "decoded",
                 thread_count=self.job.cpu_cores,
                 on_image=on_image,
             )
