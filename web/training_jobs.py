@@ -35,7 +35,7 @@ from projections.training_jobs import (
 )
 from web import training_files
 from web.cascade import standing_nodes
-from web.charts import MOST_POINTS, LineChart, Series, evenly, line_chart
+from web.charts import MOST_POINTS, LineChart, Series, evenly, line_chart, nice_ticks
 from web.downloads import Download
 from web.evaluation_reports import ReportView, report_view
 from web.forms import Form, id_or_none
@@ -47,6 +47,8 @@ from web.services import ReadModels, Services
 ADDRESS = "/training-jobs"
 FIRST_BEAT_SECONDS = 5.0
 """Who has begun is heard within so long."""
+AXIS_AHEAD, SHORTEST_AXIS = 1.25, 4
+"""So much further than the curve an axis reaches; marks of iterations are whole numbers from the first one on."""
 TABLE_ROWS = 20
 """So many points of a curve stand in its table."""
 STATUS_NAMES: Mapping[TrainingStatus, str] = MappingProxyType(
@@ -604,7 +606,7 @@ def _curve(services: Services, job_id: UUID, part: PartRow) -> PartCurve:
     series = Series("loss", tuple(points))
     return PartCurve(
         row=part,
-        chart=line_chart([series], x_label="iteration", y_label="loss", x_max=float(part.max_iter), from_zero=True),
+        chart=line_chart([series], x_label="iteration", y_label="loss", x_max=_axis_end(part), from_zero=True),
         points=tuple(LossPoint(round(x), y) for x, y in reversed(evenly(points, TABLE_ROWS))),
         is_thinned=len(points) > MOST_POINTS,
     )
@@ -622,9 +624,16 @@ def _validations(parts: list[PartRow], rows: list[ValidationRow]) -> tuple[Valid
             for field, name in VALIDATED[part.part]
         ]
         from_zero = part.part is LossPart.SEGMENTATION  # an IoU is near 0 for long, and its noise there means nothing
-        chart = line_chart(series, x_label="iteration", y_label="%", x_max=float(part.max_iter), from_zero=from_zero)
+        chart = line_chart(series, x_label="iteration", y_label="%", x_max=_axis_end(part), from_zero=from_zero)
         curves.append(ValidationCurve(part=part.part, rows=tuple(reversed(own)), chart=chart))
     return tuple(curves)
+
+
+def _axis_end(part: PartRow) -> float:
+    """The last iteration of the axis: a round number ahead of the curve, at most that of the training. Of a long training the
+    beginning would be a stroke at the edge for hours.
+    """
+    return min(float(part.max_iter), nice_ticks(0.0, AXIS_AHEAD * max(SHORTEST_AXIS, part.iteration))[-1])
 
 
 def job_of(read: ReadModels, job_id: UUID) -> TrainingJobDetail:

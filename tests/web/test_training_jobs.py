@@ -415,6 +415,17 @@ def test_the_loss_curve_has_iterations_below_and_losses_beside(trainer: Site) ->
     assert curve.count("L") == 2, in_the_legend
 
 
+@pytest.mark.parametrize(
+    ("iteration", "end"), [(1, 5), (100, 150), (2000, 2500), (12_000, 15_000), (36_000, 40_000), (40_000, 40_000)]
+)
+def test_the_axis_of_a_long_training_grows_with_its_curve(trainer: Site, iteration: int, end: int) -> None:  # T-5
+    read = use(trainer.services, job(max_iter=40_000))
+    read.part_rows = [PartRow(part=LossPart.CLASSIFICATION, iteration=iteration, max_iter=40_000, learning_rate=0.01)]
+    read.points = [LossPoint(iteration, 0.4)]
+    (axis_end,) = re.findall(r'data-x-high="([\d.]+)"', trainer.get(MONITOR).text)
+    assert float(axis_end) == end
+
+
 def test_segmentation_has_a_curve_of_its_own(trainer: Site) -> None:  # T-5
     read = use(trainer.services, job())
     assert "分割训练损失函数" not in text(trainer.get(MONITOR))
