@@ -34,13 +34,12 @@ from domain.training_jobs import (
     TrainingValidated,
     VersionUsed,
 )
+from domain.training_progress import share_of_whole
 from projections.read_model import Page, ReadModel, Rows, Stretch, Table
 from projections.users import OWNED_BY, OWNER_COLUMNS, OWNERS
 
 ROWS_ON_A_PAGE = 20
 MOST_CURVE_POINTS = 600
-SHARE_OF_LAST_ITERATION = 0.98
-"""After it the model is still to be judged and its weights to be kept."""
 
 
 class TrainingJobRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,7 +81,7 @@ class TrainingJobRow(msgspec.Struct, frozen=True, kw_only=True):
         """The progress that the log knows of, 0..1; a heartbeat knows more while the job trains. Only what is completed is at 1."""
         if self.status in (TrainingStatus.COMPLETED, TrainingStatus.PUBLISHED):
             return 1.0
-        return min(SHARE_OF_LAST_ITERATION, self.iteration / self.max_iter) if self.max_iter else 0.0
+        return share_of_whole(self.iteration / self.max_iter) if self.iteration else 0.0
 
     def duration_seconds(self, now: datetime) -> float | None:
         """The training time of this run so far; None before it began."""

@@ -249,7 +249,7 @@ def test_jobs_of_others_can_be_looked_at_only(trainer: Site) -> None:  # T-2, U
 
 def test_a_row_shows_version_duration_and_progress(trainer: Site) -> None:  # T-3
     use(trainer.services, job(**{**ENDED, "status": TrainingStatus.TERMINATED, "iteration": 50}))
-    assert_in_order(text(trainer.get("/training-jobs")), "panel-a", "v1.0", "训练终止", "00:01:33", "25 %")
+    assert_in_order(text(trainer.get("/training-jobs")), "panel-a", "v1.0", "训练终止", "00:01:33", "28 %")
     use(trainer.services, job(**{**COMPLETED, "status": TrainingStatus.PUBLISHED, "version": "v1.01"}))
     assert_in_order(text(trainer.get("/training-jobs")), "panel-a", "v1.01", "已发布", "100 %")
 
@@ -259,13 +259,13 @@ def test_a_heartbeat_knows_more_of_the_progress_than_the_log(trainer: Site) -> N
     assert "42 %" in text(trainer.get("/training-jobs"))
     of_an_earlier_attempt = msgspec.structs.replace(BEAT, attempt=0)
     use(trainer.services, job(), beat=of_an_earlier_attempt)
-    assert "25 %" in text(trainer.get("/training-jobs"))
+    assert "28 %" in text(trainer.get("/training-jobs"))
 
 
 def test_a_worker_that_goes_on_does_not_begin_at_nothing_again(trainer: Site) -> None:  # T-3, T-6
     preparing = msgspec.structs.replace(BEAT, progress=0.02, iteration=0)
     use(trainer.services, job(), beat=preparing)
-    assert "25 %" in text(trainer.get("/training-jobs"))
+    assert "28 %" in text(trainer.get("/training-jobs"))
     use(trainer.services, job(iteration=0), beat=preparing)
     assert "2 %" in text(trainer.get("/training-jobs"))
     use(trainer.services, job(iteration=200), beat=msgspec.structs.replace(preparing, progress=0.98))
