@@ -1,12 +1,16 @@
 """What a training needs to go on as if nothing had happened, in a file that is either the old or the new one, never half.
 
-Each network that is trained has its own; that of a finished one stays, so that nothing is trained twice.
+Each network that is trained has its own; that of a finished one stays, so that nothing is trained twice. The file ends with the
+SHA-256 of what goes before: torch reads a tensor with a bit of it turned over without a word.
 """
 
+import hashlib
+import io
+import logging
 import os
 import pickle
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import msgspec
 import torch
@@ -14,9 +18,11 @@ from torch import Tensor
 
 from domain.messages import LossPart
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 
 Weights = dict[str, Tensor]
+log = logging.getLogger(__name__)
+_DIGEST_BYTES: Final = 32
 
 
 class Best(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,7 +64,9 @@ def save(checkpoint: Checkpoint, workspace: Path, part: LossPart) -> None:
     writing = file.with_name(f"{file.name}.writing")
     try:
         with writing.open("wb") as opened:
-            torch.save({"format": FORMAT, **content}, opened)
+            hashed = _Hashed(opened)
+            torch.save({"format": FORMAT, **content}, hashed)
+            opened.write(hashed.digest.digest())
             opened.flush()
             os.fsync(opened.fileno())
         writing.replace(file)
@@ -77,10 +85,38 @@ def load(workspace: Path, part: LossPart) -> Checkpoint | None:
     if not file.is_file():
         return None
     try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
+        content = torch.load(io.BytesIO(_sound(file)), map_location="cpu", weights_only=True)
         if content.pop("format") != FORMAT:
             return None
         best = content.pop("best")
         return Checkpoint(**content, best=None if best is None else Best(**best))
-    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError, AttributeError):
+    except (CheckpointIsDamaged, OSError, RuntimeError, pickle.UnpicklingError, KeyError, TypeError) as error:
+        log.warning("the checkpoint %s cannot be read and is left out: %s", file.name, error)
         return None
+
+
+class CheckpointIsDamaged(Exception):
+    """The file is not what was written."""
+
+
+def _sound(file: Path) -> memoryview:
+    content = memoryview(file.read_bytes())
+    written, digest = content[:-_DIGEST_BYTES], content[-_DIGEST_BYTES:]
+    if hashlib.sha256(written).digest() != digest:
+        raise CheckpointIsDamaged("its checksum does not fit")
+    return written
+
+
+class _Hashed:
+    """A file that knows the checksum of what was written into it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.digest = hashlib.sha256()
+
+    def write(self, content: bytes) -> int:
+        self.digest.update(content)
+        return self._file.write(content)
+
+    def flush(self) -> None:
+        self._file.flush()

@@ -10,7 +10,6 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
 
@@ -19,9 +18,11 @@ import numpy.typing as npt
 
 from gpu_worker.image_masks import MASK_VERSION, mask_of, mask_pixels_of
 from gpu_worker.images import RESIZE_VERSION, ImageIsDamaged, ImageIsGone, Pixels, ReadImage, decode_file, pixels_of
+from gpu_worker.look_ahead import ROUNDS_AHEAD, answered_ahead
 
 _PIXELS = "pixels.npy"
 _DAMAGED = "damaged.json"
+_BUILDING, _REMOVING = ".building", ".removing"
 
 
 class DecodedImages:
@@ -71,12 +72,14 @@ def decoded_folder(
     width: int,
     height: int,
     decoded: Path,
+    links: Path,
     thread_count: int,
     on_image: Callable[[], None],
 ) -> tuple[Pixels, Mapping[str, str]]:
     """(N, 3, H, W) pixels of the images of one folder, from an earlier job where possible, and what is damaged.
 
-    `on_image` is called after each decoded image. A damaged image's row is black; why it is damaged stands under its checksum.
+    They stay as long as their file in `links`, a folder of the job's own. `on_image` is called after each decoded image. A damaged
+    image's row is black; why it is damaged stands under its checksum.
     """
     size = f"{RESIZE_VERSION} {width}x{height}"
     keys = [image.checksum for image in images]
@@ -84,7 +87,7 @@ def decoded_folder(
     def read(index: int) -> Pixels:
         return pixels_of(decode_file(images[index]), width, height)
 
-    return _kept(size, keys, (3, height, width), read, decoded, thread_count, on_image)
+    return _kept(size, keys, (3, height, width), read, decoded, links, thread_count, on_image)
 
 
 def decoded_masks(
@@ -93,6 +96,7 @@ def decoded_masks(
     width: int,
     height: int,
     decoded: Path,
+    links: Path,
     thread_count: int,
     on_image: Callable[[], None],
 ) -> tuple[Pixels, Mapping[str, str]]:
@@ -106,7 +110,7 @@ def decoded_masks(
     def read(index: int) -> Pixels:
         return mask_pixels_of(mask_of(images[index]), width, height)
 
-    return _kept(size, keys, (height, width), read, decoded, thread_count, on_image)
+    return _kept(size, keys, (height, width), read, decoded, links, thread_count, on_image)
 
 
 def mask_key(image: ReadImage) -> str:
@@ -115,15 +119,19 @@ def mask_key(image: ReadImage) -> str:
 
 
 def remove_unused(decoded: Path, *, older_than: float, keep_bytes: int) -> None:
-    """Free the disk: what no job used since `older_than` (seconds since the epoch), and the oldest beyond `keep_bytes` in all."""
+    """Free the disk: what no job used since `older_than` (seconds since the epoch), and the oldest beyond `keep_bytes` in all.
+
+    Jobs that use it keep their links; what is being made goes only when it is old, because whoever made it was killed.
+    """
     if not decoded.is_dir():
         return
     folders = sorted((folder for folder in decoded.iterdir() if folder.is_dir()), key=_used_at, reverse=True)
     total = 0
     for folder in folders:
         total += sum(file.stat().st_size for file in folder.iterdir())
-        if _used_at(folder) < older_than or total > keep_bytes:
-            shutil.rmtree(folder, ignore_errors=True)
+        is_too_much = total > keep_bytes and folder.suffix != _BUILDING
+        if is_too_much or _used_at(folder) < older_than:
+            _remove(folder)
 
 
 def _used_at(folder: Path) -> float:
@@ -136,15 +144,51 @@ def _kept(
     shape: tuple[int, ...],
     read: Callable[[int], Pixels],
     decoded: Path,
+    links: Path,
     thread_count: int,
     on_image: Callable[[], None],
 ) -> tuple[Pixels, Mapping[str, str]]:
     folder = decoded / hashlib.sha256(" ".join([size, *keys]).encode()).hexdigest()
-    if not folder.is_dir():
-        folder = _build(keys, shape, read, folder, thread_count, on_image)
+    while True:
+        if not folder.is_dir():
+            folder = _build(keys, shape, read, folder, thread_count, on_image)
+        try:
+            return _opened(folder, links)
+        except (
+            FileNotFoundError,
+            ValueError,
+            EOFError,
+        ):  # tidied away just now, or half lost with the power: made anew
+            _remove(folder)
+
+
+def _opened(folder: Path, links: Path) -> tuple[Pixels, Mapping[str, str]]:
     os.utime(folder)
     damaged = json.loads((folder / _DAMAGED).read_text())
-    return np.load(folder / _PIXELS, mmap_mode="r"), damaged
+    return np.load(_linked(folder / _PIXELS, links / f"{folder.name}.npy"), mmap_mode="r"), damaged
+
+
+def _linked(file: Path, link: Path) -> Path:
+    """A name of the job's own for a file that may be tidied away; the file itself where the storage has no links."""
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.unlink(missing_ok=True)
+    try:
+        os.link(file, link)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        return file
+    return link
+
+
+def _remove(folder: Path) -> None:
+    """At once: nobody ever finds half of it."""
+    removing = folder.with_name(f"{folder.name}.{secrets.token_hex(4)}{_REMOVING}")
+    try:
+        folder.rename(removing)
+    except OSError:  # another worker was faster
+        return
+    shutil.rmtree(removing, ignore_errors=True)
 
 
 def _build(
@@ -156,8 +200,8 @@ def _build(
     on_image: Callable[[], None],
 ) -> Path:
     """Returns where it is: at `folder`, or beside it where files were gone, because their content may come back."""
-    building = folder.with_name(f"{folder.name}.{os.getpid()}.building")
-    building.mkdir(parents=True, exist_ok=True)
+    building = folder.with_name(f"{folder.name}.{secrets.token_hex(4)}{_BUILDING}")
+    building.mkdir(parents=True)
     try:
         rows = np.lib.format.open_memmap(building / _PIXELS, mode="w+", dtype=np.uint8, shape=(len(keys), *shape))
         _reserve(building / _PIXELS)
@@ -174,17 +218,17 @@ def _build(
                 return str(error)
             return ""
 
-        with ThreadPoolExecutor(thread_count) as threads:
-            try:
-                for key, damage in zip(keys, threads.map(decode, range(len(keys))), strict=True):
-                    if damage:
-                        damaged[key] = damage
-                    on_image()
-            except BaseException:
-                threads.shutdown(cancel_futures=True)
-                raise
+        most = ROUNDS_AHEAD * thread_count
+        with answered_ahead(decode, range(len(keys)), thread_count=thread_count, most=most) as damages:
+            for key, damage in zip(keys, damages, strict=True):
+                if damage:
+                    damaged[key] = damage
+                on_image()
         rows.flush()
-        (building / _DAMAGED).write_text(json.dumps(damaged))
+        with (building / _DAMAGED).open("w") as opened:
+            json.dump(damaged, opened)
+            opened.flush()
+            os.fsync(opened.fileno())
         if gone:
             folder = folder.with_name(f"{folder.name}.{secrets.token_hex(4)}")
         try:

@@ -38,13 +38,22 @@ def available_resources() -> Resources:
     )
 
 
-def chosen_device(needs: Resources) -> torch.device:
-    """A GPU where there is one, else the CPU.
+def chosen_device(needs: Resources, *, on_cpu: bool = False) -> torch.device:
+    """A GPU where there is one and nobody wants the CPU, else the CPU.
 
     Raises:
         GpuIsMissing
     """
-    if torch.cuda.is_available():
+    return device_for(needs, has_gpu=torch.cuda.is_available(), on_cpu=on_cpu)
+
+
+def device_for(needs: Resources, *, has_gpu: bool, on_cpu: bool) -> torch.device:
+    """The device of a machine with or without a GPU; a job that was promised a GPU never runs without.
+
+    Raises:
+        GpuIsMissing
+    """
+    if has_gpu and not on_cpu:
         return torch.device("cuda", 0)
     if needs.gpu_cards:
         raise GpuIsMissing(gpu_cards=needs.gpu_cards)

@@ -1,6 +1,7 @@
 """One attempt at one job: who asked, where it may work, and how it tells the world."""
 
 import logging
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -47,7 +48,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """`workspace` belongs to this run of the job, whichever attempt; `decoded` is shared by all jobs of all workers."""
+    """`workspace` belongs to this attempt alone; `decoded` is shared by all jobs of all workers."""
 
     kind: JobKind
     job_id: UUID
@@ -100,9 +101,72 @@ class Job:
             raise JobStopped
 
 
-def workspace_of(scratch: Path, job_id: UUID, number: int) -> Path:
-    """The folder of a run of a training, or of an attempt at anything else."""
-    return scratch / "jobs" / str(job_id) / str(number)
+def workspace_of(scratch: Path, job_id: UUID, run: int, attempt: int) -> Path:
+    """The folder of an attempt. Nobody else writes there: a worker that was thought dead may still write into its own.
+
+    `run` is that of a training; each attempt at anything else is a run of its own.
+    """
+    return scratch / "jobs" / str(job_id) / f"{run}-{attempt}"
+
+
+def newest_workspace(scratch: Path, job_id: UUID, run: int, *, before: int | None = None) -> Path | None:
+    """The folder of the latest attempt at a run that has begun, of those `before` an attempt where so asked; None where there is
+    none, or it was tidied away.
+    """
+    begun = {
+        attempt: folder
+        for folder in (scratch / "jobs" / str(job_id)).glob(f"{run}-*")
+        if (attempt := _attempt_in(folder)) is not None and (before is None or attempt < before)
+    }
+    return begun[max(begun)] if begun else None
+
+
+def make_workspace(workspace: Path, earlier: Path | None) -> None:
+    """Make the folder of an attempt, with what an earlier one left to go on from.
+
+    That one may go on, too, unheard: what it does from now on changes nothing here. Checkpoints come first, because a metrics file
+    only grows and so holds all that a checkpoint before it counts on.
+    """
+    if workspace.is_dir():
+        return
+    making = workspace.with_name(f"{workspace.name}.making")
+    shutil.rmtree(making, ignore_errors=True)
+    making.mkdir(parents=True)
+    try:
+        if earlier is not None:
+            for pattern in ("*.pt", "losses-*.jsonl", "log*.txt"):
+                for file in earlier.glob(pattern):
+                    _take_over(file, making / file.name, is_replaced=pattern == "*.pt")
+        making.rename(workspace)
+    except OSError:
+        shutil.rmtree(making, ignore_errors=True)
+        raise
+
+
+def remove_earlier_workspaces(workspace: Path) -> None:
+    """What earlier attempts at the job left, of earlier runs, too. Where this one comes late, a later one may have begun."""
+    ours = _attempt_in(workspace)
+    for folder in workspace.parent.iterdir():
+        attempt = _attempt_in(folder)
+        if ours is not None and attempt is not None and attempt < ours:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _attempt_in(workspace: Path) -> int | None:
+    """The attempt that a folder belongs to; None while it is being made."""
+    attempt = workspace.name.rpartition("-")[2]
+    return int(attempt) if attempt.isdecimal() else None
+
+
+def _take_over(file: Path, place: Path, *, is_replaced: bool) -> None:
+    """What is replaced and never changed needs no copy, where the storage has links."""
+    try:
+        if is_replaced:
+            os.link(file, place)
+    except OSError:
+        is_replaced = False
+    if not is_replaced:
+        shutil.copyfile(file, place)
 
 
 def part_log_file(workspace: Path, part: LossPart) -> Path:

@@ -4,7 +4,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Final, TypeVar
+
+ROUNDS_AHEAD: Final = 4
+"""So many questions a thread are on their way where nothing else says how many: one slow answer, which holds back those behind it,
+leaves no thread without work, and memory does not grow with the questions.
+"""
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -10,7 +10,6 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -24,11 +23,13 @@ from domain.messages import ManifestEntry, StageFinished, StageName, TrainingOrd
 from domain.model_packages import NetworkInput, ResolutionRule
 from domain.refusals import Refusal
 from domain.sentences import N_
+from domain.training_progress import PREPARED_SHARE, READ_SHARE
 from gpu_worker.augmentation import augment, draw
 from gpu_worker.decoded_images import DecodedImages, decoded_folder, decoded_masks, mask_key
 from gpu_worker.image_masks import with_mask
 from gpu_worker.images import FoundImage, Pixels, ReadImage, find_images, read_image
 from gpu_worker.jobs import Job
+from gpu_worker.look_ahead import ROUNDS_AHEAD, answered_ahead
 from gpu_worker.randomness import stream
 from gpu_worker.splits import linked_groups, validation_split
 
@@ -39,8 +40,6 @@ AUGMENTING = N_("Preparing the augmentation")
 
 TRAINING, VALIDATION, UNUSED = "training", "validation", ""
 _PREVIEW_IMAGES, _PREVIEW_SAMPLES, _PREVIEW_GAP = 6, 4, 4
-READING_SHARE, PREPARED_SHARE = 0.02, 0.05
-"""Progress of the job after reading and after decoding; the training follows."""
 
 
 class DefectCodeNotInList(Refusal):
@@ -288,7 +287,7 @@ def find_all(data_paths: Sequence[FolderName], job: Job) -> list[FoundImage]:
 
 
 def read_all(
-    found: Sequence[FoundImage], job: Job, share: float = READING_SHARE, *, with_masks: bool = False
+    found: Sequence[FoundImage], job: Job, share: float = READ_SHARE, *, with_masks: bool = False
 ) -> list[ReadImage]:
     """Read all files, several at a time; `share` is the progress of the job when done."""
 
@@ -296,14 +295,11 @@ def read_all(
         return with_mask(read_image(image)) if with_masks else read_image(image)
 
     read = []
-    with ThreadPoolExecutor(job.cpu_cores) as threads:
-        try:
-            for image in threads.map(one, found):
-                read.append(image)
-                job.go_on(share * len(read) / len(found), READING)
-        except BaseException:
-            threads.shutdown(cancel_futures=True)
-            raise
+    threads = job.cpu_cores
+    with answered_ahead(one, found, thread_count=threads, most=ROUNDS_AHEAD * threads) as images:
+        for image in images:
+            read.append(image)
+            job.go_on(share * len(read) / len(found), READING)
     return read
 
 
@@ -344,8 +340,8 @@ class _Decoding:
     """All images or masks are decoded in one or more passes, which share the progress between them."""
 
     def __init__(self, job: Job, pass_count: int) -> None:
-        self.job, self.step = job, (PREPARED_SHARE - READING_SHARE) / pass_count
-        self.share = READING_SHARE
+        self.job, self.step = job, (PREPARED_SHARE - READ_SHARE) / pass_count
+        self.share = READ_SHARE
 
     def images(self, images: Sequence[ReadImage], size: NetworkInput) -> tuple[DecodedImages, dict[FolderName, str]]:
         """The pixels of all images, and why some turned out to be damaged."""
@@ -381,6 +377,7 @@ class _Decoding:
                 width=size.width,
                 height=size.height,
                 decoded=self.job.decoded,
+                links=self.job.workspace / "decoded",
                 thread_count=self.job.cpu_cores,
                 on_image=on_image,
             )

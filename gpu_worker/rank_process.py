@@ -47,7 +47,7 @@ def run_rank(work: RankWork, channel: RankChannel, is_stopping: Callable[[], boo
 
 
 def _train(work: RankWork, channel: RankChannel, is_stopping: Callable[[], bool], log: logging.Logger) -> None:
-    device = chosen_device(Resources())
+    device = chosen_device(Resources(), on_cpu=work.settings.on_cpu)
     keep_evaluation_exact()
     parts = parts_of(work.order, load_prepared(Path(work.prepared)))
     part = next(part for part in parts if part.part is work.part)

@@ -15,6 +15,7 @@ class Precision(enum.Enum):
 class TrainingSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How a worker trains, as opposed to what. None lets the first attempt choose the fastest precision.
 
+    `on_cpu`: leave a GPU alone, because a CPU computes the same to the bit each time.
     `cpu_ranks`: processes that share a training where there is no GPU; one: threads share memory (`gpu_worker.lanes`).
     `rank_patience_seconds`: how long ranks wait for one that validates, or is gone; a large validation on a slow disk fits in.
     """
@@ -22,6 +23,7 @@ class TrainingSettings(msgspec.Struct, frozen=True, kw_only=True):
     checkpoint_every_seconds: float = 60.0
     checkpoint_every_iterations: int = 0
     precision: Precision | None = None
+    on_cpu: bool = False
     cpu_ranks: int = 1
     rank_patience_seconds: float = 1800.0
 

@@ -22,6 +22,7 @@ from domain.messages import KeptWeights, Resources, TrainingOrder, TrainingSucce
 from domain.refusals import Refusal
 from domain.sentences import N_
 from domain.training_parameters import SgdParameters
+from domain.training_progress import TRAINED_SHARE, share_of_whole
 from gpu_worker import checkpoints
 from gpu_worker.batch_threads import Indices, answered_by_batch
 from gpu_worker.batches import Source
@@ -39,7 +40,7 @@ from gpu_worker.loss_curve import LossCurve, file_of, not_finite
 from gpu_worker.metrics import Judged, evaluate, evaluation_of
 from gpu_worker.networks import initial_weights_file, load_initial_weights, network_of, new_network, save_weights
 from gpu_worker.parts import Part, parts_of
-from gpu_worker.preprocessing import PREPARED_SHARE, Prepared, keep_bytes, prepare
+from gpu_worker.preprocessing import Prepared, keep_bytes, prepare
 from gpu_worker.ranks import train_in_ranks
 from gpu_worker.recorded_step import RecordedStep
 from gpu_worker.resnets import begin_as_shortcuts
@@ -52,7 +53,6 @@ TRAINING = N_("Training")
 TRAINING_SEGMENTATION = N_("Training the segmentation")
 EVALUATING = N_("Evaluating")
 
-TRAINED_SHARE: Final = 0.98
 MOST_VALIDATIONS: Final = 20
 VALIDATION_COST_SHARE: Final = 0.1
 """Validations may take about this share of the training's time; judging an image costs a third of learning from it."""
@@ -87,7 +87,7 @@ def train(order: TrainingOrder, needs: Resources, job: Job, settings: TrainingSe
     """
     if order.preprocessing.train_segmentation and not (order.segmentation and order.training_parameters.segmentation):
         raise SegmentationIsNotOrdered
-    device = chosen_device(needs)
+    device = chosen_device(needs, on_cpu=settings.on_cpu)
     keep_evaluation_exact()
     started = time.monotonic()
     prepared = prepare(order, job)
@@ -247,7 +247,7 @@ class Clock:
         pace = (time.monotonic() - self.started) / ((done - self.first_iteration) * self.part.cost)
         cost = self.cost_before + done * self.part.cost
         return Progress(
-            share=PREPARED_SHARE + (TRAINED_SHARE - PREPARED_SHARE) * cost / self.cost,
+            share=share_of_whole(cost / self.cost),
             activity=TRAINING if self.part is self.parts[0] else TRAINING_SEGMENTATION,
             iteration=self.iterations_before + done,
             loss=loss,

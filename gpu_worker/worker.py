@@ -25,22 +25,36 @@ from domain.artifacts import Artifact
 from domain.attempts import AttemptIsOver
 from domain.messages import (
     AnyReport,
+    ExportBuilt,
     Heartbeat,
     JobFailed,
     JobKind,
     JobReleased,
     LogKept,
     Message,
+    PackageLoaded,
     PartLog,
     PredictImages,
+    PredictionSucceeded,
     Resources,
+    TrainingSucceeded,
     TrainModel,
 )
 from domain.refusals import Refusal
 from domain.sentences import N_, Sentence
 from gpu_worker.channel import Answer, Channel, Deliver, Ended, FromJob, Keep, Locate, Ready, Resolve, Tell, ToJob, Work
 from gpu_worker.decoded_images import remove_unused
-from gpu_worker.jobs import LOG_FILE, Progress, kept_copy, kept_part_logs, kind_of, workspace_of
+from gpu_worker.jobs import (
+    LOG_FILE,
+    Progress,
+    kept_copy,
+    kept_part_logs,
+    kind_of,
+    make_workspace,
+    newest_workspace,
+    remove_earlier_workspaces,
+    workspace_of,
+)
 from gpu_worker.ports import Artifacts, FolderNotFound, Folders, JobOutcome, Mailbox, Observer
 from gpu_worker.reasons import of_packaging, reason_of, reason_of_exit
 from gpu_worker.settings import TrainingSettings, WorkerSettings
@@ -52,6 +66,9 @@ STARTING = N_("Starting")
 THREADS_THAT_WAIT_ASLEEP = {"OMP_WAIT_POLICY": "PASSIVE"}
 """OpenMP's threads spin while they wait for each other. Where anything else needs a core (the database, the pages), the spinning
 thread holds up the one it waits for: a training step on two busy cores took four times as long."""
+
+LAST_WORDS = (TrainingSucceeded, PredictionSucceeded, PackageLoaded, ExportBuilt, JobReleased, JobFailed)
+"""Reports after which nothing more is said of an attempt."""
 
 _RETRY_SECONDS = 2.0
 _POLL_SECONDS = 0.2
@@ -81,6 +98,12 @@ def run_worker(
         observer or _Nobody(),
     )
     worker.run()
+
+
+def _time_by_the_clock_of(folder: Path) -> float:
+    """Seconds since the epoch, by whoever stamps the files of the storage: what others use is not judged by a clock that is off."""
+    os.utime(folder)
+    return folder.stat().st_mtime
 
 
 class _Nobody:
@@ -211,13 +234,9 @@ class _Worker:
         while time.monotonic() < until and not self.stop():
             time.sleep(min(_POLL_SECONDS, seconds))
 
-    def workspace(self, message: Message) -> Path:
-        """The folder of a run: attempts of one training run share it, everything else begins anew each time."""
-        number = message.run if isinstance(message, TrainModel) else message.attempt
-        return workspace_of(self.scratch, message.job_id, number)
-
     def _tidy(self) -> None:
-        now = time.time()
+        self.scratch.mkdir(parents=True, exist_ok=True)
+        now = _time_by_the_clock_of(self.scratch)
         jobs = self.scratch / "jobs"
         for run in jobs.glob("*/*"):
             if run.stat().st_mtime < now - self.settings.keep_workspaces_seconds:
@@ -236,11 +255,14 @@ class _Attempt:
 
     def __init__(self, worker: _Worker, process: _JobProcess, message: Message, offered: Resources) -> None:
         self.worker, self.process, self.message = worker, process, message
-        self.workspace = worker.workspace(message)
+        self.run_number = message.run if isinstance(message, TrainModel) else message.attempt
+        self.workspace = workspace_of(worker.scratch, message.job_id, self.run_number, message.attempt)
         self.cpu_cores = max(1, min(message.needs.cpu_cores, offered.cpu_cores))
         self.progress = Progress(share=0.0, activity=STARTING)
         self.is_over = False
         """The mailbox said no: the job was terminated or given to someone else."""
+        self.has_told_its_end = False
+        """The report that ends the attempt was delivered. It is over for the mailbox, too, from then on, which says nothing new."""
         self.has_ended = threading.Event()
 
     def run(self) -> JobOutcome:
@@ -249,7 +271,9 @@ class _Attempt:
         pulse.start()
         try:
             ended = self._make_workspace() or self._attend()
-            if self.is_over:
+            if self.has_told_its_end:
+                ended = Ended()
+            elif self.is_over:
                 return "over"
             if ended is not None and ended.is_stopped:
                 self._report(JobReleased(**self._sender))
@@ -268,7 +292,7 @@ class _Attempt:
             self.has_ended.set()
             self.process.kill()
             pulse.join()
-            if self.is_over:
+            if self.is_over and not self.has_told_its_end:
                 self._keep_log()
         shutil.rmtree(self.workspace, ignore_errors=True)
         return "done" if ended.reason is None else "failed"
@@ -276,14 +300,17 @@ class _Attempt:
     def _make_workspace(self) -> Ended | None:
         """None, or why there can be none."""
         try:
-            for earlier in self.workspace.parent.glob("*"):
-                if earlier != self.workspace:
-                    shutil.rmtree(earlier, ignore_errors=True)
-            self.workspace.mkdir(parents=True, exist_ok=True)
+            make_workspace(self.workspace, self._earlier_workspace())
+            remove_earlier_workspaces(self.workspace)
         except OSError as error:
             log.exception("no_workspace", extra={"job_id": str(self.message.job_id)})
             return Ended(reason_of(error))
         return None
+
+    def _earlier_workspace(self) -> Path | None:
+        """Of the attempt to go on from."""
+        scratch, job_id = self.worker.scratch, self.message.job_id
+        return newest_workspace(scratch, job_id, self.run_number, before=self.message.attempt)
 
     def _attend(self) -> Ended | None:
         """Serve the job's process until it is done; None when it died."""
@@ -352,7 +379,9 @@ class _Attempt:
         until = time.monotonic() + self.worker.settings.report_patience_seconds
         while True:
             try:
-                return self.worker.mailbox.report(report)
+                self.worker.mailbox.report(report)
+                self.has_told_its_end = isinstance(report, LAST_WORDS)
+                return
             except AttemptIsOver:
                 raise
             except Exception as error:  # an edge: whatever keeps the report from arriving, it is tried again
@@ -379,8 +408,8 @@ class _Attempt:
         return isinstance(self.message, TrainModel | PredictImages)
 
     def _keep_log(self) -> None:
-        """Of a training (T-5) or prediction that was terminated. One that was given to another worker goes on in this workspace:
-        its log is copied, never moved, and nobody takes the copy.
+        """Of a training (T-5) or prediction that was terminated. Of one that was given to another worker nobody takes it; what that
+        one goes on from stays where it is.
         """
         log_file = self.workspace / LOG_FILE
         if not self._has_log_for_people() or not log_file.is_file():

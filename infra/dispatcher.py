@@ -7,7 +7,6 @@ the embedded counterpart of a topic: the workers' mailbox reads it, and the clai
 
 import logging
 import threading
-import time
 from uuid import UUID
 
 import psycopg
@@ -32,6 +31,7 @@ from infra.event_store import EventLog
 from infra.listening import BEFORE_ALL, listening_since
 from infra.load_history import LoadKeeper
 from infra.metrics import JOBS_INTERRUPTED
+from infra.silence import Silence
 
 log = logging.getLogger(__name__)
 
@@ -50,8 +50,8 @@ class Dispatcher:
     ) -> None:
         """With `is_through_kafka` workers are heard by the relay, and nobody is called silent while it hears nothing."""
         self._log, self._assay, self._dsn = log, assay, dsn
-        self._silence_seconds, self._is_through_kafka = silence_seconds, is_through_kafka
-        self._judge_from = 0.0
+        self._is_through_kafka = is_through_kafka
+        self._silence = Silence[tuple[UUID, JobKind, int]](silence_seconds)
         self._load = LoadKeeper()
 
     def run(self, stop: threading.Event, ready: threading.Event | None = None) -> None:
@@ -66,7 +66,7 @@ class Dispatcher:
 
     def _lead(self, connection: Connection[DictRow], stop: threading.Event, ready: threading.Event | None) -> None:
         # Workers that were cut off as we were need a moment to beat again before anyone may call them silent.
-        self._judge_from = time.monotonic() + self._silence_seconds
+        self._silence.begin_anew()
         while not stop.is_set():
             if ready is not None:
                 ready.set()
@@ -74,8 +74,10 @@ class Dispatcher:
                 stop.wait(1.0)
                 continue
             self._load.keep_up(connection)
-            if not self.follow(connection):
+            followed = self.follow(connection)
+            if followed < BATCH:  # however fast the log grows, who falls silent is noticed
                 self.interrupt_silent(connection)
+            if not followed:
                 stop.wait(PAUSE_SECONDS)
 
     def follow(self, connection: Connection[DictRow]) -> int:
@@ -101,24 +103,24 @@ class Dispatcher:
 
     def interrupt_silent(self, connection: Connection[DictRow]) -> None:
         """Give running jobs whose worker has said nothing for too long to another worker (T-6)."""
-        if time.monotonic() < self._judge_from:
-            return
         heard_since = listening_since(connection) if self._is_through_kafka else BEFORE_ALL
         if heard_since is None:
+            self._silence.begin_anew()
             return
-        silent = connection.execute(
-            "SELECT work.job_id, work.kind, work.attempt FROM app.work AS work"
+        running = connection.execute(
+            "SELECT work.job_id, work.kind, work.attempt, beat.beaten_at FROM app.work AS work"
             " LEFT JOIN app.heartbeats AS beat ON beat.job_id = work.job_id AND beat.attempt = work.attempt"
             " WHERE work.is_running"
-            " AND greatest(work.changed_at, beat.beaten_at, %s) < clock_timestamp() - make_interval(secs => %s)",
-            (heard_since, self._silence_seconds),
         ).fetchall()
-        for row in silent:
-            told = {"job_id": str(row["job_id"]), "kind": row["kind"], "attempt": row["attempt"]}
+        signs = {
+            (row["job_id"], JobKind(row["kind"]), row["attempt"]): (row["beaten_at"], heard_since) for row in running
+        }
+        for job_id, kind, attempt in self._silence.of(signs):
+            told = {"job_id": str(job_id), "kind": kind.value, "attempt": attempt}
             log.warning("worker_fell_silent", extra=told)
             try:
-                self._assay.dispatch(interruption_of(JobKind(row["kind"]), row["job_id"], row["attempt"]))
-                JOBS_INTERRUPTED.labels(row["kind"]).inc()
+                self._assay.dispatch(interruption_of(kind, job_id, attempt))
+                JOBS_INTERRUPTED.labels(kind.value).inc()
             except (AttemptIsOver, NotFound):
                 continue  # it ended in the meantime; the log says so and the mirror follows
 

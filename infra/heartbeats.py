@@ -20,14 +20,17 @@ class Heartbeats:
         self._silence_seconds = silence_seconds
 
     def beat(self, heartbeat: Heartbeat, machine: MachineSays | None = None) -> None:
-        """Overwrite the job's row; its worker was heard, and what it runs on."""
+        """Overwrite the job's row; its worker was heard, and what it runs on. Of an attempt after which another has begun nothing
+        is noted: that one would seem silent.
+        """
         with self._pool.connection() as connection:
             connection.execute(
                 "WITH heard AS (UPDATE app.workers SET seen_at = clock_timestamp() WHERE name = %s)"
                 " INSERT INTO app.heartbeats (job_id, attempt, worker, beaten_at, content)"
                 " VALUES (%s, %s, %s, clock_timestamp(), %s::jsonb)"
                 " ON CONFLICT (job_id) DO UPDATE SET attempt = excluded.attempt, worker = excluded.worker,"
-                " beaten_at = excluded.beaten_at, content = excluded.content",
+                " beaten_at = excluded.beaten_at, content = excluded.content"
+                " WHERE app.heartbeats.attempt <= excluded.attempt",
                 (
                     heartbeat.worker,
                     heartbeat.job_id,

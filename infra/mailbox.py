@@ -82,13 +82,15 @@ class LogMailbox:
                 time.sleep(WAIT_SECONDS)
 
     def beat(self, heartbeat: Heartbeat) -> bool:
-        """Leave a heartbeat and ask whether to go on; while the database is away, the worker goes on."""
+        """Ask whether to go on, and leave a heartbeat where it is so; while the database is away, the worker goes on."""
         try:
-            self._heartbeats.beat(heartbeat, self._machine())
             state = self._assay.find(state_type_of(heartbeat.kind), heartbeat.job_id)
+            if running_attempt(state) != heartbeat.attempt:
+                return False
+            self._heartbeats.beat(heartbeat, self._machine())
         except (psycopg.Error, OperationalError, InterfaceError):
-            return True
-        return running_attempt(state) == heartbeat.attempt
+            pass
+        return True
 
     def close(self) -> None:
         """Let the connection go; a later `take` opens another."""

@@ -6,7 +6,6 @@ may differ, and then the answer says at which iteration they begin to.
 """
 
 import logging
-import os
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -145,8 +144,6 @@ class Replay:
             Refusal
         """
         cpu = _THREADS_AND_PRECISION.search(self.recorded.completed.device)
-        if cpu:
-            os.environ["CUDA_VISIBLE_DEVICES"] = ""  # before torch looks: a GPU would compute something else
         from gpu_worker.devices import software  # noqa: PLC0415 - torch takes seconds to load
         from gpu_worker.jobs import Job, JobStopped  # noqa: PLC0415
         from gpu_worker.settings import Precision, TrainingSettings  # noqa: PLC0415
@@ -181,7 +178,9 @@ class Replay:
         )
         precision = Precision(cpu["precision"]) if cpu else None
         with suppress(JobStopped):
-            train(self.recorded.job.order, needs, job, TrainingSettings(precision=precision))
+            # A GPU would compute something else than the CPU that it was trained on.
+            settings = TrainingSettings(precision=precision, on_cpu=cpu is not None)
+            train(self.recorded.job.order, needs, job, settings)
         return self._compare(workspace)
 
     def _needs(self, threads: int | None) -> Resources:

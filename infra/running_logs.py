@@ -7,7 +7,7 @@ from pathlib import Path
 from uuid import UUID
 
 from domain.messages import LossPart
-from gpu_worker.jobs import LOG_FILE, part_logs_in, workspace_of
+from gpu_worker.jobs import LOG_FILE, newest_workspace, part_logs_in
 
 
 class RunningLogs:
@@ -18,11 +18,12 @@ class RunningLogs:
 
     def of(self, job_id: UUID, run: int) -> Path | None:
         """The log of a run of a training, or of an attempt at anything else; None before it has begun and once its scratch space
-        is tidied away.
+        is tidied away. An attempt that goes on keeps what those before it logged.
         """
-        file = workspace_of(self._scratch, job_id, run) / LOG_FILE
-        return file if file.is_file() else None
+        workspace = newest_workspace(self._scratch, job_id, run)
+        return workspace / LOG_FILE if workspace is not None and (workspace / LOG_FILE).is_file() else None
 
     def of_parts(self, job_id: UUID, run: int) -> dict[LossPart, Path]:
         """The logs of its networks, once there are two."""
-        return part_logs_in(workspace_of(self._scratch, job_id, run))
+        workspace = newest_workspace(self._scratch, job_id, run)
+        return part_logs_in(workspace) if workspace is not None else {}

@@ -34,6 +34,7 @@ from domain.training_jobs import (
     TrainingValidated,
     VersionUsed,
 )
+from domain.training_progress import share_of_whole
 from projections.read_model import Page, ReadModel, Rows, Stretch, Table
 from projections.users import OWNED_BY, OWNER_COLUMNS, OWNERS
 
@@ -77,10 +78,10 @@ class TrainingJobRow(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def share_done(self) -> float:
-        """The progress that the log knows of, 0..1; a heartbeat knows more while the job trains."""
+        """The progress that the log knows of, 0..1; a heartbeat knows more while the job trains. Only what is completed is at 1."""
         if self.status in (TrainingStatus.COMPLETED, TrainingStatus.PUBLISHED):
             return 1.0
-        return self.iteration / self.max_iter if self.max_iter else 0.0
+        return share_of_whole(self.iteration / self.max_iter) if self.iteration else 0.0
 
     def duration_seconds(self, now: datetime) -> float | None:
         """The training time of this run so far; None before it began."""

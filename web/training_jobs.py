@@ -35,7 +35,7 @@ from projections.training_jobs import (
 )
 from web import training_files
 from web.cascade import standing_nodes
-from web.charts import MOST_POINTS, LineChart, Series, evenly, line_chart
+from web.charts import MOST_POINTS, LineChart, Series, evenly, line_chart, nice_ticks
 from web.downloads import Download
 from web.evaluation_reports import ReportView, report_view
 from web.forms import Form, id_or_none
@@ -45,6 +45,10 @@ from web.pages import Desk, Page
 from web.services import ReadModels, Services
 
 ADDRESS = "/training-jobs"
+FIRST_BEAT_SECONDS = 5.0
+"""Who has begun is heard within so long."""
+AXIS_AHEAD, SHORTEST_AXIS = 1.25, 4
+"""So much further than the curve an axis reaches; marks of iterations are whole numbers from the first one on."""
 TABLE_ROWS = 20
 """So many points of a curve stand in its table."""
 STATUS_NAMES: Mapping[TrainingStatus, str] = MappingProxyType(
@@ -70,7 +74,7 @@ VALIDATED: Mapping[LossPart, tuple[tuple[str, str], ...]] = MappingProxyType(
 
 class JobLine(msgspec.Struct, frozen=True, kw_only=True):
     """A job as a page shows it at one moment. `beat` is there while its worker is heard, `wait` while it waits; `actions` is what
-    this reader may do.
+    this reader may do. `is_unheard` where somebody trains it and is not heard, though there was time.
     """
 
     row: TrainingJobRow
@@ -80,6 +84,7 @@ class JobLine(msgspec.Struct, frozen=True, kw_only=True):
     expected_end: datetime | None
     actions: tuple[TrainingAction, ...]
     wait: Wait | None = None
+    is_unheard: bool = False
 
     @property
     def status_name(self) -> str:
@@ -93,11 +98,14 @@ class JobLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StageLine(msgspec.Struct, frozen=True, kw_only=True):
-    """A preprocessing stage: `state` is finished, running, waiting or skipped (the run ended before it)."""
+    """A preprocessing stage: `state` is finished, running, waiting, broken_off (the run ended during it) or skipped (it ended
+    before). `seconds` of one that runs are those up to now, None where nobody knows.
+    """
 
     stage: StageName
     state: str
     found: StageRow | None
+    seconds: float | None
 
 
 class PartCurve(msgspec.Struct, frozen=True, kw_only=True):
@@ -205,8 +213,9 @@ MONITOR_PARTS: Mapping[str, Part[MonitorPage]] = MappingProxyType(
             "training_jobs/_progress.html",
             shows=lambda page: (page.job, page.line, page.has_log, page.logged_parts, page.resource),
         ),
-        "stages": Part("training_jobs/_stages.html", shows=lambda page: page.stages),
+        "stages": Part("training_jobs/_stages.html", shows=lambda page: (page.stages, page.job.status)),
         "curves": Part("training_jobs/_curves.html", shows=lambda page: (page.curves, page.validations)),
+        "facts": Part("training_jobs/_facts.html", shows=lambda page: (page.job, page.resource)),
     }
 )
 
@@ -264,16 +273,18 @@ class TrainingJobs(Controller):
     ) -> ServerSentEvent:
         """Its parts as they move; a long curve is read again only when it has grown."""
         job_of(services.read, job_id)
-        drawn: dict[PartRow, PartCurve] = {}
+        drawn: dict[tuple[int, PartRow], PartCurve] = {}
 
         def look() -> MonitorPage:
             page = _monitor_page(services, job_id, actor, drawn)
-            drawn.update((curve.row, curve) for curve in page.curves)
+            drawn.clear()
+            drawn.update(((page.job.run, curve.row), curve) for curve in page.curves)
             return page
 
         def freshen(page: MonitorPage) -> MonitorPage:
             [line] = _freshened(services, (page.line,), actor)
-            return msgspec.structs.replace(page, line=line)
+            found = [stage.found for stage in page.stages if stage.found]
+            return msgspec.structs.replace(page, line=line, stages=stage_lines(page.job, found, datetime.now(UTC)))
 
         return live.watch(look, MONITOR_PARTS, freshen=freshen)
 
@@ -469,15 +480,21 @@ def _freshened(services: Services, lines: tuple[JobLine, ...], actor: UUID) -> t
 def _line(row: TrainingJobRow, beat: Heartbeat | None, actor: UUID, now: datetime, wait: Wait | None = None) -> JobLine:
     if beat is not None and (row.status is not TrainingStatus.TRAINING or beat.attempt != row.attempt):
         beat = None  # of an attempt that is over
+    share = beat.progress if beat else row.share_done
+    if beat is not None and not beat.iteration:
+        share = max(share, row.share_done)  # a worker that goes on reads the images first; the run is further than that
     offered = ACTIONS[row.status]
     return JobLine(
         row=row,
         beat=beat,
-        share=beat.progress if beat else row.share_done,
+        share=share,
         duration_seconds=row.duration_seconds(now),
         expected_end=now + timedelta(seconds=beat.seconds_left) if beat and beat.seconds_left is not None else None,
         actions=offered if row.owner == actor else tuple(action for action in offered if action in LOOKING),
         wait=wait,
+        is_unheard=beat is None
+        and row.running_since is not None
+        and (now - row.running_since).total_seconds() > FIRST_BEAT_SECONDS,
     )
 
 
@@ -529,9 +546,12 @@ def _kept(job: TrainingJobDetail, actor: UUID) -> tuple[WeightsLine, ...]:
 
 
 def _monitor_page(
-    services: Services, job_id: UUID, actor: UUID, drawn: Mapping[PartRow, PartCurve] = MappingProxyType({})
+    services: Services,
+    job_id: UUID,
+    actor: UUID,
+    drawn: Mapping[tuple[int, PartRow], PartCurve] = MappingProxyType({}),
 ) -> MonitorPage:
-    """`drawn` are curves from before: as long as its network is where it was, a curve is the same."""
+    """`drawn` are curves from before: as long as its network is where it was in the same run, a curve is the same."""
     job = job_of(services.read, job_id)
     [line] = _lines(services, [job], actor)
     read = services.read.training_jobs
@@ -542,8 +562,8 @@ def _monitor_page(
         line=line,
         has_log=job.log is not None or logs.of(job_id, job.run) is not None,
         logged_parts=tuple(kept.part for kept in job.part_logs) or tuple(logs.of_parts(job_id, job.run)),
-        stages=stage_lines(job, read.stages(job_id)),
-        curves=tuple(drawn.get(part) or _curve(services, job_id, part) for part in parts),
+        stages=stage_lines(job, read.stages(job_id), datetime.now(UTC)),
+        curves=tuple(drawn.get((job.run, part)) or _curve(services, job_id, part) for part in parts),
         validations=_validations(parts, read.validations(job_id)),
         resource=services.read.compute_resources.get(job.compute_resource_id),
         standing=standing_nodes(services.read, [job.environment]),
@@ -552,20 +572,32 @@ def _monitor_page(
     )
 
 
-def stage_lines(job: TrainingJobDetail, found: list[StageRow]) -> tuple[StageLine, ...]:
-    """All three, in their order; of those that have not ended the first one runs while the job trains."""
+def stage_lines(job: TrainingJobDetail, found: list[StageRow], now: datetime) -> tuple[StageLine, ...]:
+    """All three, in their order; of those that have not ended the first one runs while the job trains, or ran when it ended."""
     by_name = {row.stage: row for row in found}
     unfinished = next((stage for stage in StageName if stage not in by_name), None)
-    is_over = job.status not in (TrainingStatus.WAITING, TrainingStatus.TRAINING)
+    at_present = {TrainingStatus.WAITING: "waiting", TrainingStatus.TRAINING: "running"}.get(job.status, "broken_off")
+    to_come = "skipped" if at_present == "broken_off" else "waiting"
 
-    def state(stage: StageName) -> str:
-        if stage in by_name:
-            return "finished"
-        if is_over:
-            return "skipped"
-        return "running" if stage is unfinished and job.status is TrainingStatus.TRAINING else "waiting"
+    def line(stage: StageName) -> StageLine:
+        row = by_name.get(stage)
+        if row is not None:
+            return StageLine(stage=stage, state="finished", found=row, seconds=row.seconds)
+        state = at_present if stage is unfinished else to_come
+        seconds = _running_seconds(job, found, now) if state == "running" else None
+        return StageLine(stage=stage, state=state, found=None, seconds=seconds)
 
-    return tuple(StageLine(stage=stage, state=state(stage), found=by_name.get(stage)) for stage in StageName)
+    return tuple(map(line, StageName))
+
+
+def _running_seconds(job: TrainingJobDetail, found: list[StageRow], now: datetime) -> float | None:
+    """How long a stage has run: whole seconds since the worker began, but for the stages before. Where a worker goes on, nobody
+    knows which of those it has done again.
+    """
+    if job.running_since is None or job.interruptions:
+        return None
+    so_far = (now - job.running_since).total_seconds() - sum(row.seconds for row in found)
+    return float(max(0, int(so_far)))
 
 
 def _curve(services: Services, job_id: UUID, part: PartRow) -> PartCurve:
@@ -574,7 +606,7 @@ def _curve(services: Services, job_id: UUID, part: PartRow) -> PartCurve:
     series = Series("loss", tuple(points))
     return PartCurve(
         row=part,
-        chart=line_chart([series], x_label="iteration", y_label="loss", x_max=float(part.max_iter), from_zero=True),
+        chart=line_chart([series], x_label="iteration", y_label="loss", x_max=_axis_end(part), from_zero=True),
         points=tuple(LossPoint(round(x), y) for x, y in reversed(evenly(points, TABLE_ROWS))),
         is_thinned=len(points) > MOST_POINTS,
     )
@@ -592,9 +624,16 @@ def _validations(parts: list[PartRow], rows: list[ValidationRow]) -> tuple[Valid
             for field, name in VALIDATED[part.part]
         ]
         from_zero = part.part is LossPart.SEGMENTATION  # an IoU is near 0 for long, and its noise there means nothing
-        chart = line_chart(series, x_label="iteration", y_label="%", x_max=float(part.max_iter), from_zero=from_zero)
+        chart = line_chart(series, x_label="iteration", y_label="%", x_max=_axis_end(part), from_zero=from_zero)
         curves.append(ValidationCurve(part=part.part, rows=tuple(reversed(own)), chart=chart))
     return tuple(curves)
+
+
+def _axis_end(part: PartRow) -> float:
+    """The last iteration of the axis: a round number ahead of the curve, at most that of the training. Of a long training the
+    beginning would be a stroke at the edge for hours.
+    """
+    return min(float(part.max_iter), nice_ticks(0.0, AXIS_AHEAD * max(SHORTEST_AXIS, part.iteration))[-1])
 
 
 def job_of(read: ReadModels, job_id: UUID) -> TrainingJobDetail:

@@ -1,6 +1,7 @@
 """Decoded images: made once, used again, shared by workers, removed when nobody uses them."""
 
 import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from gpu_worker.decoded_images import DecodedImages, decoded_folder, decoded_mas
 from gpu_worker.image_masks import with_mask
 from gpu_worker.images import ReadImage, decode_file, find_images, pixels_of, read_image
 from tests.gpu_worker.workplace import ROOT, MountedFolders, paint
+
+AT = {"width": 20, "height": 16}
 
 
 @pytest.fixture
@@ -29,6 +32,7 @@ def decoded(images: list[ReadImage], tmp_path: Path, width: int = 20, height: in
         width=width,
         height=height,
         decoded=tmp_path / "decoded",
+        links=tmp_path / "links",
         thread_count=2,
         on_image=lambda: counted.append(None),
     )
@@ -58,7 +62,7 @@ def test_an_interrupted_decoding_leaves_nothing_that_looks_finished(images: list
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        decoded_folder(images, width=20, height=16, decoded=tmp_path / "decoded", thread_count=1, on_image=stop)
+        decoded_folder(images, **AT, decoded=tmp_path / "decoded", links=tmp_path, thread_count=1, on_image=stop)
     assert not list((tmp_path / "decoded").iterdir())
     assert decoded(images, tmp_path)[1] == 5
 
@@ -70,12 +74,12 @@ def test_a_worker_that_was_faster_is_no_trouble(images: list[ReadImage], tmp_pat
         if not faster:
             faster.append(1)
             hidden = tmp_path / "hidden"
-            decoded_folder(images, width=20, height=16, decoded=hidden, thread_count=1, on_image=lambda: None)
+            decoded_folder(images, **AT, decoded=hidden, links=tmp_path, thread_count=1, on_image=lambda: None)
             (finished,) = hidden.iterdir()
             finished.rename(tmp_path / "decoded" / finished.name)
 
     pixels, _ = decoded_folder(
-        images, width=20, height=16, decoded=tmp_path / "decoded", thread_count=1, on_image=let_the_other_win
+        images, **AT, decoded=tmp_path / "decoded", links=tmp_path, thread_count=1, on_image=let_the_other_win
     )
     assert np.array_equal(pixels[3], pixels_of(decode_file(images[3]), 20, 16))
     assert len(list((tmp_path / "decoded").iterdir())) == 1
@@ -101,6 +105,43 @@ def test_what_nobody_used_lately_or_has_no_room_is_removed_oldest_first(tmp_path
     remove_unused(tmp_path / "nowhere", older_than=0, keep_bytes=0)
 
 
+def test_what_a_job_uses_stays_for_it_though_another_worker_tidies_it_away(
+    images: list[ReadImage], tmp_path: Path
+) -> None:  # S-5
+    pixels, _ = decoded(images, tmp_path)
+    place = DecodedImages([pixels], [(0, 3)]).place()
+    remove_unused(tmp_path / "decoded", older_than=0, keep_bytes=0)
+    assert not list((tmp_path / "decoded").iterdir())
+    (again,) = DecodedImages.at(place).gather(np.array([0]))  # in another process of the job
+    assert np.array_equal(again, pixels_of(decode_file(images[3]), **AT))
+    assert decoded(images, tmp_path)[1] == 5  # the next job makes it anew
+
+
+def test_what_is_being_made_is_no_room_to_free(images: list[ReadImage], tmp_path: Path) -> None:
+    def tidy() -> None:
+        remove_unused(tmp_path / "decoded", older_than=0, keep_bytes=0)
+
+    pixels, _ = decoded_folder(
+        images, **AT, decoded=tmp_path / "decoded", links=tmp_path, thread_count=1, on_image=tidy
+    )
+    assert np.array_equal(pixels[4], pixels_of(decode_file(images[4]), **AT))
+    remove_unused(tmp_path / "decoded", older_than=time.time() + 1, keep_bytes=1 << 30)  # whoever made it was killed
+    assert not list((tmp_path / "decoded").iterdir())
+
+
+@pytest.mark.parametrize("lost", ["pixels.npy", "damaged.json"])
+def test_what_was_half_lost_is_made_anew(images: list[ReadImage], tmp_path: Path, lost: str) -> None:  # a power cut
+    for is_empty in (True, False):
+        decoded(images, tmp_path)
+        (folder,) = (tmp_path / "decoded").iterdir()
+        (folder / lost).unlink()
+        if is_empty:
+            (folder / lost).touch()
+        pixels, count = decoded(images, tmp_path)
+        assert count == 5
+        assert np.array_equal(pixels[3], pixels_of(decode_file(images[3]), **AT))
+
+
 # W-9
 def test_masks_are_decoded_once_and_anew_when_one_changes(images: list[ReadImage], tmp_path: Path) -> None:
     masks = tmp_path / "images" / "OK" / "masks"
@@ -120,6 +161,7 @@ def test_masks_are_decoded_once_and_anew_when_one_changes(images: list[ReadImage
             width=20,
             height=16,
             decoded=tmp_path / "decoded",
+            links=tmp_path / "links",
             thread_count=2,
             on_image=lambda: counted.append(None),
         )

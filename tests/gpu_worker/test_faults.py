@@ -29,7 +29,7 @@ from gpu_worker.settings import Precision, TrainingSettings
 from gpu_worker.training import train
 from tests.gpu_worker.workplace import Workplace, an_order, paint_codes
 
-SETTINGS = TrainingSettings(precision=Precision.FLOAT32, checkpoint_every_iterations=2)
+SETTINGS = TrainingSettings(precision=Precision.FLOAT32, on_cpu=True, checkpoint_every_iterations=2)
 
 
 @pytest.fixture

@@ -2,10 +2,17 @@
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from gpu_worker.look_ahead import answered_ahead
+from domain.data_paths import FolderName
+from gpu_worker.images import FoundImage, find_images
+from gpu_worker.jobs import Progress
+from gpu_worker.look_ahead import ROUNDS_AHEAD, answered_ahead
+from gpu_worker.preprocessing import read_all
+from tests.gpu_worker.workplace import ROOT, MountedFolders, Workplace, paint
 
 
 def test_answers_come_in_the_order_of_the_questions_though_later_ones_are_there_first() -> None:
@@ -51,3 +58,32 @@ def test_an_error_is_raised_where_its_answer_was_due() -> None:
     ):
         answered.extend(answers)
     assert answered == [0.5, 1.0]
+
+
+class Counted(list[FoundImage]):
+    """A list that counts what was taken from it."""
+
+    taken = 0
+
+    def __iter__(self) -> Iterator[FoundImage]:
+        for image in super().__iter__():
+            self.taken += 1
+            yield image
+
+
+class Enough(Exception):
+    """Raised at the first answer."""
+
+
+def stop(_: Progress) -> None:
+    raise Enough
+
+
+# A million images take the memory of a few.
+def test_a_training_looks_ahead_of_what_it_has_read_and_no_further(tmp_path: Path) -> None:
+    paint(tmp_path / "images" / "OK" / "0.png", seed=1)
+    (image,) = find_images(FolderName(ROOT, ""), MountedFolders(tmp_path / "images"))
+    found = Counted([image] * 100)
+    with pytest.raises(Enough):
+        read_all(found, replace(Workplace(tmp_path).job(cpu_cores=2), tell=stop))
+    assert found.taken == 2 * ROUNDS_AHEAD

@@ -30,8 +30,8 @@ from gpu_worker.training import train
 from tests.gpu_worker.test_worker import eventually
 from tests.gpu_worker.workplace import Workplace, an_order, paint_codes, paint_defects
 
-ALONE = TrainingSettings(precision=Precision.FLOAT32)
-TWO = TrainingSettings(precision=Precision.FLOAT32, cpu_ranks=2)
+ALONE = TrainingSettings(precision=Precision.FLOAT32, on_cpu=True)
+TWO = TrainingSettings(precision=Precision.FLOAT32, on_cpu=True, cpu_ranks=2)
 LONG = 100_000
 """A training that no test waits for."""
 CPU = torch.device("cpu")

@@ -36,7 +36,7 @@ from domain.model_packages import ResolutionRule
 from domain.training_parameters import Augmentation
 from gpu_worker import checkpoints, loss_curve
 from gpu_worker.checkpoints import Best
-from gpu_worker.devices import GpuIsMissing
+from gpu_worker.devices import GpuIsMissing, device_for
 from gpu_worker.jobs import Job, JobStopped
 from gpu_worker.loss_curve import LossIsNotFinite
 from gpu_worker.networks import new_network
@@ -45,7 +45,7 @@ from gpu_worker.settings import Precision, TrainingSettings
 from gpu_worker.training import ImagesChangedMeanwhile, train
 from tests.gpu_worker.workplace import Workplace, an_order, paint, paint_codes
 
-SETTINGS = TrainingSettings(precision=Precision.FLOAT32)
+SETTINGS = TrainingSettings(precision=Precision.FLOAT32, on_cpu=True)
 ALL = tuple(Augmentation)
 
 
@@ -230,7 +230,7 @@ def test_threads_and_precision_of_the_first_attempt_are_kept(place: Workplace) -
     order = an_order(max_iter=4)
     with pytest.raises(JobStopped):
         train(order, Resources(), job_that_stops_in_the_loop(place.job(), iter([False, True])), SETTINGS)
-    settings = TrainingSettings(precision=Precision.BFLOAT16)
+    settings = TrainingSettings(precision=Precision.BFLOAT16, on_cpu=True)
     train(order, Resources(), place.job(attempt=2, cpu_cores=2), settings)
     assert "1 × CPU, float32" in place.the(TrainingSucceeded).device
     assert torch.get_num_threads() == 1
@@ -252,21 +252,29 @@ def test_other_images_under_a_checkpoint_are_refused(place: Workplace) -> None:
         train(order, Resources(), place.job(), SETTINGS)
 
 
-@pytest.mark.parametrize("spoil", ["empty", "torn", "pickle"])
+@pytest.mark.parametrize("spoil", ["empty", "torn", "rotten", "pickle"])
 def test_a_checkpoint_that_cannot_be_read_means_to_begin_anew(place: Workplace, spoil: str) -> None:
     order = an_order(max_iter=4)
     with pytest.raises(JobStopped):
         train(order, Resources(), job_that_stops_in_the_loop(place.job(), iter([False, True])), SETTINGS)
     file = checkpoints.file_of(place.job().workspace, LossPart.CLASSIFICATION)
-    content = {"empty": b"", "torn": file.read_bytes()[:5000], "pickle": pickle.dumps(Path("/"), protocol=2)}[spoil]
+    written = file.read_bytes()
+    foreign = pickle.dumps(Path("/"), protocol=2)
+    content = {
+        "empty": b"",
+        "torn": written[:5000],
+        "rotten": written[:-9000] + bytes([written[-9000] ^ 1]) + written[-8999:],  # one bit in the last weights
+        "pickle": foreign + hashlib.sha256(foreign).digest(),
+    }[spoil]
     file.write_bytes(content)
-    run(place, order)
+    trained = run(place, order)
     assert sorted(losses(place)) == [1, 2, 3, 4]
+    assert "going on after iteration" not in place.content(trained.log).decode()
 
 
 def test_a_diverging_training_stops_and_names_the_iteration(place: Workplace) -> None:
     with pytest.raises(LossIsNotFinite, match=r"Lower base_lr") as refused:
-        run(place, an_order(max_iter=30, base_lr=100.0), TrainingSettings(precision=Precision.FLOAT32))
+        run(place, an_order(max_iter=30, base_lr=100.0))
     bad = int(refused.value.values["iteration"])
     assert 2 <= bad < 30
     reported = [loss for report in place.all(LossesMeasured) for loss in report.losses]
@@ -373,10 +381,17 @@ def test_one_part_for_each_code_leaves_nothing_to_validate(place: Workplace) -> 
         run(place, an_order(group_pattern=r"\."))
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 def test_a_job_that_asks_for_a_gpu_does_not_run_without_one(place: Workplace) -> None:
     with pytest.raises(GpuIsMissing, match="asks for 1 GPU"):
         train(an_order(), Resources(gpu_cards=1), place.job(), SETTINGS)
+
+
+def test_a_gpu_is_taken_where_there_is_one_and_nobody_wants_the_cpu() -> None:
+    assert device_for(Resources(), has_gpu=True, on_cpu=False).type == "cuda"
+    assert device_for(Resources(), has_gpu=True, on_cpu=True).type == "cpu"
+    assert device_for(Resources(), has_gpu=False, on_cpu=False).type == "cpu"
+    with pytest.raises(GpuIsMissing):
+        device_for(Resources(gpu_cards=1), has_gpu=False, on_cpu=False)
 
 
 def test_the_decoded_images_of_an_earlier_job_are_used_again(place: Workplace) -> None:

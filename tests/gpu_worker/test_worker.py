@@ -47,7 +47,7 @@ from domain.messages import (
 from domain.model_packages import NetworkInput
 from domain.training_parameters import Augmentation, PredictionParameters, SgdParameters
 from gpu_worker import worker as worker_module
-from gpu_worker.jobs import LOG_FILE
+from gpu_worker.jobs import LOG_FILE, make_workspace, newest_workspace, remove_earlier_workspaces, workspace_of
 from gpu_worker.networks import new_network, save_weights
 from gpu_worker.packages import build_package, write_shipped_description
 from gpu_worker.ports import JobOutcome
@@ -70,6 +70,8 @@ SETTINGS = WorkerSettings(
     beat_every_seconds=0.1,
     training=TrainingSettings(precision=Precision.FLOAT32, checkpoint_every_iterations=8),
 )
+EXACT = msgspec.structs.replace(SETTINGS, training=msgspec.structs.replace(SETTINGS.training, on_cpu=True))
+"""What it computes comes out the same to the bit, also on a machine with a GPU."""
 DEADLINE_SECONDS = 90
 R = TypeVar("R")
 
@@ -250,7 +252,7 @@ def test_the_log_of_a_terminated_prediction_is_kept(tmp_path: Path) -> None:  # 
             resolution_screening=False,
         )
         mailbox.waiting.append(PredictImages(job_id=JOB_ID, attempt=1, needs=Resources(), order=order))
-        eventually((tmp_path / "scratch" / "jobs" / str(JOB_ID) / "1" / LOG_FILE).is_file)
+        eventually((workspace_of(tmp_path / "scratch", JOB_ID, 1, 1) / LOG_FILE).is_file)
         for process in job_processes():
             os.kill(process, signal.SIGSTOP)
         mailbox.goes_on = False
@@ -401,14 +403,14 @@ def test_a_worker_killed_in_the_middle_is_followed_by_the_same_losses_and_weight
     for name in ("whole", "killed"):
         paint_defects(tmp_path / name / "images")
     place = Workplace(tmp_path / "whole")
-    train(order, Resources(), place.job(), SETTINGS.training)
+    train(order, Resources(), place.job(), EXACT.training)
     whole = place.the(TrainingSucceeded)
 
     script = tmp_path / "worker.py"
     script.write_text(WORKER_SCRIPT)
     (tmp_path / "message").write_bytes(msgspec.msgpack.encode(train_message(order)))
     process = subprocess.Popen([sys.executable, script, tmp_path / "killed", tmp_path / "message"])
-    checkpoint = tmp_path / "killed" / "scratch" / "jobs" / str(JOB_ID) / "1" / f"{part.value}.pt"
+    checkpoint = workspace_of(tmp_path / "killed" / "scratch", JOB_ID, 1, 1) / f"{part.value}.pt"
     try:
         eventually(lambda: checkpoint.exists() or process.poll() is not None)
         (job,) = children_of(process.pid)
@@ -418,7 +420,7 @@ def test_a_worker_killed_in_the_middle_is_followed_by_the_same_losses_and_weight
         process.wait()
     eventually(lambda: not Path(f"/proc/{job}").exists())  # its job dies with it
 
-    worker = RunningWorker(tmp_path / "killed", MailboxInMemory([train_message(order, attempt=2)]))
+    worker = RunningWorker(tmp_path / "killed", MailboxInMemory([train_message(order, attempt=2)]), EXACT)
     with worker:
         again = worker.wait_for(TrainingSucceeded)
     assert "going on after iteration" in worker.text(again.log)
@@ -432,9 +434,9 @@ import sys
 from pathlib import Path
 import msgspec
 from domain.messages import TrainModel
-from tests.gpu_worker.test_worker import MailboxInMemory, RunningWorker
+from tests.gpu_worker.test_worker import EXACT, MailboxInMemory, RunningWorker
 message = msgspec.msgpack.decode(Path(sys.argv[2]).read_bytes(), type=TrainModel)
-RunningWorker(Path(sys.argv[1]), MailboxInMemory([message]))._run()
+RunningWorker(Path(sys.argv[1]), MailboxInMemory([message]), EXACT)._run()
 """
 
 
@@ -452,14 +454,14 @@ def test_a_worker_told_to_stop_writes_a_checkpoint_and_hands_the_job_on(tmp_path
     assert len(worker.reports(JobReleased)) == 1
     assert worker.heard == [("taken", "training"), ("left", "training", "released")]
     assert not worker.reports(JobFailed)
-    assert (tmp_path / "scratch" / "jobs" / str(JOB_ID) / "1" / "classification.pt").is_file()
+    assert (workspace_of(tmp_path / "scratch", JOB_ID, 1, 1) / "classification.pt").is_file()
     assert not job_processes()
 
 
 def test_a_restart_by_a_person_begins_from_nothing(tmp_path: Path) -> None:
     paint_codes(tmp_path / "images")
     order = an_order(max_iter=3)
-    earlier = tmp_path / "scratch" / "jobs" / str(JOB_ID) / "1"
+    earlier = workspace_of(tmp_path / "scratch", JOB_ID, 1, 1)
     earlier.mkdir(parents=True)
     (earlier / "classification.pt").write_bytes(b"of the run before")
     mailbox = MailboxInMemory([train_message(order, attempt=2, run=2)])
@@ -468,6 +470,105 @@ def test_a_restart_by_a_person_begins_from_nothing(tmp_path: Path) -> None:
     assert "going on" not in worker.text(trained.log)
     assert losses_of(worker, trained)[0][1] == 1
     assert not earlier.exists()
+
+
+# T-6
+def test_a_worker_that_was_only_silent_disturbs_nobody_when_it_comes_back(tmp_path: Path) -> None:
+    order = an_order(max_iter=24, augmentations=tuple(Augmentation))
+    for name in ("whole", "plant"):
+        paint_codes(tmp_path / name / "images")
+    place = Workplace(tmp_path / "whole")
+    train(order, Resources(), place.job(), EXACT.training)
+    whole = place.the(TrainingSucceeded)
+
+    plant, scratch = tmp_path / "plant", tmp_path / "plant" / "scratch"
+    first, second = (workspace_of(scratch, JOB_ID, 1, attempt) for attempt in (1, 2))
+    silent = RunningWorker(plant, MailboxInMemory([train_message(order)]), EXACT)
+    other = RunningWorker(plant, MailboxInMemory([]), EXACT)
+    with silent:
+        eventually((first / "classification.pt").exists)
+        (process,) = job_processes()
+        os.kill(process, signal.SIGSTOP)
+        with other:
+            other.mailbox.waiting.append(train_message(order, attempt=2))
+            eventually(lambda: is_training(other.mailbox))
+            assert not first.exists()
+            silent.mailbox.reports.clear()
+            os.kill(process, signal.SIGCONT)
+            again = other.wait_for(TrainingSucceeded)
+        silent.wait_for(JobFailed)  # which its log refuses; whatever it wrote, it wrote nowhere
+    assert not second.exists()
+    assert "going on after iteration" in other.text(again.log)
+    assert losses_of(other, again) == losses_of(place, whole)
+    assert (again.weights, again.evaluation) == (whole.weights, whole.evaluation)
+
+
+def test_what_an_attempt_goes_on_from_is_its_own_whatever_the_one_before_still_writes(tmp_path: Path) -> None:  # T-6
+    first, second = (workspace_of(tmp_path, JOB_ID, 1, attempt) for attempt in (1, 2))
+    make_workspace(first, None)
+    for name in ("classification.pt", "losses-classification.jsonl", LOG_FILE, "preview.png"):
+        (first / name).write_text("before")
+    make_workspace(second, newest_workspace(tmp_path, JOB_ID, 1, before=2))
+    for file in ("losses-classification.jsonl", LOG_FILE):
+        with (first / file).open("a") as opened:
+            opened.write(" and after")
+    (first / "writing").write_text("after")
+    (first / "writing").replace(first / "classification.pt")  # as a checkpoint is written
+    taken = {file.name: file.read_text() for file in second.iterdir()}
+    assert taken == dict.fromkeys(("classification.pt", "losses-classification.jsonl", LOG_FILE), "before")
+
+
+def test_a_worker_that_comes_late_takes_nothing_from_the_attempt_after_its_own(tmp_path: Path) -> None:  # T-6
+    first, second, next_run = (workspace_of(tmp_path, JOB_ID, *one) for one in ((1, 1), (1, 2), (2, 3)))
+    for workspace in (second, next_run):
+        make_workspace(workspace, None)
+        (workspace / "classification.pt").write_text("theirs")
+    make_workspace(first, newest_workspace(tmp_path, JOB_ID, 1, before=1))
+    remove_earlier_workspaces(first)
+    assert not list(first.iterdir())
+    assert (second / "classification.pt").exists()
+    remove_earlier_workspaces(next_run)
+    assert sorted(first.parent.iterdir()) == [next_run]
+
+
+def test_a_workspace_that_cannot_be_made_whole_is_not_there(tmp_path: Path) -> None:  # T-6
+    first, second = (workspace_of(tmp_path, JOB_ID, 1, attempt) for attempt in (1, 2))
+    make_workspace(first, None)
+    (first / "log.txt").mkdir()  # cannot be copied
+    with pytest.raises(OSError, match="Is a directory"):
+        make_workspace(second, first)
+    assert list(first.parent.iterdir()) == [first]
+
+
+@dataclass
+class DoneAtOnce(MailboxInMemory):
+    """A log that has taken the result in, and says so to the next beat before the worker hears that its report was taken."""
+
+    has_denied: threading.Event = field(default_factory=threading.Event)
+
+    def report(self, report: AnyReport) -> None:
+        super().report(report)
+        if isinstance(report, TrainingSucceeded | JobFailed):
+            self.goes_on = False
+            assert self.has_denied.wait(DEADLINE_SECONDS)
+
+    def beat(self, heartbeat: Heartbeat) -> bool:
+        if not self.goes_on:
+            self.has_denied.set()
+        return super().beat(heartbeat)
+
+
+@pytest.mark.parametrize(("folder", "outcome"), [("", "done"), ("gone", "failed")])
+def test_a_job_whose_end_was_told_has_ended_whatever_a_beat_is_told_then(
+    tmp_path: Path, folder: str, outcome: str
+) -> None:
+    paint_codes(tmp_path / "images")
+    mailbox = DoneAtOnce([train_message(an_order(data_paths=(folder,), max_iter=3))])
+    with RunningWorker(tmp_path, mailbox) as worker:
+        eventually(lambda: len(worker.heard) == 2)
+    assert worker.heard[-1] == ("left", "training", outcome)
+    assert not worker.reports(LogKept)
+    assert not list((tmp_path / "scratch" / "jobs" / str(JOB_ID)).iterdir())
 
 
 @dataclass
@@ -506,7 +607,7 @@ def test_a_server_that_restarts_costs_no_job(tmp_path: Path, monkeypatch: pytest
 
 
 def test_what_nobody_goes_on_with_is_removed_after_its_time(tmp_path: Path) -> None:
-    for name in ("jobs/old/1", "jobs/new/1", "decoded/old", "decoded/new"):
+    for name in ("jobs/old/1-1", "jobs/new/1-1", "decoded/old", "decoded/new"):
         folder = tmp_path / "scratch" / name
         folder.mkdir(parents=True)
         (folder / "file").write_bytes(bytes(10))
@@ -516,3 +617,27 @@ def test_what_nobody_goes_on_with_is_removed_after_its_time(tmp_path: Path) -> N
         eventually(lambda: not (tmp_path / "scratch" / "decoded" / "old").exists())
     left = sorted(str(folder.relative_to(tmp_path / "scratch")) for folder in (tmp_path / "scratch").glob("*/*"))
     assert left == ["decoded/new", "jobs/new"]
+
+
+def test_a_worker_whose_clock_is_off_removes_nothing_that_others_use(tmp_path: Path) -> None:
+    for name in ("jobs/new/1-1", "decoded/new", "decoded/old"):
+        folder = tmp_path / "scratch" / name
+        folder.mkdir(parents=True)
+        (folder / "file").write_bytes(bytes(10))
+    os.utime(folder, (1, 1))
+    script = tmp_path / "worker.py"
+    script.write_text(A_YEAR_AHEAD)
+    subprocess.run([sys.executable, script, tmp_path], check=True, timeout=DEADLINE_SECONDS)
+    left = sorted(str(folder.relative_to(tmp_path / "scratch")) for folder in (tmp_path / "scratch").glob("*/*"))
+    assert left == ["decoded/new", "jobs/new"]
+
+
+A_YEAR_AHEAD = """
+import sys, threading, time
+from pathlib import Path
+right = time.time
+time.time = lambda: right() + 365 * 86400
+from tests.gpu_worker.test_worker import MailboxInMemory, RunningWorker, eventually
+with RunningWorker(Path(sys.argv[1]), MailboxInMemory([])):
+    eventually(lambda: not (Path(sys.argv[1]) / "scratch" / "decoded" / "old").exists())
+"""

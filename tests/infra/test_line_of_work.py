@@ -65,7 +65,7 @@ from tests.examples import (
 
 TWO_CORE_MACHINE = Resources(cpu_cores=2, memory_gib=8)
 IDLE = MachineFigures(cpu_cores=2, cpu_load=0.0, memory_used_bytes=1 << 30, memory_total_bytes=8 << 30)
-SILENCE_SECONDS = 0.2
+SILENCE_SECONDS = 0.6
 SILENCE_OF_WORKERS_SECONDS = 2 * WAIT_SECONDS
 """A worker that waits for work is heard each time it asks."""
 
@@ -353,6 +353,32 @@ def test_a_silent_worker_loses_its_job_to_another(line: Plant) -> None:  # T-6
     assert not silent.beat(_beat(attempt=1))
     with pytest.raises(AttemptIsOver):
         silent.report(_losses(attempt=1))
+
+
+def test_a_worker_that_comes_back_late_does_not_make_the_next_one_seem_silent(line: Plant) -> None:  # T-6
+    line.happen(TRAINING_JOB_ID, TRAINING_QUEUED)
+    silent, other = line.worker("line-1"), line.worker("line-2")
+    silent.take(TWO_CORE_MACHINE)
+    line.dispatch()
+    eventually(lambda: _interrupted(line))
+    other.take(TWO_CORE_MACHINE)
+    line.dispatch()
+    assert other.beat(_beat(attempt=2))
+    assert not silent.beat(_beat(attempt=1))
+    line.heartbeats.beat(_beat(attempt=1))  # which was on its way for all the time
+    noted = line.connection.execute("SELECT attempt FROM app.heartbeats").fetchall()
+    assert [row["attempt"] for row in noted] == [2]
+
+
+def test_a_beat_of_a_job_that_has_ended_leaves_nothing_behind(line: Plant) -> None:
+    line.happen(TRAINING_JOB_ID, TRAINING_QUEUED)
+    worker = line.worker()
+    worker.take(TWO_CORE_MACHINE)
+    assert worker.beat(_beat(attempt=1))
+    line.assay.dispatch(TerminateTraining(actor=TRAINER_WANG_ID, job_id=TRAINING_JOB_ID))
+    line.dispatch()
+    assert not worker.beat(_beat(attempt=1))
+    assert line.connection.execute("SELECT * FROM app.heartbeats").fetchall() == []
 
 
 def test_a_worker_that_beats_keeps_its_job(line: Plant) -> None:  # T-6

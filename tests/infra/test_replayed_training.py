@@ -56,7 +56,7 @@ class Trained:
         self.artifacts = Artifacts(folder / "artifacts")
         self.order = an_order(max_iter=ITERATIONS)
         job = replace(self.workplace.job(), artifacts=self.artifacts)
-        train(self.order, Resources(), job, TrainingSettings(precision=Precision.FLOAT32))
+        train(self.order, Resources(), job, TrainingSettings(precision=Precision.FLOAT32, on_cpu=True))
         self.facts = [fact for report in self.workplace.reports if (fact := fact_of(report)) is not None]
         self.queued = msgspec.structs.replace(TRAINING_QUEUED, order=self.order)
         self.said: list[str] = []

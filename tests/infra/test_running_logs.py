@@ -11,17 +11,19 @@ JOB_ID = UUID("5b6f3c1e-8a53-4f3e-9d1c-0a1b2c3d4e5f")
 
 
 def test_a_run_has_the_log_that_its_worker_writes_and_no_other_runs(tmp_path: Path) -> None:
-    workspace = workspace_of(tmp_path, JOB_ID, 2)
     logs = RunningLogs(tmp_path)
     assert logs.of(JOB_ID, 2) is None
-    workspace.mkdir(parents=True)
-    (workspace / LOG_FILE).write_text("attempt 1")
-    assert logs.of(JOB_ID, 2) == workspace / LOG_FILE
+    for attempt in (9, 10):  # the second goes on where the first was interrupted
+        workspace = workspace_of(tmp_path, JOB_ID, 2, attempt)
+        workspace.mkdir(parents=True)
+        assert logs.of(JOB_ID, 2) is None  # nothing is written yet
+        (workspace / LOG_FILE).write_text(f"attempt {attempt}")
+        assert logs.of(JOB_ID, 2) == workspace / LOG_FILE
     assert logs.of(JOB_ID, 1) is None
 
 
 def test_networks_have_logs_of_their_own_once_there_are_two(tmp_path: Path) -> None:
-    workspace = workspace_of(tmp_path, JOB_ID, 1)
+    workspace = workspace_of(tmp_path, JOB_ID, 1, 1)
     workspace.mkdir(parents=True)
     logs = RunningLogs(tmp_path)
     part_log_file(workspace, LossPart.CLASSIFICATION).write_text("of one alone the whole log says everything")

@@ -366,7 +366,7 @@ def test_the_log_is_downloaded_under_the_name_of_the_job(trainer: Site, tmp_path
 
 
 def test_the_log_of_a_running_job_is_downloaded_as_far_as_it_is(trainer: Site, tmp_path: Path) -> None:  # P-2
-    workspace = workspace_of(tmp_path / "scratch", PREDICTION_JOB_ID, 2)
+    workspace = workspace_of(tmp_path / "scratch", PREDICTION_JOB_ID, 2, 2)
     workspace.mkdir(parents=True)
     (workspace / LOG_FILE).write_text("up to now")
     running: dict[str, Any] = {"status": PredictionStatus.PREDICTING, "ended_at": None, "log": None}
@@ -386,14 +386,14 @@ def test_a_job_shows_its_log_as_soon_as_there_is_one(trainer: Site, tmp_path: Pa
     running: dict[str, Any] = {"status": PredictionStatus.PREDICTING, "ended_at": None, "log": None, "attempt": 1}
     trainer.read.prediction_jobs = FakePredictionJobs(job(**running))
     assert f'href="{JOB}/log"' not in stream(trainer, f"{JOB}/live")
-    workspace = workspace_of(tmp_path / "scratch", PREDICTION_JOB_ID, 1)
+    workspace = workspace_of(tmp_path / "scratch", PREDICTION_JOB_ID, 1, 1)
     workspace.mkdir(parents=True)
     (workspace / LOG_FILE).write_text("begun")
     assert f'href="{JOB}/log"' in stream(trainer, f"{JOB}/live")
 
 
 def test_a_log_that_was_kept_goes_before_the_one_that_was_written(trainer: Site, tmp_path: Path) -> None:  # P-2
-    workspace = workspace_of(tmp_path / "scratch", PREDICTION_JOB_ID, 1)
+    workspace = workspace_of(tmp_path / "scratch", PREDICTION_JOB_ID, 1, 1)
     workspace.mkdir(parents=True)
     (workspace / LOG_FILE).write_text("written")
     whole = tmp_path / "kept"

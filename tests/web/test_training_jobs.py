@@ -249,7 +249,7 @@ def test_jobs_of_others_can_be_looked_at_only(trainer: Site) -> None:  # T-2, U
 
 def test_a_row_shows_version_duration_and_progress(trainer: Site) -> None:  # T-3
     use(trainer.services, job(**{**ENDED, "status": TrainingStatus.TERMINATED, "iteration": 50}))
-    assert_in_order(text(trainer.get("/training-jobs")), "panel-a", "v1.0", "训练终止", "00:01:33", "25 %")
+    assert_in_order(text(trainer.get("/training-jobs")), "panel-a", "v1.0", "训练终止", "00:01:33", "28 %")
     use(trainer.services, job(**{**COMPLETED, "status": TrainingStatus.PUBLISHED, "version": "v1.01"}))
     assert_in_order(text(trainer.get("/training-jobs")), "panel-a", "v1.01", "已发布", "100 %")
 
@@ -259,7 +259,17 @@ def test_a_heartbeat_knows_more_of_the_progress_than_the_log(trainer: Site) -> N
     assert "42 %" in text(trainer.get("/training-jobs"))
     of_an_earlier_attempt = msgspec.structs.replace(BEAT, attempt=0)
     use(trainer.services, job(), beat=of_an_earlier_attempt)
-    assert "25 %" in text(trainer.get("/training-jobs"))
+    assert "28 %" in text(trainer.get("/training-jobs"))
+
+
+def test_a_worker_that_goes_on_does_not_begin_at_nothing_again(trainer: Site) -> None:  # T-3, T-6
+    preparing = msgspec.structs.replace(BEAT, progress=0.02, iteration=0)
+    use(trainer.services, job(), beat=preparing)
+    assert "28 %" in text(trainer.get("/training-jobs"))
+    use(trainer.services, job(iteration=0), beat=preparing)
+    assert "2 %" in text(trainer.get("/training-jobs"))
+    use(trainer.services, job(iteration=200), beat=msgspec.structs.replace(preparing, progress=0.98))
+    assert "98 %" in text(trainer.get("/training-jobs"))  # 100 % is what is completed
 
 
 def test_the_list_moves_without_reloading(trainer: Site) -> None:  # T-3
@@ -332,16 +342,30 @@ def test_the_monitor_shows_each_stage_with_state_time_and_counts(trainer: Site) 
     assert_in_order(shown, "归一化处理", "完成", "6.2 秒", "图片 120 张", "不合规样本 3 张", "损坏 1 张", "224 × 224")
     assert_in_order(shown, "数据划分", "完成", "训练集 93 张", "验证集 23 张", "下载图片清单")
     assert_in_order(shown, "数据增强", "进行中")
+    assert "已完成" not in shown  # the manual's word is 完成
     read.stage_rows.append(stage(StageName.DATA_AUGMENTATION, preview=artifact("preview")))
     page = trainer.get(MONITOR)
     assert_in_order(text(page), "数据增强", "完成", "图像翻转")
     assert f'src="{MONITOR}/preview"' in page.text
 
 
+def test_a_stage_that_runs_says_for_how_long(trainer: Site) -> None:  # T-4
+    begun = datetime.now(UTC) - timedelta(seconds=70)
+    read = use(trainer.services, job(running_since=begun))
+    read.stage_rows = [stage(StageName.RESOLUTION_SCREENING, seconds=40.0)]
+    shown = text(trainer.get(MONITOR))
+    (seconds,) = re.findall(r"数据划分 进行中 (\d+) 秒", shown)
+    assert 30 <= int(seconds) < 40
+    use(trainer.services, job(running_since=begun, interruptions=1)).stage_rows = read.stage_rows
+    assert "数据划分 进行中 —" in text(
+        trainer.get(MONITOR)
+    )  # the worker that goes on begins with the first stage again
+
+
 def test_stages_that_a_job_did_not_reach_are_not_said_to_run(trainer: Site) -> None:  # T-4
     use(trainer.services, job(**{**ENDED, "status": TrainingStatus.FAILED}))
     shown = text(trainer.get(MONITOR))
-    assert_in_order(shown, "归一化处理", "未执行", "数据划分", "未执行")
+    assert_in_order(shown, "归一化处理", "已中断", "数据划分", "未执行")
     assert "进行中" not in shown
 
 
@@ -389,6 +413,17 @@ def test_the_loss_curve_has_iterations_below_and_losses_beside(trainer: Site) ->
     assert 'data-points="10 1.1,20 0.9,30 0.7"' in page.text
     in_the_legend, curve = re.findall(r'<path class="line line-1" d="([^"]+)"', page.text)
     assert curve.count("L") == 2, in_the_legend
+
+
+@pytest.mark.parametrize(
+    ("iteration", "end"), [(1, 5), (100, 150), (2000, 2500), (12_000, 15_000), (36_000, 40_000), (40_000, 40_000)]
+)
+def test_the_axis_of_a_long_training_grows_with_its_curve(trainer: Site, iteration: int, end: int) -> None:  # T-5
+    read = use(trainer.services, job(max_iter=40_000))
+    read.part_rows = [PartRow(part=LossPart.CLASSIFICATION, iteration=iteration, max_iter=40_000, learning_rate=0.01)]
+    read.points = [LossPoint(iteration, 0.4)]
+    (axis_end,) = re.findall(r'data-x-high="([\d.]+)"', trainer.get(MONITOR).text)
+    assert float(axis_end) == end
 
 
 def test_segmentation_has_a_curve_of_its_own(trainer: Site) -> None:  # T-5
@@ -449,7 +484,7 @@ def test_the_monitor_moves_part_by_part_without_reloading(trainer: Site) -> None
     assert f'data-stream="{MONITOR}/live"' in page.text
     sent = stream(trainer, f"{MONITOR}/live")
     parts = re.findall(r"^data: (\w+)\r?$", sent, re.MULTILINE)
-    assert parts == ["acts", "progress", "stages", "curves"]
+    assert parts == ["acts", "progress", "stages", "curves", "facts"]
     assert all(f'data-live="{part}"' in page.text for part in parts)
     assert "42 %" in sent
 
@@ -464,6 +499,25 @@ def test_a_long_curve_is_read_again_only_when_it_has_grown(trainer: Site) -> Non
         object.__setattr__(trainer.services, "changes", FakeChanges(7, 8, 9))
         stream(trainer, f"{MONITOR}/live", rounds=3)
         assert read.questions == ["losses"] * questions
+
+
+def test_a_run_that_is_started_again_is_drawn_anew_though_it_is_where_the_one_before_was(
+    trainer: Site,
+) -> None:  # T-2, T-5
+    read = use(trainer.services, job())
+    looks = iter([job(run=1), job(run=1), job(run=1), job(run=2)])
+    read.get = lambda _job_id: next(looks)  # type: ignore[method-assign,assignment]
+    object.__setattr__(trainer.services, "changes", FakeChanges(7, 8, 9))
+    stream(trainer, f"{MONITOR}/live", rounds=3)
+    assert read.questions == ["losses", "losses"]
+
+
+def test_who_works_on_a_job_moves_too(trainer: Site) -> None:  # T-5
+    read = use(trainer.services, job(status=TrainingStatus.WAITING, worker=""))
+    looks = iter([job(worker="")] * 2 + [job(worker="gpu-7")])
+    read.get = lambda _job_id: next(looks)  # type: ignore[method-assign,assignment]
+    object.__setattr__(trainer.services, "changes", FakeChanges(7, 8))
+    assert "gpu-7" in stream(trainer, f"{MONITOR}/live", rounds=2)
 
 
 def test_the_monitor_of_a_job_that_is_deleted_meanwhile_ends(trainer: Site) -> None:  # T-2
@@ -504,6 +558,18 @@ def test_a_waiting_job_says_why_and_for_what_it_waits(trainer: Site) -> None:  #
     why = ("没有正在运行的训练节点可以处理此任务。", "起等待。")
     assert_in_order(text(trainer.get(MONITOR)), *why, "所需计算资源：通用型 · 2 核 · 4 GiB")
     assert_in_order(text(trainer.get("/training-jobs")), "panel-a", "等待中", *why)
+
+
+def test_a_training_whose_worker_is_not_heard_says_so(trainer: Site) -> None:  # T-6
+    silent = "目前收不到训练节点“gpu-1”的消息"
+    use(trainer.services, job())
+    assert silent in text(trainer.get(MONITOR))
+    use(trainer.services, job(), beat=BEAT)
+    assert silent not in text(trainer.get(MONITOR))
+    use(trainer.services, job(running_since=datetime.now(UTC)))  # it has just begun
+    assert silent not in text(trainer.get(MONITOR))
+    use(trainer.services, job(**COMPLETED))
+    assert silent not in text(trainer.get(MONITOR))
 
 
 def test_a_job_that_waits_for_nothing_is_not_said_to(trainer: Site) -> None:  # T-6

@@ -177,8 +177,8 @@ class TrainingJobDetail(TrainingJob, frozen=True, kw_only=True):
 
 
 class Stage(Shape, frozen=True, kw_only=True):
-    """A stage of the preprocessing: `finished`, `running`, `waiting`, or `skipped` where the run ended before it. What it found
-    is null until it is finished.
+    """A stage of the preprocessing: `finished`, `running`, `waiting`, `broken_off` where the run ended during it, or `skipped`
+    where it ended before. What it found is null until it is finished.
     """
 
     stage: StageName

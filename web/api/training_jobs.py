@@ -1,5 +1,6 @@
 """Training jobs: everyone's can be looked at, one's own acted on. Source: REQUIREMENTS, sections W, T and V."""
 
+from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
@@ -125,7 +126,8 @@ class TrainingJobs(Jobs[TrainingJobDetail]):
     @get("/{job_id:uuid}/stages", sync_to_thread=True, responses=LOOKS)
     def stages(self, job_id: FromPath[UUID], read: NamedDependency[ReadModels]) -> tuple[Stage, ...]:
         """The preprocessing: each stage with its state, how long it took and what it found."""
-        return tuple(map(_stage, stage_lines(job_of(read, job_id), read.training_jobs.stages(job_id))))
+        lines = stage_lines(job_of(read, job_id), read.training_jobs.stages(job_id), datetime.now(UTC))
+        return tuple(map(_stage, lines))
 
     @get("/{job_id:uuid}/curves", sync_to_thread=True, responses=LOOKS)
     def curves(
@@ -206,8 +208,10 @@ def sent_job(services: Services, job: TrainingJobRow, desk: ApiDesk) -> Training
 
 def _stage(line: StageLine) -> Stage:
     """What was found is in the row; a stage that has not ended has none."""
-    names = (name for name in Stage.__struct_fields__ if name not in ("stage", "state"))
-    return Stage(stage=line.stage, state=line.state, **{name: getattr(line.found, name, None) for name in names})
+    told = {"stage": line.stage, "state": line.state, "seconds": line.seconds}
+    return Stage(
+        **told, **{name: getattr(line.found, name, None) for name in Stage.__struct_fields__ if name not in told}
+    )
 
 
 def chosen(choices: TrainingChoices, default_parameters: str) -> dict[str, Any]:
