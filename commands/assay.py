@@ -148,16 +148,19 @@ class Assay:
         if command.actor == SYSTEM:
             return
         user = self.load(User, command.actor)
+        scope = self._scope_of_token(command)  # first: nothing that was refused may name a token that is not there
         if not permits(user.role, command.PERMISSION):
             if ROLES[command.PERMISSION] != EVERYONE:
                 self.note_refusal(user.id, type(command).__name__, command.request, command.token)
             raise NotPermitted
-        token = self.find(ApiToken, command.token) if command.token else None
-        if token is not None:
-            check_command(token, is_for_mes=command.FOR_MES)
-        is_of_mes = token is not None and token.scope is TokenScope.MES
-        if command.OWNED is not None and not is_of_mes:
+        if command.OWNED is not None and scope is not TokenScope.MES:
             owned_type, field = command.OWNED
             owner = cast(Any, self.load(owned_type, getattr(command, field))).owner
             if self.owner_in_charge(owner) != command.actor:
                 raise NotTheOwner
+
+    def _scope_of_token(self, command: Command) -> TokenScope | None:
+        """How far the token goes through which a machine asks; None where a person asks."""
+        if command.token is None:
+            return None
+        return check_command(self.find(ApiToken, command.token), command.actor, is_for_mes=command.FOR_MES)

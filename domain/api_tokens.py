@@ -79,6 +79,12 @@ class ScopeIsMes(NotPermitted):
     )
 
 
+class TokenIsUnknown(NotPermitted):
+    """A machine asks through a token that was never made for the user in whose name it asks."""
+
+    message = N_("No such token acts for this user. Ask a super administrator for one.")
+
+
 class TokenIsRevoked(NotPermitted):
     """The token was revoked while the request was on its way."""
 
@@ -133,15 +139,18 @@ def check_scope(scope: TokenScope, *, is_looking: bool, is_for_mes: bool) -> Non
         raise ScopeIsRead
 
 
-def check_command(token: ApiToken, *, is_for_mes: bool) -> None:
-    """Whether a machine may ask for a command.
+def check_command(token: ApiToken | None, actor: UUID, *, is_for_mes: bool) -> TokenScope:
+    """Whether a machine may ask for a command in the name of `actor`; returns how far its token goes.
 
     Raises:
-        TokenIsRevoked, ScopeIsRead, ScopeIsMes
+        TokenIsUnknown, TokenIsRevoked, ScopeIsRead, ScopeIsMes
     """
+    if token is None or token.user_id != actor:
+        raise TokenIsUnknown
     if token.is_revoked:
         raise TokenIsRevoked
     check_scope(token.scope, is_looking=False, is_for_mes=is_for_mes)
+    return token.scope
 
 
 def revoke(token: ApiToken) -> list[Fact]:

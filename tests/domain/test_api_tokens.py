@@ -13,6 +13,7 @@ from domain.api_tokens import (
     ScopeIsMes,
     ScopeIsRead,
     TokenIsRevoked,
+    TokenIsUnknown,
     TokenScope,
     UserOfTokenNotFound,
     check_command,
@@ -77,8 +78,15 @@ def test_a_scope_says_what_a_machine_may_try() -> None:
 
 
 def test_a_token_that_is_revoked_while_a_request_is_on_its_way_does_nothing() -> None:
-    check_command(state_of(CREATED), is_for_mes=False)
+    check_command(state_of(CREATED), TRAINER_WANG_ID, is_for_mes=False)
     with pytest.raises(TokenIsRevoked):
-        check_command(state_of(CREATED, ApiTokenRevoked()), is_for_mes=False)
+        check_command(state_of(CREATED, ApiTokenRevoked()), TRAINER_WANG_ID, is_for_mes=False)
     with pytest.raises(ScopeIsRead):
-        check_command(state_of(replace(CREATED, scope=TokenScope.READ)), is_for_mes=False)
+        check_command(state_of(replace(CREATED, scope=TokenScope.READ)), TRAINER_WANG_ID, is_for_mes=False)
+
+
+def test_a_token_acts_for_nobody_but_its_user() -> None:  # K-5
+    with pytest.raises(TokenIsUnknown, match="No such token acts for this user"):
+        check_command(state_of(CREATED), QUALITY_LEAD_ID, is_for_mes=False)
+    with pytest.raises(TokenIsUnknown):
+        check_command(None, TRAINER_WANG_ID, is_for_mes=False)
