@@ -497,7 +497,7 @@ def _run_on_database(settings: Settings, verb: str, ready: Callable[[], None]) -
         from infra import bootstrap  # noqa: PLC0415 - as above
 
         return bootstrap.run_worker(settings, ready, ROLES[verb])
-    from infra.machines import announced_machine  # noqa: PLC0415 - as above
+    from infra.announced_machines import announced_machine  # noqa: PLC0415 - as above
 
     with announced_machine(settings):
         _run_for_server(settings, verb, ready)
