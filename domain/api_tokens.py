@@ -9,6 +9,7 @@ from domain.facts import Fact, State, evolves, replace
 from domain.permissions import Permission, Role, permits
 from domain.refusals import NotPermitted, Refusal, collect, raise_together
 from domain.sentences import N_
+from domain.texts import is_seen
 from domain.users import User
 
 LONGEST_NAME = 60
@@ -191,7 +192,7 @@ def revoke(token: ApiToken) -> list[Fact]:
 
 
 def _check_name(name: str) -> None:
-    if not 1 <= len(name) <= LONGEST_NAME or not name.isprintable():
+    if not 1 <= len(name) <= LONGEST_NAME or not is_seen(name):
         raise ApiTokenNameIsInvalid
 
 

@@ -20,6 +20,7 @@ from commands.unusable_reports import DismissUnusableReport, RetryUnusableReport
 from domain.attempts import AttemptIsOver
 from domain.messages import JobClaimed
 from domain.refusals import NotFound
+from domain.texts import written_out
 from domain.unusable_reports import ReportPlace
 from infra.event_store import EventLog
 from infra.noted_problems import as_problem
@@ -146,7 +147,7 @@ def lines_of(reports: UnusableReports) -> Iterator[str]:
         for kept in reports.page(number=number).items:
             sender = kept.worker or "a worker that does not say its name"
             yield f"{kept.report_id}  {kept.place}  {kept.kept_at:%Y-%m-%d %H:%M:%S %Z}  {kept.size:,} bytes of {sender}"
-            yield f"    {_written_out(kept.reason.encode())}"
+            yield f"    {written_out(kept.reason)}"
             yield f"    {kept.preview}"
 
 
@@ -197,13 +198,9 @@ def _kept(row: DictRow) -> KeptReport:
         reason=row["reason"],
         worker=row["worker"],
         size=row["size"],
-        preview=_written_out(bytes(row["beginning"])) + ("…" if row["size"] > PREVIEW_BYTES else ""),
+        preview=written_out(bytes(row["beginning"]).decode("utf-8", "backslashreplace"))
+        + ("…" if row["size"] > PREVIEW_BYTES else ""),
     )
-
-
-def _written_out(content: bytes) -> str:
-    text = content.decode("utf-8", "backslashreplace")
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def _worker_of(content: bytes) -> str:
@@ -211,4 +208,4 @@ def _worker_of(content: bytes) -> str:
         worker = msgspec.json.decode(content, type=_Sender).worker
     except msgspec.MsgspecError:
         return ""
-    return _written_out(worker.encode("utf-8", "replace")[:LONGEST_WORKER])
+    return written_out(worker[:LONGEST_WORKER])

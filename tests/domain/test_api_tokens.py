@@ -43,7 +43,7 @@ def test_a_token_acts_for_a_user_as_far_as_its_scope_says() -> None:
 
 
 def test_the_name_says_which_machine_it_is() -> None:
-    for name in ("", "x" * 61, "two\nlines"):
+    for name in ("", "x" * 61, "two\nlines", "hall\u202e2"):
         given().when(create, name=name, **WISH).then_refused(ApiTokenNameIsInvalid, "which machine", at="name")
 
 
