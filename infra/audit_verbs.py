@@ -66,7 +66,7 @@ def _audit(asked: argparse.Namespace, core: Core, settings: Settings, say: Say) 
     names = ("who", "kind", "topic", "thing", "since", "until", "moment")
     fields = {name: getattr(asked, name) for name in names} | ({"everything": "yes"} if asked.everything else {})
     with open_pool(core.dsn, size=1) as pool:
-        read = bootstrap.read_models(pool, core.artifacts, settings.indexes)
+        read = bootstrap.read_models(pool, core.artifacts, settings.sample_indexes)
         try:
             if asked.position:
                 return _tell_event(asked.position, read, core, say)

@@ -210,9 +210,7 @@ def run_scanner(settings: Settings, ready: Callable[[], None]) -> None:
                 remove_index(index_file(settings.indexes, folder))
 
         scanner = Scanner(core.assay, datasets, scans, core.data_folders, settings.indexes, tidy)
-        checker = ImageChecker(
-            ImageChecks(pool, settings.indexes / "images"), Manifests(core.artifacts, core.data_folders)
-        )
+        checker = ImageChecker(ImageChecks(pool, settings.image_checks), Manifests(core.artifacts, core.data_folders))
         beside = threading.Thread(target=checker.run, args=(core.dsn, stop), name="compares images")
         beside.start()
         stack.callback(beside.join)
@@ -314,7 +312,7 @@ def run_web(settings: Settings, ready: Callable[[], None]) -> None:
         stop = stack.enter_context(until_told_to_stop())
         services = Services(
             assay=core.assay,
-            read=read_models(pool, core.artifacts, settings.indexes),
+            read=read_models(pool, core.artifacts, settings.sample_indexes),
             wait=watcher.wait,
             changes=_Changes(watcher),
             sessions=SessionStore(pool),
@@ -342,7 +340,7 @@ def run_web(settings: Settings, ready: Callable[[], None]) -> None:
             unusable_reports=UnusableReports(pool, core.log, core.assay),
             log=core.log,
             manifests=Manifests(core.artifacts, core.data_folders),
-            image_checks=ImageChecks(pool, settings.indexes / "images"),
+            image_checks=ImageChecks(pool, settings.image_checks),
             running_logs=RunningLogs(settings.scratch),
             readiness=readiness_of(settings, "web").parts,
             stopping=lambda: server.should_exit,
@@ -387,14 +385,14 @@ def run_demo(settings: Settings, data_root: str | None, own_root: str, sign_in: 
         watcher = PositionWatcher(core.dsn)
         stack.callback(watcher.close)
         heartbeats = Heartbeats(pool, silence_seconds=settings.worker_silence_seconds)
-        read = read_models(pool, core.artifacts, settings.indexes)
+        read = read_models(pool, core.artifacts, settings.sample_indexes)
         return Demo(settings, core, read, watcher.wait, heartbeats).run(data_root, own_root, sign_in)
 
 
-def read_models(pool: Pool, artifacts: Artifacts, indexes: Path) -> SimpleNamespace:
-    """Every read model under its name, ready to be asked; `indexes` is the folder for those of reports."""
+def read_models(pool: Pool, artifacts: Artifacts, sample_indexes: Path) -> SimpleNamespace:
+    """Every read model under its name, ready to be asked."""
     models: dict[str, Any] = {model.name: model(pool) for model in READ_MODELS}
-    reports = EvaluationReports(pool, artifacts, indexes / "reports")
+    reports = EvaluationReports(pool, artifacts, sample_indexes)
     return SimpleNamespace(**models | {"evaluation_reports": reports, "comparisons": Comparisons(reports)})
 
 

@@ -185,6 +185,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return self.state / "indexes"
 
     @property
+    def sample_indexes(self) -> Path:
+        """The folder of what opened reports leave behind: where in its evaluation each sample lies."""
+        return self.indexes / "reports"
+
+    @property
+    def image_checks(self) -> Path:
+        """The folder of what comparisons of images with those of a training leave behind."""
+        return self.indexes / "images"
+
+    @property
     def address(self) -> str:
         """Where a browser on this machine finds the pages."""
         if self.host in _EVERYWHERE:
