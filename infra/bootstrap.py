@@ -134,7 +134,6 @@ def run_dispatcher(settings: Settings, ready: Callable[[], None]) -> None:
 
     with open_core(settings) as core, until_told_to_stop() as stop:
         dispatcher = Dispatcher(
-            core.log,
             core.assay,
             core.dsn,
             silence_seconds=settings.worker_silence_seconds,
