@@ -62,7 +62,7 @@ def announced_machine(settings: Settings) -> Iterator[None]:
     assert settings.database_url is not None
     announcer = _Announcer(settings.database_url, settings.machine_name)
     # In the state folder, which the containers of a machine share; a run folder each of them has for itself.
-    only_one = OnlyOne(settings.state / "run" / f"machine-{quote(settings.machine_name, safe='')}.lock")
+    only_one = OnlyOne(settings.records / f"machine-{quote(settings.machine_name, safe='')}.lock")
     watch = MachineWatch(MachineMeter(watched_places(settings)), take=announcer.take, is_wanted=only_one.is_me)
     watch.start()
     try:

@@ -47,7 +47,8 @@ from infra.running_logs import RunningLogs
 from infra.scans import ScannedFolders, Scans
 from infra.settings import Settings, first_password, forget_first_password, seal_key, session_secret, untold_password
 from infra.side_tables import create_side_tables
-from infra.worker_bootstrap import BACKGROUND_NICENESS, WorkerRole, open_storage, work
+from infra.worker_bootstrap import BACKGROUND_NICENESS, open_storage, work
+from infra.worker_roles import WorkerRole
 from projections.all import READ_MODELS
 from projections.comparisons import Comparisons
 from projections.datasets import Datasets
