@@ -98,23 +98,17 @@ def _run_on_database(settings: Settings, verb: str, ready: Callable[[], None]) -
 def _run_for_server(settings: Settings, verb: str, ready: Callable[[], None]) -> None:
     from infra import bootstrap  # noqa: PLC0415 - as above
 
-    match verb:
-        case "projector":
-            bootstrap.run_projector(settings, ready)
-        case "dispatcher":
-            bootstrap.run_dispatcher(settings, ready)
-        case "scanner":
-            bootstrap.run_scanner(settings, ready)
-        case "notary":
-            bootstrap.run_notary(settings, ready)
-        case "housekeeper":
-            bootstrap.run_housekeeper(settings, ready)
-        case "relay":
-            bootstrap.run_relay(settings, ready)
-        case "feed":
-            bootstrap.run_feed(settings, ready)
-        case "web":
-            bootstrap.run_web(settings, ready)
+    run = {
+        "projector": bootstrap.run_projector,
+        "dispatcher": bootstrap.run_dispatcher,
+        "scanner": bootstrap.run_scanner,
+        "notary": bootstrap.run_notary,
+        "housekeeper": bootstrap.run_housekeeper,
+        "relay": bootstrap.run_relay,
+        "feed": bootstrap.run_feed,
+        "web": bootstrap.run_web,
+    }
+    run[verb](settings, ready)
 
 
 def health(settings: Settings, processes: Sequence[str], *, question: str) -> int:

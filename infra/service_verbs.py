@@ -183,9 +183,9 @@ def prepare(settings: Settings) -> int:
 
 def _prepare(settings: Settings, *, is_overheard: bool = False) -> list[str]:
     """What the first start says is printed; where others could read that later, a made-up password stays in its file."""
-    from infra import bootstrap  # noqa: PLC0415 - as above
+    from infra.first_start import prepare  # noqa: PLC0415 - as above
 
-    told = bootstrap.prepare(with_database(settings))
+    told = prepare(with_database(settings))
     if (is_overheard or is_in_journal()) and untold_password(settings) is not None:
         print(f"“{settings.administrator}” signs in with the password in {settings.state / STILL_TO_BE_TOLD}.")
         print("Read it, change it in 管理账户信息 (My account), and remove the file.", flush=True)
