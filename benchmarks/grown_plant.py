@@ -50,8 +50,9 @@ from domain.messages import Resources
 from domain.permissions import Role
 from domain.task_types import TaskKind
 from infra.artifacts import Artifacts
-from infra.bootstrap import FIRST_ADMINISTRATOR_ID, open_core, prepare
+from infra.bootstrap import open_core
 from infra.embedded_postgres import ensure_postgres, postgres_runs, stop_postgres
+from infra.first_start import FIRST_ADMINISTRATOR_ID, prepare
 from infra.notary import Notary
 from infra.projector import Projector
 from infra.settings import Settings, read_settings, seal_key

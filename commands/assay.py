@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from commands.ports import Log, Ports, VersionConflict
-from domain.api_tokens import ApiToken, TokenScope, check_command
+from domain.api_tokens import ApiToken, Area, TokenScope, check_command, owner_asked_for
 from domain.facts import SYSTEM, Fact, Frozen, Origin, Recorded, State
 from domain.permissions import EVERYONE, ROLES, Permission, permits
 from domain.refusals import ChangedMeanwhile, NotFound, NotPermitted, NotTheOwner
@@ -23,13 +23,13 @@ class Command(msgspec.Struct, metaclass=Frozen, frozen=True, kw_only=True):
     """A wish of one actor, in the imperative.
 
     `PERMISSION` is the row of the permission table; `OWNED` names an aggregate that the actor must own: its type and the field
-    of the command that holds its id. `token` is the API token through which a machine asks in the actor's name; where a command is
-    `FOR_MES`, an MES's token may ask for it, whoever the owner is.
+    of the command that holds its id. `token` is the API token through which a machine asks in the actor's name; `AREA` decides
+    together with its scope.
     """
 
     PERMISSION: ClassVar[Permission]
     OWNED: ClassVar[tuple[type[State], str] | None] = None
-    FOR_MES: ClassVar[bool] = False
+    AREA: ClassVar[Area] = Area.EVERYTHING_ELSE
     actor: UUID
     request: str = ""
     token: UUID | None = None
@@ -148,16 +148,20 @@ class Assay:
         if command.actor == SYSTEM:
             return
         user = self.load(User, command.actor)
+        scope = self._scope_of_token(command)  # first: nothing that was refused may name a token that is not there
         if not permits(user.role, command.PERMISSION):
             if ROLES[command.PERMISSION] != EVERYONE:
                 self.note_refusal(user.id, type(command).__name__, command.request, command.token)
             raise NotPermitted
-        token = self.find(ApiToken, command.token) if command.token else None
-        if token is not None:
-            check_command(token, is_for_mes=command.FOR_MES)
-        is_of_mes = token is not None and token.scope is TokenScope.MES
-        if command.OWNED is not None and not is_of_mes:
+        asked_for = owner_asked_for(command.actor, scope)
+        if command.OWNED is not None and asked_for is not None:
             owned_type, field = command.OWNED
             owner = cast(Any, self.load(owned_type, getattr(command, field))).owner
-            if self.owner_in_charge(owner) != command.actor:
+            if self.owner_in_charge(owner) != asked_for:
                 raise NotTheOwner
+
+    def _scope_of_token(self, command: Command) -> TokenScope | None:
+        """How far the token goes through which a machine asks; None where a person asks."""
+        if command.token is None:
+            return None
+        return check_command(self.find(ApiToken, command.token), command.actor, command.AREA)

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from commands.assay import Assay, Change, Command, handles
 from domain import exports
+from domain.api_tokens import Area
 from domain.exports import Export, export_id
 from domain.facts import Fact
 from domain.models import Model
@@ -16,7 +17,7 @@ class RequestExport(Command):
 
     PERMISSION: ClassVar = Permission.MANAGE_OWN_MODELS
     OWNED: ClassVar = (Model, "model_id")
-    FOR_MES: ClassVar = True
+    AREA: ClassVar = Area.PUBLISHED_MODELS
     model_id: UUID
     version: str
 

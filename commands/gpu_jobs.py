@@ -1,10 +1,13 @@
-"""Two pure tables: which message an event sends to workers, and which command a worker's report asks for.
+"""Pure tables: what a fact makes of the line of work, which message a job sends to workers, which command a report asks for.
 
 They are the whole coupling between the log and the workers, the same whether messages travel through the log itself (embedded)
 or over Kafka.
 """
 
-from typing import TypeVar
+import enum
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple, TypeVar
 from uuid import UUID
 
 from commands.assay import Command
@@ -73,39 +76,53 @@ _STATE_TYPES: dict[JobKind, type[TrainingJob | PredictionJob | ModelImage | Expo
     JobKind.LOADING: ModelImage,
     JobKind.EXPORT: Export,
 }
-_JOB_FACTS: dict[type[Fact], JobKind] = {
-    TrainingQueued: JobKind.TRAINING,
-    TrainingStarted: JobKind.TRAINING,
-    TrainingInterrupted: JobKind.TRAINING,
-    TrainingRestarted: JobKind.TRAINING,
-    TrainingTerminated: JobKind.TRAINING,
-    TrainingCompleted: JobKind.TRAINING,
-    TrainingFailed: JobKind.TRAINING,
-    TrainingDeleted: JobKind.TRAINING,
-    PredictionQueued: JobKind.PREDICTION,
-    PredictionStarted: JobKind.PREDICTION,
-    PredictionInterrupted: JobKind.PREDICTION,
-    PredictionRestarted: JobKind.PREDICTION,
-    PredictionTerminated: JobKind.PREDICTION,
-    PredictionCompleted: JobKind.PREDICTION,
-    PredictionFailed: JobKind.PREDICTION,
-    PredictionDeleted: JobKind.PREDICTION,
-    ModelImageLoadingQueued: JobKind.LOADING,
-    ModelImageLoadingStarted: JobKind.LOADING,
-    ModelImageLoadingInterrupted: JobKind.LOADING,
-    ModelImageLoaded: JobKind.LOADING,
-    ModelImageLoadingFailed: JobKind.LOADING,
-    ExportQueued: JobKind.EXPORT,
-    ExportStarted: JobKind.EXPORT,
-    ExportInterrupted: JobKind.EXPORT,
-    ExportBuilt: JobKind.EXPORT,
-    ExportFailed: JobKind.EXPORT,
+
+
+class Step(enum.Enum):
+    """What a fact makes of a job in the line of work."""
+
+    COMES = "it waits, behind all others"
+    STAYS = "a worker has it, or it waits again in its old place"
+    GOES = "nobody works on it any more"
+
+
+class LineFact(NamedTuple):
+    """A fact that changes whether a job waits or runs, by the kind of job."""
+
+    kind: JobKind
+    step: Step
+
+
+_STEPS: dict[JobKind, dict[Step, tuple[type[Fact], ...]]] = {
+    JobKind.TRAINING: {
+        Step.COMES: (TrainingQueued, TrainingRestarted),
+        Step.STAYS: (TrainingStarted, TrainingInterrupted),
+        Step.GOES: (TrainingTerminated, TrainingCompleted, TrainingFailed, TrainingDeleted),
+    },
+    JobKind.PREDICTION: {
+        Step.COMES: (PredictionQueued, PredictionRestarted),
+        Step.STAYS: (PredictionStarted, PredictionInterrupted),
+        Step.GOES: (PredictionTerminated, PredictionCompleted, PredictionFailed, PredictionDeleted),
+    },
+    JobKind.LOADING: {
+        Step.COMES: (ModelImageLoadingQueued,),
+        Step.STAYS: (ModelImageLoadingStarted, ModelImageLoadingInterrupted),
+        Step.GOES: (ModelImageLoaded, ModelImageLoadingFailed),
+    },
+    JobKind.EXPORT: {
+        Step.COMES: (ExportQueued,),
+        Step.STAYS: (ExportStarted, ExportInterrupted),
+        Step.GOES: (ExportBuilt, ExportFailed),
+    },
 }
-
-
-def job_kind_of(fact: Fact) -> JobKind | None:
-    """The kind of job whose waiting or running a fact changes, None where it changes neither."""
-    return _JOB_FACTS.get(type(fact))
+LINE_FACTS: Mapping[type[Fact], LineFact] = MappingProxyType(
+    {
+        fact_type: LineFact(kind, step)
+        for kind, steps in _STEPS.items()
+        for step, fact_types in steps.items()
+        for fact_type in fact_types
+    }
+)
 
 
 def message_for(state: State | None, needs: Resources = SMALL) -> Message | None:

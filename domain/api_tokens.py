@@ -6,8 +6,10 @@ from typing import ClassVar
 from uuid import UUID
 
 from domain.facts import Fact, State, evolves, replace
+from domain.permissions import Permission, Role, permits
 from domain.refusals import NotPermitted, Refusal, collect, raise_together
 from domain.sentences import N_
+from domain.texts import is_seen
 from domain.users import User
 
 LONGEST_NAME = 60
@@ -23,6 +25,20 @@ class TokenScope(enum.Enum):
     READ = "read"
     ACT = "act"
     MES = "mes"
+
+
+class Area(enum.Enum):
+    """What a machine asks about, as far as scopes tell it apart."""
+
+    CALLER = "caller"
+    """Whom the token acts for, and how far."""
+    PUBLIC_EVENTS = "public_events"
+    PUBLISHED_MODELS = "published_models"
+    """Models with their published versions and the exports of these; not how they were trained and judged."""
+    EVERYTHING_ELSE = "everything_else"
+
+
+AREAS_OF_MES = frozenset({Area.CALLER, Area.PUBLIC_EVENTS, Area.PUBLISHED_MODELS})
 
 
 class ApiTokenCreated(Fact):
@@ -79,6 +95,12 @@ class ScopeIsMes(NotPermitted):
     )
 
 
+class TokenIsUnknown(NotPermitted):
+    """A machine asks through a token that was never made for the user in whose name it asks."""
+
+    message = N_("No such token acts for this user. Ask a super administrator for one.")
+
+
 class TokenIsRevoked(NotPermitted):
     """The token was revoked while the request was on its way."""
 
@@ -121,27 +143,47 @@ def create(
     return [created]
 
 
-def check_scope(scope: TokenScope, *, is_looking: bool, is_for_mes: bool) -> None:
-    """Whether a machine may look, or act. What is for an MES is so in both ways.
+def check_scope(scope: TokenScope, area: Area, *, is_looking: bool) -> None:
+    """Whether a machine may look at something of an area, or act there. An MES may do both in its own areas.
 
     Raises:
         ScopeIsRead, ScopeIsMes
     """
-    if scope is TokenScope.MES and not is_for_mes:
+    if scope is TokenScope.MES and area not in AREAS_OF_MES:
         raise ScopeIsMes
     if scope is TokenScope.READ and not is_looking:
         raise ScopeIsRead
 
 
-def check_command(token: ApiToken, *, is_for_mes: bool) -> None:
-    """Whether a machine may ask for a command.
+def check_command(token: ApiToken | None, actor: UUID, area: Area) -> TokenScope:
+    """Whether a machine may ask for a command in the name of `actor`; returns how far its token goes.
 
     Raises:
-        TokenIsRevoked, ScopeIsRead, ScopeIsMes
+        TokenIsUnknown, TokenIsRevoked, ScopeIsRead, ScopeIsMes
     """
+    if token is None or token.user_id != actor:
+        raise TokenIsUnknown
     if token.is_revoked:
         raise TokenIsRevoked
-    check_scope(token.scope, is_looking=False, is_for_mes=is_for_mes)
+    check_scope(token.scope, area, is_looking=False)
+    return token.scope
+
+
+def check_follower(role: Role, scope: TokenScope) -> None:
+    """Whether a machine may follow the public events, whoever's they are: for super administrators, and as an MES.
+
+    Raises:
+        NotPermitted
+    """
+    if scope is not TokenScope.MES and not permits(role, Permission.SUPERVISE):
+        raise NotPermitted
+
+
+def owner_asked_for(user_id: UUID, scope: TokenScope | None) -> UUID | None:
+    """Whose things are open to whoever asks, where only an owner's are: the user's own, with a token as without one (None). To an
+    MES everybody's are, which is None.
+    """
+    return None if scope is TokenScope.MES else user_id
 
 
 def revoke(token: ApiToken) -> list[Fact]:
@@ -150,7 +192,7 @@ def revoke(token: ApiToken) -> list[Fact]:
 
 
 def _check_name(name: str) -> None:
-    if not 1 <= len(name) <= LONGEST_NAME or not name.isprintable():
+    if not 1 <= len(name) <= LONGEST_NAME or not is_seen(name):
         raise ApiTokenNameIsInvalid
 
 

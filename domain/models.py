@@ -13,9 +13,9 @@ from domain.facts import Fact, State, evolves, replace
 from domain.messages import KeptWeights, SegmentationToPredict, TrainingOrder, VersionToPredict
 from domain.model_images import TaskTypeUsed
 from domain.model_packages import NetworkTask, ResolutionRule
-from domain.names import one_line
 from domain.refusals import Refusal
 from domain.sentences import N_
+from domain.texts import one_line
 from domain.training_jobs import ModelImageUsed, TrainedWeights, TrainingJob, VersionUsed, trained_model
 
 MOST_VERSIONS = 99

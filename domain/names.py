@@ -1,4 +1,4 @@
-"""Names and other texts of one line: how they may look; and how names are unique by construction.
+"""Names: how they may look, and how they are unique by construction.
 
 A unique name is an aggregate of its own whose id is derived from kind and name; claiming it is saved in the same transaction as
 the thing that bears it, so two can never hold one name, without any look before.
@@ -19,8 +19,6 @@ _OBJECT_NAME = re.compile(r"[A-Za-z](?:[A-Za-z0-9_-]{0,58}[A-Za-z0-9])?")
 _LETTERS = r"A-Za-z\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0003134f"
 _PLAIN_NAME = re.compile(rf"[{_LETTERS}0-9_]{{1,60}}")
 _USERNAME = re.compile(rf"[{_LETTERS}0-9_]{{5,64}}")
-_UNSEEN = frozenset({"Cc", "Cf", "Cs"})
-"""The kinds of characters that nobody sees: controls, marks that join words or turn their direction, halves of characters."""
 
 
 class NameKind(enum.Enum):
@@ -97,16 +95,6 @@ class NameClaim(State):
 def name_key(name: str) -> str:
     """What makes two names the same: case, width and composed forms do not matter."""
     return unicodedata.normalize("NFKC", name).strip().casefold()
-
-
-def is_seen(text: str) -> bool:
-    """Whether all of a text is seen: what is not could make it look like another one, or two lines of it in a log."""
-    return not any(unicodedata.category(sign) in _UNSEEN for sign in text)
-
-
-def one_line(text: str) -> str:
-    """Free text as it stands in lists, in sentences and in logs: one line, without what nobody sees."""
-    return " ".join("".join(sign for sign in text if sign.isspace() or is_seen(sign)).split())
 
 
 def claim_id(kind: NameKind, name: str) -> UUID:

@@ -10,9 +10,9 @@ from msgspec import Meta
 
 from domain.json_forms import line_of, lines_of_entries, read_json
 from domain.learning_rates import LearningRatePolicy
-from domain.names import is_seen
 from domain.refusals import Refusal, raise_together
 from domain.sentences import N_
+from domain.texts import is_seen
 
 MODEL_PARAMETERS = "model_parameters"
 TRAINING_PARAMETERS = "training_parameters"

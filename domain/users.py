@@ -7,10 +7,11 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 import msgspec
 
 from domain.facts import Fact, State, evolves, replace
-from domain.names import NameClaim, NameKind, check_username, claim, one_line
+from domain.names import NameClaim, NameKind, check_username, claim
 from domain.permissions import Role
 from domain.refusals import Refusal, collect, raise_together
 from domain.sentences import N_
+from domain.texts import is_seen, one_line
 
 SUPER_ADMINISTRATORS_ID = uuid5(NAMESPACE_URL, "urn:assay:super-administrators")
 """The one aggregate that remembers who the super administrators are."""
@@ -315,7 +316,7 @@ def check_email(email: str) -> None:
     Raises:
         EmailIsInvalid
     """
-    if email and (len(email) > 254 or not email.isprintable() or not _EMAIL.fullmatch(email)):
+    if email and (len(email) > 254 or not is_seen(email) or not _EMAIL.fullmatch(email)):
         raise EmailIsInvalid(email=email)
 
 

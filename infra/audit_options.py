@@ -1,15 +1,21 @@
 """What an auditor asks on the command line: the options of `audit`, `provenance`, `rebuild` and `replay`."""
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
+
+from infra.embedded_postgres import database_for_a_moment
+from infra.progress import say
+from infra.settings import Settings
 
 LANGUAGES = ("en", "zh")
 
 
 def add_audit_verbs(verbs: Any) -> None:
     """Add the verbs to those of `infra.cli`; `infra.audit_verbs` does what they ask."""
-    _add_search(verbs.add_parser("audit", help="who did what and when; the history and the past states of a thing"))
+    search = verbs.add_parser("audit", help="who did what and when; the history and the past states of a thing")
+    _add_search(search)
     made = verbs.add_parser("provenance", help="what made a published version: people, parameters, files, images")
     made.add_argument("version", metavar="MODEL:VERSION", help="for example panel-a:v1.01")
     made.add_argument("--check", action="store_true", help="compare every image with what it was; 1 where one is not")
@@ -30,6 +36,19 @@ def add_audit_verbs(verbs: Any) -> None:
     replay.add_argument(
         "--iterations", type=int, metavar="NUMBER", help="with --job: compare no more than the first ones"
     )
+    for parser in (search, made, rebuild, replay):
+        parser.set_defaults(run=_run)
+
+
+def _run(settings: Settings, asked: argparse.Namespace) -> int:
+    from infra import audit_verbs, bootstrap  # noqa: PLC0415 - loads every layer
+
+    try:
+        with database_for_a_moment(settings) as settings, bootstrap.open_core(settings) as core:
+            return audit_verbs.run(asked, core, settings, say)
+    except audit_verbs.NoAnswer as reason:
+        print(reason, file=sys.stderr)
+        return 1
 
 
 def _add_search(parser: argparse.ArgumentParser) -> None:

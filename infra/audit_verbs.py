@@ -4,9 +4,9 @@ import argparse
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -19,6 +19,7 @@ from domain.refusals import Refusal
 from infra import bootstrap
 from infra.core import Core
 from infra.manifests import Manifests
+from infra.progress import Say
 from infra.projector import Projector, RebuildStopped
 from infra.replay import ReplayIsRunning, verify_replay
 from infra.replayed_training import find_version, replay_training
@@ -32,7 +33,6 @@ from web.i18n import local_time_with_seconds, translate
 from web.provenance import find_provenance
 
 ROWS_AT_ONCE = 500
-Say: TypeAlias = Callable[[str], None]
 
 
 class NoAnswer(Exception):
@@ -66,7 +66,7 @@ def _audit(asked: argparse.Namespace, core: Core, settings: Settings, say: Say) 
     names = ("who", "kind", "topic", "thing", "since", "until", "moment")
     fields = {name: getattr(asked, name) for name in names} | ({"everything": "yes"} if asked.everything else {})
     with open_pool(core.dsn, size=1) as pool:
-        read = bootstrap.read_models(pool, core.artifacts, settings.indexes)
+        read = bootstrap.read_models(pool, core.artifacts, settings.sample_indexes)
         try:
             if asked.position:
                 return _tell_event(asked.position, read, core, say)

@@ -1,8 +1,14 @@
 """What is asked of backups on the command line: the options of `backup` and `restore`."""
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
+
+from infra.embedded_postgres import database_for_a_moment
+from infra.processes import take_lock
+from infra.progress import say
+from infra.settings import Settings, refuse_without_installation
 
 
 def add_backup_verbs(verbs: Any) -> None:
@@ -22,6 +28,7 @@ def add_backup_verbs(verbs: Any) -> None:
         help="take none: check every checksum, the chain and the seals of one that is there",
     )
     _add_choice(taken)
+    taken.set_defaults(run=_back_up)
     put_back = verbs.add_parser("restore", help="put a backup back into an empty place")
     put_back.add_argument("folder", type=Path, metavar="FOLDER")
     put_back.add_argument(
@@ -35,6 +42,38 @@ def add_backup_verbs(verbs: Any) -> None:
         help="restore although artifacts are damaged or the log does not fit its chain; names what that is",
     )
     _add_choice(put_back)
+    put_back.set_defaults(run=_put_back)
+
+
+def _back_up(settings: Settings, asked: argparse.Namespace) -> int:
+    from infra import backup_folder, backup_verbs  # noqa: PLC0415 - loads every layer
+
+    try:
+        if asked.check:
+            return backup_verbs.check(asked, say)
+        refuse_without_installation(settings)
+        with database_for_a_moment(settings) as settings:
+            return backup_verbs.back_up(asked, settings, say)
+    except backup_folder.BackupFailed as reason:
+        print(reason, file=sys.stderr)
+        return 1
+
+
+def _put_back(settings: Settings, asked: argparse.Namespace) -> int:
+    """Into an empty place, in which nothing may run meanwhile."""
+    from infra import backup_folder, backup_verbs  # noqa: PLC0415 - as above
+
+    try:
+        chosen = backup_verbs.choose(asked, say)
+        lock = take_lock(settings.records)
+        try:
+            with database_for_a_moment(settings) as settings:
+                return backup_verbs.put_back(chosen, asked, settings, say)
+        finally:
+            lock.release()
+    except backup_folder.BackupFailed as reason:
+        print(reason, file=sys.stderr)
+        return 1
 
 
 def _add_choice(parser: argparse.ArgumentParser) -> None:

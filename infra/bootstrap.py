@@ -1,34 +1,22 @@
 """The only place that constructs: it puts the adapters together for each process."""
 
-import asyncio
 import importlib
 import os
 import pkgutil
-import socket
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
-from uuid import NAMESPACE_URL, uuid5
 
 import commands
 from commands.ports import Ports
-from commands.task_types import CreateTaskType
-from commands.users import CreateUser, ListSuperAdministrators
-from domain.facts import SYSTEM, Recorded
-from domain.names import NameTaken
-from domain.permissions import Role
-from domain.refusals import ChangedMeanwhile
-from domain.task_types import TaskKind
-from domain.users import SUPER_ADMINISTRATORS_ID, SuperAdministrators, User, UserCreated
 from infra.artifacts import Artifacts
 from infra.core import Core
 from infra.drafts import Drafts
-from infra.event_store import create_tables, open_event_log
+from infra.event_store import open_event_log
 from infra.heartbeats import Heartbeats
 from infra.line_of_work import Waiting
 from infra.load_history import LoadHistory
@@ -45,9 +33,10 @@ from infra.readiness import readiness_of
 from infra.recorder import LogRecorder
 from infra.running_logs import RunningLogs
 from infra.scans import ScannedFolders, Scans
-from infra.settings import Settings, first_password, forget_first_password, seal_key, session_secret, untold_password
+from infra.settings import Settings, seal_key, session_secret
 from infra.side_tables import create_side_tables
-from infra.worker_bootstrap import BACKGROUND_NICENESS, WorkerRole, open_storage, work
+from infra.worker_bootstrap import BACKGROUND_NICENESS, open_storage, work
+from infra.worker_roles import WorkerRole
 from projections.all import READ_MODELS
 from projections.comparisons import Comparisons
 from projections.datasets import Datasets
@@ -56,8 +45,6 @@ from projections.read_model import Pool, open_pool
 from projections.users import Users
 
 if TYPE_CHECKING:
-    import uvicorn
-
     from commands.assay import Assay
     from infra.mes_feed import FeedState
     from infra.notary import Verified
@@ -65,13 +52,8 @@ if TYPE_CHECKING:
     from infra.unusable_reports import UnusableReports
 
 WEB_THREADS = 16
-WEB_GRACE_SECONDS = 20
-"""Longer than any page or part of an upload takes; open live pages end at once, because their browsers come back by themselves."""
-FIRST_ADMINISTRATOR_ID = uuid5(NAMESPACE_URL, "urn:assay:first-administrator")
-"""The same in every installation, so that the log itself takes only one, however many machines start at once."""
 SCANS_KEPT_DAYS = 30
 """How long answers about folders of no dataset are kept: longer than anybody's unfinished form."""
-FIRST_TASK_TYPES = (("分类", TaskKind.CLASSIFICATION), ("分割分类", TaskKind.SEGMENTATION_AND_CLASSIFICATION))
 
 
 @contextmanager
@@ -102,23 +84,6 @@ def open_core(settings: Settings, *, pool_size: int = 2) -> Iterator[Core]:
         )
 
 
-def prepare(settings: Settings) -> list[str]:
-    """Make folders, tables and the first administrator where they are missing; what a person must be told, once."""
-    for folder in (settings.state, *settings.data_roots.values(), *settings.archive_roots.values()):
-        if settings.state in (folder, *folder.parents):
-            folder.mkdir(parents=True, exist_ok=True)
-    assert settings.database_url is not None
-    create_tables(settings.database_url)
-    create_side_tables(settings.database_url)
-    with open_core(settings) as core:
-        if core.assay.find(SuperAdministrators, SUPER_ADMINISTRATORS_ID) is None:
-            users = core.log.all_of(UserCreated)
-            if not users:
-                return _first_start(settings, core)
-            _list_super_administrators(core, users)
-        return _still_to_be_told(settings, core)
-
-
 def run_projector(settings: Settings, ready: Callable[[], None]) -> None:
     """Follow the log into the read models until SIGTERM."""
     with open_core(settings) as core, until_told_to_stop() as stop:
@@ -134,7 +99,6 @@ def run_dispatcher(settings: Settings, ready: Callable[[], None]) -> None:
 
     with open_core(settings) as core, until_told_to_stop() as stop:
         dispatcher = Dispatcher(
-            core.log,
             core.assay,
             core.dsn,
             silence_seconds=settings.worker_silence_seconds,
@@ -210,9 +174,7 @@ def run_scanner(settings: Settings, ready: Callable[[], None]) -> None:
                 remove_index(index_file(settings.indexes, folder))
 
         scanner = Scanner(core.assay, datasets, scans, core.data_folders, settings.indexes, tidy)
-        checker = ImageChecker(
-            ImageChecks(pool, settings.indexes / "images"), Manifests(core.artifacts, core.data_folders)
-        )
+        checker = ImageChecker(ImageChecks(pool, settings.image_checks), Manifests(core.artifacts, core.data_folders))
         beside = threading.Thread(target=checker.run, args=(core.dsn, stop), name="compares images")
         beside.start()
         stack.callback(beside.join)
@@ -302,6 +264,7 @@ def run_web(settings: Settings, ready: Callable[[], None]) -> None:
     from infra.token_uses import TokenUses  # noqa: PLC0415
     from infra.unusable_reports import UnusableReports  # noqa: PLC0415
     from infra.web_requests import WatchedRequests  # noqa: PLC0415
+    from infra.web_server import PageChanges, serving, web_server  # noqa: PLC0415
     from web.app import create_app  # noqa: PLC0415
     from web.services import Services, WebSettings  # noqa: PLC0415
 
@@ -314,9 +277,9 @@ def run_web(settings: Settings, ready: Callable[[], None]) -> None:
         stop = stack.enter_context(until_told_to_stop())
         services = Services(
             assay=core.assay,
-            read=read_models(pool, core.artifacts, settings.indexes),
+            read=read_models(pool, core.artifacts, settings.sample_indexes),
             wait=watcher.wait,
-            changes=_Changes(watcher),
+            changes=PageChanges(watcher),
             sessions=SessionStore(pool),
             passwords=Argon2Passwords(),
             settings=WebSettings(
@@ -342,7 +305,7 @@ def run_web(settings: Settings, ready: Callable[[], None]) -> None:
             unusable_reports=UnusableReports(pool, core.log, core.assay),
             log=core.log,
             manifests=Manifests(core.artifacts, core.data_folders),
-            image_checks=ImageChecks(pool, settings.indexes / "images"),
+            image_checks=ImageChecks(pool, settings.image_checks),
             running_logs=RunningLogs(settings.scratch),
             readiness=readiness_of(settings, "web").parts,
             stopping=lambda: server.should_exit,
@@ -353,25 +316,8 @@ def run_web(settings: Settings, ready: Callable[[], None]) -> None:
         )
         # Pages take turns on as many threads as there are connections; by default there would be six on two processors.
         set_asyncio_executor(ThreadPoolExecutor(WEB_THREADS, thread_name_prefix="page"))
-        server = _server(config, ready, stop)
+        server = web_server(config, ready, stop)
         server.run()
-
-
-def serving(settings: Settings) -> dict[str, Any]:
-    """How uvicorn serves the pages."""
-    return {
-        "host": settings.host,
-        "port": settings.port,
-        # Otherwise uvicorn (0.54) reads from the environment whom to believe.
-        "forwarded_allow_ips": list(settings.trusted_proxies),
-        # The other reader of requests that it knows takes headers without end. Ours take some 4 KiB.
-        "http": "h11",
-        "h11_max_incomplete_event_size": 1 << 16,
-        "server_header": False,
-        "log_config": None,
-        "access_log": False,
-        "timeout_graceful_shutdown": WEB_GRACE_SECONDS,
-    }
 
 
 def run_demo(settings: Settings, data_root: str | None, own_root: str, sign_in: Sequence[str] = ()) -> int:
@@ -387,14 +333,14 @@ def run_demo(settings: Settings, data_root: str | None, own_root: str, sign_in: 
         watcher = PositionWatcher(core.dsn)
         stack.callback(watcher.close)
         heartbeats = Heartbeats(pool, silence_seconds=settings.worker_silence_seconds)
-        read = read_models(pool, core.artifacts, settings.indexes)
+        read = read_models(pool, core.artifacts, settings.sample_indexes)
         return Demo(settings, core, read, watcher.wait, heartbeats).run(data_root, own_root, sign_in)
 
 
-def read_models(pool: Pool, artifacts: Artifacts, indexes: Path) -> SimpleNamespace:
-    """Every read model under its name, ready to be asked; `indexes` is the folder for those of reports."""
+def read_models(pool: Pool, artifacts: Artifacts, sample_indexes: Path) -> SimpleNamespace:
+    """Every read model under its name, ready to be asked."""
     models: dict[str, Any] = {model.name: model(pool) for model in READ_MODELS}
-    reports = EvaluationReports(pool, artifacts, indexes / "reports")
+    reports = EvaluationReports(pool, artifacts, sample_indexes)
     return SimpleNamespace(**models | {"evaluation_reports": reports, "comparisons": Comparisons(reports)})
 
 
@@ -402,91 +348,3 @@ def _register_handlers() -> None:
     """Import every command module, so that each command has its handler and each fact its topic."""
     for module in pkgutil.iter_modules(commands.__path__):
         importlib.import_module(f"commands.{module.name}")
-
-
-def _first_start(settings: Settings, core: Core) -> list[str]:
-    """The administrator comes last, in one step: until then, the next start begins anew and finds what was made."""
-    password = settings.administrator_password or first_password(settings)
-    first = CreateUser(
-        actor=SYSTEM,
-        user_id=FIRST_ADMINISTRATOR_ID,
-        username=settings.administrator,
-        password=password,
-        role=Role.SUPER_ADMINISTRATOR,
-    )
-    try:
-        for name, kind in FIRST_TASK_TYPES:
-            task_type_id = uuid5(NAMESPACE_URL, f"urn:assay:first-task-type:{kind.value}")
-            core.assay.dispatch(CreateTaskType(actor=SYSTEM, task_type_id=task_type_id, name=name, kind=kind))
-        if not core.assay.dispatch(first):
-            return []  # another machine was first, and the command found its work done
-    except (NameTaken, ChangedMeanwhile):
-        return []  # the same at the same moment
-    if settings.administrator_password:
-        return [f"The super administrator “{settings.administrator}” signs in with the password of the settings."]
-    return _sign_in(settings.administrator, password)
-
-
-def _still_to_be_told(settings: Settings, core: Core) -> list[str]:
-    """The made-up password again, where the first start was killed before a person saw it."""
-    password = untold_password(settings)
-    administrator = core.assay.find(User, FIRST_ADMINISTRATOR_ID)
-    if password is None or administrator is None:
-        return []
-    if core.assay.ports.passwords.verify(administrator.password_hash, password):
-        return _sign_in(administrator.username, password)
-    forget_first_password(settings)
-    return []
-
-
-def _sign_in(administrator: str, password: str) -> list[str]:
-    return [
-        f"First start. Sign in as “{administrator}” with the password {password}",
-        "It is shown only now: change it in 管理账户信息 (My account).",
-    ]
-
-
-def _list_super_administrators(core: Core, users: Sequence[Recorded]) -> None:
-    """An installation older than the list of super administrators gets it, once; nobody's role had ever changed before."""
-    user_ids = tuple(
-        recorded.originator_id
-        for recorded in users
-        if cast("UserCreated", recorded.data).role is Role.SUPER_ADMINISTRATOR
-    )
-    core.assay.dispatch(ListSuperAdministrators(actor=SYSTEM, user_ids=user_ids))
-
-
-def _server(config: "uvicorn.Config", ready: Callable[[], None], stop: threading.Event) -> "uvicorn.Server":
-    """As any process it asks `stop` each time its loop goes round. SIGTERM is uvicorn's own while it serves, which raises it again
-    for us once it has stopped in order; one that came before that is heard, too.
-    """
-    import uvicorn  # noqa: PLC0415 - only the web process needs it
-
-    class Server(uvicorn.Server):
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
-            if self.started:
-                ready()
-
-        async def on_tick(self, counter: int) -> bool:
-            self.should_exit = stop.is_set() or self.should_exit
-            return await super().on_tick(counter)
-
-    return Server(config)
-
-
-class _Changes:
-    """How far the read models have come, for live pages: many wait at once, so none may hold a thread."""
-
-    STEP_SECONDS = 0.1
-
-    def __init__(self, watcher: PositionWatcher) -> None:
-        self._watcher = watcher
-
-    async def next_change(self, after: int, timeout: float, rest: float) -> int:  # noqa: ASYNC109 - the web's protocol
-        """The position once it is beyond `after`, or `after` again when `timeout` seconds have passed; after `rest` seconds."""
-        deadline = time.monotonic() + timeout
-        await asyncio.sleep(rest)
-        while self._watcher.reached <= after and time.monotonic() < deadline:  # noqa: ASYNC110 - moved by a thread
-            await asyncio.sleep(self.STEP_SECONDS)
-        return max(after, self._watcher.reached)

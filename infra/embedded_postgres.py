@@ -141,6 +141,22 @@ def superuser_address(settings: Settings, database: str = "postgres") -> str:
     return _cluster(settings, SERVER_ACCOUNTS).address(user="postgres", database=database)
 
 
+def with_database(settings: Settings) -> Settings:
+    """The settings with the address of their database, which runs from now on."""
+    return msgspec.structs.replace(settings, database_url=ensure_postgres(settings))
+
+
+@contextlib.contextmanager
+def database_for_a_moment(settings: Settings) -> Iterator[Settings]:
+    """As `with_database`, for as long as a command takes: the database runs no longer than before."""
+    runs = settings.database_url is not None or postgres_runs(settings)
+    try:
+        yield with_database(settings)
+    finally:
+        if not runs:
+            stop_postgres(settings)
+
+
 @contextlib.contextmanager
 def _alone(state: Path) -> Iterator[None]:
     """One process at a time starts or stops the server of a state folder."""

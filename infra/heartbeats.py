@@ -9,7 +9,7 @@ from psycopg_pool import ConnectionPool
 
 from domain.messages import Heartbeat
 from domain.system_resources import MachineSays
-from infra.machines import note_machine
+from infra.announced_machines import note_machine
 
 
 class Heartbeats:

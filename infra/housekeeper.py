@@ -87,11 +87,7 @@ class Housekeeper:
         position = self._core.log.position()
         if self._is_loading():
             return
-        try:
-            self._watcher.wait(position)
-        except TimeoutError:
-            return
-        if self._removals.reached() < position:
+        if not self._is_known(position):
             return
         for removal in self._removals.waiting():
             if not removal.is_referred:
@@ -108,12 +104,7 @@ class Housekeeper:
 
         Nothing is removed before everything that the log names by now is known.
         """
-        position = self._core.log.position()
-        try:
-            self._watcher.wait(position)
-        except TimeoutError:
-            return
-        if self._removals.reached() < position:
+        if not self._is_known(self._core.log.position()):
             return
         untouched = self._core.artifacts.untouched(unnamed_seconds)
         while batch := list(islice(untouched, ARTIFACTS_AT_ONCE)):
@@ -123,6 +114,14 @@ class Housekeeper:
                     artifact, untouched_seconds=unnamed_seconds
                 ):
                     log.info("unnamed_artifact_removed", extra={"checksum": artifact.checksum})
+
+    def _is_known(self, position: int) -> bool:
+        """Whether it is known what the log names up to a position; it is waited for."""
+        try:
+            self._watcher.wait(position)
+        except TimeoutError:
+            return False
+        return self._removals.reached() >= position  # one that stopped at an event is not waited for
 
     def _remove(self, removal: ArtifactRemoval) -> None:
         try_at, pause_seconds = self._retries.get(removal.checksum, (0.0, FIRST_RETRY_SECONDS))

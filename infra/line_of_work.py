@@ -5,6 +5,7 @@ log decides who gets a job.
 """
 
 from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime
 from uuid import UUID
 
 import msgspec
@@ -16,14 +17,12 @@ from commands.assay import Assay
 from commands.gpu_jobs import SMALL, message_for, state_type_of
 from domain.compute_resources import ComputeResource
 from domain.messages import JobKind, Message, Resources
-from domain.system_resources import MachineSays
+from domain.system_resources import Line, MachineSays, WorkerState
 from domain.waiting import HeardWorker, Wait, why_it_waits
-from infra.machines import note_machine
+from infra.announced_machines import FORGOTTEN_AFTER_DAYS, note_machine
 
 MOST_OFFERS = 20
 """Of the jobs that fit, so many are tried: all but the first are there because other workers may be faster."""
-FORGOTTEN_AFTER_DAYS = 1
-"""Workers of containers have a new name each time."""
 
 
 class WaitingJob(msgspec.Struct, frozen=True):
@@ -32,6 +31,26 @@ class WaitingJob(msgspec.Struct, frozen=True):
     job_id: UUID
     kind: JobKind
     compute_resource_id: UUID | None
+
+
+class SeenWorker(msgspec.Struct, frozen=True, kw_only=True):
+    """A worker that was heard during the last day, with what it takes and offers; `job` is what its newest heartbeat is of."""
+
+    name: str
+    machine: str
+    kinds: frozenset[JobKind]
+    offered: Resources
+    seen_at: datetime
+    is_silent: bool
+    job: JobKind | None
+    progress: float | None
+
+    @property
+    def state(self) -> WorkerState:
+        """What it does at this moment."""
+        if self.is_silent:
+            return WorkerState.SILENT
+        return WorkerState.FREE if self.job is None else WorkerState.BUSY
 
 
 def note_worker(
@@ -67,6 +86,18 @@ def forget_workers(connection: Connection[DictRow]) -> None:
     connection.execute(
         "DELETE FROM app.workers WHERE seen_at < clock_timestamp() - make_interval(days => %s)", (FORGOTTEN_AFTER_DAYS,)
     )
+
+
+def seen_workers(connection: Connection[DictRow], *, silence_seconds: float) -> list[SeenWorker]:
+    """Who was heard during the last day, by name; silent is who was not heard for `silence_seconds`."""
+    rows = connection.execute(_SEEN, {"silence": silence_seconds, "days": FORGOTTEN_AFTER_DAYS}).fetchall()
+    return msgspec.convert(rows, list[SeenWorker])
+
+
+def lines(connection: Connection[DictRow]) -> tuple[Line, ...]:
+    """How many jobs of each kind wait and run."""
+    found = {line.kind: line for line in msgspec.convert(connection.execute(_LINES).fetchall(), list[Line])}
+    return tuple(found.get(kind, Line(kind=kind)) for kind in JobKind)
 
 
 def first_that_fit(
@@ -131,15 +162,15 @@ class Waiting:
         return waits
 
     def _heard(self, connection: Connection[DictRow]) -> list[HeardWorker]:
-        rows = connection.execute(_HEARD, (self._silence_seconds,)).fetchall()
         return [
             HeardWorker(
-                name=row["name"],
-                kinds=frozenset(JobKind(kind) for kind in row["kinds"]),
-                offered=msgspec.convert(row["offered"], Resources),
-                is_busy=row["is_busy"],
+                name=worker.name,
+                kinds=worker.kinds,
+                offered=worker.offered,
+                is_busy=worker.state is WorkerState.BUSY,
             )
-            for row in rows
+            for worker in seen_workers(connection, silence_seconds=self._silence_seconds)
+            if worker.state is not WorkerState.SILENT
         ]
 
     @staticmethod
@@ -172,10 +203,19 @@ def _asked_for(connection: Connection[DictRow], assay: Assay) -> dict[UUID, Reso
     return {row["compute_resource_id"]: needs_of(assay, row["compute_resource_id"]) for row in rows}
 
 
-_HEARD = """
-SELECT name, kinds, offered, EXISTS (
-    SELECT FROM app.work AS work JOIN app.heartbeats AS beat USING (job_id, attempt)
-    WHERE work.is_running AND beat.worker = workers.name
-) AS is_busy
-FROM app.workers AS workers WHERE seen_at > clock_timestamp() - make_interval(secs => %s)
+_SEEN = """
+SELECT workers.name, coalesce(workers.machine, workers.name) AS machine, kinds, offered, seen_at,
+    seen_at < clock_timestamp() - make_interval(secs => %(silence)s) AS is_silent, running.kind AS job, running.progress
+FROM app.workers AS workers LEFT JOIN LATERAL (
+    SELECT work.kind, (beat.content->>'progress')::float AS progress
+    FROM app.work AS work JOIN app.heartbeats AS beat USING (job_id, attempt)
+    WHERE work.is_running AND beat.worker = workers.name ORDER BY beat.beaten_at DESC LIMIT 1
+) AS running ON true
+WHERE seen_at > clock_timestamp() - make_interval(days => %(days)s)
+ORDER BY workers.name
+"""
+_LINES = """
+SELECT kind, count(*) FILTER (WHERE NOT is_running) AS waiting_count, count(*) FILTER (WHERE is_running) AS running_count,
+    min(changed_at) FILTER (WHERE NOT is_running) AS oldest_since
+FROM app.work GROUP BY kind
 """

@@ -14,8 +14,8 @@ from psycopg.rows import DictRow, class_row
 from psycopg_pool import ConnectionPool
 
 from domain.system_resources import PERIODS, LineMoment, MachineMoment, Span, SystemHistory
+from infra.announced_machines import forget_machines
 from infra.machine_figures import FRESH_SECONDS
-from infra.machines import forget_machines
 from infra.recent_answers import RecentAnswer
 
 KEPT_EVERY_SECONDS = 10.0

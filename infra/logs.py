@@ -18,6 +18,8 @@ from uuid import UUID
 
 import msgspec
 
+from domain.texts import written_out
+
 _SECRET_NAME = re.compile(
     r"password|passwd|secret|token(?!_id$|_name$)|cookie|authorization|api_?key|csrf", re.IGNORECASE
 )
@@ -40,8 +42,8 @@ _SECRETS = (
 """Passwords inside addresses, assignments, headers as they travel; API tokens and hashes, which tell by their beginning what they
 are.
 """
-_UNSEEN = re.compile(r"[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff]")
-"""What would end a line for some readers, turn its direction, or cannot be written; JSON escapes only what is below the blank."""
+_ESCAPED_BY_JSON = "".join(map(chr, range(ord(" "))))
+"""What else would end a line for some readers, turn its direction, or cannot be written, is spelt out before."""
 _HIDDEN = "[hidden]"
 _PLAIN = (type(None), bool, int, float, UUID, date, Enum)
 _SHORTEST_HIDDEN = 6
@@ -90,8 +92,8 @@ class LinesForPeople(JsonLines):
         error = line.pop("error", None)
         del line["logger"]
         fields = " ".join(f"{name}={field}" for name, field in line.items())
-        told = f"{moment.astimezone():%H:%M:%S} {level:<7} {event} {fields}"
-        return f"{told}\n{error}" if error else told
+        told = written_out(f"{moment.astimezone():%H:%M:%S} {level:<7} {event} {fields}")
+        return "\n".join([told, written_out(error, but="\n")] if error else [told])
 
 
 def start_logging(
@@ -115,10 +117,6 @@ def surrounded_by(fields: Callable[[], Mapping[str, Any]]) -> Iterator[None]:
         _surroundings.reset(before)
 
 
-def _spelt_out(text: str) -> str:
-    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
-
-
 def without_secrets(content: Any, name: str = "", *, hidden: Collection[str] = ()) -> Any:
     """`content` as JSON has it, with everything hidden that is named or looks like a secret, or is one of `hidden`."""
     if _SECRET_NAME.search(name):
@@ -139,4 +137,4 @@ def without_secrets(content: Any, name: str = "", *, hidden: Collection[str] = (
         text = text.replace(secret, _HIDDEN)
     for pattern, instead in _SECRETS:
         text = pattern.sub(instead, text)
-    return _spelt_out(text)
+    return written_out(text, but=_ESCAPED_BY_JSON)

@@ -1,6 +1,6 @@
 """`assay package`: from options, a folder or nothing to a package; and what a package says of itself after it was verified.
 
-The options themselves stand in `infra.cli`, because this module loads torch.
+The options themselves stand in `infra.package_verb`, because this module loads torch.
 """
 
 import argparse

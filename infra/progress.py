@@ -2,11 +2,14 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final, TypeAlias
 
 SAID_EVERY_SECONDS: Final = 2.0
 
 Say: TypeAlias = Callable[[str], None]
+say: Say = partial(print, flush=True)
+"""To whoever has asked on the command line, at once."""
 
 
 class Progress:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from infra.recent_answers import RecentAnswer
 from infra.settings import Settings
-from infra.worker_bootstrap import ROLES
+from infra.worker_roles import ROLES
 
 READY, AWAY, BEHIND, STOPPED, MISSING, FULL = "ready", "away", "behind", "stopped", "missing", "full"
 BEHIND_SECONDS = 10.0
@@ -80,19 +80,21 @@ def look_at_read_models(dsn: str, *, is_stopped_told: bool) -> str:
     """Whether the read models keep up with the log; one that stopped holds nobody back, but is told of where asked."""
     import psycopg  # noqa: PLC0415 - as above
 
+    from infra.followers import followers_of  # noqa: PLC0415
+
     try:
         with psycopg.connect(dsn, autocommit=True, connect_timeout=ANSWERS_WITHIN_SECONDS) as connection:
-            row = connection.execute(_READ_MODELS).fetchone()
+            read_models = followers_of(connection, "projector")
     except psycopg.errors.UndefinedTable:
         return MISSING
     except psycopg.Error:
         return AWAY
-    count, stopped_count, behind_seconds = row or (0, 0, None)
-    if not count:
+    if not read_models:
         return MISSING
-    if stopped_count and is_stopped_told:
+    if is_stopped_told and any(one.is_stopped for one in read_models):
         return STOPPED
-    return BEHIND if behind_seconds is not None and behind_seconds > BEHIND_SECONDS else READY
+    is_behind = any(one.behind_seconds > BEHIND_SECONDS for one in read_models if not one.is_stopped)
+    return BEHIND if is_behind else READY
 
 
 def look_at_folder(folder: Path, *, least_free_bytes: int = LEAST_FREE_BYTES) -> str:
@@ -112,12 +114,3 @@ def look_at_brokers(brokers: tuple[str, ...]) -> str:
         except OSError:
             continue
     return AWAY
-
-
-_READ_MODELS = """
-SELECT count(*), count(problem), (
-    SELECT extract(epoch FROM clock_timestamp() - recorded_at)::float FROM public.assay_events
-    WHERE notification_id > (SELECT min(position) FROM read.positions WHERE problem IS NULL)
-    ORDER BY notification_id LIMIT 1
-) FROM read.positions
-"""

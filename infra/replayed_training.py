@@ -30,9 +30,8 @@ from domain.sentences import N_
 from domain.training_jobs import TrainingCompleted, TrainingJob, TrainingRestarted, TrainingStageFinished
 from infra.artifacts import Artifacts
 from infra.core import Core
+from infra.progress import Say
 from infra.settings import Settings
-
-Say = Callable[[str], None]
 
 _THREADS_AND_PRECISION = re.compile(r"(?P<threads>\d+) × CPU, (?P<precision>\w+)")
 """How `gpu_worker.devices.describe` writes a CPU; a GPU is written without threads."""

@@ -163,6 +163,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return self.state / "logs"
 
     @property
+    def records(self) -> Path:
+        """The folder of what a supervisor notes of itself and its processes, and of locks that the processes of a machine share."""
+        return self.state / "run"
+
+    @property
     def seals(self) -> Path:
         """The file of the seals over the log; it belongs on a storage that the database's administrator cannot write to."""
         return self.state / "seals" / "seals.jsonl"
@@ -183,6 +188,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def indexes(self) -> Path:
         """The folder of what scans leave behind, a file for each large data path."""
         return self.state / "indexes"
+
+    @property
+    def sample_indexes(self) -> Path:
+        """The folder of what opened reports leave behind: where in its evaluation each sample lies."""
+        return self.indexes / "reports"
+
+    @property
+    def image_checks(self) -> Path:
+        """The folder of what comparisons of images with those of a training leave behind."""
+        return self.indexes / "images"
 
     @property
     def address(self) -> str:
@@ -283,6 +298,16 @@ def told_settings(settings: Settings) -> dict[str, Any]:
 STILL_TO_BE_TOLD = "first-password"
 RESTORE_MARK = "restoring"
 """Lies in the state folder from the beginning of a restore to its end."""
+
+
+def refuse_without_installation(settings: Settings) -> None:
+    """Nothing is made where a wrong ASSAY_STATE points.
+
+    Raises:
+        WrongSetting
+    """
+    if settings.database_url is None and not (settings.state / "postgres").exists():
+        raise WrongSetting(f"{settings.state} holds no installation. Set ASSAY_STATE, or ASSAY_DATABASE_URL.")
 
 
 def refuse_unfinished_restore(settings: Settings) -> None:

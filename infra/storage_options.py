@@ -1,6 +1,13 @@
 """What is asked of the storage on the command line: the options of `storage`."""
 
+import argparse
+import sys
+import time
 from typing import Any, Final
+
+from infra.embedded_postgres import database_for_a_moment
+from infra.progress import say
+from infra.settings import Settings, refuse_without_installation
 
 MIB_PER_SECOND: Final = 50
 """Slow enough that nobody who works with the same disk notices."""
@@ -29,3 +36,18 @@ def add_storage_verb(verbs: Any) -> None:
         metavar="NUMBER",
         help=f"with --check; default: {MIB_PER_SECOND}",
     )
+    parser.set_defaults(run=_run)
+
+
+def _run(settings: Settings, asked: argparse.Namespace) -> int:
+    from infra import named_artifacts, storage_verbs  # noqa: PLC0415 - loads every layer
+
+    refuse_without_installation(settings)
+    try:
+        with database_for_a_moment(settings) as settings:
+            return storage_verbs.run(asked, settings, time.time(), say)
+    except named_artifacts.UnknownFacts as error:
+        print(error, file=sys.stderr)
+    except OSError as error:
+        print(f"{error.filename}: {error.strerror}.", file=sys.stderr)
+    return 1

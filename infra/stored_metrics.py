@@ -7,7 +7,6 @@ import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import psycopg
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -15,7 +14,9 @@ from prometheus_client.registry import Collector
 from psycopg import Connection
 from psycopg.rows import DictRow, dict_row
 
-from domain.messages import JobKind
+from domain.system_resources import WorkerState
+from infra.followers import FOLLOWING, followers_of
+from infra.line_of_work import lines, seen_workers
 from infra.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -23,14 +24,6 @@ log = logging.getLogger(__name__)
 Ask = Callable[[Connection[DictRow]], Iterator[Metric]]
 ANSWERS_WITHIN = "2s"
 """A look must not add to the load of a database that is slow already."""
-
-_FOLLOWERS = {
-    "projector": "SELECT 'read_model:' || name AS follower, position FROM read.positions",
-    "dispatcher": "SELECT 'dispatcher' AS follower, coalesce((SELECT position FROM app.dispatcher), 0) AS position",
-    "notary": "SELECT 'notary' AS follower, coalesce((SELECT max(position) FROM app.chain), 0) AS position",
-    "feed": "SELECT 'feed' AS follower, coalesce((SELECT position FROM app.feed), 0) AS position",
-}
-"""How far each follower of the log is, by the process that moves it."""
 
 
 class StoredMetrics(Collector):
@@ -77,7 +70,7 @@ def stored_metrics_of(settings: Settings, process: str) -> list[Collector]:
         "relay": [_unusable_reports],
         "scanner": [_scans],
     }
-    follows = [_followers(_FOLLOWERS[process])] if process in _FOLLOWERS else []
+    follows = [_followers(process)] if process in FOLLOWING else []
     questions = [*follows, *own.get(process, [])]
     collectors: list[Collector] = [StoredMetrics(settings.database_url, questions)] if questions else []
     if process == "housekeeper":
@@ -85,7 +78,7 @@ def stored_metrics_of(settings: Settings, process: str) -> list[Collector]:
     return collectors
 
 
-def _followers(question: str) -> Ask:
+def _followers(process: str) -> Ask:
     def ask(connection: Connection[DictRow]) -> Iterator[Metric]:
         position = GaugeMetricFamily(
             "assay_follower_position", "Position of the log up to which a follower is.", labels=["follower"]
@@ -95,14 +88,10 @@ def _followers(question: str) -> Ask:
             "Age of the oldest event that a follower has not taken in.",
             labels=["follower"],
         )
-        rows = connection.execute(
-            "SELECT follower, position, coalesce((SELECT extract(epoch FROM clock_timestamp() - recorded_at)"  # noqa: S608 - ours
-            " FROM public.assay_events WHERE notification_id > position ORDER BY notification_id LIMIT 1), 0)::float AS lag"
-            f" FROM ({question}) AS followers ORDER BY follower"
-        ).fetchall()
-        for row in rows:
-            position.add_metric([row["follower"]], row["position"])
-            lag.add_metric([row["follower"]], max(row["lag"], 0.0))
+        for follower in followers_of(connection, process):
+            name = f"read_model:{follower.name}" if process == "projector" else follower.name
+            position.add_metric([name], follower.position)
+            lag.add_metric([name], follower.behind_seconds)
         yield from (position, lag)
 
     return ask
@@ -117,18 +106,12 @@ def _read_models(connection: Connection[DictRow]) -> Iterator[Metric]:
     stopped = GaugeMetricFamily(
         "assay_read_model_stopped", "Whether a read model stands before an event it cannot take.", labels=["read_model"]
     )
-    for row in connection.execute("SELECT name, problem FROM read.positions ORDER BY name").fetchall():
-        stopped.add_metric([row["name"]], float(row["problem"] is not None))
+    for read_model in followers_of(connection, "projector"):
+        stopped.add_metric([read_model.name], float(read_model.is_stopped))
     yield stopped
 
 
 def _jobs(connection: Connection[DictRow]) -> Iterator[Metric]:
-    rows = connection.execute(
-        "SELECT kind, count(*) FILTER (WHERE NOT is_running) AS waiting, count(*) FILTER (WHERE is_running) AS running,"
-        " extract(epoch FROM clock_timestamp() - min(changed_at) FILTER (WHERE NOT is_running))::float AS oldest"
-        " FROM app.work GROUP BY kind"
-    ).fetchall()
-    found: dict[str, dict[str, Any]] = {row["kind"]: row for row in rows}
     waiting = GaugeMetricFamily("assay_jobs_waiting", "Jobs that no worker has taken.", labels=["kind"])
     running = GaugeMetricFamily("assay_jobs_running", "Jobs that a worker has.", labels=["kind"])
     oldest = GaugeMetricFamily(
@@ -136,27 +119,33 @@ def _jobs(connection: Connection[DictRow]) -> Iterator[Metric]:
         "For how long the job waits that has waited longest; 0 where none waits.",
         labels=["kind"],
     )
-    for kind in JobKind:
-        row = found.get(kind.value, {"waiting": 0, "running": 0, "oldest": None})
-        waiting.add_metric([kind.value], row["waiting"])
-        running.add_metric([kind.value], row["running"])
-        oldest.add_metric([kind.value], max(row["oldest"] or 0.0, 0.0))
+    now = _number(connection, "SELECT extract(epoch FROM clock_timestamp()) AS number")
+    for line in lines(connection):
+        waiting.add_metric([line.kind.value], line.waiting_count)
+        running.add_metric([line.kind.value], line.running_count)
+        since = line.oldest_since.timestamp() if line.oldest_since else now
+        oldest.add_metric([line.kind.value], max(now - since, 0.0))
     yield from (waiting, running, oldest)
 
 
 def _workers_heard(silence_seconds: float) -> Ask:
     def ask(connection: Connection[DictRow]) -> Iterator[Metric]:
-        row = connection.execute(_WORKERS, {"silence": silence_seconds}).fetchone()
-        assert row is not None
+        seen = seen_workers(connection, silence_seconds=silence_seconds)
+        heard = [worker for worker in seen if worker.state is not WorkerState.SILENT]
         workers = GaugeMetricFamily("assay_workers", "Workers that are heard.", labels=["state"])
-        workers.add_metric(["busy"], row["busy"])
-        workers.add_metric(["free"], row["heard"] - row["busy"])
+        for state in (WorkerState.BUSY, WorkerState.FREE):
+            workers.add_metric([state.value], sum(worker.state is state for worker in heard))
         yield workers
+        offered = [worker.offered for worker in heard]
         for name, told, number in (
-            ("assay_workers_cpu_cores", "CPU cores that the workers heard offer.", row["cpu_cores"]),
-            ("assay_workers_memory_bytes", "Memory that they offer.", row["memory_gib"] * 2**30),
-            ("assay_workers_gpu_cards", "GPU cards that they offer.", row["gpu_cards"]),
-            ("assay_workers_gpu_memory_bytes", "Memory of these cards.", row["gpu_memory_gib"] * 2**30),
+            ("assay_workers_cpu_cores", "CPU cores that the workers heard offer.", sum(o.cpu_cores for o in offered)),
+            ("assay_workers_memory_bytes", "Memory that they offer.", sum(o.memory_gib for o in offered) * 2**30),
+            ("assay_workers_gpu_cards", "GPU cards that they offer.", sum(o.gpu_cards for o in offered)),
+            (
+                "assay_workers_gpu_memory_bytes",
+                "Memory of these cards.",
+                sum(o.gpu_cards * o.gpu_memory_gib for o in offered) * 2**30,
+            ),
         ):
             yield GaugeMetricFamily(name, told, value=number)
 
@@ -176,17 +165,3 @@ def _scans(connection: Connection[DictRow]) -> Iterator[Metric]:
 def _number(connection: Connection[DictRow], question: str) -> float:
     row = connection.execute(question.encode()).fetchone()
     return float(row["number"]) if row else 0.0
-
-
-_WORKERS = """
-SELECT count(*) AS heard,
-    count(*) FILTER (WHERE EXISTS (
-        SELECT FROM app.work AS work JOIN app.heartbeats AS beat USING (job_id, attempt)
-        WHERE work.is_running AND beat.worker = workers.name
-    )) AS busy,
-    coalesce(sum((offered->>'cpu_cores')::float), 0) AS cpu_cores,
-    coalesce(sum((offered->>'memory_gib')::float), 0) AS memory_gib,
-    coalesce(sum((offered->>'gpu_cards')::float), 0) AS gpu_cards,
-    coalesce(sum((offered->>'gpu_cards')::float * (offered->>'gpu_memory_gib')::float), 0) AS gpu_memory_gib
-FROM app.workers AS workers WHERE seen_at > clock_timestamp() - make_interval(secs => %(silence)s)
-"""

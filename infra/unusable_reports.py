@@ -6,20 +6,22 @@ mended. Its events carry its id, as the relay's do, so that it stands in the log
 
 import enum
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from typing import Any, TypeAlias
 from uuid import UUID
 
 import msgspec
 from psycopg import Connection
 from psycopg.rows import DictRow
 
-from commands.assay import Assay
+from commands.assay import Assay, Command
 from commands.gpu_jobs import command_for
 from commands.unusable_reports import DismissUnusableReport, RetryUnusableReport
 from domain.attempts import AttemptIsOver
 from domain.messages import JobClaimed
 from domain.refusals import NotFound
+from domain.texts import written_out
 from domain.unusable_reports import ReportPlace
 from infra.event_store import EventLog
 from infra.noted_problems import as_problem
@@ -32,6 +34,8 @@ ROWS_ON_A_PAGE = 20
 PREVIEW_BYTES = 300
 LONGEST_WORKER = 100
 LONGEST_REASON = 1_000
+Ask: TypeAlias = Callable[[Command], Any]
+"""Dispatches a command, and perhaps waits for what shows it."""
 
 
 class Retried(enum.Enum):
@@ -90,23 +94,40 @@ class UnusableReports:
             ).fetchall()
         return Page(items=tuple(map(_kept, rows)), total=total, number=number, size=size)
 
-    def get(self, report_id: UUID) -> KeptReport | None:
-        """One of them, None where it is gone."""
-        with self._pool.connection() as connection:
-            row = connection.execute(f"{_SELECT} WHERE report_id = %s", (PREVIEW_BYTES, report_id)).fetchone()
-        return _kept(row) if row else None
-
-    def remove(self, report_id: UUID) -> None:
-        """Throw one away."""
-        with self._pool.connection() as connection:
-            connection.execute("DELETE FROM app.unusable_reports WHERE report_id = %s", (report_id,))
-
-    def retry(self, report_id: UUID) -> Retried:
-        """Take one in as the relay would. Whoever tries the same one at the same moment waits and finds it gone.
+    def get(self, report_id: UUID) -> KeptReport:
+        """One of them.
 
         Raises:
             NotFound: it is gone.
         """
+        with self._pool.connection() as connection:
+            row = connection.execute(f"{_SELECT} WHERE report_id = %s", (PREVIEW_BYTES, report_id)).fetchone()
+        if row is None:
+            raise NotFound
+        return _kept(row)
+
+    def dismiss(self, report_id: UUID, actor: UUID, ask: Ask) -> None:
+        """Throw one away, once `ask` has had that noted in the log for `actor`.
+
+        Raises:
+            NotFound: it is gone.
+            NotPermitted
+        """
+        kept = self.get(report_id)
+        ask(DismissUnusableReport(actor=actor, report_id=report_id, place=kept.place, reason=kept.reason))
+        with self._pool.connection() as connection:
+            connection.execute("DELETE FROM app.unusable_reports WHERE report_id = %s", (report_id,))
+
+    def retry(self, report_id: UUID, actor: UUID, ask: Ask) -> Retried:
+        """Take one in as the relay would, once `ask` has had that noted in the log for `actor`. Whoever tries the same one at the
+        same moment waits and finds it gone.
+
+        Raises:
+            NotFound: it is gone.
+            NotPermitted
+        """
+        kept = self.get(report_id)
+        ask(RetryUnusableReport(actor=actor, report_id=report_id, place=kept.place, reason=kept.reason))
         with self._pool.connection() as connection, connection.transaction():
             row = connection.execute(
                 "SELECT source, place, request, content FROM app.unusable_reports WHERE report_id = %s FOR UPDATE",
@@ -146,7 +167,7 @@ def lines_of(reports: UnusableReports) -> Iterator[str]:
         for kept in reports.page(number=number).items:
             sender = kept.worker or "a worker that does not say its name"
             yield f"{kept.report_id}  {kept.place}  {kept.kept_at:%Y-%m-%d %H:%M:%S %Z}  {kept.size:,} bytes of {sender}"
-            yield f"    {_written_out(kept.reason.encode())}"
+            yield f"    {written_out(kept.reason)}"
             yield f"    {kept.preview}"
 
 
@@ -155,19 +176,15 @@ def act_on(
 ) -> Iterator[tuple[bool, str]]:
     """Try some once more, throw others away; of each whether that was done, and a line for a terminal."""
     for report_id in (*retry, *dismiss):
-        kept = reports.get(report_id)
-        if kept is None:
+        try:
+            if report_id in dismiss:
+                reports.dismiss(report_id, actor, assay.dispatch)
+                yield True, f"{report_id} is dismissed."
+            else:
+                outcome = reports.retry(report_id, actor, assay.dispatch)
+                yield outcome is not Retried.STILL_UNUSABLE, f"{report_id} {_OUTCOMES[outcome]}"
+        except NotFound:
             yield False, f"{report_id} is not there."
-        elif report_id in dismiss:
-            assay.dispatch(
-                DismissUnusableReport(actor=actor, report_id=report_id, place=kept.place, reason=kept.reason)
-            )
-            reports.remove(report_id)
-            yield True, f"{report_id} is dismissed."
-        else:
-            assay.dispatch(RetryUnusableReport(actor=actor, report_id=report_id, place=kept.place, reason=kept.reason))
-            outcome = reports.retry(report_id)
-            yield outcome is not Retried.STILL_UNUSABLE, f"{report_id} {_OUTCOMES[outcome]}"
 
 
 def reason_of(error: Exception) -> str:
@@ -197,13 +214,9 @@ def _kept(row: DictRow) -> KeptReport:
         reason=row["reason"],
         worker=row["worker"],
         size=row["size"],
-        preview=_written_out(bytes(row["beginning"])) + ("…" if row["size"] > PREVIEW_BYTES else ""),
+        preview=written_out(bytes(row["beginning"]).decode("utf-8", "backslashreplace"))
+        + ("…" if row["size"] > PREVIEW_BYTES else ""),
     )
-
-
-def _written_out(content: bytes) -> str:
-    text = content.decode("utf-8", "backslashreplace")
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def _worker_of(content: bytes) -> str:
@@ -211,4 +224,4 @@ def _worker_of(content: bytes) -> str:
         worker = msgspec.json.decode(content, type=_Sender).worker
     except msgspec.MsgspecError:
         return ""
-    return _written_out(worker.encode("utf-8", "replace")[:LONGEST_WORKER])
+    return written_out(worker[:LONGEST_WORKER])

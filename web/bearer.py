@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 
-from domain.api_tokens import TokenScope
+from domain.api_tokens import TokenScope, owner_asked_for
 from web.attempts import Attempts
 
 PREFIX = "assay_"
@@ -45,6 +45,11 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     username: str
     role: Any
     request_id: str
+
+    @property
+    def owner(self) -> UUID | None:
+        """Whose models are open to the token; None where everybody's are."""
+        return owner_asked_for(self.user_id, self.scope)
 
 
 class TokenIsWrong(Exception):

@@ -17,13 +17,14 @@ from litestar.types import Receive, Scope, Send
 
 from domain.artifacts import Artifact
 from domain.refusals import NotFound
+from domain.texts import with_unseen
 from web.services import Services
 
 PART_BYTES = 1 << 18
 """Large enough that the change of threads costs nothing, small enough for a hundred downloads at once."""
 _RANGE = re.compile(r"bytes=(?P<first>[0-9]{0,18})-(?P<last>[0-9]{0,18})")
-_UNSAFE = re.compile(r'[\x00-\x1f\x7f-\x9f"\\/:*?<>|\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+')
-"""What ends a header or a line, parts folders on some system, or makes a name look like another one."""
+_UNSAFE = re.compile(r'[\0"\\/:*?<>|]+')
+"""What parts folders on some system; and NUL, for what nobody sees, because that ends headers or makes a name look like another."""
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -211,7 +212,7 @@ def content_disposition(name: str, *, is_attachment: bool = True) -> str:
 
 def safe_name(name: str) -> str:
     """A file's name as any system may take it: in one folder, and as it looks."""
-    return _UNSAFE.sub("_", name).strip(". ") or "file"
+    return _UNSAFE.sub("_", with_unseen(name, lambda _: "\0")).strip(". ") or "file"
 
 
 async def _end(send: Send) -> None:

@@ -13,9 +13,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.response import Redirect
 
-from commands.unusable_reports import DismissUnusableReport, RetryUnusableReport
 from domain.permissions import Permission
-from domain.refusals import NotFound
 from domain.sentences import N_
 from web.access import needs
 from web.forms import Form
@@ -98,9 +96,7 @@ class MesFeed(Controller):
         desk: NamedDependency[Desk],
     ) -> Redirect:
         """Take it in once more: after an upgrade, or once what refused it is mended."""
-        report = _report(services, report_id)
-        desk.ask(RetryUnusableReport(actor=actor, report_id=report_id, place=report.place, reason=report.reason))
-        desk.say(OUTCOMES[services.unusable_reports.retry(report_id).value])
+        desk.say(OUTCOMES[services.unusable_reports.retry(report_id, actor, desk.ask).value])
         return desk.go(REPORTS)
 
     @get("/reports/{report_id:uuid}/dismiss", sync_to_thread=True)
@@ -108,7 +104,7 @@ class MesFeed(Controller):
         self, report_id: FromPath[UUID], services: NamedDependency[Services], desk: NamedDependency[Desk]
     ) -> Response[str]:
         """The question before."""
-        return desk.show(DismissReportPage(report=_report(services, report_id)))
+        return desk.show(DismissReportPage(report=services.unusable_reports.get(report_id)))
 
     @post("/reports/{report_id:uuid}/dismiss", sync_to_thread=True)
     def dismiss(
@@ -119,15 +115,6 @@ class MesFeed(Controller):
         desk: NamedDependency[Desk],
     ) -> Redirect:
         """Throw it away; the audit keeps where it lay and why."""
-        report = _report(services, report_id)
-        desk.ask(DismissUnusableReport(actor=actor, report_id=report_id, place=report.place, reason=report.reason))
-        services.unusable_reports.remove(report_id)
+        services.unusable_reports.dismiss(report_id, actor, desk.ask)
         desk.say(N_("The report is dismissed."))
         return desk.go(REPORTS)
-
-
-def _report(services: Services, report_id: UUID) -> Any:
-    report = services.unusable_reports.get(report_id)
-    if report is None:
-        raise NotFound
-    return report

@@ -14,7 +14,7 @@ from domain.exports import ExportStatus
 from domain.json_forms import write_json
 from domain.messages import Heartbeat
 from domain.models import LONGEST_REASON
-from domain.refusals import NotFound, NotTheOwner
+from domain.refusals import NotFound
 from domain.sentences import N_
 from domain.training_jobs import ModelImageUsed
 from domain.waiting import Wait
@@ -304,11 +304,7 @@ def own_model(read: ReadModels, model_id: UUID, actor: UUID) -> ModelDetail:
     Raises:
         NotFound, NotTheOwner.
     """
-    model: ModelDetail | None = read.models.get(model_id)
-    if model is None:
-        raise NotFound
-    if model.owner != actor:
-        raise NotTheOwner
+    model: ModelDetail = read.models.owned(model_id, actor)
     return model
 
 

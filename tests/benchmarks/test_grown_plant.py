@@ -17,7 +17,8 @@ from domain.permissions import Role
 from domain.training_jobs import TrainingLossesMeasured, TrainingStatus
 from domain.users import UserCreated, UserEmailChanged
 from infra.artifacts import Artifacts
-from infra.bootstrap import FIRST_ADMINISTRATOR_ID, open_core, verify_log
+from infra.bootstrap import open_core, verify_log
+from infra.first_start import FIRST_ADMINISTRATOR_ID
 from infra.settings import Settings, read_settings
 from projections.all import READ_MODELS
 from tests.examples import ReadablePasswords

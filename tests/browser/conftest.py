@@ -21,8 +21,9 @@ from domain.datasets import DatasetPurpose
 from domain.messages import Resources
 from domain.model_images import LoadStatus, ModelImage, ModelImageKind
 from domain.names import NameClaim, NameKind, claim_id
-from infra.bootstrap import FIRST_ADMINISTRATOR_ID, open_core
+from infra.bootstrap import open_core
 from infra.core import Core
+from infra.first_start import FIRST_ADMINISTRATOR_ID
 from infra.settings import Settings
 from tests.browser.plant import MINUTE, PRODUCT_ID
 from tests.eventually import eventually

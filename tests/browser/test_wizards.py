@@ -20,8 +20,9 @@ from domain.training_jobs import ModelImageUsed
 from domain.training_parameters import ClassificationModel, ModelParameters
 from gpu_worker.networks import new_network, save_weights
 from gpu_worker.packages import DESCRIPTION, build_package, write_shipped_description
-from infra.bootstrap import FIRST_ADMINISTRATOR_ID, open_core
+from infra.bootstrap import open_core
 from infra.core import Core
+from infra.first_start import FIRST_ADMINISTRATOR_ID
 from tests.browser.plant import MINUTE, PRODUCT_ID, TRAINING_PARAMETERS
 from tests.eventually import eventually
 from tests.examples import VERSION_PUBLISHED, History

@@ -22,7 +22,7 @@ from commands.prediction_jobs import QueuePredictionJob
 from commands.task_types import CreateTaskType
 from commands.training_jobs import QueueTrainingJob, StartTraining
 from commands.users import ChangeOwnEmail
-from domain.api_tokens import TokenScope
+from domain.api_tokens import ApiTokenCreated, TokenIsUnknown, TokenScope
 from domain.artifacts import Artifact
 from domain.compute_resources import ComputeResourceKind
 from domain.data_paths import FolderName, Inspection
@@ -285,16 +285,44 @@ def test_a_command_may_bring_its_request_along() -> None:  # E-1
     assert log.events[-1].origin.request == "request-0002"
 
 
-def test_a_command_may_bring_the_token_of_a_machine_along() -> None:  # E-1, K-5
-    assay, log = assay_after(plant())
-    token = example_id("token")
-    assay.dispatch(ChangeOwnEmail(actor=TRAINER_WANG_ID, email="wang@fab.example", token=token))
-    assert log.events[-1].origin == Origin(actor=TRAINER_WANG_ID, token=token)
-    refused = CreateTaskType(
-        actor=TRAINER_LI_ID, task_type_id=example_id("new"), name="new", kind=TaskKind.CLASSIFICATION, token=token
+TOKEN_ID = example_id("token of trainer_wang")
+
+
+def with_token() -> tuple[Assay, MemoryLog]:
+    """A machine may act in the name of trainer_wang."""
+    token = ApiTokenCreated(name="SPC", user_id=TRAINER_WANG_ID, scope=TokenScope.ACT, secret_hash="f" * 64)
+    return assay_after(plant().add(TOKEN_ID, token, actor=QUALITY_LEAD_ID))
+
+
+def creating_a_task_type(actor: UUID, token: UUID) -> CreateTaskType:
+    return CreateTaskType(
+        actor=actor, task_type_id=example_id("new"), name="new", kind=TaskKind.CLASSIFICATION, token=token
     )
-    assert answer_to(assay, refused) is NotPermitted
-    assert (type(log.events[-1].data), log.events[-1].origin.token) == (UserRefusedAction, token)
+
+
+def test_a_command_may_bring_the_token_of_a_machine_along() -> None:  # E-1, K-5
+    assay, log = with_token()
+    assay.dispatch(ChangeOwnEmail(actor=TRAINER_WANG_ID, email="wang@fab.example", token=TOKEN_ID))
+    assert log.events[-1].origin == Origin(actor=TRAINER_WANG_ID, token=TOKEN_ID)
+    assert answer_to(assay, creating_a_task_type(TRAINER_WANG_ID, TOKEN_ID)) is NotPermitted
+    assert (type(log.events[-1].data), log.events[-1].origin.token) == (UserRefusedAction, TOKEN_ID)
+
+
+@pytest.mark.parametrize(
+    ("actor", "token"),
+    [
+        pytest.param(TRAINER_WANG_ID, example_id("token of nobody"), id="nobody ever made it"),
+        pytest.param(QUALITY_LEAD_ID, TOKEN_ID, id="it acts for somebody else"),
+    ],
+)
+def test_a_token_that_was_never_made_for_the_actor_opens_nothing(actor: UUID, token: UUID) -> None:  # K-5, U-6
+    """Nor is it named in the log, not even beside a refused action."""
+    assay, log = with_token()
+    before = list(log.events)
+    asked = ChangeOwnEmail(actor=actor, email="wang@fab.example", token=token)
+    assert answer_to(assay, asked) is TokenIsUnknown
+    assert answer_to(assay, creating_a_task_type(actor, token)) is TokenIsUnknown
+    assert log.events == before
 
 
 def test_a_command_that_changes_nothing_stores_nothing_and_needs_no_waiting() -> None:

@@ -11,11 +11,11 @@ import pytest
 from commands.assay import Command
 from commands.exports import InterruptExport, RecordExport, StartExport
 from commands.gpu_jobs import (
-    _JOB_FACTS,
+    LINE_FACTS,
+    Step,
     command_for,
     compute_resource_of,
     interruption_of,
-    job_kind_of,
     message_for,
     running_attempt,
     state_type_of,
@@ -351,10 +351,22 @@ def test_the_dispatcher_looks_at_every_fact_that_makes_a_job_wait_run_or_end() -
     }
     for kind in JobKind:
         for fact_type in _EVOLVE[state_type_of(kind)]:
-            assert _JOB_FACTS.get(fact_type) is (None if fact_type in silent else kind), fact_type.__name__
-    assert set(_JOB_FACTS) <= {fact_type for kind in JobKind for fact_type in _EVOLVE[state_type_of(kind)]}
-    assert job_kind_of(TRAINING_QUEUED) is TRAINING
-    assert job_kind_of(TRAINING_PUBLISHED) is None
+            known = LINE_FACTS.get(fact_type)
+            assert (known.kind if known else None) is (None if fact_type in silent else kind), fact_type.__name__
+    assert set(LINE_FACTS) <= {fact_type for kind in JobKind for fact_type in _EVOLVE[state_type_of(kind)]}
+
+
+@pytest.mark.parametrize("kind", JobKind)
+def test_a_fact_says_where_it_leaves_a_job_in_the_line(kind: JobKind) -> None:  # T-6
+    def steps(step: Step) -> set[type[Fact]]:
+        return {fact_type for fact_type, known in LINE_FACTS.items() if known == (kind, step)}
+
+    *_, queued = WAITING_STATES[kind][1]
+    restarted: dict[JobKind, set[type[Fact]]] = {TRAINING: {TrainingRestarted}, PREDICTION: {PredictionRestarted}}
+    deleted: dict[JobKind, set[type[Fact]]] = {TRAINING: {TrainingDeleted}, PREDICTION: {PredictionDeleted}}
+    assert steps(Step.COMES) == {type(queued)} | restarted.get(kind, set())
+    assert steps(Step.STAYS) == {type(STARTED[kind]), type(INTERRUPTED[kind])}
+    assert steps(Step.GOES) == set(map(type, ENDED[kind])) | deleted.get(kind, set())
 
 
 def test_each_kind_of_job_is_an_aggregate() -> None:

@@ -10,16 +10,22 @@ from domain.api_tokens import (
     ApiTokenNameIsInvalid,
     ApiTokenRevoked,
     ApiTokenWasCreated,
+    Area,
     ScopeIsMes,
     ScopeIsRead,
     TokenIsRevoked,
+    TokenIsUnknown,
     TokenScope,
     UserOfTokenNotFound,
     check_command,
+    check_follower,
     check_scope,
     create,
+    owner_asked_for,
     revoke,
 )
+from domain.permissions import Role
+from domain.refusals import NotPermitted
 from domain.users import User, UserDeleted
 from tests.examples import QUALITY_LEAD_ID, TRAINER_WANG, TRAINER_WANG_ID
 from tests.given_when_then import given, state_of
@@ -37,7 +43,7 @@ def test_a_token_acts_for_a_user_as_far_as_its_scope_says() -> None:
 
 
 def test_the_name_says_which_machine_it_is() -> None:
-    for name in ("", "x" * 61, "two\nlines"):
+    for name in ("", "x" * 61, "two\nlines", "hall\u202e2"):
         given().when(create, name=name, **WISH).then_refused(ApiTokenNameIsInvalid, "which machine", at="name")
 
 
@@ -58,27 +64,51 @@ def test_a_token_is_revoked_once() -> None:
     given(CREATED, ApiTokenRevoked()).when(revoke).then()
 
 
-def test_a_scope_says_what_a_machine_may_try() -> None:
-    for scope, is_looking, is_for_mes, refusal in (
-        (TokenScope.READ, True, False, None),
-        (TokenScope.READ, False, False, ScopeIsRead),
-        (TokenScope.READ, False, True, ScopeIsRead),
-        (TokenScope.ACT, False, False, None),
-        (TokenScope.MES, True, False, ScopeIsMes),
-        (TokenScope.MES, True, True, None),
-        (TokenScope.MES, False, True, None),
-        (TokenScope.MES, False, False, ScopeIsMes),
+def test_a_scope_says_what_a_machine_may_try() -> None:  # K-5
+    for scope, area, is_looking, refusal in (
+        (TokenScope.READ, Area.EVERYTHING_ELSE, True, None),
+        (TokenScope.READ, Area.EVERYTHING_ELSE, False, ScopeIsRead),
+        (TokenScope.READ, Area.PUBLISHED_MODELS, False, ScopeIsRead),
+        (TokenScope.ACT, Area.EVERYTHING_ELSE, False, None),
+        (TokenScope.MES, Area.EVERYTHING_ELSE, True, ScopeIsMes),
+        (TokenScope.MES, Area.EVERYTHING_ELSE, False, ScopeIsMes),
+        (TokenScope.MES, Area.PUBLIC_EVENTS, True, None),
+        (TokenScope.MES, Area.PUBLISHED_MODELS, True, None),
+        (TokenScope.MES, Area.PUBLISHED_MODELS, False, None),
+        (TokenScope.MES, Area.CALLER, True, None),
     ):
         if refusal is None:
-            check_scope(scope, is_looking=is_looking, is_for_mes=is_for_mes)
+            check_scope(scope, area, is_looking=is_looking)
             continue
         with pytest.raises(refusal):
-            check_scope(scope, is_looking=is_looking, is_for_mes=is_for_mes)
+            check_scope(scope, area, is_looking=is_looking)
+
+
+def test_public_events_are_followed_by_super_administrators_and_by_an_mes() -> None:  # K-5, U-6
+    for scope in TokenScope:
+        check_follower(Role.SUPER_ADMINISTRATOR, scope)
+    check_follower(Role.MODEL_TRAINER, TokenScope.MES)
+    for scope in (TokenScope.READ, TokenScope.ACT):
+        with pytest.raises(NotPermitted):
+            check_follower(Role.MODEL_TRAINER, scope)
+
+
+def test_only_to_an_mes_is_open_what_belongs_to_anybody() -> None:  # K-5, U-6
+    for scope in (TokenScope.READ, TokenScope.ACT, None):
+        assert owner_asked_for(TRAINER_WANG_ID, scope) == TRAINER_WANG_ID
+    assert owner_asked_for(TRAINER_WANG_ID, TokenScope.MES) is None
 
 
 def test_a_token_that_is_revoked_while_a_request_is_on_its_way_does_nothing() -> None:
-    check_command(state_of(CREATED), is_for_mes=False)
+    assert check_command(state_of(CREATED), TRAINER_WANG_ID, Area.EVERYTHING_ELSE) is TokenScope.ACT
     with pytest.raises(TokenIsRevoked):
-        check_command(state_of(CREATED, ApiTokenRevoked()), is_for_mes=False)
+        check_command(state_of(CREATED, ApiTokenRevoked()), TRAINER_WANG_ID, Area.EVERYTHING_ELSE)
     with pytest.raises(ScopeIsRead):
-        check_command(state_of(replace(CREATED, scope=TokenScope.READ)), is_for_mes=False)
+        check_command(state_of(replace(CREATED, scope=TokenScope.READ)), TRAINER_WANG_ID, Area.EVERYTHING_ELSE)
+
+
+def test_a_token_acts_for_nobody_but_its_user() -> None:  # K-5
+    with pytest.raises(TokenIsUnknown, match="No such token acts for this user"):
+        check_command(state_of(CREATED), QUALITY_LEAD_ID, Area.EVERYTHING_ELSE)
+    with pytest.raises(TokenIsUnknown):
+        check_command(None, TRAINER_WANG_ID, Area.EVERYTHING_ELSE)

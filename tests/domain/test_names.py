@@ -16,9 +16,7 @@ from domain.names import (
     check_username,
     claim,
     claim_id,
-    is_seen,
     name_key,
-    one_line,
     release,
 )
 from tests.examples import MODEL_ID, TRAINING_DATASET_ID, example_id
@@ -108,15 +106,3 @@ def test_another_name_or_kind_is_another_claim() -> None:
     claims = {claim_id(kind, name) for kind in NameKind for name in ("panel-a", "panel-b", "面板")}
     assert len(claims) == 3 * len(NameKind)
     assert TRAINING_DATASET_ID not in claims
-
-
-def test_free_text_becomes_one_line_of_what_is_seen() -> None:
-    assert one_line(" 夜班\r\n  三线\u2028\u200b，“ok”\t🔍 \u202e") == "夜班 三线 ，“ok” 🔍"
-    assert one_line("\x1b[31mred\x00\ud800") == "[31mred"
-    assert one_line(" \n\u200b") == ""
-
-
-@pytest.mark.parametrize("unseen", ["\0", "\n", "\x7f", "\x85", "\u200b", "\u202e", "\u2066", "\ufeff", "\ud800"])
-def test_what_nobody_sees_is_noticed(unseen: str) -> None:
-    assert not is_seen(f"panel{unseen}a")
-    assert is_seen("面板 panel-a，“一”")

@@ -85,9 +85,7 @@ class KafkaPlant:
     @contextmanager
     def dispatcher(self) -> Iterator[None]:
         """The same for a dispatcher."""
-        dispatcher = Dispatcher(
-            self.log, self.assay, self.database, silence_seconds=SILENCE_SECONDS, is_through_kafka=True
-        )
+        dispatcher = Dispatcher(self.assay, self.database, silence_seconds=SILENCE_SECONDS, is_through_kafka=True)
         with self._running(dispatcher.run):
             yield
 

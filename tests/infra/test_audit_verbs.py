@@ -18,7 +18,7 @@ from domain.training_jobs import TrainingStageFinished
 from domain.users import UserEmailChanged
 from infra.artifacts import Artifacts
 from infra.audit_verbs import NoAnswer, run
-from infra.cli import _parser
+from infra.cli import parser
 from infra.data_folders import DataFolders
 from infra.event_store import create_tables, open_event_log
 from infra.projector import Projector
@@ -85,7 +85,7 @@ def ask(database: str, tmp_path: Path) -> Iterator[Ask]:
 
     def asked(*arguments: str) -> tuple[int, str]:
         said: list[str] = []
-        status = run(_parser().parse_args(arguments), core, settings, said.append)
+        status = run(parser().parse_args(arguments), core, settings, said.append)
         return status, "\n".join(said)
 
     yield asked

@@ -11,7 +11,8 @@ import pytest
 
 from commands.users import CreateUser
 from domain.permissions import Role
-from infra.bootstrap import FIRST_ADMINISTRATOR_ID, open_core
+from infra.bootstrap import open_core
+from infra.first_start import FIRST_ADMINISTRATOR_ID
 from tests.installation import PASSWORD, Installation, running_installation
 
 

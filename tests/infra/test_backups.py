@@ -26,7 +26,7 @@ from infra.backup_folder import CHAIN, EVENTS, Backup, BackupFailed, BackupFolde
 from infra.backup_verbs import back_up, check, choose, put_back
 from infra.backups import take_backup
 from infra.checked_backups import check_log
-from infra.cli import _parser
+from infra.cli import parser
 from infra.event_store import open_event_log
 from infra.mes_feed import position_of
 from infra.notary import public_key_of, seals_in_file, verify
@@ -75,7 +75,7 @@ def fresh(other_database: str, tmp_path: Path) -> Settings:
 
 
 def asked(*arguments: object) -> Namespace:
-    return _parser().parse_args(list(map(str, arguments)))
+    return parser().parse_args(list(map(str, arguments)))
 
 
 def restored(folder: Path, settings: Settings, *options: object) -> tuple[int, list[str]]:

@@ -22,11 +22,12 @@ from domain.users import (
     UserCreated,
     UserEmailChanged,
 )
-from infra.bootstrap import FIRST_ADMINISTRATOR_ID, _first_start, open_core, prepare
-from infra.cli import _prepare
+from infra.bootstrap import open_core
 from infra.core import Core
 from infra.event_store import create_tables, open_event_log
+from infra.first_start import FIRST_ADMINISTRATOR_ID, _first_start, prepare
 from infra.passwords import Argon2Passwords
+from infra.service_verbs import _prepare
 from infra.settings import Settings, forget_first_password, read_settings
 from infra.side_tables import create_side_tables
 from tests.examples import (

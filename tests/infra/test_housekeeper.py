@@ -98,7 +98,7 @@ class Storehouse:
             self.uploads,
         )
         self.housekeeper = Housekeeper(core, pool, watcher)
-        self.dispatcher = Dispatcher(self.log, core.assay, database, silence_seconds=60)
+        self.dispatcher = Dispatcher(core.assay, database, silence_seconds=60)
         self.removals = ArtifactRemovals(pool)
         connection: Connection[DictRow] = psycopg.connect(database, autocommit=True, row_factory=dict_row)
         self.connection = stack.enter_context(connection)

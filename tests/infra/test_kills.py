@@ -31,8 +31,9 @@ from domain.training_jobs import (
     TrainingStatus,
 )
 from gpu_worker.packages import build_shipped_package
-from infra.bootstrap import FIRST_ADMINISTRATOR_ID, open_core
+from infra.bootstrap import open_core
 from infra.core import Core
+from infra.first_start import FIRST_ADMINISTRATOR_ID
 from infra.heartbeats import Heartbeats
 from projections.read_model import Pool, open_pool
 from projections.training_jobs import TrainingJobs

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import msgspec
@@ -11,7 +12,7 @@ import pytest
 from psycopg import Connection
 from psycopg.rows import DictRow, dict_row
 
-from commands.assay import Assay
+from commands.assay import Assay, S
 from commands.compute_resources import ChangeComputeResource
 from commands.training_jobs import DeleteTrainingJob, RestartTraining, TerminateTraining
 from domain.attempts import AttemptIsOver
@@ -34,7 +35,14 @@ from domain.messages import (
 from domain.refusals import NotTheOwner
 from domain.sentences import Sentence
 from domain.system_resources import MachineSays, WorkerState
-from domain.training_jobs import TrainingJob, TrainingStatus
+from domain.training_jobs import (
+    TrainingFailed,
+    TrainingInterrupted,
+    TrainingJob,
+    TrainingRestarted,
+    TrainingStarted,
+    TrainingStatus,
+)
 from infra.advisory_locks import take_lock
 from infra.dispatcher import _LEADER_LOCK, Dispatcher
 from infra.event_store import EventLog, create_tables, open_event_log
@@ -78,7 +86,7 @@ class Plant:
         self.log, self.database, self.connection, self.heartbeats = log, database, connection, heartbeats
         self.assay = Assay(log, PORTS)
         self.waiting = Waiting(pool, self.assay, silence_seconds=SILENCE_OF_WORKERS_SECONDS)
-        self.dispatcher = Dispatcher(log, self.assay, database, silence_seconds=SILENCE_SECONDS)
+        self.dispatcher = Dispatcher(self.assay, database, silence_seconds=SILENCE_SECONDS)
         self.machines = Machines(pool, silence_seconds=SILENCE_OF_WORKERS_SECONDS, asked_every_seconds=0.0)
         self.workers: list[LogMailbox] = []
 
@@ -437,11 +445,100 @@ def test_a_deleted_job_is_never_handed_out(line: Plant) -> None:  # T-2
     assert line.connection.execute("SELECT * FROM app.work").fetchall() == []
 
 
-def test_the_line_can_be_made_anew_from_the_log(line: Plant) -> None:  # E-1
-    line.happen(TRAINING_JOB_ID, TRAINING_QUEUED)
+FAILED = TrainingFailed(reason=Sentence("The disk is full."))
+
+
+def lose_position(line: Plant) -> None:
+    """As after a restore, or in a database of which only the log was saved."""
     line.connection.execute("TRUNCATE app.work, app.dispatcher")
+
+
+def test_the_line_can_be_made_anew_from_the_log(line: Plant) -> None:  # E-1
+    """With its order: who was started again stands behind those who came meanwhile, who lost a worker keeps its place."""
+    again, interrupted, third, over, runs = (example_id(f"job {number}") for number in range(5))
+    started = TrainingStarted(worker="gpu-1", attempt=1)
+    for job_id, facts in (
+        (again, (TRAINING_QUEUED, started, FAILED)),
+        (interrupted, (TRAINING_QUEUED, started)),
+        (over, (TRAINING_QUEUED, started, FAILED)),
+        (runs, (TRAINING_QUEUED, started)),
+        (third, (TRAINING_QUEUED,)),
+        (again, (TrainingRestarted(),)),
+        (interrupted, (TrainingInterrupted(),)),
+    ):
+        line.happen(job_id, *facts)
+    mirrored = (
+        "SELECT job_id, kind, queued_at, attempt, compute_resource_id, is_running FROM app.work ORDER BY queued_at"
+    )
+    rows = line.connection.execute(mirrored).fetchall()
+    assert [row["job_id"] for row in rows] == [interrupted, runs, third, again]
+    assert [row["is_running"] for row in rows] == [False, True, False, False]
+    lose_position(line)
     line.dispatch()
-    assert line.worker().take(TWO_CORE_MACHINE) is not None
+    assert line.connection.execute(mirrored).fetchall() == rows
+    line.happen(third, TrainingStarted(worker="gpu-2", attempt=1))
+    worker = line.worker()
+    assert [worker.take(TWO_CORE_MACHINE).job_id for _ in range(2)] == [interrupted, again]  # type: ignore[union-attr]
+
+
+def test_a_job_waits_since_the_log_says_so_also_where_the_line_was_lost(line: Plant) -> None:  # T-6
+    line.happen(TRAINING_JOB_ID, TRAINING_QUEUED)
+    line.connection.execute("UPDATE public.assay_events SET recorded_at = recorded_at - interval '1 hour'")
+    lose_position(line)
+    line.dispatch()
+    wait = line.waiting.of(TRAINING_JOB_ID)
+    assert wait is not None
+    assert datetime.now(UTC) - wait.since > timedelta(minutes=59)
+
+
+def test_a_lost_line_calls_no_worker_silent_that_goes_on(line: Plant) -> None:  # T-6
+    line.happen(TRAINING_JOB_ID, TRAINING_QUEUED)
+    worker = line.worker()
+    worker.take(TWO_CORE_MACHINE)
+    line.dispatch()
+    line.connection.execute("UPDATE public.assay_events SET recorded_at = recorded_at - interval '1 hour'")
+    lose_position(line)
+    line.dispatch()
+    line.dispatcher.interrupt_silent(line.connection)
+    assert line.job().status is TrainingStatus.TRAINING
+    assert worker.beat(_beat(attempt=1))
+
+
+class WatchedAssay(Assay):
+    """Notes what is loaded."""
+
+    def __init__(self, log: EventLog) -> None:
+        super().__init__(log, PORTS)
+        self.found: list[UUID] = []
+
+    def find(self, state_type: type[S], aggregate_id: UUID) -> S | None:
+        self.found.append(aggregate_id)
+        return super().find(state_type, aggregate_id)
+
+
+def test_whoever_lost_the_line_loads_no_job_that_is_over(line: Plant) -> None:
+    """A plant has some that wait, and years of others."""
+    for number in range(3):
+        line.happen(example_id(f"job {number}"), TRAINING_QUEUED, TrainingStarted(worker="gpu-1", attempt=1), FAILED)
+    line.happen(TRAINING_JOB_ID, TRAINING_QUEUED)
+    lose_position(line)
+    assay = WatchedAssay(line.log)
+    dispatcher = Dispatcher(assay, line.database, silence_seconds=SILENCE_SECONDS)
+    assert dispatcher.follow(line.connection)
+    assert not dispatcher.follow(line.connection), "all of it at once"
+    assert assay.found == [TRAINING_JOB_ID]
+
+
+def test_what_a_job_that_is_over_said_last_is_forgotten(line: Plant) -> None:
+    line.happen(TRAINING_JOB_ID, TRAINING_QUEUED)
+    worker = line.worker()
+    worker.take(TWO_CORE_MACHINE)
+    line.dispatch()
+    worker.beat(_beat(attempt=1))
+    assert line.heartbeats.of(TRAINING_JOB_ID) is not None
+    line.assay.dispatch(TerminateTraining(actor=TRAINER_WANG_ID, job_id=TRAINING_JOB_ID))
+    line.dispatch()
+    assert line.connection.execute("SELECT FROM app.heartbeats").fetchall() == []
 
 
 def _interrupted(line: Plant) -> bool:

@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 
 from commands.users import ChangeOwnPassword
-from infra.logs import JsonLines, start_logging, surrounded_by
+from infra.logs import JsonLines, LinesForPeople, start_logging, surrounded_by
 from infra.passwords import Argon2Passwords
 from tests.examples import QUALITY_LEAD
 from web.bearer import new_secret
@@ -146,6 +146,14 @@ def test_a_person_at_a_terminal_reads_words_and_everything_else_json(stream: io.
     assert "hunter2" not in stream.getvalue()
 
 
+def test_a_text_of_others_commands_no_terminal() -> None:
+    record = logging.makeLogRecord({"name": "web", "levelname": "INFO", "msg": "asked", "path": "a\x1b[2J\r\nb\u202e"})
+    assert LinesForPeople("web").format(record).endswith("path=a\\x1b[2J\\r\\nb\\u202e")
+    record.exc_info = (ConnectionError, ConnectionError("no\x1b[2J way"), None)
+    _, *error = LinesForPeople("web").format(record).splitlines()
+    assert error == ["ConnectionError: no\\x1b[2J way"]
+
+
 @pytest.mark.parametrize("name", ["password", "session_token", "Set-Cookie", "client_secret", "Authorization"])
 def test_a_field_named_like_a_secret_is_hidden(lines: Lines, name: str) -> None:
     lines.log.info("signed_in", extra={name: "hunter2", "request": {name: "hunter2"}})
@@ -187,4 +195,4 @@ def test_facts_and_commands_are_told_without_their_secrets(lines: Lines) -> None
 
 def test_a_text_of_others_makes_no_second_line(lines: Lines) -> None:
     lines.log.info("path_not_found", extra={"path": "a\r\n{}\u2028\x9b31m\u202eb\udcff面板"})
-    assert lines.last["path"] == "a\r\n{}\\u2028\\u009b31m\\u202eb\\udcff面板"
+    assert lines.last["path"] == "a\r\n{}\\u2028\\x9b31m\\u202eb\\udcff面板"

@@ -13,11 +13,12 @@ from psycopg.rows import DictRow, dict_row
 from domain.machine_figures import Card, MachineFigures
 from domain.messages import COMPUTING, PACKAGING, Heartbeat, JobKind, Resources
 from domain.system_resources import PERIODS, Line, MachineSays, Span, SystemHistory, WorkerState
+from infra.announced_machines import OnlyOne, announced_machine, note_machine
 from infra.heartbeats import Heartbeats
 from infra.line_of_work import note_worker
 from infra.load_history import LoadHistory, LoadKeeper, keep
 from infra.machine_figures import FRESH_SECONDS
-from infra.machines import Machines, OnlyOne, announced_machine, note_machine
+from infra.machines import Machines
 from infra.recent_answers import RecentAnswer
 from infra.settings import read_settings
 from infra.side_tables import create_side_tables

@@ -22,11 +22,13 @@ from domain.public_events import is_public
 from infra import cli
 from infra.event_schemas import asyncapi, schema_of
 from infra.event_store import EventLog, create_tables, open_event_log
+from infra.feed_verbs import feed_status, unusable_reports
 from infra.kafka import Kafka
 from infra.listening import expect, note_behind
 from infra.local_kafka import LocalBroker
 from infra.mes_feed import EVENTS, FeedState, FeedWatch, MesFeed, position_of
 from infra.noted_problems import note_problem
+from infra.programs import programs_of
 from infra.settings import KafkaSettings, Settings, read_settings
 from infra.side_tables import create_side_tables
 from infra.unusable_reports import keep_unusable
@@ -237,10 +239,10 @@ def test_the_command_says_how_far_the_feed_is(
         log_position=factory.log.position(), behind=len(factory.log.read(0, 1000))
     )
     settings = replace(postgres, database_url=factory.database)
-    assert cli.feed_status(settings) == 0
+    assert feed_status(settings) == 0
     assert "0 events sent; " in capsys.readouterr().out
     note_problem(factory.database, "feed", KafkaError("no broker answers"))
-    assert cli.feed_status(settings) == 1
+    assert feed_status(settings) == 1
     assert "KafkaError: no broker answers" in capsys.readouterr().out
 
 
@@ -248,27 +250,27 @@ def test_the_command_says_how_far_the_relay_is_and_what_nobody_could_use(
     factory: Factory, postgres: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:  # K-1
     settings = replace(postgres, database_url=factory.database, kafka=KafkaSettings(brokers=("127.0.0.1:9",)))
-    assert cli.feed_status(settings) == 1
+    assert feed_status(settings) == 1
     assert "No relay takes in what workers say" in capsys.readouterr().out
     partition = TopicPartition("assay.reports", 3)
     expect(factory.connection, [partition])
     note_behind(factory.connection, {partition: 5})
-    assert cli.feed_status(settings) == 0
+    assert feed_status(settings) == 0
     assert "assay.reports: 5 messages in 1 partitions to be taken in" in capsys.readouterr().out
     note_problem(factory.database, "relay", KafkaError("no broker answers"))
     keep_unusable(factory.connection, "kafka 1/3", "assay.reports", 17, "", "DecodeError: malformed", b"noise")
-    assert cli.feed_status(settings) == 1
+    assert feed_status(settings) == 1
     said = capsys.readouterr().out
     assert "KafkaError: no broker answers" in said
     assert "1 reports of workers could not be used" in said
     note_behind(factory.connection, {partition: 0})  # it looked again, so the problem is over
-    assert cli.feed_status(settings) == 0
-    asked = cli._parser().parse_args(["unusable-reports"])
-    assert cli.unusable_reports(settings, asked) == 0
+    assert feed_status(settings) == 0
+    asked = cli.parser().parse_args(["unusable-reports"])
+    assert unusable_reports(settings, asked) == 0
     assert "DecodeError: malformed" in capsys.readouterr().out
 
 
 def test_the_feed_runs_only_with_kafka(tmp_path: Path) -> None:  # K-2
     state = {"ASSAY_STATE": str(tmp_path)}
-    assert "feed" not in cli.programs_of(read_settings(state))
-    assert "feed" in cli.programs_of(read_settings(state | {"ASSAY_KAFKA_BROKERS": "kafka-1:9092"}))
+    assert "feed" not in programs_of(read_settings(state))
+    assert "feed" in programs_of(read_settings(state | {"ASSAY_KAFKA_BROKERS": "kafka-1:9092"}))

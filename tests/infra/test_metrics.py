@@ -15,9 +15,9 @@ from domain.names import NameTaken
 from domain.refusals import NotPermitted
 from domain.task_types import TaskKind
 from infra.bootstrap import open_core
-from infra.cli import PROGRAMS
 from infra.event_store import create_tables
 from infra.metrics import OWN, REGISTRY
+from infra.programs import PROGRAMS
 from infra.projector import Projector
 from infra.settings import Settings, read_settings
 from infra.side_tables import create_side_tables

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from infra.cli import programs_of
 from infra.processes import last_lines
+from infra.programs import programs_of
 from infra.settings import read_settings
 from tests.conftest import free_ports
 from tests.eventually import eventually

@@ -19,10 +19,12 @@ import pytest
 import uvicorn
 
 from domain.users import UserCreated
-from infra.bootstrap import WEB_GRACE_SECONDS, _server, open_core, prepare
+from infra.bootstrap import open_core
+from infra.first_start import prepare
 from infra.projector import Projector
 from infra.settings import Settings, read_settings
 from infra.vital_signs import ask
+from infra.web_server import WEB_GRACE_SECONDS, web_server
 from projections.all import READ_MODELS
 from tests.conftest import CHECKOUT, free_ports
 from tests.eventually import eventually
@@ -259,7 +261,7 @@ def test_a_web_server_that_is_told_to_stop_while_it_starts_stops() -> None:  # S
     stop.set()
     config = uvicorn.Config(no_pages, port=free_ports(1)[0], log_config=None, lifespan="off")
     with ThreadPoolExecutor(1) as beside:
-        beside.submit(_server(config, lambda: told.append("ready"), stop).run).result(timeout=20)
+        beside.submit(web_server(config, lambda: told.append("ready"), stop).run).result(timeout=20)
     assert told == ["ready"]
 
 

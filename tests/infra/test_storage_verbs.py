@@ -14,7 +14,7 @@ from domain.exports import ExportBuilt, export_id
 from domain.training_jobs import TrainingDeleted
 from gpu_worker.settings import WorkerSettings
 from infra.artifacts import Artifacts
-from infra.cli import _parser
+from infra.cli import parser
 from infra.storage_verbs import run
 from infra.stored_files import damaged_artifacts, named_now, remove, unneeded_artifacts, unused_folders
 from infra.worker_bootstrap import open_storage
@@ -37,7 +37,7 @@ def ask(plant: BackedUpPlant) -> Ask:
 
     def asked(*arguments: str) -> tuple[int, str]:
         said: list[str] = []
-        status = run(_parser().parse_args(("storage", *arguments)), plant.settings, time.time(), said.append)
+        status = run(parser().parse_args(("storage", *arguments)), plant.settings, time.time(), said.append)
         return status, "\n".join(said)
 
     return asked
@@ -219,6 +219,6 @@ def test_reading_keeps_to_its_pace(plant: BackedUpPlant) -> None:  # S-5
 
 def test_an_empty_installation_has_nothing_to_remove(database: str, tmp_path: Path) -> None:
     said: list[str] = []
-    assert run(_parser().parse_args(("storage",)), settings_of(database, tmp_path), time.time(), said.append) == 0
+    assert run(parser().parse_args(("storage",)), settings_of(database, tmp_path), time.time(), said.append) == 0
     assert said[-1] == "There is nothing to remove."
     assert not list(Artifacts(tmp_path / "shared" / "artifacts").untouched(-1.0))

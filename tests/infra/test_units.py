@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from infra.cli import OTHERS_PATIENCE_SECONDS, PATIENCE_SECONDS, PROGRAMS, _parser
+from infra.cli import parser
+from infra.programs import OTHERS_PATIENCE_SECONDS, PATIENCE_SECONDS, PROGRAMS
 from infra.settings import read_settings
 from tests.conftest import CHECKOUT
 from tests.parts import require
@@ -101,7 +102,7 @@ def test_a_unit_runs_a_command_that_exists(file: Path) -> None:  # S-2
     program, *verb = command.split()
     assert program == INSTALLED
     for process in sorted(PROCESSES) if verb == ["%i"] else verb:
-        _parser().parse_args([process])
+        parser().parse_args([process])
 
 
 def test_what_differs_for_a_process_is_about_one_that_exists() -> None:  # S-2
@@ -182,7 +183,7 @@ def test_a_container_is_asked_how_its_own_process_fares(process: str) -> None:  
     assert verb == process
     kind, program, *asked = service["healthcheck"]["test"]
     assert (kind, program) == ("CMD", "assay")
-    parsed = _parser().parse_args(asked)
+    parsed = parser().parse_args(asked)
     assert (parsed.verb, parsed.process) == ("health", [process])
 
 

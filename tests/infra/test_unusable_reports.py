@@ -14,7 +14,7 @@ from psycopg.rows import DictRow, dict_row
 from commands.assay import Assay
 from domain.facts import SYSTEM
 from domain.messages import AnyReport, JobClaimed, JobKind
-from domain.refusals import NotFound
+from domain.refusals import NotFound, NotPermitted
 from domain.training_jobs import TrainingLossesMeasured, TrainingStarted, TrainingTerminated
 from domain.unusable_reports import ReportPlace, UnusableReportDismissed, UnusableReportRetried
 from infra.event_store import EventLog, create_tables, open_event_log
@@ -30,7 +30,7 @@ from infra.unusable_reports import (
     lines_of,
 )
 from projections.read_model import open_pool
-from tests.examples import PORTS, TRAINING_JOB_ID, TRAINING_QUEUED, History, plant
+from tests.examples import PORTS, TRAINER_WANG_ID, TRAINING_JOB_ID, TRAINING_QUEUED, History, plant
 from tests.infra.kafka_plant import losses
 
 SOURCE = "kafka 0190f3c2-0000-7000-8000-000000000001/3"
@@ -51,6 +51,9 @@ class Shelf:
     def only(self) -> KeptReport:
         (kept,) = self.reports.page().items
         return kept
+
+    def retry(self, report_id: UUID) -> Retried:
+        return self.reports.retry(report_id, SYSTEM, self.assay.dispatch)
 
     def measured(self) -> list[tuple[tuple[int, ...], str]]:
         """Which losses the log holds, and by which request."""
@@ -109,19 +112,19 @@ def test_pages_hold_every_report_once_the_newest_first(shelf: Shelf) -> None:
 def test_what_can_be_used_meanwhile_is_taken_in_once(shelf: Shelf) -> None:  # the log takes each report exactly once
     shelf.keep(encoded(losses(1)))
     report_id = shelf.only().report_id
-    assert shelf.reports.retry(report_id) is Retried.TAKEN_IN
+    assert shelf.retry(report_id) is Retried.TAKEN_IN
     assert shelf.measured() == [((1,), "report 1")]
     with pytest.raises(NotFound):
-        shelf.reports.retry(report_id)
+        shelf.retry(report_id)
     shelf.keep(encoded(losses(1)))  # as if it had been interrupted between log and list
-    assert shelf.reports.retry(shelf.only().report_id) is Retried.TAKEN_IN
+    assert shelf.retry(shelf.only().report_id) is Retried.TAKEN_IN
     assert shelf.measured() == [((1,), "report 1")]
     assert shelf.reports.page().total == 0
 
 
 def test_what_is_still_unusable_stays_with_its_new_reason(shelf: Shelf) -> None:
     shelf.keep(b'{"type": "job_praised"}')
-    assert shelf.reports.retry(shelf.only().report_id) is Retried.STILL_UNUSABLE
+    assert shelf.retry(shelf.only().report_id) is Retried.STILL_UNUSABLE
     assert "ValidationError" in shelf.only().reason
 
 
@@ -136,16 +139,25 @@ def test_what_is_still_unusable_stays_with_its_new_reason(shelf: Shelf) -> None:
 )
 def test_what_nobody_needs_any_more_goes_and_changes_nothing(shelf: Shelf, report: AnyReport) -> None:
     shelf.keep(encoded(report))
-    before = shelf.log.position()
-    assert shelf.reports.retry(shelf.only().report_id) is Retried.OVER
-    assert (shelf.log.position(), shelf.reports.page().total) == (before, 0)
+    before = shelf.log.history(TRAINING_JOB_ID)
+    assert shelf.retry(shelf.only().report_id) is Retried.OVER
+    assert (shelf.log.history(TRAINING_JOB_ID), shelf.reports.page().total) == (before, 0)
 
 
 def test_a_report_of_a_terminated_job_is_over(shelf: Shelf) -> None:
     shelf.log.append(History().add(TRAINING_JOB_ID, TrainingTerminated(), after=2).events)
     shelf.keep(encoded(losses(1)))
-    assert shelf.reports.retry(shelf.only().report_id) is Retried.OVER
+    assert shelf.retry(shelf.only().report_id) is Retried.OVER
     assert shelf.measured() == []
+
+
+def test_what_may_not_be_noted_in_the_log_is_not_done(shelf: Shelf) -> None:  # U-6
+    shelf.keep(encoded(losses(1)))
+    report_id = shelf.only().report_id
+    for way in (shelf.reports.retry, shelf.reports.dismiss):
+        with pytest.raises(NotPermitted):
+            way(report_id, TRAINER_WANG_ID, shelf.assay.dispatch)
+    assert (shelf.measured(), shelf.only().report_id) == ([], report_id)
 
 
 def test_the_command_line_lists_retries_and_dismisses_and_the_log_tells(shelf: Shelf) -> None:  # E-1

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import uvicorn
 
-from infra.bootstrap import serving
 from infra.settings import Settings, read_settings
+from infra.web_server import serving
 from tests.conftest import free_ports
 from tests.eventually import eventually
 from tests.web.site import new_services

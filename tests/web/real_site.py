@@ -91,7 +91,7 @@ def open_real_site(database: str, folder: Path) -> Iterator[RealSite]:
                 assay=Assay(
                     log, replace(PORTS, passwords=passwords, data_folders=scanned_folders, ownership=Users(pool))
                 ),
-                read=read_models(pool, artifacts, folder / "indexes"),
+                read=read_models(pool, artifacts, folder / "indexes" / "reports"),
                 wait=watcher.wait,
                 changes=FakeChanges(),
                 sessions=SessionStore(pool),

@@ -174,6 +174,7 @@ def test_a_range_is_read_for_every_size() -> None:
         ('a"; filename="evil.exe', "a_; filename=_evil.exe", "a_%3B%20filename%3D_evil.exe"),
         ("../../etc/passwd", "_.._etc_passwd", "_.._etc_passwd"),
         ("a\r\nSet-Cookie: x=1", "a_Set-Cookie_ x=1", "a_Set-Cookie_%20x%3D1"),
+        ("a\u202egpj.exe\xad", "a_gpj.exe_", "a_gpj.exe_"),
         ("...", "file", "file"),
     ],
 )

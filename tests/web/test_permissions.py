@@ -8,8 +8,9 @@ from uuid import UUID
 import httpx
 import pytest
 from litestar import Litestar
+from litestar.routes import HTTPRoute
 
-from domain.api_tokens import ApiTokenCreated, TokenScope
+from domain.api_tokens import AREAS_OF_MES, ApiTokenCreated, TokenScope
 from domain.facts import Recorded
 from domain.users import UserRefusedAction
 from tests.examples import (
@@ -176,6 +177,31 @@ def test_every_request_has_its_line_in_the_permission_table(app_and_services: tu
     }
     assert answered == set(REQUESTS)
     assert len(answered) > 100
+
+
+def test_the_areas_of_an_mes_are_these_requests_and_no_others(
+    app_and_services: tuple[Litestar, Services],
+) -> None:  # K-5
+    app, _ = app_and_services
+    opened = {
+        f"{method} {re.sub(r':[a-z]+}', '}', route.path)}"
+        for route in app.routes
+        if isinstance(route, HTTPRoute)
+        for handler in route.route_handlers
+        if handler.opt.get("area") in AREAS_OF_MES
+        for method in handler.http_methods - {"HEAD", "OPTIONS"}
+    }
+    version = "/api/v1/models/{model_id}/versions/{label}"
+    assert opened == {
+        "GET /api/v1/me",
+        "GET /api/v1/events",
+        "GET /api/v1/models",
+        "GET /api/v1/models/{model_id}",
+        f"GET {version}",
+        f"GET {version}/export",
+        f"POST {version}/export",
+        f"GET {version}/export/package",
+    }
 
 
 def is_kept_out(line: str, answer: httpx.Response) -> bool:

@@ -2,8 +2,8 @@
 
 * A request carries `Authorization: Bearer assay_…`; cookies count for nothing, so no form token is needed. A token acts for one
   user: every query and command is asked in this user's name, so nothing here decides who may do what.
-* A token whose scope is `read` may only GET. One whose scope is `mes` opens the addresses that say `for_mes=True`, whoever owns
-  what is there, and no others (`domain.api_tokens.TokenScope`).
+* A token whose scope is `read` may only GET. One whose scope is `mes` opens the areas of an MES, whoever owns what is
+  there, and no others; each address says with `area=…` what it is about, and `domain.api_tokens` what that means.
 * A job is found at the address of its kind; all kinds answer alike (`web.api.jobs`).
 * Lists are read by following `next` to its end; what is there throughout comes exactly once, however much changes meanwhile.
 * What makes something needs an `Idempotency-Key`, so that it can be sent again after a lost answer.

@@ -12,7 +12,7 @@ from litestar.handlers import BaseRouteHandler
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from domain.api_tokens import check_scope
+from domain.api_tokens import Area, check_scope
 from projections.api_tokens import TokenHolder
 from web.api.problems import BodyNestsTooDeep, TextHoldsNul, language_of
 from web.attempts import network_of
@@ -75,7 +75,7 @@ def _refuse(services: Services, network: str) -> NoReturn:
 
 
 def within_scope(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """A guard: what is not GET needs a token that may act; an MES's token opens what says `for_mes=True` only.
+    """A guard: what a token may look at and do. A handler says with `area=…` what it is about.
 
     Raises:
         ScopeIsRead, ScopeIsMes
@@ -85,8 +85,8 @@ def within_scope(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRo
     caller: Caller = connection.scope["state"]["visit"].account
     check_scope(
         caller.scope,
+        handler.opt.get("area", Area.EVERYTHING_ELSE),
         is_looking=connection.scope.get("method", "GET") in SAFE_METHODS,
-        is_for_mes=bool(handler.opt.get("for_mes")),
     )
 
 

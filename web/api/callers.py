@@ -7,7 +7,7 @@ from litestar import Controller, get
 from litestar.di import NamedDependency
 from litestar.params import FromQuery, QueryParameter
 
-from domain.api_tokens import TokenScope
+from domain.api_tokens import Area, TokenScope
 from domain.compute_resources import ComputeResourceKind
 from domain.messages import Resources
 from domain.permissions import Role
@@ -67,7 +67,7 @@ class Callers(Controller):
     path = "/"
     tags = ("values to choose from",)
 
-    @get("/me", sync_to_thread=True, for_mes=True, responses=LOOKS)
+    @get("/me", sync_to_thread=True, area=Area.CALLER, responses=LOOKS)
     def me(self, desk: NamedDependency[ApiDesk]) -> Me:
         """Whom the token acts for."""
         return shaped(desk.caller, Me)

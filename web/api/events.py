@@ -8,10 +8,8 @@ from litestar.di import NamedDependency
 from litestar.handlers import BaseRouteHandler
 from litestar.params import QueryParameter
 
-from domain.api_tokens import TokenScope
-from domain.permissions import Permission
+from domain.api_tokens import Area, check_follower
 from domain.public_events import PublicEvent
-from web.access import needs
 from web.api.routes import LOOKS
 from web.api.shapes import Shape
 from web.bearer import Caller
@@ -36,18 +34,14 @@ def event_description(services: NamedDependency[Services]) -> dict[str, Any]:
     return description
 
 
-def may_follow(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """A guard: super administrators, and the systems to which one of them gave a token of an MES.
+def may_follow(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
+    """A guard.
 
     Raises:
         NotPermitted
     """
     caller: Caller = connection.scope["state"]["visit"].account
-    if caller.scope is not TokenScope.MES:
-        _for_super_administrators(connection, handler)
-
-
-_for_super_administrators = needs(Permission.SUPERVISE)
+    check_follower(caller.role, caller.scope)
 
 
 class PublicEvents(Controller):
@@ -57,7 +51,7 @@ class PublicEvents(Controller):
     guards = [may_follow]  # noqa: RUF012 - Litestar's way to guard a controller
     tags = ("events",)
 
-    @get("/", sync_to_thread=True, for_mes=True, responses=LOOKS)
+    @get("/", sync_to_thread=True, area=Area.PUBLIC_EVENTS, responses=LOOKS)
     def read(
         self,
         services: NamedDependency[Services],

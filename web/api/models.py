@@ -10,7 +10,7 @@ from litestar.params import FromPath, JSONBody
 from commands.exports import RequestExport
 from commands.models import WithdrawModelVersion
 from commands.training_jobs import RetrainModel
-from domain.api_tokens import TokenScope
+from domain.api_tokens import Area
 from domain.exports import ExportStatus
 from domain.json_forms import write_json
 from domain.refusals import NotFound
@@ -41,7 +41,7 @@ class Models(Controller):
     path = "/models"
     tags = ("models and exports",)
 
-    @get("/", sync_to_thread=True, for_mes=True, responses=LOOKS)
+    @get("/", sync_to_thread=True, area=Area.PUBLISHED_MODELS, responses=LOOKS)
     def list(
         self,
         read: NamedDependency[ReadModels],
@@ -52,11 +52,10 @@ class Models(Controller):
     ) -> Listed[Model]:
         """The user's own models, by name; for an MES everybody's."""
         place = place_of(after, BY_NAME)
-        owner = None if _is_mes(desk) else desk.caller.user_id
-        found = read.models.stretch(owner, search=search, after=place, size=limit)
+        found = read.models.stretch(desk.caller.owner, search=search, after=place, size=limit)
         return listed(found, lambda row: shaped(row, Model))
 
-    @get("/{model_id:uuid}", sync_to_thread=True, for_mes=True, responses=LOOKS)
+    @get("/{model_id:uuid}", sync_to_thread=True, area=Area.PUBLISHED_MODELS, responses=LOOKS)
     def one(
         self, model_id: FromPath[UUID], read: NamedDependency[ReadModels], desk: NamedDependency[ApiDesk]
     ) -> ModelDetail:
@@ -64,7 +63,7 @@ class Models(Controller):
         model = _model(read, model_id, desk)
         return shaped(model, ModelDetail, versions=tuple(map(_sent_version, model.versions)))
 
-    @get("/{model_id:uuid}/versions/{label:str}", sync_to_thread=True, for_mes=True, responses=LOOKS)
+    @get("/{model_id:uuid}/versions/{label:str}", sync_to_thread=True, area=Area.PUBLISHED_MODELS, responses=LOOKS)
     def version(
         self,
         model_id: FromPath[UUID],
@@ -129,7 +128,9 @@ class Models(Controller):
         desk.ask(command)
         return sent_job(services, job_of(services.read, command.job_id), desk)
 
-    @get("/{model_id:uuid}/versions/{label:str}/export", sync_to_thread=True, for_mes=True, responses=LOOKS)
+    @get(
+        "/{model_id:uuid}/versions/{label:str}/export", sync_to_thread=True, area=Area.PUBLISHED_MODELS, responses=LOOKS
+    )
     def export(
         self,
         model_id: FromPath[UUID],
@@ -144,7 +145,7 @@ class Models(Controller):
     @post(
         "/{model_id:uuid}/versions/{label:str}/export",
         sync_to_thread=True,
-        for_mes=True,
+        area=Area.PUBLISHED_MODELS,
         status_code=202,
         responses=ACTS,
     )
@@ -162,7 +163,7 @@ class Models(Controller):
     @get(
         "/{model_id:uuid}/versions/{label:str}/export/package",
         sync_to_thread=True,
-        for_mes=True,
+        area=Area.PUBLISHED_MODELS,
         responses=file_answer("application/zip"),
     )
     def package(
@@ -181,21 +182,13 @@ class Models(Controller):
         return stored_file(services, export.package, f"{model.name}-{label}.zip", kind="application/zip")
 
 
-def _is_mes(desk: ApiDesk) -> bool:
-    return desk.caller.scope is TokenScope.MES
-
-
 def _model(read: ReadModels, model_id: UUID, desk: ApiDesk) -> ModelDetailRow:
     """One's own, for an MES anybody's.
 
     Raises:
         NotFound, NotTheOwner
     """
-    if not _is_mes(desk):
-        return own_model(read, model_id, desk.caller.user_id)
-    model: ModelDetailRow | None = read.models.get(model_id)
-    if model is None:
-        raise NotFound
+    model: ModelDetailRow = read.models.owned(model_id, desk.caller.owner)
     return model
 
 

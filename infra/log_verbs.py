@@ -1,0 +1,60 @@
+"""What keeps the log honest, on the command line: `verify` and `export-log`."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from infra.embedded_postgres import database_for_a_moment
+from infra.settings import Settings
+
+MOST_FINDINGS_SHOWN = 20
+
+
+def add_log_verbs(verbs: Any) -> None:
+    """Add the verbs to those of `infra.cli`."""
+    proof = verbs.add_parser(
+        "verify", help="verify that nobody changed the log; names the first event that does not fit"
+    )
+    proof.add_argument(
+        "--key", metavar="HEX", help="the public key of the seals, from a copy; default: this installation's"
+    )
+    proof.set_defaults(run=lambda settings, asked: verify(settings, asked.key))
+    exported = verbs.add_parser("export-log", help="write the log as JSON Lines, without secrets, for an auditor")
+    exported.add_argument("target", type=Path, metavar="FILE")
+    exported.set_defaults(run=lambda settings, asked: export_log(settings, asked.target))
+
+
+def verify(settings: Settings, key: str | None) -> int:
+    """Verify the log against its chain and its seals; 1 where something does not fit."""
+    from infra import bootstrap  # noqa: PLC0415 - loads every layer
+
+    try:
+        with database_for_a_moment(settings) as settings:
+            public_key, found = bootstrap.verify_log(settings, bytes.fromhex(key) if key else None)
+    except ValueError as error:
+        print(f"The seals cannot be verified: {error}", file=sys.stderr)
+        return 2
+    for finding in found.findings[:MOST_FINDINGS_SHOWN]:
+        print(f"position {finding.position}: {finding.what}")
+    if len(found.findings) > MOST_FINDINGS_SHOWN:
+        print(f"… and {len(found.findings) - MOST_FINDINGS_SHOWN} more")
+    print(f"{found.event_count:,} events, {found.chained_count:,} of them chained, {found.seal_count:,} seals.")
+    print(
+        f"Public key of the seals: {public_key.hex()}{'' if key else ' (of this installation; keep a copy elsewhere)'}"
+    )
+    print("Something does not fit." if found.findings else "Everything fits.")
+    return 1 if found.findings else 0
+
+
+def export_log(settings: Settings, target: Path) -> int:
+    """Write the log as JSON Lines that `infra/chain.py` verifies on any machine."""
+    from infra import bootstrap  # noqa: PLC0415 - as above
+
+    try:
+        with database_for_a_moment(settings) as settings:
+            count = bootstrap.export_log(settings, target)
+    except OSError as error:
+        print(f"{target} cannot be written: {error.strerror}.", file=sys.stderr)
+        return 1
+    print(f"{count:,} events in {target}; the seals are in {settings.seals}.")
+    return 0
