@@ -45,7 +45,8 @@ from commands.users import CreateUser
 from domain.compute_resources import ComputeResourceKind
 from domain.data_paths import FolderName
 from domain.datasets import DatasetPurpose
-from domain.evaluation import Evaluation, Sample, SampleState, figures_of
+from domain.evaluation import Evaluation, Sample, SampleState
+from domain.evaluation_figures import figures_of
 from domain.messages import Resources
 from domain.permissions import Role
 from domain.task_types import TaskKind

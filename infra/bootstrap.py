@@ -47,7 +47,8 @@ from infra.running_logs import RunningLogs
 from infra.scans import ScannedFolders, Scans
 from infra.settings import Settings, first_password, forget_first_password, seal_key, session_secret, untold_password
 from infra.side_tables import create_side_tables
-from infra.worker_bootstrap import BACKGROUND_NICENESS, WorkerRole, open_storage, work
+from infra.worker_bootstrap import BACKGROUND_NICENESS, open_storage, work
+from infra.worker_roles import WorkerRole
 from projections.all import READ_MODELS
 from projections.comparisons import Comparisons
 from projections.datasets import Datasets
@@ -59,7 +60,7 @@ if TYPE_CHECKING:
     import uvicorn
 
     from commands.assay import Assay
-    from infra.mes_feed import FeedState
+    from infra.feed_watch import FeedState
     from infra.notary import Verified
     from infra.relay_watch import RelayState
     from infra.unusable_reports import UnusableReports
@@ -170,7 +171,7 @@ def run_feed(settings: Settings, ready: Callable[[], None]) -> None:
 
 def feed_state(settings: Settings) -> tuple["FeedState", "RelayState"]:
     """How far the feed and the relay are."""
-    from infra.mes_feed import FeedWatch  # noqa: PLC0415 - as above
+    from infra.feed_watch import FeedWatch  # noqa: PLC0415 - as above
     from infra.relay_watch import RelayWatch  # noqa: PLC0415
 
     assert settings.database_url is not None
@@ -194,7 +195,7 @@ def run_scanner(settings: Settings, ready: Callable[[], None]) -> None:
     """Look into the folders that wait for it until SIGTERM."""
     from infra.image_checks import ImageChecker, ImageChecks  # noqa: PLC0415 - each process loads what it is
     from infra.image_index import index_file, remove_index  # noqa: PLC0415
-    from infra.images import trim  # noqa: PLC0415
+    from infra.picture_cache import trim  # noqa: PLC0415
     from infra.scanner import Scanner  # noqa: PLC0415
 
     os.nice(BACKGROUND_NICENESS)
@@ -294,9 +295,9 @@ def run_web(settings: Settings, ready: Callable[[], None]) -> None:
 
     from infra.api_requests import ApiRequests  # noqa: PLC0415
     from infra.event_reader import EventReader  # noqa: PLC0415
+    from infra.feed_watch import FeedWatch  # noqa: PLC0415
     from infra.image_checks import ImageChecks  # noqa: PLC0415
     from infra.images import Images  # noqa: PLC0415
-    from infra.mes_feed import EVENTS, FeedWatch  # noqa: PLC0415
     from infra.relay_watch import RelayWatch  # noqa: PLC0415
     from infra.session_store import SessionStore  # noqa: PLC0415
     from infra.token_uses import TokenUses  # noqa: PLC0415
@@ -337,7 +338,7 @@ def run_web(settings: Settings, ready: Callable[[], None]) -> None:
             token_uses=TokenUses(pool),
             api_requests=ApiRequests(pool),
             public_events=EventReader(core.log),
-            feed=FeedWatch(pool, topic=f"{settings.kafka.topic_prefix}.{EVENTS.name}" if settings.kafka else ""),
+            feed=FeedWatch(pool, topic=_topic_of_the_feed(settings)),
             relay=RelayWatch(pool),
             unusable_reports=UnusableReports(pool, core.log, core.assay),
             log=core.log,
@@ -396,6 +397,14 @@ def read_models(pool: Pool, artifacts: Artifacts, indexes: Path) -> SimpleNamesp
     models: dict[str, Any] = {model.name: model(pool) for model in READ_MODELS}
     reports = EvaluationReports(pool, artifacts, indexes / "reports")
     return SimpleNamespace(**models | {"evaluation_reports": reports, "comparisons": Comparisons(reports)})
+
+
+def _topic_of_the_feed(settings: Settings) -> str:
+    if settings.kafka is None:
+        return ""
+    from infra.mes_feed import EVENTS  # noqa: PLC0415 - loads Kafka's client
+
+    return f"{settings.kafka.topic_prefix}.{EVENTS.name}"
 
 
 def _register_handlers() -> None:

@@ -48,7 +48,7 @@ from infra.settings import (
     untold_password,
 )
 from infra.storage_options import add_storage_verb
-from infra.worker_bootstrap import ROLES, run_kafka_worker
+from infra.worker_roles import ROLES
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +66,9 @@ PROGRAMS = (
     "web",
 )
 """In the order of their start; they stop the other way round. Which of them run is told by `programs_of`."""
+CAN_WAIT = ("notary", "scanner", "housekeeper", "worker", "packager")
+"""What no page stands on starts once the pages are there: each needs half a second of a processor to load, and a worker's first
+look at what it computes with some seconds."""
 
 MOST_FINDINGS_SHOWN = 20
 PATIENCE_SECONDS = {"web": 30.0, "worker": 40.0, "packager": 40.0}
@@ -219,7 +222,7 @@ def status(settings: Settings) -> int:
         return _NOT_RUNNING
     print(f"Assay runs at {running.address} (process {running.pid})")
     for process in running.processes:
-        state = "ready" if process.is_ready else "starting" if process.pid else "waiting to start again"
+        state = "ready" if process.is_ready else "starting" if process.pid else "waiting to start"
         print(f"  {process.name:<12}{process.pid or '-':<10}{state:<24}restarts: {process.restart_count}")
     return 0 if running.is_ready else 1
 
@@ -487,6 +490,8 @@ def _run_process(settings: Settings, verb: str, ready: Callable[[], None]) -> No
 
         local_kafka.run_broker(settings, ready)
     elif verb in ROLES and settings.kafka is not None:
+        from infra.worker_bootstrap import run_kafka_worker  # noqa: PLC0415 - as above
+
         run_kafka_worker(settings, ready, ROLES[verb])
     else:
         _run_on_database(settings, verb, ready)
@@ -629,6 +634,7 @@ def _program(name: str) -> Program:
         name=name,
         arguments=(sys.executable, "-m", "infra.cli", name, "--ready-fd", "{ready}"),
         patience_seconds=PATIENCE_SECONDS.get(name, OTHERS_PATIENCE_SECONDS),
+        can_wait=name in CAN_WAIT,
     )
 
 

@@ -38,6 +38,8 @@ BODY_FORMAT = 1
 """How a body is laid out. The number changes with the layout only; facts grow without it."""
 CACHED_STATES = 2_000
 """States are small (no samples, no loss curves), and a platform has far fewer things that change at the same time."""
+WITHOUT_FACTS = ("evaluation_figures",)
+"""Formulas on numpy, which takes as long to load as the whole log; each process that opens the log would load it at its start."""
 FEW = 100_000
 """More users than any platform has."""
 _ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
@@ -57,7 +59,8 @@ class FactMapper(Mapper[UUID]):
     def __init__(self) -> None:
         super().__init__(_NoTranscoder())
         for module in pkgutil.iter_modules(domain.__path__):
-            importlib.import_module(f"domain.{module.name}")  # a fact is known once its module is
+            if module.name not in WITHOUT_FACTS:
+                importlib.import_module(f"domain.{module.name}")  # a fact is known once its module is
         self._encoder = msgspec.json.Encoder()
         self._decoders: dict[str, msgspec.json.Decoder[Any]] = {}
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from infra.recent_answers import RecentAnswer
 from infra.settings import Settings
-from infra.worker_bootstrap import ROLES
+from infra.worker_roles import ROLES
 
 READY, AWAY, BEHIND, STOPPED, MISSING, FULL = "ready", "away", "behind", "stopped", "missing", "full"
 BEHIND_SECONDS = 10.0

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import msgspec
 
-from domain.messages import COMPUTING, PACKAGING, JobKind
+from domain.messages import JobKind
 from gpu_worker.ports import JobOutcome, Mailbox
 from infra.archives import Archives
 from infra.artifacts import Artifacts
@@ -16,31 +16,13 @@ from infra.metrics import JOB_SECONDS_TAKEN, JOBS, WORKER_IS_BUSY
 from infra.processes import until_told_to_stop
 from infra.settings import Settings
 from infra.uploads import Uploads
+from infra.worker_roles import WorkerRole
 
 BACKGROUND_NICENESS = 5
 """Pages and training come first where processors are few."""
 ASKS_WITHIN_SILENCE = 3
 """A free worker says so that often before it would count as gone."""
 LONGEST_UNASKED_SECONDS = 5.0
-
-
-class WorkerRole(msgspec.Struct, frozen=True, kw_only=True):
-    """What one worker of a machine takes on."""
-
-    kinds: frozenset[JobKind]
-    suffix: str = ""
-    is_in_background: bool = False
-
-    def name_in(self, settings: Settings) -> str:
-        """The name under which it claims jobs."""
-        return f"{settings.worker_name}{self.suffix}"
-
-
-ROLES = {
-    "worker": WorkerRole(kinds=COMPUTING),
-    "packager": WorkerRole(kinds=PACKAGING, suffix="-packages", is_in_background=True),
-}
-"""The packager runs beside the worker that computes, because nobody waits for days to import a package."""
 
 
 class JobMetrics:

@@ -22,10 +22,11 @@ from domain.public_events import is_public
 from infra import cli
 from infra.event_schemas import asyncapi, schema_of
 from infra.event_store import EventLog, create_tables, open_event_log
+from infra.feed_watch import FeedState, FeedWatch
 from infra.kafka import Kafka
 from infra.listening import expect, note_behind
 from infra.local_kafka import LocalBroker
-from infra.mes_feed import EVENTS, FeedState, FeedWatch, MesFeed, position_of
+from infra.mes_feed import EVENTS, MesFeed, position_of
 from infra.noted_problems import note_problem
 from infra.settings import KafkaSettings, Settings, read_settings
 from infra.side_tables import create_side_tables
