@@ -53,6 +53,7 @@ from domain.task_types import TaskKind
 from infra.artifacts import Artifacts
 from infra.bootstrap import FIRST_ADMINISTRATOR_ID, open_core, prepare
 from infra.embedded_postgres import ensure_postgres, postgres_runs, stop_postgres
+from infra.kept_states import KEEP_EVERY
 from infra.notary import Notary
 from infra.projector import Projector
 from infra.settings import Settings, read_settings, seal_key
@@ -285,6 +286,9 @@ def grow(settings: Settings, size: Size) -> Plant:
         plant = Plant(size, core.log, core.artifacts, core.assay.ports.passwords)
         with _said("grown", size.events):
             plant.grow()
+            for state in plant.log.states.values():
+                if state.HAS_LONG_HISTORY and state.version >= KEEP_EVERY:
+                    core.log.load(type(state), state.id)  # whoever followed it would have kept it
         with _said("chained", size.events):
             chain(settings)
         with (

@@ -83,7 +83,7 @@ def open_core(settings: Settings, *, pool_size: int = 2) -> Iterator[Core]:
     _register_handlers()
     storage = open_storage(settings)
     with (
-        closing(open_event_log(settings.database_url, pool_size=pool_size)) as event_log,
+        closing(open_event_log(settings.database_url, pool_size=pool_size, keeps_states=True)) as event_log,
         open_pool(settings.database_url, size=pool_size) as pool,
         told_of_pool("log", cast("LogRecorder", event_log.recorder).datastore.pool),
         told_of_pool("commands", pool),
