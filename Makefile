@@ -29,14 +29,17 @@ PIP_SETTINGS_FOR_UV := \
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
+# Bytecode is made here: a service may not write into the checkout, a container is told not to, and would compile a thousand modules
+# at each start, and some thousand more for each job.
 venv: $(READY) ## create the virtual environment from the pinned requirements
+	@.venv/bin/python -m compileall -q domain commands projections web gpu_worker infra
 
 # The mark goes first and comes back last, so an interrupted run starts again from an empty environment.
 $(READY): $(LOCKS) pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15) and "Assay needs Python 3.11 to 3.14; name one with make PYTHON=…")'
 	@if [ ! -f $@ ]; then $(PYTHON) -m venv --clear .venv; fi; rm -f $@
 	.venv/bin/python -m pip install --quiet --require-hashes --requirement requirements/bootstrap.txt
-	@$(PIP_SETTINGS_FOR_UV) set -x; $(UV_PIP) sync --quiet --python .venv/bin/python --require-hashes requirements/all.txt
+	@$(PIP_SETTINGS_FOR_UV) set -x; $(UV_PIP) sync --quiet --python .venv/bin/python --compile-bytecode --require-hashes requirements/all.txt
 	@$(PIP_SETTINGS_FOR_UV) set -x; $(UV_PIP) install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -56,13 +59,13 @@ wheel: $(READY) ## a wheel with the native library for machines without a compil
 	@.venv/bin/python -m pip wheel --quiet --no-deps --no-build-isolation --no-index --wheel-dir dist \
 		--config-settings=--build-option=--plat-name=manylinux2014_x86_64 .
 
-up: native ## start everything in the background; KAFKA=local or KAFKA=host:port sends jobs through Kafka
+up: venv native ## start everything in the background; KAFKA=local or KAFKA=host:port sends jobs through Kafka
 	@$(if $(KAFKA),ASSAY_KAFKA_BROKERS="$(KAFKA)") .venv/bin/assay up --background
 
 down: $(READY) ## stop everything
 	@.venv/bin/assay down
 
-demo: native ## start and put one job through; DATA=folder takes your own images, a folder for each defect code
+demo: venv native ## start and put one job through; DATA=folder takes your own images, a folder for each defect code
 	@$(if $(KAFKA),ASSAY_KAFKA_BROKERS="$(KAFKA)") .venv/bin/assay demo $(if $(DATA),--images "$(abspath $(DATA))")
 
 test: native ## run every test

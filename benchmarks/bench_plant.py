@@ -147,7 +147,7 @@ def _shuffled(fields: list[str]) -> list[str]:
 def folded(standing: StandingPlant) -> Row:
     """The longest trainings, each read and folded from its first fact on, as a command does in a process that just started."""
     taken = []
-    with closing(open_event_log(standing.database())) as log:
+    with closing(open_event_log(standing.database(), keeps_states=True)) as log:
         for job_id in standing.some("job_id", LONGEST):
             started = time.perf_counter()
             assert log.load(TrainingJob, UUID(job_id)) is not None

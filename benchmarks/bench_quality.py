@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.harness import Bench, Row, bench
 from benchmarks.plain_recipe import plain_evaluation, plain_transform
-from domain.evaluation import confusion_matrix, macro_recall, overall_accuracy
+from domain.evaluation_figures import confusion_matrix, macro_recall, overall_accuracy
 from domain.messages import (
     AnyReport,
     LossPart,

@@ -20,7 +20,8 @@ import numpy as np
 from benchmarks.harness import Bench, Row, bench, percentile
 from domain.artifacts import Artifact
 from domain.data_paths import FolderName
-from domain.evaluation import Evaluation, EvaluationFigures, Sample, SampleState, figures_of
+from domain.evaluation import Evaluation, EvaluationFigures, Sample, SampleState
+from domain.evaluation_figures import figures_of
 from domain.messages import VersionResult
 from domain.prediction_jobs import PredictionCompleted
 from infra.artifacts import Artifacts
@@ -29,7 +30,8 @@ from infra.projector import Projector
 from projections.comparisons import ComparedChoice, ComparedKind, Comparisons
 from projections.evaluation_reports import EvaluationReports, SampleChoice
 from projections.read_model import open_pool
-from projections.sample_index import Order, make_index
+from projections.sample_index import make_index
+from projections.sample_order import Order
 from tests.examples import PREDICTION_COMPLETED, PREDICTION_QUEUED, PREDICTION_STARTED, History
 from web.evaluation_reports import name_in_zip
 from web.spreadsheets import Spreadsheet

@@ -45,7 +45,8 @@ from commands.users import CreateUser
 from domain.compute_resources import ComputeResourceKind
 from domain.data_paths import FolderName
 from domain.datasets import DatasetPurpose
-from domain.evaluation import Evaluation, Sample, SampleState, figures_of
+from domain.evaluation import Evaluation, Sample, SampleState
+from domain.evaluation_figures import figures_of
 from domain.messages import Resources
 from domain.permissions import Role
 from domain.task_types import TaskKind
@@ -53,6 +54,7 @@ from infra.artifacts import Artifacts
 from infra.bootstrap import open_core
 from infra.embedded_postgres import ensure_postgres, postgres_runs, stop_postgres
 from infra.first_start import FIRST_ADMINISTRATOR_ID, prepare
+from infra.kept_states import KEEP_EVERY
 from infra.notary import Notary
 from infra.projector import Projector
 from infra.settings import Settings, read_settings, seal_key
@@ -285,6 +287,9 @@ def grow(settings: Settings, size: Size) -> Plant:
         plant = Plant(size, core.log, core.artifacts, core.assay.ports.passwords)
         with _said("grown", size.events):
             plant.grow()
+            for state in plant.log.states.values():
+                if state.HAS_LONG_HISTORY and state.version >= KEEP_EVERY:
+                    core.log.load(type(state), state.id)  # whoever followed it would have kept it
         with _said("chained", size.events):
             chain(settings)
         with (

@@ -62,6 +62,8 @@ class Recorded(msgspec.Struct, frozen=True):
 class State(msgspec.Struct, metaclass=Frozen, frozen=True, kw_only=True):
     """What the rules need to know of one aggregate; `version` counts its facts."""
 
+    HAS_LONG_HISTORY: ClassVar[bool] = False
+    """Whether an aggregate of this kind may come to thousands of facts, so that folding begins at a state that was kept."""
     id: UUID = _UNKNOWN
     version: int = 0
 

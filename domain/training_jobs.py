@@ -279,6 +279,7 @@ class TrainedModel(msgspec.Struct, frozen=True):
 class TrainingJob(State):
     """What the rules need of a training job. `measured` says up to which iteration this run's losses are in the log."""
 
+    HAS_LONG_HISTORY: ClassVar[bool] = True
     owner: UUID
     model_id: UUID
     name: str

@@ -19,10 +19,10 @@ import numpy.typing as npt
 from gpu_worker.image_masks import MASK_VERSION, mask_of, mask_pixels_of
 from gpu_worker.images import RESIZE_VERSION, ImageIsDamaged, ImageIsGone, Pixels, ReadImage, decode_file, pixels_of
 from gpu_worker.look_ahead import ROUNDS_AHEAD, answered_ahead
+from gpu_worker.scratch import BUILDING, remove_at_once
 
 _PIXELS = "pixels.npy"
 _DAMAGED = "damaged.json"
-_BUILDING, _REMOVING = ".building", ".removing"
 
 
 class DecodedImages:
@@ -118,26 +118,6 @@ def mask_key(image: ReadImage) -> str:
     return f"{image.checksum}/{image.mask_checksum}"
 
 
-def remove_unused(decoded: Path, *, older_than: float, keep_bytes: int) -> None:
-    """Free the disk: what no job used since `older_than` (seconds since the epoch), and the oldest beyond `keep_bytes` in all.
-
-    Jobs that use it keep their links; what is being made goes only when it is old, because whoever made it was killed.
-    """
-    if not decoded.is_dir():
-        return
-    folders = sorted((folder for folder in decoded.iterdir() if folder.is_dir()), key=_used_at, reverse=True)
-    total = 0
-    for folder in folders:
-        total += sum(file.stat().st_size for file in folder.iterdir())
-        is_too_much = total > keep_bytes and folder.suffix != _BUILDING
-        if is_too_much or _used_at(folder) < older_than:
-            _remove(folder)
-
-
-def _used_at(folder: Path) -> float:
-    return folder.stat().st_mtime
-
-
 def _kept(
     size: str,
     keys: Sequence[str],
@@ -159,7 +139,7 @@ def _kept(
             ValueError,
             EOFError,
         ):  # tidied away just now, or half lost with the power: made anew
-            _remove(folder)
+            remove_at_once(folder)
 
 
 def _opened(folder: Path, links: Path) -> tuple[Pixels, Mapping[str, str]]:
@@ -181,16 +161,6 @@ def _linked(file: Path, link: Path) -> Path:
     return link
 
 
-def _remove(folder: Path) -> None:
-    """At once: nobody ever finds half of it."""
-    removing = folder.with_name(f"{folder.name}.{secrets.token_hex(4)}{_REMOVING}")
-    try:
-        folder.rename(removing)
-    except OSError:  # another worker was faster
-        return
-    shutil.rmtree(removing, ignore_errors=True)
-
-
 def _build(
     keys: Sequence[str],
     shape: tuple[int, ...],
@@ -200,7 +170,7 @@ def _build(
     on_image: Callable[[], None],
 ) -> Path:
     """Returns where it is: at `folder`, or beside it where files were gone, because their content may come back."""
-    building = folder.with_name(f"{folder.name}.{secrets.token_hex(4)}{_BUILDING}")
+    building = folder.with_name(f"{folder.name}.{secrets.token_hex(4)}{BUILDING}")
     building.mkdir(parents=True)
     try:
         rows = np.lib.format.open_memmap(building / _PIXELS, mode="w+", dtype=np.uint8, shape=(len(keys), *shape))

@@ -11,15 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from domain.evaluation import (
-    Evaluation,
-    Sample,
-    SampleState,
-    Segmented,
-    confusion_matrix,
-    macro_recall,
-    overall_accuracy,
-)
+from domain.evaluation import Evaluation, Sample, SampleState, Segmented
+from domain.evaluation_figures import confusion_matrix, macro_recall, overall_accuracy
 from domain.model_packages import NetworkInput
 from gpu_worker.batch_threads import JUDGED_BATCH, Indices, answered_by_batch
 from gpu_worker.decoded_images import DecodedImages

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 import torch
 
-from domain.evaluation import figures_of
+from domain.evaluation_figures import figures_of
 from domain.messages import PredictionOrder, PredictionSucceeded, Resources, VersionResult
 from domain.refusals import Refusal
 from domain.sentences import N_

@@ -15,7 +15,8 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
-from domain.evaluation import Segmented, iou_of, mean_iou, or_none, special_code
+from domain.evaluation import Segmented, special_code
+from domain.evaluation_figures import iou_of, mean_iou, or_none
 from domain.model_packages import NetworkInput
 from gpu_worker.batch_threads import JUDGED_BATCH, Indices, answered_by_batch
 from gpu_worker.batches import label_maps

@@ -16,7 +16,8 @@ import torch
 from torch import nn
 
 from domain.artifacts import Artifact
-from domain.evaluation import Evaluation, figures_of
+from domain.evaluation import Evaluation
+from domain.evaluation_figures import figures_of
 from domain.learning_rates import learning_rate
 from domain.messages import KeptWeights, Resources, TrainingOrder, TrainingSucceeded, ValidationMeasured
 from domain.refusals import Refusal

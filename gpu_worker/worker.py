@@ -43,7 +43,6 @@ from domain.messages import (
 from domain.refusals import Refusal
 from domain.sentences import N_, Sentence
 from gpu_worker.channel import Answer, Channel, Deliver, Ended, FromJob, Keep, Locate, Ready, Resolve, Tell, ToJob, Work
-from gpu_worker.decoded_images import remove_unused
 from gpu_worker.jobs import (
     LOG_FILE,
     Progress,
@@ -57,6 +56,7 @@ from gpu_worker.jobs import (
 )
 from gpu_worker.ports import Artifacts, FolderNotFound, Folders, JobOutcome, Mailbox, Observer
 from gpu_worker.reasons import of_packaging, reason_of, reason_of_exit
+from gpu_worker.scratch import remove_unused
 from gpu_worker.settings import TrainingSettings, WorkerSettings
 
 __all__ = ["Artifacts", "FolderNotFound", "Folders", "Mailbox", "TrainingSettings", "WorkerSettings", "run_worker"]

@@ -35,6 +35,7 @@ LEFT_OUT: Final = {
     "app.relay": "the relay notes what holds it up, when something does",
     "app.heartbeats": "workers beat again, or their jobs are given to others",
     "app.scans": "the scanner looks again",
+    "app.kept_states": "histories are folded again, from their first fact on",
     "app.image_checks": "whoever wants to know has the images compared again, with those that are there now",
 }
 """With the reason. The read tables are left out, too: they are made anew from the log."""

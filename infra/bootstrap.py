@@ -46,7 +46,7 @@ from projections.users import Users
 
 if TYPE_CHECKING:
     from commands.assay import Assay
-    from infra.mes_feed import FeedState
+    from infra.feed_watch import FeedState
     from infra.notary import Verified
     from infra.relay_watch import RelayState
     from infra.unusable_reports import UnusableReports
@@ -64,7 +64,7 @@ def open_core(settings: Settings, *, pool_size: int = 2) -> Iterator[Core]:
     _register_handlers()
     storage = open_storage(settings)
     with (
-        closing(open_event_log(settings.database_url, pool_size=pool_size)) as event_log,
+        closing(open_event_log(settings.database_url, pool_size=pool_size, keeps_states=True)) as event_log,
         open_pool(settings.database_url, size=pool_size) as pool,
         told_of_pool("log", cast("LogRecorder", event_log.recorder).datastore.pool),
         told_of_pool("commands", pool),
@@ -134,7 +134,7 @@ def run_feed(settings: Settings, ready: Callable[[], None]) -> None:
 
 def feed_state(settings: Settings) -> tuple["FeedState", "RelayState"]:
     """How far the feed and the relay are."""
-    from infra.mes_feed import FeedWatch  # noqa: PLC0415 - as above
+    from infra.feed_watch import FeedWatch  # noqa: PLC0415 - as above
     from infra.relay_watch import RelayWatch  # noqa: PLC0415
 
     assert settings.database_url is not None
@@ -158,7 +158,7 @@ def run_scanner(settings: Settings, ready: Callable[[], None]) -> None:
     """Look into the folders that wait for it until SIGTERM."""
     from infra.image_checks import ImageChecker, ImageChecks  # noqa: PLC0415 - each process loads what it is
     from infra.image_index import index_file, remove_index  # noqa: PLC0415
-    from infra.images import trim  # noqa: PLC0415
+    from infra.picture_cache import trim  # noqa: PLC0415
     from infra.scanner import Scanner  # noqa: PLC0415
 
     os.nice(BACKGROUND_NICENESS)
@@ -256,9 +256,9 @@ def run_web(settings: Settings, ready: Callable[[], None]) -> None:
 
     from infra.api_requests import ApiRequests  # noqa: PLC0415
     from infra.event_reader import EventReader  # noqa: PLC0415
+    from infra.feed_watch import FeedWatch  # noqa: PLC0415
     from infra.image_checks import ImageChecks  # noqa: PLC0415
     from infra.images import Images  # noqa: PLC0415
-    from infra.mes_feed import EVENTS, FeedWatch  # noqa: PLC0415
     from infra.relay_watch import RelayWatch  # noqa: PLC0415
     from infra.session_store import SessionStore  # noqa: PLC0415
     from infra.token_uses import TokenUses  # noqa: PLC0415
@@ -300,7 +300,7 @@ def run_web(settings: Settings, ready: Callable[[], None]) -> None:
             token_uses=TokenUses(pool),
             api_requests=ApiRequests(pool),
             public_events=EventReader(core.log),
-            feed=FeedWatch(pool, topic=f"{settings.kafka.topic_prefix}.{EVENTS.name}" if settings.kafka else ""),
+            feed=FeedWatch(pool, topic=_topic_of_the_feed(settings)),
             relay=RelayWatch(pool),
             unusable_reports=UnusableReports(pool, core.log, core.assay),
             log=core.log,
@@ -342,6 +342,14 @@ def read_models(pool: Pool, artifacts: Artifacts, sample_indexes: Path) -> Simpl
     models: dict[str, Any] = {model.name: model(pool) for model in READ_MODELS}
     reports = EvaluationReports(pool, artifacts, sample_indexes)
     return SimpleNamespace(**models | {"evaluation_reports": reports, "comparisons": Comparisons(reports)})
+
+
+def _topic_of_the_feed(settings: Settings) -> str:
+    if settings.kafka is None:
+        return ""
+    from infra.mes_feed import EVENTS  # noqa: PLC0415 - loads Kafka's client
+
+    return f"{settings.kafka.topic_prefix}.{EVENTS.name}"
 
 
 def _register_handlers() -> None:

@@ -29,6 +29,7 @@ from psycopg.sql import SQL, Identifier
 
 import domain
 from domain.facts import FACTS, Fact, Origin, Recorded, State, fold
+from infra.kept_states import KeptStates, definition_of_states
 from infra.metrics import EVENTS_APPENDED
 from infra.recorder import DSN, LogFactory, LogRecorder
 
@@ -38,6 +39,8 @@ BODY_FORMAT = 1
 """How a body is laid out. The number changes with the layout only; facts grow without it."""
 CACHED_STATES = 2_000
 """States are small (no samples, no loss curves), and a platform has far fewer things that change at the same time."""
+WITHOUT_FACTS = ("evaluation_figures",)
+"""Formulas on numpy, which takes as long to load as the whole log; each process that opens the log would load it at its start."""
 FEW = 100_000
 """More users than any platform has."""
 _ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
@@ -57,7 +60,8 @@ class FactMapper(Mapper[UUID]):
     def __init__(self) -> None:
         super().__init__(_NoTranscoder())
         for module in pkgutil.iter_modules(domain.__path__):
-            importlib.import_module(f"domain.{module.name}")  # a fact is known once its module is
+            if module.name not in WITHOUT_FACTS:
+                importlib.import_module(f"domain.{module.name}")  # a fact is known once its module is
         self._encoder = msgspec.json.Encoder()
         self._decoders: dict[str, msgspec.json.Decoder[Any]] = {}
 
@@ -114,8 +118,11 @@ class EventLog(Application[UUID]):
 
     name = "assay"
 
-    def __init__(self, env: EnvType) -> None:
+    def __init__(self, env: EnvType, *, keeps_states: bool = False) -> None:
+        """With `keeps_states`, those of long histories outlive this process; that takes the side tables."""
         super().__init__(env)
+        datastore = cast("LogRecorder", self.recorder).datastore
+        self._kept = KeptStates(datastore, definition_of_states()) if keeps_states else None
         self._states: LRUCache[tuple[type[State], UUID], State] = LRUCache(CACHED_STATES)
 
     def append(self, events: Sequence[Recorded], tracking: Tracking | None = None) -> int:
@@ -135,10 +142,15 @@ class EventLog(Application[UUID]):
 
     def load(self, state_type: type[S], aggregate_id: UUID) -> S | None:
         """The present state of an aggregate, None where it has no facts. Only what happened since the last load is read."""
+        kept = self._kept if state_type.HAS_LONG_HISTORY else None
         known = self._known(state_type, aggregate_id)
+        if known is None and kept is not None:
+            known = kept.find(state_type, aggregate_id)
         state = fold(state_type, self._history(aggregate_id, after_version=known.version if known else None), known)
-        if state is not None and state is not known:
+        if state is not None:
             self._states.put((state_type, aggregate_id), state)
+            if kept is not None:
+                kept.keep(state, known)
         return state
 
     def history(self, aggregate_id: UUID) -> list[Recorded]:
@@ -207,12 +219,13 @@ class EventLog(Application[UUID]):
         return cast("LogRecorder", self.factory.process_recorder())
 
 
-def open_event_log(dsn: str, *, pool_size: int = 2) -> EventLog:
+def open_event_log(dsn: str, *, pool_size: int = 2, keeps_states: bool = False) -> EventLog:
     """The log behind a psycopg DSN (key words or URL). Its tables must exist: `create_tables`.
 
-    `pool_size` is how many requests read at once; all appends of a process share one connection at a time.
+    `pool_size` is how many requests read at once; all appends of a process share one connection at a time. With `keeps_states`
+    those of long histories outlive this process, and `create_side_tables` must have been called, too.
     """
-    return EventLog({DSN: dsn, "POSTGRES_POOL_SIZE": str(pool_size), "CREATE_TABLE": "n"})
+    return EventLog({DSN: dsn, "POSTGRES_POOL_SIZE": str(pool_size), "CREATE_TABLE": "n"}, keeps_states=keeps_states)
 
 
 def create_tables(dsn: str) -> None:

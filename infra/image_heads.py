@@ -3,10 +3,9 @@
 import enum
 import os
 import stat
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
-from PIL import Image, ImageFile
 
 from domain.image_files import (
     FIRST_BYTES,
@@ -18,6 +17,9 @@ from domain.image_files import (
     is_text,
     shown_size,
 )
+
+if TYPE_CHECKING:
+    from PIL import Image, ImageFile
 
 _ORIENTATION_TAG = 0x0112
 _STRIP_OFFSETS, _STRIP_SIZES, _TILE_OFFSETS, _TILE_SIZES = 273, 279, 324, 325
@@ -76,6 +78,8 @@ class _NoColours(Exception):
 
 
 def _size(file: BinaryIO, found: ImageFormat, size: int) -> tuple[int, int]:
+    from PIL import Image  # noqa: PLC0415 - every process knows where images lie, few look at one
+
     file.seek(0)
     with Image.open(file, formats=(found.value,)) as image:
         width, height = shown_size(image.width, image.height, _orientation(image))
@@ -96,7 +100,7 @@ def _end(file: BinaryIO, size: int, length: int) -> bytes:
     return file.read(length)
 
 
-def _orientation(image: Image.Image) -> int:
+def _orientation(image: "Image.Image") -> int:
     if image.format == "TIFF" or "exif" not in image.info:
         return 1  # Pillow turns a TIFF itself; and asking a PNG without EXIF for it would decode the pixels
     try:
@@ -105,7 +109,7 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _last_byte(image: ImageFile.ImageFile) -> int:
+def _last_byte(image: "ImageFile.ImageFile") -> int:
     """Where the pixels end, in formats that say so in their head; 0 in the others."""
     if image.format == "BMP":
         rows = [(tile.offset, tile.args) for tile in image.tile if tile.codec_name == "raw"]

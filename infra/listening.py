@@ -6,10 +6,13 @@ afterwards everybody has the whole time again to be heard.
 
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-from kafka import TopicPartition
 from psycopg import Connection
 from psycopg.rows import DictRow
+
+if TYPE_CHECKING:  # the dispatcher asks here, too, with Kafka and without
+    from kafka import TopicPartition
 
 BEFORE_ALL = datetime(1, 1, 1, tzinfo=UTC)
 """Since when workers are heard that write into the database themselves."""
@@ -17,7 +20,7 @@ DEAF_AFTER_SECONDS = 3.0
 """The relay looks every second; this is longer than a busy turn, and shorter than any silence that counts."""
 
 
-def expect(connection: Connection[DictRow], partitions: Collection[TopicPartition]) -> None:
+def expect(connection: Connection[DictRow], partitions: Collection["TopicPartition"]) -> None:
     """From now on workers are heard on these partitions and no others."""
     known = [(one.topic, one.partition) for one in partitions]
     with connection.transaction(), connection.cursor() as cursor:
@@ -27,7 +30,7 @@ def expect(connection: Connection[DictRow], partitions: Collection[TopicPartitio
         cursor.execute("DELETE FROM app.listening WHERE topic <> ALL(%s)", (sorted({topic for topic, _ in known}),))
 
 
-def note_heard(connection: Connection[DictRow], partitions: Collection[TopicPartition]) -> None:
+def note_heard(connection: Connection[DictRow], partitions: Collection["TopicPartition"]) -> None:
     """Everything that had been said on these partitions a moment ago was heard."""
     with connection.transaction(), connection.cursor() as cursor:
         cursor.executemany(
@@ -38,7 +41,7 @@ def note_heard(connection: Connection[DictRow], partitions: Collection[TopicPart
         )
 
 
-def note_behind(connection: Connection[DictRow], behind: Mapping[TopicPartition, int]) -> None:
+def note_behind(connection: Connection[DictRow], behind: Mapping["TopicPartition", int]) -> None:
     """So many messages lie on each of these partitions that are not taken in."""
     with connection.transaction(), connection.cursor() as cursor:
         cursor.executemany(

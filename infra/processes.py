@@ -44,6 +44,8 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     arguments: tuple[str, ...]
     patience_seconds: float = 10.0
     """How long it may take to stop before it is killed."""
+    can_wait: bool = False
+    """It is started once all that cannot wait are ready, and takes no processor from them."""
 
 
 class ProcessStatus(msgspec.Struct, frozen=True):
@@ -247,6 +249,11 @@ class _Child:
         self._ready_pipe: int | None = None
 
     @property
+    def has_started(self) -> bool:
+        """At least once."""
+        return self.restart_count >= 0
+
+    @property
     def status(self) -> ProcessStatus:
         pid = self.process.pid if self.process else None
         return ProcessStatus(self.program.name, pid, self.is_ready, max(self.restart_count, 0))
@@ -346,7 +353,7 @@ class Supervisor:
         address: str,
         keep_foundation: Callable[[], None] = lambda: None,
     ) -> None:
-        """Programs start in the given order and stop in the opposite one.
+        """Programs start in the given order, those that can wait after the others, and stop in the opposite of the given one.
 
         `keep_foundation` is called about every second and sees to what the programs stand on, the database server.
         """
@@ -368,8 +375,7 @@ class Supervisor:
             try:
                 while not signals.stop_wanted:
                     self._keep_foundation()
-                    for child in self._children:
-                        child.look()
+                    self._look()
                     self._show()
                     if deadline is not None:
                         if all(child.is_ready for child in self._children):
@@ -381,9 +387,19 @@ class Supervisor:
             finally:
                 self._stop()
 
+    def _look(self) -> None:
+        for child in self._children:
+            if child.has_started or not child.program.can_wait:
+                child.look()
+        if all(child.is_ready for child in self._children if not child.program.can_wait):
+            for child in self._children:
+                if not child.has_started:
+                    child.start()
+
     def _refuse_hopeless(self, deadline: float, starts: int) -> None:
         for child in self._children:
-            if child.is_ready or (child.restart_count + 1 < starts and time.monotonic() < deadline):
+            is_hopeful = child.restart_count + 1 < starts and time.monotonic() < deadline
+            if child.is_ready or not child.has_started or is_hopeful:
                 continue
             if child.process is None or time.monotonic() >= deadline:
                 said = last_lines(child.log_file)

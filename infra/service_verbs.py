@@ -147,7 +147,7 @@ def status(settings: Settings) -> int:
         return NOT_RUNNING
     print(f"Assay runs at {running.address} (process {running.pid})")
     for process in running.processes:
-        state = "ready" if process.is_ready else "starting" if process.pid else "waiting to start again"
+        state = "ready" if process.is_ready else "starting" if process.pid else "waiting to start"
         print(f"  {process.name:<12}{process.pid or '-':<10}{state:<24}restarts: {process.restart_count}")
     return 0 if running.is_ready else 1
 

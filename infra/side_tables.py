@@ -6,7 +6,8 @@
 it up last, `unusable_reports` holds what it could not take in and why,
 `feed` how far public events were sent, `heartbeats` is momentary telemetry, `drafts` are unfinished forms, `sessions` say who is
 signed in, `token_uses` when API tokens were used last, `api_requests` which requests of machines came lately, `scans` are what was
-seen in folders of images lately, `image_checks` how far images were compared with what trainings saw, `chain` and `seals` prove
+seen in folders of images lately, `image_checks` how far images were compared with what trainings saw, `kept_states` where folding
+long histories may begin, `chain` and `seals` prove
 that nobody changed the log (seals lie in a file, too). Losing all of them loses no decision.
 """
 
@@ -151,6 +152,13 @@ CREATE TABLE IF NOT EXISTS app.image_checks (
     problem jsonb,
     asked_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     moved_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE TABLE IF NOT EXISTS app.kept_states (
+    aggregate_id uuid PRIMARY KEY,
+    version bigint NOT NULL,
+    definition bytea NOT NULL,
+    last_fact bytea NOT NULL,
+    content bytea NOT NULL
 );
 CREATE TABLE IF NOT EXISTS app.chain (position bigint PRIMARY KEY, digest bytea NOT NULL, hash bytea NOT NULL);
 CREATE TABLE IF NOT EXISTS app.seals (

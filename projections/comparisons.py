@@ -5,6 +5,7 @@ Nothing is stored here: the figures are rows of the evaluation reports, everythi
 
 import enum
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import msgspec
@@ -23,7 +24,10 @@ from projections.evaluation_reports import (
     without_overlay,
 )
 from projections.read_model import Page
-from projections.sample_index import Chosen, Numbers, Order, SampleIndex
+from projections.sample_order import Order
+
+if TYPE_CHECKING:
+    from projections.sample_index import Chosen, Numbers, SampleIndex
 
 OUTCOMES = (Outcome.FIXED, Outcome.BROKEN, Outcome.BOTH_WRONG, Outcome.BOTH_RIGHT)
 """What an image that both versions judged can be."""
@@ -208,7 +212,7 @@ def _beside(
     )
 
 
-def _of_kind(index: SampleIndex, kind: ComparedKind) -> Chosen:
+def _of_kind(index: "SampleIndex", kind: ComparedKind) -> "Chosen":
     assert index.outcome is not None
     match kind:
         case ComparedKind.DISAGREED:
@@ -229,19 +233,19 @@ def _of_kind(index: SampleIndex, kind: ComparedKind) -> Chosen:
 _SUREST_BY = {ComparedKind.FIRST_MISJUDGED: 0, ComparedKind.SECOND_MISJUDGED: 1}
 
 
-def _is_chosen(index: SampleIndex, choice: ComparedChoice) -> Chosen:
+def _is_chosen(index: "SampleIndex", choice: ComparedChoice) -> "Chosen":
     is_chosen_N = _of_kind(index, choice.kind)
     if choice.true_defect_code is not None:
         is_chosen_N &= index.true == index.code(choice.true_defect_code)
     return is_chosen_N
 
 
-def _chosen(index: SampleIndex, choice: ComparedChoice) -> Numbers:
+def _chosen(index: "SampleIndex", choice: ComparedChoice) -> "Numbers":
     return index.ordered(_is_chosen(index, choice), choice.order, by=_SUREST_BY.get(choice.kind))
 
 
 def _compared(
-    index: SampleIndex, reports: tuple[EvaluationReport, EvaluationReport], numbers: Sequence[int]
+    index: "SampleIndex", reports: tuple[EvaluationReport, EvaluationReport], numbers: Sequence[int]
 ) -> Iterator[ComparedSample]:
     of_versions = [index.samples(version, numbers) for version in range(len(reports))]
     for number, *samples in zip(numbers, *of_versions, strict=True):

@@ -7,6 +7,7 @@ of a million images neither holds up the other read models nor fills the databas
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import msgspec
@@ -18,7 +19,10 @@ from domain.facts import Recorded
 from domain.prediction_jobs import PredictionCompleted, PredictionDeleted, PredictionRestarted
 from domain.training_jobs import TrainingCompleted, TrainingDeleted
 from projections.read_model import Page, Pool, ReadModel, Rows, Table
-from projections.sample_index import EvaluationFiles, Numbers, Order, SampleIndex, SampleIndexes
+from projections.sample_order import Order
+
+if TYPE_CHECKING:
+    from projections.sample_index import EvaluationFiles, Numbers, SampleIndex, SampleIndexes
 
 TRAINING_LABEL = "validation"
 """The label of the report that a training job makes on its validation split; a prediction's reports carry the version."""
@@ -114,11 +118,11 @@ class EvaluationReports(ReadModel):
     )
 
     def __init__(
-        self, pool: Pool | None = None, artifacts: EvaluationFiles | None = None, indexes: Path | None = None
+        self, pool: Pool | None = None, artifacts: "EvaluationFiles | None" = None, indexes: Path | None = None
     ) -> None:
         """`artifacts` and the folder of the `indexes` are for the questions that look at samples."""
         super().__init__(pool)
-        self._indexes = SampleIndexes(artifacts, indexes) if artifacts and indexes else None
+        self._indexes = _indexes(artifacts, indexes) if artifacts and indexes else None
 
     def project(self, rows: Rows, recorded: Recorded) -> None:
         """A report comes with the completion of its job and goes with the job."""
@@ -147,7 +151,7 @@ class EvaluationReports(ReadModel):
             EvaluationReport,
         )
 
-    def index_of(self, *reports: EvaluationReport, by_content: bool = False) -> SampleIndex:
+    def index_of(self, *reports: EvaluationReport, by_content: bool = False) -> "SampleIndex":
         """The index of the samples of a report, or of two beside each other; by their content, all of them is read first.
 
         Raises:
@@ -220,19 +224,19 @@ class EvaluationReports(ReadModel):
         return sample.segmented.overlay or None if sample and sample.segmented else None
 
 
-def part_of(numbers: Numbers, page: int, size: int) -> tuple[Sequence[int], int]:
+def part_of(numbers: "Numbers", page: int, size: int) -> tuple[Sequence[int], int]:
     """The numbers of one page, and which page that is: beyond the end, the last one."""
     page = max(1, min(page, -(-len(numbers) // size)))
     return numbers[(page - 1) * size : page * size].tolist(), page
 
 
-def parts_of(numbers: Numbers) -> Iterator[Sequence[int]]:
+def parts_of(numbers: "Numbers") -> Iterator[Sequence[int]]:
     """All of them, so many at once as are read together."""
     for start in range(0, len(numbers), READ_AT_ONCE):
         yield numbers[start : start + READ_AT_ONCE].tolist()
 
 
-def place_in(numbers: Numbers, number: int) -> Place | None:
+def place_in(numbers: "Numbers", number: int) -> Place | None:
     """Where a number stands among others, None where it does not."""
     found = (numbers == number).nonzero()[0]
     if not len(found):
@@ -257,7 +261,14 @@ def without_overlay(sample: Sample) -> tuple[Segmented | None, bool]:
     return (msgspec.structs.replace(seen, overlay=b""), bool(seen.overlay)) if seen else (None, False)
 
 
-def _chosen(index: SampleIndex, choice: SampleChoice) -> Numbers:
+def _indexes(artifacts: "EvaluationFiles", folder: Path) -> "SampleIndexes":
+    # Loads numpy, which takes as long as the whole log: only for who is asked about samples, which the projector never is.
+    from projections.sample_index import SampleIndexes  # noqa: PLC0415
+
+    return SampleIndexes(artifacts, folder)
+
+
+def _chosen(index: "SampleIndex", choice: SampleChoice) -> "Numbers":
     is_chosen_N = index.is_in(0, choice.state)
     if choice.only_misjudged:
         is_chosen_N &= index.is_misjudged(0)
@@ -268,7 +279,7 @@ def _chosen(index: SampleIndex, choice: SampleChoice) -> Numbers:
     return index.ordered(is_chosen_N, choice.order)
 
 
-def _rows(index: SampleIndex, report: EvaluationReport, numbers: Sequence[int]) -> Iterator[SampleRow]:
+def _rows(index: "SampleIndex", report: EvaluationReport, numbers: Sequence[int]) -> Iterator[SampleRow]:
     codes = report.defect_codes
     for number, sample in zip(numbers, index.samples(0, numbers), strict=True):
         assert sample is not None  # an index of one evaluation has every image

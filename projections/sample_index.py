@@ -10,7 +10,6 @@ D = defect codes, O = outcomes.
 """
 
 import contextlib
-import enum
 import logging
 import mmap
 import os
@@ -30,6 +29,7 @@ import numpy.typing as npt
 
 from domain.artifacts import Artifact, FileIsDamaged, FileIsGone
 from domain.evaluation import Outcome, Sample, SampleState, outcome_of
+from projections.sample_order import Order
 
 FORMAT: Final = 1
 """Counts up whenever the columns or their meaning change; files of another format are made again."""
@@ -53,14 +53,6 @@ class EvaluationFiles(Protocol):
 
     def intact(self, artifact: Artifact, *, by_content: bool = False) -> Path:
         """The file, by its content all of it compared with its checksum. Raises FileIsGone, FileIsDamaged."""
-
-
-class Order(enum.Enum):
-    """The order of samples in a list. Surest is the highest confidence, of a comparison the highest sum of both."""
-
-    SUREST = "surest"
-    LEAST_SURE = "least_sure"
-    FOLDER = "folder"
 
 
 class _Column(msgspec.Struct, frozen=True):

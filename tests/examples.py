@@ -19,7 +19,8 @@ from domain.compute_resources import ComputeResourceCreated, ComputeResourceKind
 from domain.data_paths import DataPathState, DefectCodeCount, FolderName, Inspection
 from domain.datasets import DataPath, DatasetCreated, DatasetPurpose
 from domain.environments import EnvironmentBinding, EnvironmentNode, EnvironmentNodesAdded, environment_id
-from domain.evaluation import Evaluation, EvaluationFigures, Sample, SampleState, figures_of
+from domain.evaluation import Evaluation, EvaluationFigures, Sample, SampleState
+from domain.evaluation_figures import figures_of
 from domain.facts import SYSTEM, Fact, Origin, Recorded, State, fold
 from domain.industries import DEFAULT_INDUSTRY_ID, DefaultIndustryChosen, IndustryCreated, IndustryLevelsDefined
 from domain.messages import (

@@ -23,7 +23,7 @@ from projections.comparisons import OUTCOMES, ComparedChoice, ComparedKind, Comp
 from projections.evaluation_reports import PAGE_SIZE, Place
 from projections.prediction_jobs import PredictionJobRow
 from projections.read_model import Page as Part
-from projections.sample_index import Order
+from projections.sample_order import Order
 from web.evaluation_reports import (
     ORDERS,
     TABLE,

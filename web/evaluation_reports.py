@@ -31,7 +31,7 @@ from projections.evaluation_reports import (
 )
 from projections.prediction_jobs import PredictionJobRow
 from projections.read_model import Page as Part
-from projections.sample_index import Order
+from projections.sample_order import Order
 from projections.training_jobs import TrainingJobDetail
 from web.downloads import safe_name
 from web.forms import Form

@@ -34,7 +34,7 @@ OUTCOMES: Mapping[str, str] = MappingProxyType(
 
 
 class MesFeedPage(Page, frozen=True):
-    """`topic` is empty where there is no Kafka; `state` is `infra.mes_feed.FeedState`, `relay` `infra.relay_watch.RelayState`."""
+    """`topic` is empty where there is no Kafka; `state` is `infra.feed_watch.FeedState`, `relay` `infra.relay_watch.RelayState`."""
 
     TEMPLATE = "mes_feed/state.html"
     topic: str

@@ -5,23 +5,17 @@ import numpy as np
 import pytest
 from sklearn import metrics as reckoned  # type: ignore[import-untyped]
 
-from domain.evaluation import (
+from domain.evaluation import Evaluation, Outcome, Sample, SampleState, Segmented, outcome_of, special_code
+from domain.evaluation_figures import (
     Counts,
-    Evaluation,
-    Outcome,
-    Sample,
-    SampleState,
-    Segmented,
     confusion_matrix,
     figures_of,
     iou_of,
     iou_per_defect,
     macro_recall,
-    outcome_of,
     overall_accuracy,
     precision_per_defect,
     recall_per_defect,
-    special_code,
 )
 from tests.examples import DEFECT_CODES, EVALUATION, FIGURES, sample
 

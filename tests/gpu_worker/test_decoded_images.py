@@ -9,9 +9,10 @@ import pytest
 from PIL import Image
 
 from domain.data_paths import FolderName
-from gpu_worker.decoded_images import DecodedImages, decoded_folder, decoded_masks, mask_key, remove_unused
+from gpu_worker.decoded_images import DecodedImages, decoded_folder, decoded_masks, mask_key
 from gpu_worker.image_masks import with_mask
 from gpu_worker.images import ReadImage, decode_file, find_images, pixels_of, read_image
+from gpu_worker.scratch import remove_unused
 from tests.gpu_worker.workplace import ROOT, MountedFolders, paint
 
 AT = {"width": 20, "height": 16}

@@ -20,7 +20,8 @@ from torch import nn
 
 from domain.artifacts import Artifact
 from domain.data_paths import FolderName
-from domain.evaluation import Evaluation, SampleState, figures_of
+from domain.evaluation import Evaluation, SampleState
+from domain.evaluation_figures import figures_of
 from domain.messages import (
     ExportBuilt,
     ExportOrder,

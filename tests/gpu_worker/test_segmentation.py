@@ -16,7 +16,8 @@ from PIL import Image
 from torch import nn
 
 from domain.data_paths import FolderName
-from domain.evaluation import Evaluation, SampleState, figures_of
+from domain.evaluation import Evaluation, SampleState
+from domain.evaluation_figures import figures_of
 from domain.messages import (
     ExportBuilt,
     ExportOrder,

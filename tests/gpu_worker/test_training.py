@@ -18,7 +18,8 @@ import torchvision  # type: ignore[import-untyped]
 from PIL import Image
 from safetensors.torch import load_file
 
-from domain.evaluation import Evaluation, SampleState, figures_of
+from domain.evaluation import Evaluation, SampleState
+from domain.evaluation_figures import figures_of
 from domain.learning_rates import learning_rate
 from domain.messages import (
     AnyReport,

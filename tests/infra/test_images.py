@@ -14,7 +14,8 @@ from PIL import Image
 from domain.data_paths import FolderName
 from infra.data_folders import DataFolders
 from infra.image_index import index_file
-from infra.images import Images, ListedImages, ShownImage, trim
+from infra.images import Images, ListedImages, ShownImage
+from infra.picture_cache import trim
 from tests.infra.test_image_index import age, scanned
 
 

@@ -23,10 +23,11 @@ from infra import cli
 from infra.event_schemas import asyncapi, schema_of
 from infra.event_store import EventLog, create_tables, open_event_log
 from infra.feed_verbs import feed_status, unusable_reports
+from infra.feed_watch import FeedState, FeedWatch
 from infra.kafka import Kafka
 from infra.listening import expect, note_behind
 from infra.local_kafka import LocalBroker
-from infra.mes_feed import EVENTS, FeedState, FeedWatch, MesFeed, position_of
+from infra.mes_feed import EVENTS, MesFeed, position_of
 from infra.noted_problems import note_problem
 from infra.programs import programs_of
 from infra.settings import KafkaSettings, Settings, read_settings

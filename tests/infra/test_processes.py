@@ -42,9 +42,9 @@ supervisor.run(when_ready=lambda: print("ready", flush=True), start_within_secon
 
 
 def obedient(name: str, folder: Path) -> Program:
-    """Ready at once; tells when it stops."""
+    """Ready at once; tells when it starts and when it stops."""
     loop = "while :; do sleep 0.1 & wait; done"
-    script = f'trap "echo {name} >> {folder}/stopped; exit" TERM; echo ready > /dev/fd/$0; {loop}'
+    script = f'trap "echo {name} >> {folder}/stopped; exit" TERM; echo {name} >> {folder}/started; echo ready > /dev/fd/$0; {loop}'
     return Program(name=name, arguments=("sh", "-c", script, "{ready}"))
 
 
@@ -138,6 +138,32 @@ def test_processes_stop_in_the_opposite_order_of_their_start(running: Running) -
     assert stop_supervisor(running.folder)
     assert process.wait() == 0
     assert (running.folder / "stopped").read_text().split() == ["web", "worker", "scanner", "dispatcher", "projector"]
+
+
+def test_what_can_wait_starts_once_the_others_work_and_stops_in_its_place(running: Running) -> None:  # S-1
+    names = ("projector", "worker", "web")
+    programs = [msgspec.structs.replace(obedient(name, running.folder), can_wait=name == "worker") for name in names]
+    process = running.start_ready(*programs)
+    assert (running.folder / "started").read_text().split()[-1] == "worker"
+    assert stop_supervisor(running.folder)
+    assert process.wait() == 0
+    assert (running.folder / "stopped").read_text().split() == ["web", "worker", "projector"]
+
+
+def test_what_can_wait_is_never_started_where_the_others_do_not_work(running: Running) -> None:
+    late = msgspec.structs.replace(obedient("worker", running.folder), can_wait=True)
+    process = running.start([late, Program(name="web", arguments=("sh", "-c", "exit 1"))])
+    assert process.wait() != 0
+    assert "web does not start" in process.communicate()[1]
+    assert not (running.folder / "logs" / "worker.log").exists()
+
+
+def test_what_waited_once_is_started_again_at_once(running: Running) -> None:
+    late = msgspec.structs.replace(obedient("worker", running.folder), can_wait=True)
+    running.start_ready(obedient("web", running.folder), late)
+    _, killed = running.pids
+    os.kill(killed, signal.SIGKILL)
+    eventually(lambda: running.status.is_ready and killed not in running.pids)
 
 
 def test_ctrl_c_stops_in_order_too(running: Running) -> None:

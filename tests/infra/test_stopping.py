@@ -1,6 +1,5 @@
 """A web server alone, over a real database: what it logs of requests, and how it ends. What other processes log of the database."""
 
-import json
 import os
 import re
 import signal
@@ -28,39 +27,9 @@ from infra.web_server import WEB_GRACE_SECONDS, web_server
 from projections.all import READ_MODELS
 from tests.conftest import CHECKOUT, free_ports
 from tests.eventually import eventually
+from tests.infra.one_process import Process
 
 PASSWORD = "Panel2026"
-
-
-class Process:
-    """One process of Assay, by its verb."""
-
-    def __init__(self, verb: str, environment: dict[str, str], log_file: Path) -> None:
-        told, says = os.pipe()
-        self.log_file = log_file
-        with log_file.open("wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "infra.cli", verb, "--ready-fd", str(says)],
-                cwd=CHECKOUT,
-                env={**os.environ, **environment},
-                pass_fds=[says],
-                stderr=log,
-            )
-        os.close(says)
-        with os.fdopen(told, "rb") as pipe:
-            assert pipe.read() == b"ready\n", log_file.read_text()
-
-    def stop(self) -> int:
-        """Its exit status."""
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=60)
-
-    @property
-    def logged(self) -> str:
-        return self.log_file.read_text()
-
-    def lines(self, event: str) -> list[dict[str, Any]]:
-        return [line for line in map(json.loads, self.logged.splitlines()) if line["event"] == event]
 
 
 class Web(Process):

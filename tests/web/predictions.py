@@ -8,13 +8,14 @@ from uuid import UUID
 
 import msgspec
 
-from domain.evaluation import DefectFigures, EvaluationFigures, Sample, SampleState, figures_of
+from domain.evaluation import DefectFigures, EvaluationFigures, Sample, SampleState
+from domain.evaluation_figures import figures_of
 from domain.messages import Heartbeat
 from domain.prediction_jobs import PredictionKind, PredictionStatus
 from projections.evaluation_reports import ALL_JUDGED, EvaluationReport, Place, SampleChoice, SampleRow
 from projections.prediction_jobs import PredictionJobRow
 from projections.read_model import Page
-from projections.sample_index import Order
+from projections.sample_order import Order
 from tests.examples import (
     DEFECT_CODES,
     EVALUATION,

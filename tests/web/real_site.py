@@ -20,6 +20,7 @@ from infra.data_folders import DataFolders
 from infra.drafts import Drafts
 from infra.event_reader import EventReader
 from infra.event_store import EventLog, create_tables, open_event_log
+from infra.feed_watch import FeedWatch
 from infra.heartbeats import Heartbeats
 from infra.image_checks import ImageChecks
 from infra.images import Images
@@ -27,7 +28,6 @@ from infra.line_of_work import Waiting
 from infra.load_history import LoadHistory
 from infra.machines import Machines
 from infra.manifests import Manifests
-from infra.mes_feed import FeedWatch
 from infra.passwords import Argon2Passwords
 from infra.positions import PositionWatcher
 from infra.projector import Projector

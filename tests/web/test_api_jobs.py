@@ -12,7 +12,8 @@ import pytest
 from msgspec.structs import replace
 
 from domain.artifacts import Artifact
-from domain.evaluation import Evaluation, figures_of
+from domain.evaluation import Evaluation
+from domain.evaluation_figures import figures_of
 from domain.exports import ExportBuilt, ExportStarted, export_id
 from domain.messages import LossPart, StageName, VersionResult
 from domain.model_images import ModelImageLoadingFailed

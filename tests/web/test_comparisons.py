@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from domain.artifacts import Artifact
-from domain.evaluation import Evaluation, Sample, SampleState, figures_of
+from domain.evaluation import Evaluation, Sample, SampleState
+from domain.evaluation_figures import figures_of
 from domain.messages import VersionResult
 from domain.prediction_jobs import PredictionKind, PredictionQueued
 from tests.examples import (

@@ -14,7 +14,7 @@ from psycopg.rows import dict_row
 
 from domain.training_jobs import TrainingLossesMeasured, TrainingStarted
 from domain.unusable_reports import ReportPlace, UnusableReportDismissed, UnusableReportRetried
-from infra.mes_feed import FeedState
+from infra.feed_watch import FeedState
 from infra.relay_watch import RelayState, TopicLag
 from infra.unusable_reports import KeptReport, keep_unusable
 from projections.read_model import Page

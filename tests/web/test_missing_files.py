@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from domain.artifacts import Artifact
-from domain.evaluation import Evaluation, figures_of
+from domain.evaluation import Evaluation
+from domain.evaluation_figures import figures_of
 from domain.messages import VersionResult
 from domain.prediction_jobs import PredictionKind
 from tests.examples import (

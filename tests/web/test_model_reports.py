@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from domain.evaluation import Evaluation, figures_of
+from domain.evaluation import Evaluation
+from domain.evaluation_figures import figures_of
 from domain.messages import VersionResult
 from domain.prediction_jobs import PredictionCompleted, PredictionKind, PredictionQueued
 from tests.examples import (

@@ -10,7 +10,7 @@ from litestar.params import FromPath, FromQuery, QueryParameter
 from commands.assay import Command
 from domain.evaluation import SampleState
 from projections.evaluation_reports import EvaluationReport, SampleChoice, SampleRow
-from projections.sample_index import Order
+from projections.sample_order import Order
 from web.api.desk import ApiDesk
 from web.api.lists import DEFAULT_LIMIT, After, DefectCode, Limit, Listed, paged
 from web.api.routes import ACTS, LOOKS

@@ -14,7 +14,7 @@ from domain.refusals import NotFound
 from projections.comparisons import OUTCOMES, CodeComparison, ComparedChoice, ComparedKind, Comparison
 from projections.comparisons import ComparedSample as ComparedSampleRow
 from projections.prediction_jobs import PredictionJobRow
-from projections.sample_index import Order
+from projections.sample_order import Order
 from web.api.desk import ApiDesk
 from web.api.jobs import Jobs, moment_of
 from web.api.lists import DEFAULT_LIMIT, NEWEST_FIRST, After, DefectCode, Limit, Listed, Search, listed, paged, place_of

@@ -1,0 +1,95 @@
+"""States of what has a long history, kept beside the log: who needs one reads the facts since then, not thousands that lie
+scattered over the disk.
+
+A kept state is a shortcut to what folding gives, and never more. It is used only by the very rules that made it, and only where
+the log holds the very fact that it ends with; everywhere else the facts are folded from the first one on. Losing all of them
+loses nothing.
+"""
+
+import hashlib
+import logging
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import TypeVar
+from uuid import UUID
+
+import msgspec
+from eventsourcing.persistence import PersistenceError
+from eventsourcing.postgres import PostgresDatastore
+
+import domain
+from domain.facts import State
+
+log = logging.getLogger(__name__)
+
+S = TypeVar("S", bound=State)
+
+KEEP_EVERY = 200
+"""Facts between two kept states of one thing: as many are read in some milliseconds, wherever they lie on the disk."""
+
+
+class KeptStates:
+    """Those of one log. Several processes may keep the same; all have folded the same facts."""
+
+    def __init__(self, datastore: PostgresDatastore, definition: bytes) -> None:
+        """`definition` marks the rules of this process, as `definition_of_states` does."""
+        self._datastore, self._definition = datastore, definition
+
+    def find(self, state_type: type[S], aggregate_id: UUID) -> S | None:
+        """A state that the log has led to, perhaps not the newest; None where there is none that may be used."""
+        try:
+            with self._datastore.get_connection() as connection:
+                row = connection.execute(_FIND, (aggregate_id, self._definition), prepare=True).fetchone()
+            return msgspec.msgpack.decode(row["content"], type=state_type) if row else None
+        except (PersistenceError, msgspec.MsgspecError):
+            log.warning("kept_state_cannot_be_read", extra={"aggregate_id": str(aggregate_id)}, exc_info=True)
+            return None
+
+    def keep(self, state: State, before: State | None) -> None:
+        """Keep a state that was just folded, where enough has happened since the one `before` it. Whether that succeeds changes
+        nothing for anybody.
+        """
+        if state.version // KEEP_EVERY <= (before.version if before else 0) // KEEP_EVERY:
+            return
+        content = msgspec.msgpack.encode(state)
+        if msgspec.msgpack.decode(content, type=type(state)) != state:
+            log.error("state_cannot_be_kept", extra={"aggregate_id": str(state.id)})
+            return
+        kept = {"id": state.id, "version": state.version, "definition": self._definition, "content": content}
+        try:
+            with self._datastore.get_connection() as connection:
+                connection.execute(_KEEP, kept)
+        except PersistenceError:
+            log.warning("state_not_kept", extra={"aggregate_id": str(state.id)}, exc_info=True)
+
+
+@cache
+def definition_of_states() -> bytes:
+    """The mark of the rules that this process folds by, and of what reads their facts."""
+    readers = (Path(__file__), Path(__file__).with_name("event_store.py"))
+    return mark_of([*Path(domain.__file__ or "").parent.glob("*.py"), *readers])
+
+
+def mark_of(sources: Iterable[Path]) -> bytes:
+    """A mark that changes with any byte of these files, and with the library that writes states."""
+    mark = hashlib.sha256(msgspec.__version__.encode())
+    for source in sorted(sources):
+        mark.update(hashlib.sha256(source.name.encode()).digest() + hashlib.sha256(source.read_bytes()).digest())
+    return mark.digest()
+
+
+_LAST_FACT = "sha256(convert_to(last.topic, 'UTF8') || last.state)"
+_FIND = f"""
+SELECT content FROM app.kept_states AS kept JOIN public.assay_events AS last
+    ON last.originator_id = kept.aggregate_id AND last.originator_version = kept.version
+WHERE kept.aggregate_id = %s AND kept.definition = %s AND kept.last_fact = {_LAST_FACT}
+"""  # noqa: S608 - our own text
+_KEEP = f"""
+INSERT INTO app.kept_states AS kept (aggregate_id, version, definition, last_fact, content)
+SELECT last.originator_id, last.originator_version, %(definition)s, {_LAST_FACT}, %(content)s FROM public.assay_events AS last
+WHERE last.originator_id = %(id)s AND last.originator_version = %(version)s
+ON CONFLICT (aggregate_id) DO UPDATE SET version = excluded.version, definition = excluded.definition,
+    last_fact = excluded.last_fact, content = excluded.content
+WHERE kept.definition <> excluded.definition OR kept.version < excluded.version
+"""  # noqa: S608
