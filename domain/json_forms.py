@@ -14,6 +14,8 @@ from domain.sentences import N_
 T = TypeVar("T")
 LONGEST_TEXT = 200_000
 """Characters: a thousand codes of sixty take half of it, each on a line of its own."""
+_DEEPEST = 20
+"""Levels; no parameters nest half as deep, and each is looked through once more."""
 _PLACE = re.compile(r" - at `(?P<path>[^`]+)`$")
 _STEP = re.compile(r"([^.$\[\]]+)|\[(\d+)\]")
 _SIGNS = {">=": "≥", "<=": "≤", ">": ">", "<": "<"}
@@ -323,11 +325,10 @@ def _malformed(text: str, error: json.JSONDecodeError, field: str) -> JsonIsMalf
         return JsonBlankIsAnother(at=field, **_place(text, error.pos))
     if sign in _SIGNS_MEANT:
         return JsonSignIsAnother(at=field, sign=sign, plain=_SIGNS_MEANT[sign], **_place(text, error.pos))
-    if rest.startswith(",") and rest[1:].lstrip(_ORDINARY_BLANKS).startswith(
-        ("]", "}")
-    ):  # Python 3.13 looks at the comma,
+    behind = rest[1:].lstrip(_ORDINARY_BLANKS)[:1]
+    if sign == "," and behind in ("]", "}"):  # Python 3.13 looks at the comma,
         return JsonCommaIsTooMany(at=field, **_place(text, error.pos))
-    if before.endswith(",") and sign and sign in "]}":  # those before it at what follows
+    if sign in ("]", "}") and before.endswith(","):  # those before it at what follows
         return JsonCommaIsTooMany(at=field, **_place(text, len(before) - 1))
     if "',' delimiter" in error.msg and re.match(r'["{\[\d-]|(?:true|false|null)\b', rest):
         is_at_the_beginning = not text[: error.pos].rpartition("\n")[2].strip()
@@ -341,21 +342,27 @@ def _not_finite(text: str, field: str) -> JsonIsMalformed:
     return JsonNumberIsNotFinite(at=field, word=found["word"], **_place(text, found.start()))
 
 
-def _twice(text: str, field: str) -> FieldStandsTwice:
-    path, position = next(_standing_twice(text, _solid(text, 0), "$"))
-    return FieldStandsTwice(at=field, line=_place(text, position)["line"], name=path.removeprefix("$."))
+def _twice(text: str, field: str) -> Refusal:
+    found = next(_standing_twice(text, _solid(text, 0), ()), None)
+    if found is None:
+        return JsonIsMalformed(at=field, line=1, column=1)
+    keys, position = found
+    name = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys).lstrip(".")
+    return FieldStandsTwice(at=field, line=_place(text, position)["line"], name=name)
 
 
-def _standing_twice(text: str, position: int, path: str) -> Iterator[tuple[str, int]]:
-    """What stands twice in the object at `position` or inside of it, where it does so for the second time."""
+def _standing_twice(
+    text: str, position: int, above: tuple[str | int, ...]
+) -> Iterator[tuple[tuple[str | int, ...], int]]:
+    """The keys to what stands twice in the object at `position` or inside of it, and where it does so for the second time."""
     seen = set()
     for key, start, value in _entries(text, position):
-        inner = f"{path}[{key}]" if isinstance(key, int) else f"{path}.{key}"
+        keys = (*above, key)
         if key in seen:
-            yield inner, start
+            yield keys, start
         seen.add(key)
-        if text[value] in "{[":
-            yield from _standing_twice(text, value, inner)
+        if text[value] in "{[" and len(keys) < _DEEPEST:
+            yield from _standing_twice(text, value, keys)
 
 
 def _place(text: str, position: int) -> dict[str, int]:

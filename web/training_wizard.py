@@ -17,7 +17,7 @@ from litestar.response import Redirect
 from commands.training_jobs import STEP_COUNT, QueueTrainingJob, RetrainModel, check_step
 from domain.datasets import DatasetPurpose
 from domain.json_forms import write_json
-from domain.refusals import NotFound, Refusal, Refusals, raise_together
+from domain.refusals import NotFound, Refusal, Refusals, collect, raise_together
 from domain.sentences import N_
 from domain.training_advice import advised_from_nothing
 from domain.training_jobs import TrainingJob
@@ -256,6 +256,8 @@ class _Steps(Controller):
             return walk.desk.go(LIST if walk.is_made(kept.job_id) else address)  # the other of two clicks took the name
         try:
             with walk.desk.refusals_on(preprocessing_step(walk.services, walk.actor, kept, walk.course, form)):
+                if refusals:
+                    collect(refusals, walk.check, kept, STEP_COUNT)
                 raise_together(refusals)
                 walk.desk.ask(walk.queueing(kept))
         except (Refusal, Refusals, Refused):

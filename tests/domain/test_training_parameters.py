@@ -356,7 +356,15 @@ def test_parameters_are_short() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["[" * 50_000, '{"a":' * 30_000, '{"\\ud800": 1}', '{"code_list": ["\\udc00"]}', "9" * 5000]
+    "text",
+    [
+        "[" * 50_000,
+        '{"a":' * 400 + '{"b":1,"b":2}' + "}" * 400,
+        '{"a":' * 30_000,
+        '{"\\ud800": 1}',
+        '{"code_list": ["\\udc00"]}',
+        "9" * 5000,
+    ],
 )
 def test_what_no_page_and_no_log_could_hold_is_no_json(text: str) -> None:
     when(read_model_parameters, text, OFFERED).then_refused(JsonIsMalformed, "not valid JSON")

@@ -901,6 +901,12 @@ def test_the_fourth_step_says_what_is_wrong(
     assert queued(log) == []
 
 
+def test_every_mistake_of_the_fourth_step_is_told_at_once(trainer: Site) -> None:  # W-8
+    through(trainer, 4)
+    shown = text(send(trainer, 4, split_ratio="80%", group_pattern="(panel"), 422)
+    assert_in_order(shown, "请输入数字。", "正则表达式无效")
+
+
 def test_segmentation_is_offered_where_the_task_type_and_the_package_allow_it(trainer: Site) -> None:  # W-9
     through(trainer, 4)
     assert 'name="train_segmentation"' not in trainer.get(f"{NEW}/step-4").text
