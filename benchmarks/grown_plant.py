@@ -54,10 +54,11 @@ from infra.artifacts import Artifacts
 from infra.bootstrap import open_core
 from infra.embedded_postgres import ensure_postgres, postgres_runs, stop_postgres
 from infra.first_start import FIRST_ADMINISTRATOR_ID, prepare
+from infra.kept_secrets import seal_key
 from infra.kept_states import KEEP_EVERY
 from infra.notary import Notary
 from infra.projector import Projector
-from infra.settings import Settings, read_settings, seal_key
+from infra.settings import Settings, read_settings
 from projections.all import READ_MODELS
 
 PASSWORD = "Plant2026"  # noqa: S105 - everybody's, in a plant that is made up

@@ -10,8 +10,8 @@ import msgspec
 from commands.ports import Log, Ports, VersionConflict
 from domain.api_tokens import ApiToken, Area, TokenScope, check_command, owner_asked_for
 from domain.facts import SYSTEM, Fact, Frozen, Origin, Recorded, State
-from domain.permissions import EVERYONE, ROLES, Permission, permits
-from domain.refusals import ChangedMeanwhile, NotFound, NotPermitted, NotTheOwner
+from domain.permissions import EVERYONE, ROLES, Permission, check_owner, permits
+from domain.refusals import ChangedMeanwhile, NotFound, NotPermitted
 from domain.users import User, UserRefusedAction
 
 DECISIONS_BEFORE_GIVING_UP = 8
@@ -124,6 +124,14 @@ class Assay:
             user = self.find(User, owner)
         return owner
 
+    def check_owner(self, owner: UUID, asked_for: UUID | None) -> None:
+        """Whether what `owner` made is open to who asks for the things of `asked_for`, or of everybody (None).
+
+        Raises:
+            NotTheOwner
+        """
+        check_owner(self.owner_in_charge(owner), asked_for)
+
     def note_refusal(self, actor: UUID, action: str, request_id: str = "", token: UUID | None = None) -> None:
         """Leave the audit record of a management action that was refused (U-6); `action` names the command or the request."""
         user = self.load(User, actor)
@@ -153,12 +161,10 @@ class Assay:
             if ROLES[command.PERMISSION] != EVERYONE:
                 self.note_refusal(user.id, type(command).__name__, command.request, command.token)
             raise NotPermitted
-        asked_for = owner_asked_for(command.actor, scope)
-        if command.OWNED is not None and asked_for is not None:
+        if command.OWNED is not None:
             owned_type, field = command.OWNED
-            owner = cast(Any, self.load(owned_type, getattr(command, field))).owner
-            if self.owner_in_charge(owner) != asked_for:
-                raise NotTheOwner
+            owned = cast(Any, self.load(owned_type, getattr(command, field)))
+            self.check_owner(owned.owner, owner_asked_for(command.actor, scope))
 
     def _scope_of_token(self, command: Command) -> TokenScope | None:
         """How far the token goes through which a machine asks; None where a person asks."""

@@ -11,7 +11,6 @@ from domain.facts import Fact
 from domain.models import Model, ModelVersion
 from domain.permissions import Permission
 from domain.prediction_jobs import PredictionDraft, PredictionJob
-from domain.refusals import NotTheOwner
 from domain.training_parameters import PredictionParameters
 
 STEP_COUNT = 3
@@ -92,8 +91,8 @@ def check_step(assay: Assay, draft: PredictionDraft, step: int, actor: UUID) -> 
         Refusal, Refusals: what is wrong in the first step that is not right; fields are those of `PredictionDraft`.
     """
     model = assay.find(Model, draft.model_id) if draft.model_id else None
-    if model is not None and assay.owner_in_charge(model.owner) != actor:
-        raise NotTheOwner
+    if model is not None:
+        assay.check_owner(model.owner, actor)
     versions = prediction_jobs.check_model_step(draft, model)
     assert model is not None  # otherwise no version could be chosen
     checked = CheckedPrediction(model, versions)

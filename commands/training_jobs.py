@@ -18,7 +18,7 @@ from domain.model_images import ModelImage, ModelImageKind, ModelImageVersion
 from domain.models import Model, ModelVersion
 from domain.names import NameClaim, NameKind, claim, claim_id, release
 from domain.permissions import Permission
-from domain.refusals import NotFound, NotTheOwner, Refusal, collect, raise_together
+from domain.refusals import NotFound, Refusal, collect, raise_together
 from domain.training_jobs import TrainingJob
 from domain.training_parameters import ModelParameters, TrainingParameters
 from domain.training_requests import Basis, EnvironmentIsGone, StartingVersion, StartingWeights, TrainingDraft
@@ -195,8 +195,7 @@ def own_version(assay: Assay, chosen: StartingVersion | None, actor: UUID) -> tu
     if chosen is None:
         raise NotFound
     model = assay.load(Model, chosen.model_id)
-    if assay.owner_in_charge(model.owner) != actor:
-        raise NotTheOwner
+    assay.check_owner(model.owner, actor)
     return model, model.published_version(chosen.label)
 
 

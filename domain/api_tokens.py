@@ -180,8 +180,8 @@ def check_follower(role: Role, scope: TokenScope) -> None:
 
 
 def owner_asked_for(user_id: UUID, scope: TokenScope | None) -> UUID | None:
-    """Whose things are open to whoever asks, where only an owner's are: the user's own, with a token as without one (None). To an
-    MES everybody's are, which is None.
+    """Whose things somebody asks for where only an owner may: their own, with a token as without one (None). An MES asks for
+    everybody's, which is None.
     """
     return None if scope is TokenScope.MES else user_id
 

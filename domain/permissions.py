@@ -4,6 +4,9 @@ The table is decided in the command side, for every way in.
 """
 
 import enum
+from uuid import UUID
+
+from domain.refusals import NotTheOwner
 
 
 class Role(enum.Enum):
@@ -49,3 +52,13 @@ ROLES: dict[Permission, frozenset[Role]] = {
 def permits(role: Role, permission: Permission) -> bool:
     """Whether the table gives `permission` to `role`."""
     return role in ROLES[permission]
+
+
+def check_owner(owner: UUID, asked_for: UUID | None) -> None:
+    """Whether what only its owner may see or act on is open to who asks for the things of `asked_for`, or of everybody (None).
+
+    Raises:
+        NotTheOwner
+    """
+    if asked_for is not None and owner != asked_for:
+        raise NotTheOwner

@@ -25,7 +25,7 @@ import msgspec
 from domain.artifacts import Artifact
 from infra.artifacts import Artifacts
 from infra.disks import sync
-from infra.settings import write_private
+from infra.private_files import write_private
 
 FORMAT: Final = 1
 _MANIFEST = re.compile(r"backup-(?P<moment>[0-9TZ.-]+)\.json")

@@ -18,6 +18,7 @@ from infra.core import Core
 from infra.drafts import Drafts
 from infra.event_store import open_event_log
 from infra.heartbeats import Heartbeats
+from infra.kept_secrets import seal_key, session_secret
 from infra.line_of_work import Waiting
 from infra.load_history import LoadHistory
 from infra.machine_figures import watched_machine
@@ -33,7 +34,7 @@ from infra.readiness import readiness_of
 from infra.recorder import LogRecorder
 from infra.running_logs import RunningLogs
 from infra.scans import ScannedFolders, Scans
-from infra.settings import Settings, seal_key, session_secret
+from infra.settings import Settings
 from infra.side_tables import create_side_tables
 from infra.worker_bootstrap import BACKGROUND_NICENESS, open_storage, work
 from infra.worker_roles import WorkerRole

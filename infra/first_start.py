@@ -15,7 +15,8 @@ from domain.users import SUPER_ADMINISTRATORS_ID, SuperAdministrators, User, Use
 from infra.bootstrap import open_core
 from infra.core import Core
 from infra.event_store import create_tables
-from infra.settings import Settings, first_password, forget_first_password, untold_password
+from infra.kept_secrets import first_password, forget_first_password, untold_password
+from infra.settings import Settings
 from infra.side_tables import create_side_tables
 
 FIRST_ADMINISTRATOR_ID = uuid5(NAMESPACE_URL, "urn:assay:first-administrator")

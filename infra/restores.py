@@ -25,8 +25,9 @@ from infra.backup_folder import (
 )
 from infra.disks import DISK_IS_FULL
 from infra.event_store import create_tables
+from infra.private_files import write_private
 from infra.progress import Progress, Say
-from infra.settings import RESTORE_MARK, Settings, write_private
+from infra.settings import RESTORE_MARK, Settings
 from infra.side_tables import create_side_tables
 
 POSITIONS_LEFT_OUT: Final = 1_000_000

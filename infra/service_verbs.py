@@ -17,6 +17,7 @@ from infra.embedded_postgres import (
     stop_postgres,
     with_database,
 )
+from infra.kept_secrets import STILL_TO_BE_TOLD, forget_first_password, untold_password
 from infra.logs import start_logging
 from infra.postgres_programs import PostgresFailed
 from infra.processes import (
@@ -34,14 +35,11 @@ from infra.processes import (
 )
 from infra.programs import program, programs_of
 from infra.settings import (
-    STILL_TO_BE_TOLD,
     Settings,
     WrongSetting,
-    forget_first_password,
     refuse_unfinished_restore,
     remember_data_root,
     secrets_in,
-    untold_password,
 )
 
 log = logging.getLogger(__name__)

@@ -7,13 +7,14 @@ folder. The environment wins over it.
 import ipaddress
 import os
 import re
-import secrets
 import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
+
+from infra.private_files import write_private
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 _ROOT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
@@ -295,7 +296,6 @@ def told_settings(settings: Settings) -> dict[str, Any]:
     return told
 
 
-STILL_TO_BE_TOLD = "first-password"
 RESTORE_MARK = "restoring"
 """Lies in the state folder from the beginning of a restore to its end."""
 
@@ -327,53 +327,6 @@ def secrets_in(settings: Settings) -> list[str]:
     """What no log may ever show, as far as the settings hold it; passwords inside addresses are known by their place there."""
     kafka_password = settings.kafka.password if settings.kafka else None
     return [secret for secret in (settings.administrator_password, kafka_password) if secret]
-
-
-def session_secret(settings: Settings) -> bytes:
-    """The 32 bytes that sign sessions; made at the first call, kept in the state folder where only the owner reads
-    it.
-    """
-    return _kept(settings.state / "session-secret", secrets.token_bytes(32))
-
-
-def seal_key(settings: Settings) -> bytes:
-    """The 32 bytes of the Ed25519 key that seals the log; made and kept as the session secret."""
-    return _kept(settings.state / "seal-key", secrets.token_bytes(32))
-
-
-def first_password(settings: Settings) -> str:
-    """The first administrator's password, made up at the first call and kept where only the owner reads it until it is told."""
-    return _kept(settings.state / STILL_TO_BE_TOLD, f"{secrets.token_urlsafe(9)}Aa1".encode()).decode()
-
-
-def untold_password(settings: Settings) -> str | None:
-    """The first administrator's password, where one was made up and nobody was told."""
-    try:
-        return (settings.state / STILL_TO_BE_TOLD).read_text()
-    except FileNotFoundError:
-        return None
-
-
-def forget_first_password(settings: Settings) -> None:
-    """A person was told; from now on only its hash is kept."""
-    (settings.state / STILL_TO_BE_TOLD).unlink(missing_ok=True)
-
-
-def write_private(place: Path, content: bytes) -> None:
-    """A file that its owner only reads, whole or not at all; one that was there is replaced."""
-    _write_beside(place, content).rename(place)
-
-
-def _kept(keep: Path, fresh_content: bytes) -> bytes:
-    if not keep.exists():
-        fresh = _write_beside(keep, fresh_content)
-        try:
-            os.link(fresh, keep)  # unlike a rename this never replaces the secret of a process that was faster
-        except FileExistsError:
-            pass
-        finally:
-            fresh.unlink()
-    return keep.read_bytes()
 
 
 def _state_folder(environment: Mapping[str, str]) -> Path:
@@ -492,15 +445,3 @@ def _yes_or_no(environment: Mapping[str, str], variable: str) -> bool:
     if written not in _YES | _NO:
         raise WrongSetting(f"{variable} is “{written}”. Write yes or no.")
     return written in _YES
-
-
-def _write_beside(path: Path, content: bytes) -> Path:
-    """A finished file, readable by its owner only, beside `path`, on disk before it takes the name."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(descriptor)
-    return beside

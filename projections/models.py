@@ -16,7 +16,6 @@ from domain.messages import KeptWeights, TrainingOrder
 from domain.model_images import TaskTypeUsed, version_label
 from domain.model_packages import ResolutionRule
 from domain.models import ModelDataPathReleased, ModelVersionPublished, ModelVersionWithdrawn
-from domain.refusals import NotFound, NotTheOwner
 from domain.training_jobs import ModelImageUsed, TrainedWeights, VersionUsed
 from projections.read_model import Page, ReadModel, Rows, Stretch, Table
 from projections.users import OWNED_BY, OWNER_COLUMNS, OWNERS
@@ -332,20 +331,6 @@ class Models(ReadModel):
     def get(self, model_id: UUID) -> ModelDetail | None:
         """One model with its versions."""
         return self._one(_DETAIL, (model_id,), ModelDetail)
-
-    def owned(self, model_id: UUID, owner: UUID | None) -> ModelDetail:
-        """One model, for `owner`; whoever's it is without one.
-
-        Raises:
-            NotFound
-            NotTheOwner: it is somebody else's, and so nobody's business (U).
-        """
-        model = self.get(model_id)
-        if model is None:
-            raise NotFound
-        if owner is not None and model.owner != owner:
-            raise NotTheOwner
-        return model
 
     def choices(
         self,

@@ -18,7 +18,8 @@ from litestar.response import Stream
 
 from domain.artifacts import FileIsGone
 from domain.evaluation import DefectFigures, SampleState
-from domain.refusals import NotFound, NotTheOwner
+from domain.permissions import check_owner
+from domain.refusals import NotFound
 from domain.sentences import N_, Sentence
 from projections.evaluation_reports import (
     LAST_LABEL,
@@ -360,8 +361,7 @@ def own_prediction(read: ReadModels, job_id: UUID, actor: UUID) -> PredictionJob
     job: PredictionJobRow | None = read.prediction_jobs.get(job_id)
     if job is None:
         raise NotFound
-    if job.owner != actor:
-        raise NotTheOwner
+    check_owner(job.owner, actor)
     return job
 
 

@@ -2,7 +2,9 @@
 
 import pytest
 
-from domain.permissions import Permission, Role, permits
+from domain.permissions import Permission, Role, check_owner, permits
+from domain.refusals import NotTheOwner
+from tests.examples import QUALITY_LEAD_ID, TRAINER_LI_ID, TRAINER_WANG_ID
 
 SUPER, TRAINER = Role.SUPER_ADMINISTRATOR, Role.MODEL_TRAINER
 TABLE = {
@@ -27,3 +29,11 @@ def test_each_role_may_do_what_the_manual_says(role: Role, permission: Permissio
 
 def test_no_person_may_send_what_workers_report() -> None:  # U-6
     assert not any(permits(role, Permission.SYSTEM) for role in Role)
+
+
+def test_what_is_its_owners_is_nobody_elses_unless_those_of_everybody_are_asked_for() -> None:  # U-6, K-5
+    check_owner(TRAINER_WANG_ID, TRAINER_WANG_ID)
+    check_owner(TRAINER_WANG_ID, None)
+    for stranger in (TRAINER_LI_ID, QUALITY_LEAD_ID):
+        with pytest.raises(NotTheOwner):
+            check_owner(TRAINER_WANG_ID, stranger)

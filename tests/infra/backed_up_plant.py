@@ -17,10 +17,11 @@ from infra.artifacts import Artifacts
 from infra.backup_folder import Backup, BackupFolder
 from infra.backups import take_backup
 from infra.event_store import EventLog, create_tables, open_event_log
+from infra.kept_secrets import seal_key
 from infra.notary import Notary
 from infra.projector import Projector
 from infra.recorder import TrackingAfter
-from infra.settings import Settings, read_settings, remember_data_root, seal_key
+from infra.settings import Settings, read_settings, remember_data_root
 from infra.side_tables import create_side_tables
 from projections.all import READ_MODELS
 from tests.examples import (

@@ -81,7 +81,7 @@ def ask(database: str, tmp_path: Path) -> Iterator[Ask]:
         data_folders=DataFolders({"data": tmp_path}),
     )
 
-    settings: Any = SimpleNamespace(state=tmp_path, indexes=tmp_path / "indexes")
+    settings: Any = SimpleNamespace(state=tmp_path, sample_indexes=tmp_path / "indexes")
 
     def asked(*arguments: str) -> tuple[int, str]:
         said: list[str] = []

@@ -28,12 +28,13 @@ from infra.backups import take_backup
 from infra.checked_backups import check_log
 from infra.cli import parser
 from infra.event_store import open_event_log
+from infra.kept_secrets import seal_key
 from infra.mes_feed import position_of
 from infra.notary import public_key_of, seals_in_file, verify
 from infra.recorder import TrackingAfter
 from infra.relay import ReportLog
 from infra.restores import POSITIONS_LEFT_OUT, restore
-from infra.settings import RESTORE_MARK, Settings, WrongSetting, refuse_unfinished_restore, seal_key
+from infra.settings import RESTORE_MARK, Settings, WrongSetting, refuse_unfinished_restore
 from projections.all import READ_MODELS
 from tests.eventually import eventually
 from tests.examples import (

@@ -26,9 +26,10 @@ from infra.bootstrap import open_core
 from infra.core import Core
 from infra.event_store import create_tables, open_event_log
 from infra.first_start import FIRST_ADMINISTRATOR_ID, _first_start, prepare
+from infra.kept_secrets import forget_first_password
 from infra.passwords import Argon2Passwords
 from infra.service_verbs import _prepare
-from infra.settings import Settings, forget_first_password, read_settings
+from infra.settings import Settings, read_settings
 from infra.side_tables import create_side_tables
 from tests.examples import (
     QUALITY_LEAD,

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.settings import Settings, WrongSetting, read_settings, remember_data_root, secrets_in, session_secret
+from infra.kept_secrets import session_secret
+from infra.settings import Settings, WrongSetting, read_settings, remember_data_root, secrets_in
 from infra.uploads import ROOT as UPLOADS_ROOT
 
 

@@ -60,7 +60,7 @@ class Models(Controller):
         self, model_id: FromPath[UUID], read: NamedDependency[ReadModels], desk: NamedDependency[ApiDesk]
     ) -> ModelDetail:
         """A model with its versions."""
-        model = _model(read, model_id, desk)
+        model = own_model(read, model_id, desk.caller.owner)
         return shaped(model, ModelDetail, versions=tuple(map(_sent_version, model.versions)))
 
     @get("/{model_id:uuid}/versions/{label:str}", sync_to_thread=True, area=Area.PUBLISHED_MODELS, responses=LOOKS)
@@ -72,7 +72,7 @@ class Models(Controller):
         desk: NamedDependency[ApiDesk],
     ) -> ModelVersion:
         """One published version."""
-        return _sent_version(_version(_model(read, model_id, desk), label))
+        return _sent_version(_version(own_model(read, model_id, desk.caller.owner), label))
 
     @get("/{model_id:uuid}/versions/{label:str}/report", sync_to_thread=True, responses=LOOKS)
     def report(
@@ -139,7 +139,7 @@ class Models(Controller):
         desk: NamedDependency[ApiDesk],
     ) -> Export:
         """How far the export package of a version is, and its checksum; not found while nobody asked for it."""
-        _version(_model(services.read, model_id, desk), label)
+        _version(own_model(services.read, model_id, desk.caller.owner), label)
         return _export(services, model_id, label, desk)
 
     @post(
@@ -174,22 +174,12 @@ class Models(Controller):
         desk: NamedDependency[ApiDesk],
     ) -> Download:
         """The zip. Its SHA-256 is the `ETag`, and `package.checksum` of the export. A withdrawn version's is not given out."""
-        model = _model(services.read, model_id, desk)
+        model = own_model(services.read, model_id, desk.caller.owner)
         version = _version(model, label)
         export = services.read.exports.get(model_id, version.version)
         if export is None or export.package is None or version.is_withdrawn:
             raise NotFound
         return stored_file(services, export.package, f"{model.name}-{label}.zip", kind="application/zip")
-
-
-def _model(read: ReadModels, model_id: UUID, desk: ApiDesk) -> ModelDetailRow:
-    """One's own, for an MES anybody's.
-
-    Raises:
-        NotFound, NotTheOwner
-    """
-    model: ModelDetailRow = read.models.owned(model_id, desk.caller.owner)
-    return model
 
 
 def _version(model: ModelDetailRow, label: str) -> ModelVersionRow:
