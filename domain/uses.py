@@ -82,6 +82,7 @@ class NeededIsGone(Refusal):
 class Uses(State):
     """The waiting and running jobs that need one thing: their names by their ids."""
 
+    HAS_LONG_HISTORY: ClassVar[bool] = True
     jobs: dict[UUID, str] = msgspec.field(default_factory=dict)
     is_ruled_out: bool = False
 

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import TypeVar
 from uuid import uuid4
 
 import msgspec
@@ -23,6 +24,7 @@ from domain.training_jobs import (
     TrainingRestarted,
     TrainingTerminated,
 )
+from domain.uses import UseBegun, UseEnded, UseRuledOut, Uses
 from infra.event_store import EventLog, create_tables, open_event_log
 from infra.kept_states import KEEP_EVERY, KeptStates, definition_of_states, mark_of
 from infra.recorder import LogRecorder
@@ -38,7 +40,10 @@ from tests.examples import (
     TRAINING_STARTED,
     WORSE_AT_THE_END,
     History,
+    example_id,
 )
+
+S = TypeVar("S", bound=State)
 
 
 def losses(count: int, part: LossPart = LossPart.CLASSIFICATION) -> list[Fact]:
@@ -193,6 +198,20 @@ def test_every_state_is_written_and_read_without_loss(fact_type: type[Fact]) -> 
             assert fold(TrainingJob, events[at:], again) == fold(TrainingJob, events)
 
 
+def test_uses_are_written_and_read_without_loss() -> None:
+    facts: Sequence[Fact] = (
+        *(UseBegun(job_id=example_id(f"job {number}"), name=f"panel-{number}") for number in range(3)),
+        UseEnded(job_id=example_id("job 1")),
+        UseRuledOut(),
+    )
+    events = History().add(example_id("uses"), *facts).events
+    for at in range(1, len(events) + 1):
+        state = fold(Uses, events[:at])
+        again = read_again(state)
+        assert again == state
+        assert fold(Uses, events[at:], again) == fold(Uses, events)
+
+
 def test_a_state_that_would_be_read_otherwise_is_not_kept(log: EventLog, database: str) -> None:
     state = log.load(TrainingJob, TRAINING_JOB_ID)
     assert state is not None
@@ -216,8 +235,8 @@ def test_the_mark_of_the_rules_changes_with_every_byte_of_them(tmp_path: Path) -
     assert len(marks) == 3
 
 
-def read_again(state: State | None) -> State | None:
-    return msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=type(state))
+def read_again(state: S | None) -> S | None:
+    return state and msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=type(state))
 
 
 def undefined() -> TrainingCompleted:
