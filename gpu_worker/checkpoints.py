@@ -10,7 +10,7 @@ import logging
 import os
 import pickle
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, cast
 
 import msgspec
 import torch
@@ -65,7 +65,7 @@ def save(checkpoint: Checkpoint, workspace: Path, part: LossPart) -> None:
     try:
         with writing.open("wb") as opened:
             hashed = _Hashed(opened)
-            torch.save({"format": FORMAT, **content}, hashed)
+            torch.save({"format": FORMAT, **content}, cast("BinaryIO", hashed))  # all that it asks for is there
             opened.write(hashed.digest.digest())
             opened.flush()
             os.fsync(opened.fileno())

@@ -48,7 +48,7 @@ class SegmentationLossIsNotFinite(LossIsNotFinite):
 def not_finite(part: LossPart, iteration: int, learning_rate: float) -> LossIsNotFinite:
     """The refusal that names the network's own parameters."""
     kind = SegmentationLossIsNotFinite if part is LossPart.SEGMENTATION else LossIsNotFinite
-    return kind(iteration=iteration, learning_rate=learning_rate)
+    return kind(iteration=iteration, learning_rate=float(f"{learning_rate:.4g}"))  # as people write it
 
 
 class LossCurve:

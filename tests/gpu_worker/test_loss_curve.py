@@ -13,10 +13,10 @@ import torch
 from commands.gpu_jobs import command_for
 from commands.training_jobs import RecordTraining
 from domain.facts import after
-from domain.messages import LossesMeasured
+from domain.messages import LossesMeasured, LossPart
 from domain.training_jobs import TrainingJob, report
 from gpu_worker.checkpoints import Checkpoint
-from gpu_worker.loss_curve import MOST_REPORTED_POINTS, LossCurve, LossIsNotFinite
+from gpu_worker.loss_curve import MOST_REPORTED_POINTS, LossCurve, LossIsNotFinite, not_finite
 from tests.examples import TRAINING_QUEUED, TRAINING_STARTED
 from tests.given_when_then import state_of
 from tests.gpu_worker.workplace import Workplace
@@ -107,7 +107,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 import msgspec, torch
-from domain.messages import LossesMeasured
+from domain.messages import LossesMeasured, LossPart
 from tests.gpu_worker.test_loss_curve import CPU, START, LossCurve
 from tests.gpu_worker.workplace import Workplace
 place = Workplace(Path(sys.argv[1]))
@@ -144,6 +144,11 @@ def test_what_a_killed_attempt_had_not_reported_comes_with_the_next_and_is_noted
         noted += [point for fact in facts for point in zip(fact.iterations, fact.losses, strict=True)]  # type: ignore[attr-defined]
         job = after(TrainingJob, job, facts)
     assert noted == written(curve) == [(1, 0.0), (2, 1.0), (3, 2.0), (4, 3.0), (5, 4.0)]
+
+
+def test_a_rate_is_told_as_people_write_it() -> None:  # T-7
+    told = str(not_finite(LossPart.CLASSIFICATION, 9, 98.19818665965752).sentence)
+    assert "iteration 9 is not a finite number (learning rate 98.2)" in told
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])

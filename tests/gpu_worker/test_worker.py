@@ -624,7 +624,7 @@ def test_a_worker_whose_clock_is_off_removes_nothing_that_others_use(tmp_path: P
         folder = tmp_path / "scratch" / name
         folder.mkdir(parents=True)
         (folder / "file").write_bytes(bytes(10))
-    os.utime(folder, (1, 1))
+    os.utime(tmp_path / "scratch" / "decoded" / "old", (1, 1))
     script = tmp_path / "worker.py"
     script.write_text(A_YEAR_AHEAD)
     subprocess.run([sys.executable, script, tmp_path], check=True, timeout=DEADLINE_SECONDS)

@@ -12,14 +12,14 @@ class Listener:
         self.now = 1000.0
         self.silence = Silence[str](SECONDS, clock=lambda: self.now)
 
-    def look(self, seconds: float = 1.0, **signs: object) -> list[str]:
+    def look(self, seconds: float = 1.0, /, **signs: object) -> list[str]:
         """After so many seconds."""
         self.now += seconds
         return self.silence.of(signs)
 
     def look_for(self, seconds: int, **signs: object) -> list[str]:
         """Every second, for so long."""
-        return [one for _ in range(seconds) for one in self.look(**signs)]
+        return [one for _ in range(seconds) for one in self.look(1.0, **signs)]
 
 
 def test_who_gives_the_same_sign_for_longer_than_that_is_silent() -> None:
@@ -40,7 +40,7 @@ def test_a_clock_that_is_set_makes_nobody_silent() -> None:
 def test_who_stood_still_has_heard_nobody_and_begins_anew() -> None:
     listener = Listener()
     listener.look_for(10, a="09:00")
-    assert listener.look(seconds=60.0, a="09:00") == []
+    assert listener.look(60.0, a="09:00") == []
     assert listener.look_for(15, a="09:00") == []
     assert listener.look(a="09:00") == ["a"]
 

@@ -208,10 +208,9 @@ def sent_job(services: Services, job: TrainingJobRow, desk: ApiDesk) -> Training
 
 def _stage(line: StageLine) -> Stage:
     """What was found is in the row; a stage that has not ended has none."""
-    told = {"stage": line.stage, "state": line.state, "seconds": line.seconds}
-    return Stage(
-        **told, **{name: getattr(line.found, name, None) for name in Stage.__struct_fields__ if name not in told}
-    )
+    told: dict[str, Any] = {"stage": line.stage, "state": line.state, "seconds": line.seconds}
+    found = {name: getattr(line.found, name, None) for name in Stage.__struct_fields__ if name not in told}
+    return Stage(**told | found)
 
 
 def chosen(choices: TrainingChoices, default_parameters: str) -> dict[str, Any]:
