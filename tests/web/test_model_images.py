@@ -428,7 +428,9 @@ def test_the_form_offers_both_ways_and_the_users_own_uploads(
     queued, others = an_upload(uploads), an_upload(uploads, of=MODEL_TRAINER.user_id)
     images.used = [UploadUsed(f"{queued.upload_id}/image@123.tar", LoadStatus.LOADING)]
     page = site.get("/model-images/import").text
-    assert_in_order(words(page), "上传方式", "本地文件上传", "远程服务器路径", "立即导入", "100 %", "使用", "50 %", "移除")
+    assert_in_order(
+        words(page), "上传方式", "本地文件上传", "远程服务器路径", "立即导入", "100 %", "使用", "50 %", "移除"
+    )
     assert f"upload_id={complete.upload_id}" in page
     assert f"upload_id={broken.upload_id}" not in page, "what is not complete cannot be used"
     assert f"/uploads/{broken.upload_id}/cancel" in page
