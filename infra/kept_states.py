@@ -40,7 +40,7 @@ class KeptStates:
         """A state that the log has led to, perhaps not the newest; None where there is none that may be used."""
         try:
             with self._datastore.get_connection() as connection:
-                row = connection.execute(_FIND, (aggregate_id, self._definition), prepare=True).fetchone()
+                row = connection.execute(_FIND, (aggregate_id, self._mark(state_type)), prepare=True).fetchone()
             return msgspec.msgpack.decode(row["content"], type=state_type) if row else None
         except (PersistenceError, msgspec.MsgspecError):
             log.warning("kept_state_cannot_be_read", extra={"aggregate_id": str(aggregate_id)}, exc_info=True)
@@ -52,16 +52,29 @@ class KeptStates:
         """
         if state.version // KEEP_EVERY <= (before.version if before else 0) // KEEP_EVERY:
             return
-        content = msgspec.msgpack.encode(state)
-        if msgspec.msgpack.decode(content, type=type(state)) != state:
+        content = _written(state)
+        if content is None:
             log.error("state_cannot_be_kept", extra={"aggregate_id": str(state.id)})
             return
-        kept = {"id": state.id, "version": state.version, "definition": self._definition, "content": content}
+        kept = {"id": state.id, "version": state.version, "definition": self._mark(type(state)), "content": content}
         try:
             with self._datastore.get_connection() as connection:
                 connection.execute(_KEEP, kept)
         except PersistenceError:
             log.warning("state_not_kept", extra={"aggregate_id": str(state.id)}, exc_info=True)
+
+    def _mark(self, state_type: type[State]) -> bytes:
+        """Somebody may send the id of another kind of thing, whose state could be read as one of this kind."""
+        return self._definition + state_type.__qualname__.encode()
+
+
+def _written(state: State) -> bytes | None:
+    """None where reading it would not give the same again."""
+    try:
+        content = msgspec.msgpack.encode(state)
+        return content if msgspec.msgpack.decode(content, type=type(state)) == state else None
+    except (msgspec.MsgspecError, TypeError):
+        return None
 
 
 @cache

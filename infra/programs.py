@@ -20,8 +20,8 @@ PROGRAMS = (
 )
 """In the order of their start; they stop the other way round. Which of them run is told by `programs_of`."""
 CAN_WAIT = ("notary", "scanner", "housekeeper", "worker", "packager")
-"""What no page stands on starts once the pages are there: each needs half a second of a processor to load, and a worker's first
-look at what it computes with some seconds."""
+"""What no page stands on starts once the pages are there: each keeps a processor busy for some tenths of a second, and a worker's
+first look at what it computes with for seconds."""
 PATIENCE_SECONDS = {"web": 30.0, "worker": 40.0, "packager": 40.0}
 """How long a process may take to stop before it is killed: the web server lets those finish whom it is answering (20 s), a worker
 waits for the checkpoint of its job (30 s)."""

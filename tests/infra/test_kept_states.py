@@ -154,6 +154,11 @@ def test_the_state_of_another_history_is_never_used(log: EventLog, database: str
     assert kept.find(TrainingJob, TRAINING_JOB_ID) is None
 
 
+def test_a_kept_state_is_not_taken_for_that_of_another_kind(log: EventLog) -> None:
+    assert log.load(TrainingJob, TRAINING_JOB_ID) is not None
+    assert log.load(Uses, TRAINING_JOB_ID) is None
+
+
 def test_what_cannot_be_read_is_folded_anew(log: EventLog, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     log.load(TrainingJob, TRAINING_JOB_ID)
     change(database, "UPDATE app.kept_states SET content = %s", b"\xc1 damaged")
