@@ -7,7 +7,8 @@ from typing import Any
 from uuid import UUID
 
 from domain.artifacts import Artifact
-from domain.refusals import NotFound, NotTheOwner
+from domain.permissions import check_owner
+from domain.refusals import NotFound
 from domain.training_jobs import TrainedWeights
 from projections.training_jobs import TrainingJobDetail
 from web.downloads import Download, run_log, stored_file
@@ -70,8 +71,7 @@ def weights(services: Services, job: TrainingJobDetail, which: str, part: str, a
     Raises:
         NotTheOwner, NotFound
     """
-    if job.owner != actor:
-        raise NotTheOwner
+    check_owner(job.owner, actor)
     kept = next((one for one in job.kept_weights if one.part.value == part), None)
     files = {TrainedWeights.BEST.value: kept.best, TrainedWeights.LAST.value: kept.last} if kept else {}
     return _file(services, files.get(which), f"{_name_of(job)}-{part}-{which}.safetensors")

@@ -18,7 +18,8 @@ from commands.training_jobs import DeleteTrainingJob, RestartTraining, Terminate
 from domain.evaluation import EvaluationFigures
 from domain.json_forms import write_json
 from domain.messages import Heartbeat, LossPart, StageName
-from domain.refusals import NotFound, NotTheOwner
+from domain.permissions import check_owner
+from domain.refusals import NotFound
 from domain.sentences import N_
 from domain.training_jobs import ACTIONS, LOOKING, TrainedWeights, TrainingAction, TrainingStatus
 from domain.waiting import Wait
@@ -39,7 +40,7 @@ from web.charts import MOST_POINTS, LineChart, Series, evenly, line_chart, nice_
 from web.downloads import Download
 from web.evaluation_reports import ReportView, report_view
 from web.forms import Form, id_or_none
-from web.listing import Listing, read_listing
+from web.listing import Listing, read_listing, way_back
 from web.live import Live, Part
 from web.pages import Desk, Page
 from web.services import ReadModels, Services
@@ -202,6 +203,11 @@ class ConfirmPage(Page, frozen=True):
     action: str
     kept: tuple[WeightsLine, ...] = ()
 
+    @property
+    def back(self) -> str:
+        """The part of the list where one came from."""
+        return way_back(self.form, ADDRESS)
+
 
 LIST_PARTS: Mapping[str, Part[TrainingJobsPage]] = MappingProxyType(
     {"rows": Part("training_jobs/_rows.html", shows=lambda page: (page.listing, page.lines))}
@@ -358,18 +364,23 @@ class TrainingJobs(Controller):
         desk: NamedDependency[Desk],
     ) -> Response[str]:
         """The question before."""
-        return desk.show(_confirm_page(read, job_id, actor, "terminate"))
+        with desk.unless_gone(ADDRESS):
+            page = _confirm_page(read, job_id, actor, "terminate", Form())
+        return desk.show(page)
 
     @get("/{job_id:uuid}/delete", sync_to_thread=True)
     def confirm_delete(
         self,
         job_id: FromPath[UUID],
+        form: NamedDependency[Form],
         actor: NamedDependency[UUID],
         read: NamedDependency[ReadModels],
         desk: NamedDependency[Desk],
     ) -> Response[str]:
         """The question before."""
-        return desk.show(_confirm_page(read, job_id, actor, "delete"))
+        with desk.unless_gone(way_back(form, ADDRESS)):
+            page = _confirm_page(read, job_id, actor, "delete", form)
+        return desk.show(page)
 
     @get("/{job_id:uuid}/publish", sync_to_thread=True)
     def confirm_publish(
@@ -380,7 +391,9 @@ class TrainingJobs(Controller):
         desk: NamedDependency[Desk],
     ) -> Response[str]:
         """The question before."""
-        return desk.show(_confirm_page(read, job_id, actor, "publish"))
+        with desk.unless_gone(ADDRESS):
+            page = _confirm_page(read, job_id, actor, "publish", Form())
+        return desk.show(page)
 
     @post("/{job_id:uuid}/terminate", sync_to_thread=True)
     def terminate(
@@ -391,8 +404,9 @@ class TrainingJobs(Controller):
         desk: NamedDependency[Desk],
     ) -> Redirect:
         """【终止】."""
-        job = job_of(read, job_id)
-        desk.ask(TerminateTraining(actor=actor, job_id=job_id))
+        with desk.unless_gone(ADDRESS):
+            job = job_of(read, job_id)
+            desk.ask(TerminateTraining(actor=actor, job_id=job_id))
         desk.say(N_("The training of “{name}” is terminated."), name=job.model_name)
         return desk.go(f"{ADDRESS}/{job_id}")
 
@@ -405,8 +419,9 @@ class TrainingJobs(Controller):
         desk: NamedDependency[Desk],
     ) -> Redirect:
         """【启动】: from 0 %."""
-        job = job_of(read, job_id)
-        desk.ask(RestartTraining(actor=actor, job_id=job_id))
+        with desk.unless_gone(ADDRESS):
+            job = job_of(read, job_id)
+            desk.ask(RestartTraining(actor=actor, job_id=job_id))
         desk.say(N_("“{name}” waits for a worker and will begin from 0 %."), name=job.model_name)
         return desk.go(f"{ADDRESS}/{job_id}")
 
@@ -414,15 +429,18 @@ class TrainingJobs(Controller):
     def delete(
         self,
         job_id: FromPath[UUID],
+        form: NamedDependency[Form],
         actor: NamedDependency[UUID],
         read: NamedDependency[ReadModels],
         desk: NamedDependency[Desk],
     ) -> Redirect:
         """【删除】."""
-        job = job_of(read, job_id)
-        desk.ask(DeleteTrainingJob(actor=actor, job_id=job_id))
+        back = way_back(form, ADDRESS)
+        with desk.unless_gone(back):
+            job = job_of(read, job_id)
+            desk.ask(DeleteTrainingJob(actor=actor, job_id=job_id))
         desk.say(N_("Training job “{name}” is deleted."), name=job.model_name)
-        return desk.go(ADDRESS)
+        return desk.go(back)
 
     @post("/{job_id:uuid}/publish", sync_to_thread=True)
     def publish(
@@ -436,8 +454,9 @@ class TrainingJobs(Controller):
         """【模型发布】, with the best weights unless the last are chosen."""
         is_last = form.text("weights") == TrainedWeights.LAST.value
         chosen = TrainedWeights.LAST if is_last else TrainedWeights.BEST
-        desk.ask(PublishModelVersion(actor=actor, job_id=job_id, chosen_weights=chosen))
-        job = job_of(read, job_id)
+        with desk.unless_gone(ADDRESS):
+            desk.ask(PublishModelVersion(actor=actor, job_id=job_id, chosen_weights=chosen))
+            job = job_of(read, job_id)
         desk.say(N_("“{name}” is published as {version}."), name=job.model_name, version=job.label)
         return desk.go(f"{ADDRESS}/{job_id}")
 
@@ -498,13 +517,12 @@ def _line(row: TrainingJobRow, beat: Heartbeat | None, actor: UUID, now: datetim
     )
 
 
-def _confirm_page(read: ReadModels, job_id: UUID, actor: UUID, action: str) -> ConfirmPage:
+def _confirm_page(read: ReadModels, job_id: UUID, actor: UUID, action: str, form: Form) -> ConfirmPage:
     job = job_of(read, job_id)
-    if job.owner != actor:
-        raise NotTheOwner
-    form = Form.of(weights=TrainedWeights.BEST.value)
+    check_owner(job.owner, actor)
+    asked = Form((*form.fields, ("weights", TrainedWeights.BEST.value)))
     return ConfirmPage(
-        form=form, line=_line(job, None, actor, datetime.now(UTC)), action=action, kept=_kept(job, actor)
+        form=asked, line=_line(job, None, actor, datetime.now(UTC)), action=action, kept=_kept(job, actor)
     )
 
 

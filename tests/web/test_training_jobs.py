@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID
 
 import httpx
@@ -587,8 +588,27 @@ def test_only_a_run_that_was_interrupted_goes_on_from_its_checkpoint(trainer: Si
 
 
 def test_an_unknown_job_does_not_exist(trainer: Site) -> None:
-    for address in ("", "/live", "/log", "/report", "/terminate", "/delete", "/publish"):
+    for address in ("", "/live", "/log", "/report"):
         assert trainer.get(f"/training-jobs/{example_id('no such job')}{address}").status_code == 404
+
+
+@pytest.mark.parametrize("action", ["terminate", "delete", "publish", "restart"])
+def test_whoever_acts_on_what_is_gone_is_told_so_in_the_list(trainer: Site, action: str) -> None:  # T-2
+    gone = f"/training-jobs/{example_id('no such job')}/{action}"
+    for ask in (trainer.post, trainer.get)[: 1 if action == "restart" else 2]:
+        answer = ask(gone)
+        assert (answer.status_code, answer.headers["Location"]) == (303, "/training-jobs")
+        assert "该项此前已被删除或移除。" in text(trainer.get("/training-jobs"))
+
+
+def test_what_was_filtered_stays_so_when_a_job_is_deleted(trainer: Site) -> None:  # T-2, T-3
+    use(trainer.services, job(**{**ENDED, "status": TrainingStatus.FAILED}))
+    filtered = "/training-jobs?status=failed"
+    question = f"{MONITOR}/delete?back={quote(filtered, safe='')}"
+    assert f'href="{question}"' in html.unescape(trainer.get(filtered).text)
+    assert f'name="back" value="{filtered}"' in html.unescape(trainer.get(question).text)
+    assert trainer.post(f"{MONITOR}/delete", back=filtered).headers["Location"] == filtered
+    assert trainer.post(f"{MONITOR}/delete", back="https://evil.example").headers["Location"] == "/training-jobs"
 
 
 # Files
