@@ -32,7 +32,7 @@ from benchmarks.harness import Bench, Row, bench, in_turns, median_ratio
 from benchmarks.plain_recipe import PlainTraining, plain_transform
 from domain.messages import AnyReport, Resources, StageFinished, TrainingOrder, ValidationMeasured
 from domain.model_packages import NetworkInput
-from domain.training_parameters import USUAL_AUGMENTATIONS, Augmentation, SgdParameters
+from domain.training_parameters import Augmentation, SgdParameters
 from gpu_worker.augmentation import augment, draw
 from gpu_worker.batches import Chosen, Fetched
 from gpu_worker.channel import Answer, Channel, Deliver, FromJob, ToJob
@@ -58,6 +58,8 @@ BATCH = 32
 THREADS = 2
 STEPS, STEPS_OF_A_GPU = 4, 400
 """A turn of the step benchmark."""
+AUGMENTATIONS = (Augmentation.FLIPPING, Augmentation.SCALING, Augmentation.COLOR_ENHANCEMENT)
+"""What the recipe does, too."""
 
 CODES = ("CHIP", "MURA", "OK", "SCRATCH")
 TRAINING_IMAGES, VALIDATION_IMAGES = 128, 32
@@ -139,7 +141,7 @@ class OurStep:
         self.step = new_step(
             self.model,
             functional.cross_entropy,
-            (Synthetic if is_augmented else Ready)(self.device, USUAL_AUGMENTATIONS),
+            (Synthetic if is_augmented else Ready)(self.device, AUGMENTATIONS),
             self.device,
             image_count=BATCH,
             fewest_normalized=FEWEST_NORMALIZED,
@@ -347,7 +349,7 @@ def _our_speeds(folder: Path, number: int, image_count: int, epochs: int = EPOCH
             base_lr=0.01,
             data_paths=("training", "validation"),
             split_ratio=image_count / (image_count + VALIDATION_IMAGES),
-            augmentations=USUAL_AUGMENTATIONS,
+            augmentations=AUGMENTATIONS,
         ),
         input=INPUT,
     )
@@ -407,7 +409,7 @@ def _steel_order() -> TrainingOrder:
         base_lr=STEEL_RATE,
         split_ratio=0.8,
         resolution_screening=False,
-        augmentations=USUAL_AUGMENTATIONS,
+        augmentations=AUGMENTATIONS,
     )
     return msgspec.structs.replace(order, input=INPUT)
 

@@ -31,7 +31,7 @@ class _Advice(NamedTuple):
 
 
 _CLASSIFICATION: Final = _Advice(
-    SgdParameters(base_lr=0.05, batch_size=32, max_iter=1, weight_decay=0.0005), rounds=30, fewest=1000
+    SgdParameters(base_lr=0.025, batch_size=16, max_iter=1, weight_decay=0.0005), rounds=32, fewest=2000
 )
 _SEGMENTATION: Final = _Advice(
     SgdParameters(base_lr=0.03, batch_size=8, max_iter=1, weight_decay=0.0005), rounds=60, fewest=2500

@@ -88,9 +88,9 @@ class Augmentation(enum.Enum):
     RANDOM_TRANSFORM = "random_transform"
 
 
-USUAL_AUGMENTATIONS: Final = (Augmentation.COLOR_ENHANCEMENT, Augmentation.SCALING, Augmentation.FLIPPING)
-"""What a new model begins with in the wizard: few images teach more with it. Where left and right make a difference, flipping
-is taken out.
+USUAL_AUGMENTATIONS: Final = (Augmentation.COLOR_ENHANCEMENT, Augmentation.RANDOM_TRANSFORM)
+"""What a new model begins with in the wizard: few images teach more with it. Where left and right, or up and down, make a
+difference, scaling takes the place of the random transform.
 """
 
 

@@ -79,7 +79,7 @@ def test_a_version_is_trained_again_to_the_next_one(
     page, settings = signed_in, installation.settings
     _publish(core, tmp_path)
 
-    page.goto(f"{settings.address}/models")
+    eventually(lambda: _lists(page, f"{settings.address}/models", "panel-b"), within_seconds=30)
     page.get_by_role("row", name="panel-b").get_by_role("link", name="重新训练").click()
     expect(page.locator("main")).to_contain_text("v1.01")
     expect(page.get_by_label("模型名称")).to_have_count(0)  # it stays as it is
@@ -102,6 +102,12 @@ def test_a_version_is_trained_again_to_the_next_one(
     expect(page.get_by_text("已发布").first).to_be_visible()
     page.goto(f"{settings.address}/models")
     expect(page.get_by_role("row", name="panel-b")).to_contain_text("v1.02")
+
+
+def _lists(page: Page, address: str, name: str) -> bool:
+    """Whether a list shows what nobody did in a browser: its pages wait for nothing then."""
+    page.goto(address)
+    return page.get_by_role("row", name=name).count() > 0
 
 
 def _filter_by(page: Page, factory: str) -> None:

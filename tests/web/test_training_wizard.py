@@ -452,7 +452,7 @@ def test_the_usual_augmentations_are_ticked_until_somebody_unticks_them(trainer:
     through(trainer, 4)
     fourth = trainer.get(f"{NEW}/step-4").text
     ticked = {augmentation for augmentation in Augmentation if is_ticked(fourth, "augmentations", augmentation.value)}
-    assert ticked == {Augmentation.COLOR_ENHANCEMENT, Augmentation.SCALING, Augmentation.FLIPPING}
+    assert ticked == {Augmentation.COLOR_ENHANCEMENT, Augmentation.RANDOM_TRANSFORM}
     goes_to(send(trainer, 4, do="back"), f"{NEW}/step-3")
     fourth = trainer.get(f"{NEW}/step-4").text
     assert not any(is_ticked(fourth, "augmentations", augmentation.value) for augmentation in Augmentation)
@@ -544,7 +544,7 @@ def test_a_taken_name_is_told_at_once(trainer: Site, log: MemoryLog) -> None:  #
 
 
 def test_without_a_place_the_step_names_the_level(trainer: Site) -> None:  # W-2
-    assert "请选择生产环境" in text(send(trainer, 1, level_4=None, level_3=None, level_2=None, level_1=None), 422)
+    assert "请逐级选择生产环境" in text(send(trainer, 1, level_4=None, level_3=None, level_2=None, level_1=None), 422)
 
 
 def test_a_version_of_the_kind_that_is_not_shown_counts_as_none(trainer: Site) -> None:
