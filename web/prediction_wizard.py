@@ -18,6 +18,7 @@ from domain.data_paths import Inspection
 from domain.datasets import DatasetPurpose
 from domain.prediction_jobs import PredictionDraft, check_data_step, known_codes, one_model
 from domain.refusals import Refusal, Refusals, raise_together
+from domain.sentences import N_
 from projections.compute_resources import ComputeResourceRow
 from projections.models import ModelVersionChoices
 from projections.overview import SetupSteps
@@ -152,6 +153,8 @@ class _NewJob(Controller):
         )
         kept = _with_versions(kept, form.all("version"))
         _keep(services, actor, self.kind, kept)
+        if button == "later":
+            return self._leave(desk)
         if button != "next":
             return desk.go(f"{self.kind.new_address}/step-1")
         with desk.refusals_on(_model_step(services, actor, self.kind, kept)):
@@ -184,6 +187,8 @@ class _NewJob(Controller):
         kept = _keep(services, actor, self.kind, _with_paths(kept, found, pressed))
         if pressed.button == "back":
             return desk.go(f"{self.kind.new_address}/step-1")
+        if pressed.button == "later":
+            return self._leave(desk)
         with desk.refusals_on(_data_step(services, self.kind, kept, checked)):
             raise_together(pressed.refusals)
             if is_next:
@@ -244,11 +249,18 @@ class _NewJob(Controller):
         kept = _keep(services, actor, self.kind, msgspec.structs.replace(kept, draft=draft))
         if form.text("do") == "back":
             return desk.go(f"{self.kind.new_address}/step-2")
+        if form.text("do") == "later":
+            return self._leave(desk)
         checked = _check_model(services, actor, self.kind, kept, desk)
         with desk.refusals_on(_parameters_step(services, self.kind, kept, checked.model.name)):
             desk.ask(QueuePredictionJob(actor=actor, job_id=kept.job_id, draft=draft))
         services.drafts.drop(actor, self.kind.draft)
         desk.say(self.kind.queued, name=draft.name)
+        return desk.go(self.kind.address)
+
+    def _leave(self, desk: Desk) -> Redirect:
+        """For now; the step was kept, right or not."""
+        desk.say(N_("Everything you entered is kept; you can go on later."))
         return desk.go(self.kind.address)
 
 

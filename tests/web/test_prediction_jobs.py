@@ -540,6 +540,18 @@ def test_pressing_the_last_button_twice_makes_one_job(trainer: Site, log: Memory
     assert newest_job(log) is queued
 
 
+def test_going_on_later_keeps_what_was_entered(trainer: Site, log: MemoryLog) -> None:  # P-1, W-1
+    answer = press(trainer, 1, "later", name="half-a-na")
+    assert answer.url.path == JOBS
+    assert "已填写的内容均已保留，可稍后继续。" in text(answer)
+    assert 'name="name" value="half-a-na"' in trainer.get(f"{NEW}/step-1").text
+    through_step_2(trainer)
+    assert press(trainer, 2, "later").url.path == JOBS
+    assert press(trainer, 3, "later", prediction_parameters="{").url.path == JOBS
+    assert ">{</textarea>" in trainer.get(f"{NEW}/step-3").text.replace("\n{", "{")
+    assert not any(isinstance(event.data, PredictionQueued) for event in log.events)
+
+
 def test_a_queued_job_leaves_an_empty_form_behind(trainer: Site) -> None:
     through_step_2(trainer)
     press(trainer, 3, "next", compute_resource=str(TWO_CORES_ID))
