@@ -25,6 +25,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.harness import Bench, Row, bench
 from benchmarks.plain_recipe import plain_evaluation, plain_transform
+from benchmarks.real_images import REAL_IMAGES, STRIP, TILES, count_images
 from domain.evaluation_figures import confusion_matrix, macro_recall, overall_accuracy
 from domain.messages import (
     AnyReport,
@@ -43,8 +44,6 @@ from gpu_worker.settings import TrainingSettings
 from gpu_worker.training import train
 from tests.gpu_worker.workplace import MountedFolders, Workplace, an_order
 
-REAL_IMAGES = Path(__file__).parents[2] / "shared" / "data"
-STRIP, TILES = "x-sdd", "magnetic-tile"
 DEFECTS_OF_TILES = ("MT_Blowhole", "MT_Break", "MT_Crack", "MT_Fray", "MT_Uneven")
 THREADS = 2
 SEED = 7
@@ -125,13 +124,14 @@ def _advised(
     folder: Path, codes: Sequence[str], share: float, *, with_segmentation: bool = False
 ) -> TrainingParameters:
     """What the wizard fills in for the images of some code folders; a share of its iterations."""
-
-    def learnt_from(files: str) -> int:
-        return round(SPLIT_RATIO * sum(1 for code in codes for _ in (folder / code).glob(files)))
-
-    advised = advised_from_nothing(
-        LearntFrom(learnt_from("*.jpg"), learnt_from("masks/*.png")), with_segmentation=with_segmentation
+    images, masks = (
+        round(SPLIT_RATIO * count_images(folders))
+        for folders in (
+            [folder / code for code in codes],
+            [folder / code / "masks" for code in codes if with_segmentation],
+        )
     )
+    advised = advised_from_nothing(LearntFrom(images, masks), with_segmentation=with_segmentation)
 
     def shortened(sgd: SgdParameters) -> SgdParameters:
         return msgspec.structs.replace(sgd, max_iter=max(1, round(share * sgd.max_iter)))

@@ -30,6 +30,7 @@ from torch.nn import functional
 
 from benchmarks.harness import Bench, Row, bench, in_turns, median_ratio
 from benchmarks.plain_recipe import PlainTraining, plain_transform
+from benchmarks.real_images import REAL_IMAGES, STRIP, count_images
 from domain.messages import AnyReport, Resources, StageFinished, TrainingOrder, ValidationMeasured
 from domain.model_packages import NetworkInput
 from domain.training_parameters import Augmentation, SgdParameters
@@ -69,7 +70,7 @@ EPOCHS, EPOCHS_OF_A_GPU = 4, 3000
 MOST_LONG_ROUNDS = 3
 """A whole training of both takes half a minute."""
 
-STEEL = Path(__file__).parents[2] / "shared" / "data" / "x-sdd"
+STEEL = REAL_IMAGES / STRIP
 STEEL_EPOCHS = 12
 STEEL_RATE = 0.05
 
@@ -401,11 +402,11 @@ def _gathering_seconds(order: TrainingOrder, job: Job, iterations: int) -> float
 
 def _steel_order() -> TrainingOrder:
     codes = tuple(sorted(folder.name for folder in STEEL.iterdir() if folder.is_dir()))
-    image_count = sum(1 for code in codes for _ in (STEEL / code).glob("*.jpg"))
+    learnt_from = int(0.8 * count_images(STEEL / code for code in codes))
     order = an_order(
         codes=codes,
         batch_size=BATCH,
-        max_iter=STEEL_EPOCHS * int(0.8 * image_count) // BATCH,
+        max_iter=STEEL_EPOCHS * learnt_from // BATCH,
         base_lr=STEEL_RATE,
         split_ratio=0.8,
         resolution_screening=False,
