@@ -58,7 +58,7 @@ PROCESSES = {
     "web": ("-m", "infra.cli", "web"),
 }
 PATIENCE_SECONDS = 300.0
-SILENCE_SECONDS = 6.0
+SILENCE_SECONDS = 6
 """After so long a worker that is not heard counts as gone."""
 AWAY = (psycopg.Error, OperationalError, InterfaceError)
 

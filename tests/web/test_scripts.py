@@ -722,6 +722,7 @@ def test_a_branch_is_fetched_when_it_is_opened_and_the_address_keeps_it(tab: Tab
     expect(tab.locator("details[data-branch][open]")).to_have_count(3)
     tab.locator("summary", has_text="一厂区").click()
     expect(tab.locator("details[data-branch][open] > summary:visible")).to_have_count(0)
+    expect(tab).to_have_url(re.compile(r"open=none$"))  # the address follows a moment after the page
     tab.reload()
     expect(tab.locator("details[data-branch][open]")).to_have_count(0)
 
