@@ -120,14 +120,14 @@ def _classification(
             least=least,
         )
     if published is not None and ours.last.accuracy is not None:
-        where, figure = published
+        where, of_others = published
         yield Row(
             name=f"{name}, accuracy beside the published",
             figure=ours.last.accuracy,
             unit="share",
             compared_with=where,
-            compared_figure=figure,
-            ratio=ours.last.accuracy / figure,
+            compared_figure=of_others,
+            ratio=ours.last.accuracy / of_others,
         )
     reported = ours.succeeded.figures
     yield Row(name=f"{name}, accuracy of its report", figure=reported.accuracy or 0.0, unit="share")
