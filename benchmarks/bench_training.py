@@ -526,8 +526,11 @@ def _now() -> Moment:
 
 
 def _children() -> list[str]:
-    tasks = Path("/proc/self/task").iterdir()
-    return [child for task in tasks for child in (task / "children").read_text().split()]
+    children: list[str] = []
+    for task in Path("/proc/self/task").iterdir():
+        with suppress(FileNotFoundError):  # a thread that ended just now
+            children += (task / "children").read_text().split()
+    return children
 
 
 def _cpu_seconds(process: str) -> float:
