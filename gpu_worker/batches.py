@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from domain.messages import TrainingOrder
 from domain.model_packages import NetworkInput
 from gpu_worker.augmentation import Draw, augment, augment_labels, draw
+from gpu_worker.batch_threads import Indices
 from gpu_worker.decoded_images import DecodedImages
 from gpu_worker.metrics import standardized
 from gpu_worker.randomness import stream
@@ -18,8 +18,6 @@ from gpu_worker.team import ALONE, Team
 
 _RESIDENT_SHARE: Final = 0.3
 """Decoded images that take less of a GPU's free memory are kept there."""
-
-Indices = npt.NDArray[np.int64]
 
 
 class BatchOrder:

@@ -134,11 +134,7 @@ def _kept(
             folder = _build(keys, shape, read, folder, thread_count, on_image)
         try:
             return _opened(folder, links)
-        except (
-            FileNotFoundError,
-            ValueError,
-            EOFError,
-        ):  # tidied away just now, or half lost with the power: made anew
+        except (FileNotFoundError, ValueError, EOFError):  # tidied away just now, or half lost with the power
             remove_at_once(folder)
 
 

@@ -10,7 +10,6 @@ from uuid import UUID
 
 import msgspec
 import pytest
-import uvicorn
 from jinja2 import FileSystemLoader
 from litestar import Controller, Response, get, post
 from litestar.di import NamedDependency
@@ -27,19 +26,16 @@ from tests.parts import require
 from tests.projections.read_side import ReadSide
 from tests.web.places import PANELS, FakeEnvironments, FakeIndustries
 from tests.web.predictions import FakeEvaluationReports, FakePredictionJobs, job
+from tests.web.served_pages import Server, served, signed_in
 from tests.web.site import QUALITY_LEAD, FakeAssay, new_services, renew
-from web.app import create_app
 from web.cascade import Cascade, environment_cascade
 from web.environment_choices import EnvironmentChoices
 from web.environments import Environments
 from web.forms import Form
 from web.live import Live
-from web.overview import Overview
 from web.pages import Desk, Page, templates
 from web.prediction_jobs import PredictionJobs
 from web.services import ReadModels, Services
-from web.sessions import Session, Signer
-from web.sign_in import MyAccount, SignIn
 from web.users import Users
 
 TRY_OUT = """
@@ -180,22 +176,6 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-class Server(uvicorn.Server):
-    """Serves in a thread on a port that is free."""
-
-    def __init__(self, services: Services, *pages: type[Controller]) -> None:
-        self.services = services
-        app = create_app(services, (Overview, SignIn, MyAccount, *pages))
-        super().__init__(uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=1))
-        self.address = ""
-        self.is_up = threading.Event()
-
-    async def startup(self, sockets: Any = None) -> None:
-        await super().startup(sockets)
-        self.address = f"http://127.0.0.1:{self.servers[0].sockets[0].getsockname()[1]}"
-        self.is_up.set()
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Our pages and the try-out, made once."""
@@ -205,13 +185,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     (folder / "try_out_pages.html").write_text(PAGES)
     loader = cast(FileSystemLoader, templates("en").loader)
     loader.searchpath.append(str(folder))
-    server = Server(new_services(), Users, Environments, PredictionJobs, EnvironmentChoices, TryOut)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    server.is_up.wait(10)
-    yield server
-    server.should_exit = True
-    thread.join()
+    with served(new_services(), Users, Environments, PredictionJobs, EnvironmentChoices, TryOut) as server:
+        yield server
     loader.searchpath.pop()
     cast(Any, templates("en").cache).clear()
 
@@ -229,15 +204,7 @@ def services(server: Server) -> Services:
 @pytest.fixture
 def tab(browser: Browser, server: Server, services: Services, caplog: pytest.LogCaptureFixture) -> Iterator[Tab]:
     """A tab in which the super administrator is signed in, in English. Nothing may be said in its console."""
-    session_id = services.sessions.open(Session(user_id=QUALITY_LEAD.user_id, epoch=QUALITY_LEAD.session_epoch))
-    signed = Signer(services.settings.secret).sign("session", session_id)
-    context = browser.new_context(base_url=server.address)
-    context.add_cookies(
-        [
-            {"name": "assay_session", "value": signed, "url": server.address},
-            {"name": "assay_language", "value": "en", "url": server.address},
-        ]
-    )
+    context = signed_in(browser, server)
     context.set_default_timeout(5000)
     tab = context.new_page()
     said: list[str] = []

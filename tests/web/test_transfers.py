@@ -1,6 +1,5 @@
 """Uploads and downloads with progress, in a real browser, over fakes and real storage (I-2, I-5)."""
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -15,6 +14,7 @@ from domain.model_images import ModelImageExists
 from infra.artifacts import Artifacts
 from infra.uploads import Uploads
 from tests.web.places import FakeEnvironments, FakeIndustries
+from tests.web.served_pages import Server, patient_tab, served
 from tests.web.site import QUALITY_LEAD, FakeAssay, new_services, renew
 from tests.web.test_model_images import (
     FakeHeartbeats,
@@ -24,7 +24,7 @@ from tests.web.test_model_images import (
     image,
     version,
 )
-from tests.web.test_scripts import Server, browser
+from tests.web.test_scripts import browser
 from web.model_images import ModelImages
 from web.services import Services
 from web.sessions import Session, Signer
@@ -34,19 +34,13 @@ __all__ = ["browser"]
 PART_BYTES = 65_536
 CONTENT = bytes(range(256)) * 400
 """A little more than one part."""
-SECONDS = 1000
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     """The pages of model images."""
-    server = Server(new_services(), ModelImages, UploadPages)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    server.is_up.wait(10)
-    yield server
-    server.should_exit = True
-    thread.join()
+    with served(new_services(), ModelImages, UploadPages) as server:
+        yield server
 
 
 @pytest.fixture
@@ -73,20 +67,8 @@ def services(server: Server, tmp_path: Path) -> Services:
 @pytest.fixture
 def tab(browser: Browser, server: Server, services: Services) -> Iterator[Tab]:
     """A tab in which the super administrator is signed in, in English. No script may fail."""
-    session_id = services.sessions.open(Session(user_id=QUALITY_LEAD.user_id, epoch=QUALITY_LEAD.session_epoch))
-    signed = Signer(services.settings.secret).sign("session", session_id)
-    context = browser.new_context(base_url=server.address, accept_downloads=True)
-    cookies = {"assay_session": signed, "assay_language": "en"}
-    context.add_cookies([{"name": name, "value": value, "url": server.address} for name, value in cookies.items()])
-    context.set_default_timeout(20 * SECONDS)
-    expect.set_options(timeout=20 * SECONDS)
-    tab = context.new_page()
-    failed: list[str] = []
-    tab.on("pageerror", lambda error: failed.append(str(error)))
-    yield tab
-    context.close()
-    expect.set_options(timeout=5 * SECONDS)
-    assert not failed
+    with patient_tab(browser, server) as tab:
+        yield tab
 
 
 @pytest.fixture

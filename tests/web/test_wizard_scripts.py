@@ -1,7 +1,6 @@
 """The wizard of a new model in a real browser, over fakes and the real rules; without scripts buttons do the same."""
 
 import json
-import threading
 from collections.abc import Iterator
 
 import pytest
@@ -9,27 +8,21 @@ from playwright.sync_api import Browser, expect
 from playwright.sync_api import Page as Tab
 
 from tests.examples import MODEL_IMAGE_ID, MODEL_PARAMETERS_TEXT, TRAINING_PARAMETERS_TEXT, MemoryLog
-from tests.web.site import QUALITY_LEAD, new_services, renew
-from tests.web.test_scripts import Server, browser
+from tests.web.served_pages import Server, patient_tab, served
+from tests.web.site import new_services, renew
+from tests.web.test_scripts import browser
 from tests.web.test_training_wizard import NEW, SEGMENTING_VALUE, STEP_1, STEP_3, furnish, history
 from web.environment_choices import EnvironmentChoices
 from web.services import Services
-from web.sessions import Session, Signer
 from web.training_wizard import TrainingWizard
 
 __all__ = ["browser"]
-SECONDS = 1000
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    server = Server(new_services(), TrainingWizard, EnvironmentChoices)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    server.is_up.wait(10)
-    yield server
-    server.should_exit = True
-    thread.join()
+    with served(new_services(), TrainingWizard, EnvironmentChoices) as server:
+        yield server
 
 
 @pytest.fixture
@@ -42,19 +35,8 @@ def services(server: Server) -> Services:
 @pytest.fixture
 def tab(browser: Browser, server: Server, services: Services) -> Iterator[Tab]:
     """A tab of somebody who is signed in, in English. No script may fail."""
-    session_id = services.sessions.open(Session(user_id=QUALITY_LEAD.user_id, epoch=QUALITY_LEAD.session_epoch))
-    cookies = {"assay_session": Signer(services.settings.secret).sign("session", session_id), "assay_language": "en"}
-    context = browser.new_context(base_url=server.address)
-    context.add_cookies([{"name": name, "value": value, "url": server.address} for name, value in cookies.items()])
-    context.set_default_timeout(20 * SECONDS)
-    expect.set_options(timeout=20 * SECONDS)
-    tab = context.new_page()
-    failed: list[str] = []
-    tab.on("pageerror", lambda error: failed.append(str(error)))
-    yield tab
-    context.close()
-    expect.set_options(timeout=5 * SECONDS)
-    assert not failed
+    with patient_tab(browser, server) as tab:
+        yield tab
 
 
 def to_step_3(tab: Tab) -> None:
