@@ -9,6 +9,8 @@ SHELL := /bin/bash
 READY := .venv/.ready
 LOCKS := requirements/bootstrap.txt requirements/all.txt
 UV_PIP := .venv/bin/uv pip
+# A person at a terminal sees what is fetched.
+QUIET := $(shell [ -t 2 ] || echo --quiet)
 
 # uv does not read pip's settings; a mirror that is set up for pip, by PIP_… or in pip.conf, serves uv, too.
 PIP_SETTINGS_FOR_UV := \
@@ -37,10 +39,11 @@ venv: $(READY) ## create the virtual environment from the pinned requirements
 # The mark goes first and comes back last, so an interrupted run starts again from an empty environment.
 $(READY): $(LOCKS) pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15) and "Assay needs Python 3.11 to 3.14; name one with make PYTHON=…")'
-	@if [ ! -f $@ ]; then $(PYTHON) -m venv --clear .venv; fi; rm -f $@
-	.venv/bin/python -m pip install --quiet --require-hashes --requirement requirements/bootstrap.txt
-	@$(PIP_SETTINGS_FOR_UV) set -x; $(UV_PIP) sync --quiet --python .venv/bin/python --compile-bytecode --require-hashes requirements/all.txt
-	@$(PIP_SETTINGS_FOR_UV) set -x; $(UV_PIP) install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .
+	@if [ ! -f $@ ]; then echo "Making the virtual environment .venv …"; $(PYTHON) -m venv --clear .venv; fi; rm -f $@
+	@.venv/bin/python -m pip install --quiet --require-hashes --requirement requirements/bootstrap.txt
+	@echo "Installing what requirements/all.txt pins, torch among it: gigabytes the first time, half a minute from a cache …"
+	@$(PIP_SETTINGS_FOR_UV) $(UV_PIP) sync $(QUIET) --python .venv/bin/python --compile-bytecode --require-hashes requirements/all.txt
+	@$(PIP_SETTINGS_FOR_UV) $(UV_PIP) install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
 # What only some targets need comes when one of them runs: $(1) is a file of requirements.

@@ -75,10 +75,14 @@ def _audit(asked: argparse.Namespace, core: Core, settings: Settings, say: Say) 
                 return _tell_state(read, core, things, Form.of(**fields), say)
             if asked.jsonl:
                 return _write(event_lines(read, core.log, question), asked.jsonl, say)
+            is_found = False
             for row in _found(read, question, asked.limit):
+                is_found = True
                 who = row.actor_name or ("-" if row.actor == SYSTEM else str(row.actor))
                 sentence = translate(row.sentence, asked.language)
                 say(f"{row.position:>9}  {local_time_with_seconds(row.happened_at)}  {who:<16}  {sentence}")
+            if not is_found:
+                say("No event is like that.")
         except Refusal as refusal:
             raise NoAnswer(translate(refusal.sentence, asked.language)) from refusal
     return 0
@@ -132,6 +136,8 @@ def _write(lines: Iterator[str], target: Path, say: Say) -> int:
 
 
 def _provenance(asked: str, core: Core, say: Say, *, is_checking: bool) -> int:
+    if ":" not in asked:
+        raise NoAnswer(f"“{asked}” names no version. Write model:version, for example panel-a:v1.01.")
     try:
         model, label = find_version(asked, core.assay)
         made = find_provenance(core.log, model.id, label)

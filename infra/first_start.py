@@ -9,14 +9,14 @@ from commands.users import CreateUser, ListSuperAdministrators
 from domain.facts import SYSTEM, Recorded
 from domain.names import NameTaken
 from domain.permissions import Role
-from domain.refusals import ChangedMeanwhile
+from domain.refusals import ChangedMeanwhile, Refusal, Refusals
 from domain.task_types import TaskKind
 from domain.users import SUPER_ADMINISTRATORS_ID, SuperAdministrators, User, UserCreated
 from infra.bootstrap import open_core
 from infra.core import Core
 from infra.event_store import create_tables
 from infra.kept_secrets import first_password, forget_first_password, untold_password
-from infra.settings import Settings
+from infra.settings import Settings, WrongSetting
 from infra.side_tables import create_side_tables
 
 FIRST_ADMINISTRATOR_ID = uuid5(NAMESPACE_URL, "urn:assay:first-administrator")
@@ -59,6 +59,10 @@ def _first_start(settings: Settings, core: Core) -> list[str]:
             return []  # another machine was first, and the command found its work done
     except (NameTaken, ChangedMeanwhile):
         return []  # the same at the same moment
+    except (Refusal, Refusals) as refused:
+        raise WrongSetting(
+            f"ASSAY_ADMINISTRATOR or ASSAY_ADMINISTRATOR_PASSWORD cannot be used. {refused}"
+        ) from refused
     if settings.administrator_password:
         return [f"The super administrator “{settings.administrator}” signs in with the password of the settings."]
     return _sign_in(settings.administrator, password)

@@ -17,10 +17,16 @@ import yaml
 from domain.artifacts import Artifact
 from domain.model_images import archive_name
 from domain.model_packages import NetworkTask
+from domain.refusals import Refusal
 from gpu_worker.networks import KNOWN_NETWORKS
 from gpu_worker.package_descriptions import FORMAT, SHIPPED, SHIPPED_NAME
 from gpu_worker.packages import DESCRIPTION, build_package, build_shipped_package, read_package
 
+_DESCRIBING: Final = (
+    *("network", "input", "mean", "deviation", "codes", "classes", "images", "special_code_min_pixels"),
+    *("training_parameters", "prediction_parameters", "summary"),
+)
+"""The options that say what image.yaml would."""
 _SIZE: Final = re.compile(r"([0-9]+)[x×]([0-9]+)")
 _RANGE: Final = re.compile(r"([0-9]+)[x×]([0-9]+)-([0-9]+)[x×]([0-9]+)")
 
@@ -38,14 +44,31 @@ def run(asked: argparse.Namespace, archives: Path) -> list[str]:
     if asked.verify is not None:
         return verify(asked.verify)
     wanted = asked.target or archives / f"{SHIPPED_NAME}.tar"
-    archive_name(wanted.name)
+    _name_of(wanted)
     if not wanted.parent.is_dir():
         raise WrongOption(f"There is no folder {wanted.parent}. Make it, or name another target.")
+    describing = [f"--{name.replace('_', '-')}" for name in _DESCRIBING if getattr(asked, name) is not None]
+    if asked.folder:
+        if describing:
+            raise WrongOption(f"{describing[0]} describes a package without a folder. Leave one of the two out.")
+        return [str(build_package(asked.folder, wanted))]
     if asked.network:
-        if asked.folder:
-            raise WrongOption("--network describes a package without a folder. Leave one of the two out.")
         return [str(_build_from_options(asked, wanted))]
-    return [str(build_package(asked.folder, wanted) if asked.folder else build_shipped_package(wanted))]
+    if describing:
+        raise WrongOption(
+            f"{describing[0]} describes a package of your own. Name its networks, too, for example --network ResNet18."
+        )
+    return [str(build_shipped_package(wanted))]
+
+
+def _name_of(file: Path) -> tuple[str, str]:
+    try:
+        return archive_name(file.name)
+    except Refusal as refusal:
+        raise WrongOption(
+            f"{file.name}: {refusal}. Write <name>@<version>, for example panel-aoi@7.tar.zst, with a-z, A-Z, 0-9, ., _ and -"
+            " in both."
+        ) from refusal
 
 
 def verify(file: Path) -> list[str]:
@@ -54,7 +77,7 @@ def verify(file: Path) -> list[str]:
     Raises:
         Refusal, OSError
     """
-    name, version = archive_name(file.name)
+    name, version = _name_of(file)
     with tempfile.TemporaryDirectory(prefix="assay-verify-") as scratch:
         package = read_package(file, Path(scratch), _identity)
     lines = [f"{name} {version}: the package is right", *([package.summary] if package.summary else [])]

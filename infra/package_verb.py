@@ -52,7 +52,10 @@ def package(settings: Settings, asked: argparse.Namespace) -> int:
     try:
         for line in package_options.run(asked, next(iter(settings.archive_roots.values()))):
             print(line)
-    except (package_options.WrongOption, Refusal, Refusals, OSError) as error:
+    except OSError as error:
+        print(f"{error.filename}: {error.strerror}." if error.filename else error, file=sys.stderr)
+        return 1
+    except (package_options.WrongOption, Refusal, Refusals) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

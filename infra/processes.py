@@ -103,7 +103,9 @@ def take_lock(folder: Path) -> Lock:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
-        raise AlreadyRuns(f"A supervisor runs already in {folder}.") from None
+        raise AlreadyRuns(
+            f"Assay runs in {folder.parent}. Stop it with `assay down`, or name another folder in ASSAY_STATE."
+        ) from None
     return Lock(descriptor)
 
 

@@ -183,6 +183,7 @@ def _prepare(settings: Settings, *, is_overheard: bool = False) -> list[str]:
     """What the first start says is printed; where others could read that later, a made-up password stays in its file."""
     from infra.first_start import prepare  # noqa: PLC0415 - as above
 
+    _tell_missing_roots(settings)
     told = prepare(with_database(settings))
     if (is_overheard or is_in_journal()) and untold_password(settings) is not None:
         print(f"“{settings.administrator}” signs in with the password in {settings.state / STILL_TO_BE_TOLD}.")
@@ -192,6 +193,14 @@ def _prepare(settings: Settings, *, is_overheard: bool = False) -> list[str]:
         print(sentence, flush=True)
     forget_first_password(settings)
     return told
+
+
+def _tell_missing_roots(settings: Settings) -> None:
+    """A folder may be mounted later, so nobody is kept from starting."""
+    for variable, roots in (("ASSAY_DATA_ROOTS", settings.data_roots), ("ASSAY_ARCHIVE_ROOTS", settings.archive_roots)):
+        for name, root in roots.items():
+            if not root.is_relative_to(settings.state) and not root.is_dir():
+                print(f"{variable}: there is no folder {root} yet, so nothing is found in “{name}”.", file=sys.stderr)
 
 
 def _start_in_background(settings: Settings, lock: Lock) -> int:

@@ -4,6 +4,7 @@ What a command must leave for the next start, such as the data root of the demo,
 folder. The environment wins over it.
 """
 
+import difflib
 import ipaddress
 import os
 import re
@@ -20,8 +21,36 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 _ROOT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
 _KAFKA_PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+_KAFKA_MECHANISMS = ("SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN")
 _LOG_LEVELS = ("debug", "info", "warning", "error")
 _TOPIC_PREFIX = re.compile(r"[a-zA-Z0-9_-]+(\.[a-zA-Z0-9_-]+)*")
+_DATABASE_ADDRESS = re.compile(r"postgres(ql)?://.*|.*=.*", re.DOTALL)
+VARIABLES = (
+    *(
+        "ASSAY_STATE",
+        "ASSAY_SHARED",
+        "ASSAY_DATABASE_URL",
+        "ASSAY_POSTGRES_BIN",
+        "ASSAY_DATA_ROOTS",
+        "ASSAY_ARCHIVE_ROOTS",
+    ),
+    *("ASSAY_PICTURE_CACHE_MIB", "ASSAY_HOST", "ASSAY_PORT", "ASSAY_ADMINISTRATOR", "ASSAY_ADMINISTRATOR_PASSWORD"),
+    *(
+        "ASSAY_SECURE_COOKIES",
+        "ASSAY_TRUSTED_PROXIES",
+        "ASSAY_MACHINE_NAME",
+        "ASSAY_WORKER_NAME",
+        "ASSAY_WORKER_THREADS",
+    ),
+    *("ASSAY_HEARTBEAT_SECONDS", "ASSAY_WORKER_SILENCE_SECONDS", "ASSAY_MAX_ATTEMPTS", "ASSAY_UPLOAD_GIB"),
+    *("ASSAY_UPLOAD_KEEP_FREE_GIB", "ASSAY_UPLOAD_HOURS", "ASSAY_RUN", "ASSAY_METRICS_HOST", "ASSAY_METRICS_PORT"),
+    *("ASSAY_LOG_LEVEL", "ASSAY_KAFKA_BROKERS", "ASSAY_KAFKA_PORT", "ASSAY_KAFKA_TOPIC_PREFIX", "ASSAY_KAFKA_SECURITY"),
+    *("ASSAY_KAFKA_SASL_MECHANISM", "ASSAY_KAFKA_USERNAME", "ASSAY_KAFKA_PASSWORD", "ASSAY_KAFKA_PASSWORD_FILE"),
+    *("ASSAY_KAFKA_CA_FILE", "ASSAY_KAFKA_CERTIFICATE_FILE", "ASSAY_KAFKA_KEY_FILE"),
+)
+"""All that are read; one that is nearly so called is a slip of the pen."""
+_ALMOST = 0.85
+"""How alike two names are, of 1: ASSAY_PROT and ASSAY_PORT are 0.9, ASSAY_HOME and ASSAY_HOST 0.8."""
 _YES, _NO = frozenset({"1", "true", "yes", "on"}), frozenset({"0", "false", "no", "off"})
 
 
@@ -218,8 +247,9 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     """The settings of this process.
 
     Raises:
-        WrongSetting: a variable, or `settings.json`, holds what cannot be used.
+        WrongSetting: a variable, or `settings.json`, holds what cannot be used, or a variable is misspelt.
     """
+    _refuse_misspelt(environment)
     state = _state_folder(environment)
     heartbeat_seconds = _number(environment, "ASSAY_HEARTBEAT_SECONDS", 1, least=1, most=60)
     silence_seconds = _number(environment, "ASSAY_WORKER_SILENCE_SECONDS", 15, least=2, most=3600)
@@ -233,7 +263,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     return Settings(
         state=state,
         shared=Path(shared).expanduser().resolve() if (shared := environment.get("ASSAY_SHARED")) else state,
-        database_url=environment.get("ASSAY_DATABASE_URL") or None,
+        database_url=_database_address(environment),
         postgres_programs=Path(programs) if (programs := environment.get("ASSAY_POSTGRES_BIN")) else None,
         data_roots={**remembered, **_roots(environment, "ASSAY_DATA_ROOTS", {"data": state / "data"})},
         archive_roots=_roots(environment, "ASSAY_ARCHIVE_ROOTS", {"archives": state / "archives"}),
@@ -329,6 +359,25 @@ def secrets_in(settings: Settings) -> list[str]:
     return [secret for secret in (settings.administrator_password, kafka_password) if secret]
 
 
+def _refuse_misspelt(environment: Mapping[str, str]) -> None:
+    """Others may have variables that begin as ours; only what was meant for one of ours is refused."""
+    for name in environment:
+        if name.startswith("ASSAY_") and name not in VARIABLES:
+            for meant in difflib.get_close_matches(name, VARIABLES, n=1, cutoff=_ALMOST):
+                raise WrongSetting(f"{name} is no setting. Write {meant} if you mean that one, or remove the variable.")
+
+
+def _database_address(environment: Mapping[str, str]) -> str | None:
+    """As it is written; a password may be in it, so nobody repeats it."""
+    written = environment.get("ASSAY_DATABASE_URL") or None
+    if written is not None and not _DATABASE_ADDRESS.fullmatch(written):
+        raise WrongSetting(
+            "ASSAY_DATABASE_URL is no address. Write postgresql://user:password@host:port/database, or key words such as"
+            " host=db-1 dbname=assay."
+        )
+    return written
+
+
 def _state_folder(environment: Mapping[str, str]) -> Path:
     if named := environment.get("ASSAY_STATE"):
         return Path(named).expanduser().resolve()
@@ -341,6 +390,12 @@ def _remembered(state: Path) -> Remembered:
         return msgspec.json.decode((state / "settings.json").read_bytes(), type=Remembered)
     except FileNotFoundError:
         return Remembered()
+    except NotADirectoryError as error:
+        raise WrongSetting(
+            f"ASSAY_STATE names {state}, which is no folder. Name one; it is made where it is missing."
+        ) from error
+    except PermissionError as error:
+        raise WrongSetting(f"{state} belongs to another user. Run this as that user, or set ASSAY_STATE.") from error
     except msgspec.DecodeError as error:
         raise WrongSetting(f"{state / 'settings.json'} cannot be read: {error}. Correct or remove it.") from error
 
@@ -372,6 +427,9 @@ def _kafka(environment: Mapping[str, str]) -> KafkaSettings | None:
                 raise WrongSetting(
                     f"ASSAY_KAFKA_BROKERS has “{broker}”. Write host:port, with commas between, or local."
                 )
+    mechanism = (environment.get("ASSAY_KAFKA_SASL_MECHANISM") or _KAFKA_MECHANISMS[0]).upper()
+    if mechanism not in _KAFKA_MECHANISMS:
+        raise WrongSetting(f"ASSAY_KAFKA_SASL_MECHANISM is “{mechanism}”. Write one of {', '.join(_KAFKA_MECHANISMS)}.")
     prefix = environment.get("ASSAY_KAFKA_TOPIC_PREFIX") or "assay"
     if not _TOPIC_PREFIX.fullmatch(prefix):
         raise WrongSetting(f"ASSAY_KAFKA_TOPIC_PREFIX is “{prefix}”. Use letters, digits, - and _, and dots between.")
@@ -380,7 +438,7 @@ def _kafka(environment: Mapping[str, str]) -> KafkaSettings | None:
         is_local=named == "local",
         topic_prefix=prefix,
         security_protocol=protocol,
-        sasl_mechanism=environment.get("ASSAY_KAFKA_SASL_MECHANISM") or "SCRAM-SHA-512",
+        sasl_mechanism=mechanism,
         username=environment.get("ASSAY_KAFKA_USERNAME", ""),
         password=_secret(environment, "ASSAY_KAFKA_PASSWORD", "ASSAY_KAFKA_PASSWORD_FILE"),
         authority_file=_file(environment, "ASSAY_KAFKA_CA_FILE"),

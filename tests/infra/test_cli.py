@@ -1,12 +1,15 @@
 """The command line as a whole: each verb is done by something, and what a person did wrong is a sentence."""
 
 import argparse
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
-from infra.cli import main, parser
+from infra.cli import _about_its_surroundings, main, parser
 from infra.programs import PROGRAMS
+from infra.settings import read_settings
+from tests.conftest import free_ports
 
 
 def verbs() -> dict[str, argparse.ArgumentParser]:
@@ -42,3 +45,101 @@ def test_a_place_without_an_installation_is_left_as_it_is(
         assert main(arguments) == 1
         assert "holds no installation" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Named by the environment, not made."""
+    monkeypatch.setenv("ASSAY_STATE", str(tmp_path / "state"))
+    monkeypatch.setenv("ASSAY_PORT", str(free_ports(1)[0]))
+    monkeypatch.delenv("ASSAY_DATABASE_URL", raising=False)
+    return tmp_path / "state"
+
+
+def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """The sentence with which a verb ends; anything else would have been a trace."""
+    assert main(arguments) == 1
+    return capsys.readouterr().err
+
+
+def test_a_state_folder_that_cannot_be_one_is_named(
+    state: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state.write_text("a file")
+    assert f"ASSAY_STATE names {state}, which is no folder" in refused(["up"], capsys)
+    monkeypatch.setenv("ASSAY_STATE", "/proc/assay")
+    assert "/proc/assay" in (said := refused(["up"], capsys))
+    assert "a folder that this user may write into" in said
+
+
+def test_a_full_disk_is_a_sentence(state: Path) -> None:
+    with pytest.raises(OSError, match="No space left") as full:
+        Path("/dev/full").write_text("an event")
+    assert f"{state}: No space left on device." in str(_about_its_surroundings(full.value, read_settings()))
+    assert _about_its_surroundings(FileNotFoundError(2, "No such file", "/elsewhere"), read_settings()) is None
+
+
+def test_a_database_that_does_not_answer_is_a_sentence_with_its_setting(
+    state: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ASSAY_DATABASE_URL", f"postgresql://assay:Panel2026@127.0.0.1:{free_ports(1)[0]}/assay")
+    for verb in ("prepare", "up", "verify"):
+        assert "correct ASSAY_DATABASE_URL" in (said := refused([verb], capsys))
+        assert "Panel2026" not in said
+
+
+def test_postgres_is_looked_for_where_it_was_named_only(
+    state: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ASSAY_POSTGRES_BIN", "/nowhere")
+    assert "PostgreSQL is not in /nowhere" in (said := refused(["prepare"], capsys))
+    assert "ASSAY_POSTGRES_BIN" in said
+
+
+def test_health_knows_the_processes_that_there_are(state: Path, capsys: pytest.CaptureFixture[str]) -> None:  # S-3
+    assert "There is no process webb. These are: broker, projector" in refused(["health", "webb"], capsys)
+    assert main(["health", "web", "worker-2"]) == 3
+
+
+def test_a_folder_of_images_that_is_not_there_yet_keeps_nobody_from_starting(
+    state: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], database: str
+) -> None:  # S-1
+    monkeypatch.setenv("ASSAY_DATABASE_URL", database)
+    monkeypatch.setenv("ASSAY_DATA_ROOTS", f"line-1={state.parent / 'line-1'},line-2={state.parent}")
+    assert main(["prepare"]) == 0
+    said = capsys.readouterr().err
+    assert (
+        said
+        == f"ASSAY_DATA_ROOTS: there is no folder {state.parent / 'line-1'} yet, so nothing is found in “line-1”.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("variable", "wrong", "told"),
+    [
+        ("ASSAY_ADMINISTRATOR", "boss", "A user name has 5 to 64 characters"),
+        ("ASSAY_ADMINISTRATOR_PASSWORD", "panel", "A password has at least 6 characters"),
+    ],
+)
+def test_an_administrator_who_could_not_be_made_is_refused_with_the_rule(
+    state: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    database: str,
+    variable: str,
+    wrong: str,
+    told: str,
+) -> None:  # U-1 U-2
+    monkeypatch.setenv("ASSAY_DATABASE_URL", database)
+    monkeypatch.setenv(variable, wrong)
+    said = refused(["prepare"], capsys)
+    assert variable in said
+    assert told in said
+    monkeypatch.setenv(variable, "panel_A1")
+    assert main(["prepare"]) == 0
+
+
+def test_the_command_line_says_which_release_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["--version"])
+    assert capsys.readouterr().out == f"Assay {version('assay')}\n"

@@ -1,12 +1,15 @@
 """Settings: what the environment says, what is remembered, and what is refused."""
 
+import inspect
+import re
 import socket
 from pathlib import Path
 
 import pytest
 
+from infra import settings as settings_module
 from infra.kept_secrets import session_secret
-from infra.settings import Settings, WrongSetting, read_settings, remember_data_root, secrets_in
+from infra.settings import VARIABLES, Settings, WrongSetting, read_settings, remember_data_root, secrets_in
 from infra.uploads import ROOT as UPLOADS_ROOT
 
 
@@ -71,6 +74,40 @@ def test_the_passwords_that_settings_hold_are_named_for_the_logs(tmp_path: Path)
     settings = settings_in(tmp_path, ASSAY_ADMINISTRATOR_PASSWORD="Panel2026", **kafka)
     assert secrets_in(settings) == ["Panel2026", "Relay2026"]
     assert secrets_in(settings_in(tmp_path)) == []
+
+
+@pytest.mark.parametrize(
+    ("misspelt", "meant"),
+    [
+        ("ASSAY_PROT", "ASSAY_PORT"),
+        ("ASSAY_DATA_ROOT", "ASSAY_DATA_ROOTS"),
+        ("ASSAY_KAFKA_BROKER", "ASSAY_KAFKA_BROKERS"),
+        ("ASSAY_SECURE_COOKIE", "ASSAY_SECURE_COOKIES"),
+    ],
+)
+def test_a_misspelt_setting_is_refused_with_the_one_that_was_meant(tmp_path: Path, misspelt: str, meant: str) -> None:
+    with pytest.raises(WrongSetting, match=f"{misspelt} is no setting. Write {meant} "):
+        settings_in(tmp_path, **{misspelt: "yes"})
+
+
+def test_what_others_call_alike_is_left_to_them(tmp_path: Path) -> None:
+    others = {"ASSAY_HOME": "/opt/assay", "ASSAY_IMAGES": "/srv/images", "ASSAY_TESTS_REQUIRE": "all"}
+    assert settings_in(tmp_path, **others) == settings_in(tmp_path)
+
+
+def test_every_setting_that_is_read_is_known_by_its_name() -> None:
+    read = re.findall(r'environment(?:\.get\(|, )"(ASSAY_[A-Z_]+)"', inspect.getsource(settings_module))
+    read += ["ASSAY_KAFKA_PASSWORD_FILE"]  # the other way of naming a secret
+    assert set(read) == set(VARIABLES)
+
+
+@pytest.mark.parametrize("address", ["bogus", "db-1:5432/assay", "mysql://db-1/assay"])
+def test_a_database_that_is_no_address_is_refused_and_not_repeated(tmp_path: Path, address: str) -> None:
+    with pytest.raises(WrongSetting, match="Write postgresql://") as refused:
+        settings_in(tmp_path, ASSAY_DATABASE_URL=address)
+    assert address not in str(refused.value)
+    for right in ("postgresql:///assay", "postgres://db-1/assay", "host=db-1 dbname=assay"):
+        assert settings_in(tmp_path, ASSAY_DATABASE_URL=right).database_url == right
 
 
 def test_yes_or_no_is_not_guessed(tmp_path: Path) -> None:
@@ -193,6 +230,7 @@ def test_a_secured_cluster_needs_a_user_and_a_password_that_may_lie_in_a_file(tm
     ("variable", "wrong", "told"),
     [
         ("ASSAY_KAFKA_SECURITY", "TLS", "Write one of PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL"),
+        ("ASSAY_KAFKA_SASL_MECHANISM", "GSSAPI", "Write one of SCRAM-SHA-512, SCRAM-SHA-256, PLAIN"),
         ("ASSAY_KAFKA_CA_FILE", "/nowhere/ca.pem", "which is no file"),
         ("ASSAY_KAFKA_TOPIC_PREFIX", "line 1", "Use letters, digits"),
     ],
