@@ -17,6 +17,7 @@ from domain.model_images import version_label
 from domain.provenance import Act, ImageState, Provenance
 from domain.refusals import Refusal
 from infra import bootstrap
+from infra.connections import open_pool
 from infra.core import Core
 from infra.manifests import Manifests
 from infra.progress import Say
@@ -26,7 +27,6 @@ from infra.replayed_training import find_version, replay_training
 from infra.settings import Settings
 from projections.all import READ_MODELS
 from projections.audit import Audit, AuditRow, Place, Question, Thing
-from projections.read_model import open_pool
 from web.audit import event_lines, read_question, state_at
 from web.forms import Form
 from web.i18n import local_time_with_seconds, translate

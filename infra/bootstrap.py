@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 import commands
 from commands.ports import Ports
 from infra.artifacts import Artifacts
+from infra.connections import open_pool
 from infra.core import Core
 from infra.drafts import Drafts
 from infra.event_store import open_event_log
@@ -42,7 +43,7 @@ from projections.all import READ_MODELS
 from projections.comparisons import Comparisons
 from projections.datasets import Datasets
 from projections.evaluation_reports import EvaluationReports
-from projections.read_model import Pool, open_pool
+from projections.read_model import Pool
 from projections.users import Users
 
 if TYPE_CHECKING:

@@ -13,7 +13,6 @@ from typing import Any, TypeVar, cast
 from uuid import UUID
 
 import msgspec
-import psycopg
 from eventsourcing.application import Application, LRUCache
 from eventsourcing.domain import DomainEventProtocol
 from eventsourcing.persistence import (
@@ -29,6 +28,7 @@ from psycopg.sql import SQL, Identifier
 
 import domain
 from domain.facts import FACTS, Fact, Origin, Recorded, State, fold
+from infra.connections import connect
 from infra.kept_states import KeptStates, definition_of_states
 from infra.metrics import EVENTS_APPENDED
 from infra.recorder import DSN, LogFactory, LogRecorder
@@ -230,7 +230,7 @@ def open_event_log(dsn: str, *, pool_size: int = 2, keeps_states: bool = False) 
 
 def create_tables(dsn: str) -> None:
     """The migration step: make the tables of the log where they are missing. Safe to run from several processes at once."""
-    with psycopg.connect(dsn, autocommit=True) as connection:
+    with connect(dsn, autocommit=True) as connection:
         connection.execute("SELECT pg_advisory_lock(%s)", (_MIGRATION_LOCK,))
         with closing(EventLog({DSN: dsn, "POSTGRES_POOL_SIZE": "1", "CREATE_TABLE": "y"})):
             pass

@@ -18,6 +18,7 @@ from domain.attempts import AttemptIsOver
 from domain.messages import AnyReport, Heartbeat, JobClaimed, JobKind, Message, Resources
 from domain.refusals import ChangedMeanwhile, NotFound
 from domain.system_resources import MachineSays
+from infra.connections import connect
 from infra.dispatcher import WORK_CHANNEL
 from infra.heartbeats import Heartbeats
 from infra.line_of_work import forget_workers, note_worker, offers
@@ -114,7 +115,7 @@ class LogMailbox:
 
     def _listening(self) -> Connection[DictRow]:
         if self._connection is None or self._connection.closed:
-            self._connection = psycopg.connect(self._dsn, autocommit=True, row_factory=dict_row, connect_timeout=2)
+            self._connection = connect(self._dsn, autocommit=True, row_factory=dict_row)
             self._connection.execute(f"LISTEN {WORK_CHANNEL}")
             forget_workers(self._connection)
         return self._connection

@@ -44,6 +44,7 @@ from domain.training_jobs import (
     TrainingStatus,
 )
 from infra.advisory_locks import take_lock
+from infra.connections import open_pool
 from infra.dispatcher import _LEADER_LOCK, Dispatcher
 from infra.event_store import EventLog, create_tables, open_event_log
 from infra.heartbeats import Heartbeats
@@ -51,7 +52,7 @@ from infra.line_of_work import MOST_OFFERS, Waiting
 from infra.machines import Machines
 from infra.mailbox import WAIT_SECONDS, LogMailbox
 from infra.side_tables import create_side_tables
-from projections.read_model import Pool, open_pool
+from projections.read_model import Pool
 from tests.eventually import eventually
 from tests.examples import (
     LOADING_QUEUED,
