@@ -27,8 +27,6 @@ log = logging.getLogger(__name__)
 
 WAIT_SECONDS = 1.0
 """How long `take` waits for a wake-up; lost wake-ups cost no more than this."""
-PATIENCE_SECONDS = 120.0
-"""How long a report waits for a database that is away: longer than any restart takes."""
 
 
 class LogMailbox:
@@ -65,22 +63,16 @@ class LogMailbox:
         return None
 
     def report(self, report: AnyReport) -> None:
-        """Take a report into the log; a database that is away is waited for.
+        """Take a report into the log. Where that fails, whoever reports decides how long to go on: it may be told to stop.
 
         Raises:
             AttemptIsOver: the attempt is no longer this worker's.
+            OperationalError, InterfaceError: the database is away.
         """
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while True:
-            try:
-                self._assay.dispatch(command_for(report))
-                return
-            except NotFound:
-                raise AttemptIsOver from None
-            except (ChangedMeanwhile, OperationalError, InterfaceError):
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(WAIT_SECONDS)
+        try:
+            self._assay.dispatch(command_for(report))
+        except NotFound:
+            raise AttemptIsOver from None
 
     def beat(self, heartbeat: Heartbeat) -> bool:
         """Ask whether to go on, and leave a heartbeat where it is so; while the database is away, the worker goes on."""

@@ -458,6 +458,19 @@ def test_a_worker_told_to_stop_writes_a_checkpoint_and_hands_the_job_on(tmp_path
     assert not job_processes()
 
 
+def test_a_worker_told_to_stop_while_nobody_takes_its_reports_ends_and_leaves_its_checkpoint(tmp_path: Path) -> None:
+    paint_codes(tmp_path / "images")
+    mailbox = AwayOnceTold([train_message(an_order(max_iter=LONG))])
+    checkpoint = workspace_of(tmp_path / "scratch", JOB_ID, 1, 1) / "classification.pt"
+    with RunningWorker(tmp_path, mailbox) as worker:
+        eventually(checkpoint.is_file)
+        mailbox.is_away = True
+        eventually(lambda: mailbox.given_back)
+    assert worker.heard == [("taken", "training"), ("left", "training", "lost")]
+    assert checkpoint.is_file()
+    assert not job_processes()
+
+
 def test_a_restart_by_a_person_begins_from_nothing(tmp_path: Path) -> None:
     paint_codes(tmp_path / "images")
     order = an_order(max_iter=3)
@@ -569,6 +582,20 @@ def test_a_job_whose_end_was_told_has_ended_whatever_a_beat_is_told_then(
     assert worker.heard[-1] == ("left", "training", outcome)
     assert not worker.reports(LogKept)
     assert not list((tmp_path / "scratch" / "jobs" / str(JOB_ID)).iterdir())
+
+
+@dataclass
+class AwayOnceTold(MailboxInMemory):
+    """The database behind it is away from a moment on."""
+
+    is_away: bool = False
+    given_back: int = 0
+
+    def report(self, report: AnyReport) -> None:
+        if self.is_away:
+            self.given_back += 1
+            raise ConnectionError("the database is away")
+        super().report(report)
 
 
 @dataclass
