@@ -73,7 +73,14 @@ def open_core(settings: Settings, *, pool_size: int = 2) -> Iterator[Core]:
     ):
         scanned_folders = ScannedFolders(storage.data_folders, Scans(pool))
         passwords, ownership = Argon2Passwords(), Users(pool)
-        ports = Ports(passwords, scanned_folders, storage.archives, ownership, max_attempts=settings.max_attempts)
+        ports = Ports(
+            passwords,
+            scanned_folders,
+            storage.archives,
+            ownership,
+            storage.artifacts,
+            max_attempts=settings.max_attempts,
+        )
         yield Core(
             settings.database_url,
             event_log,
