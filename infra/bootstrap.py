@@ -49,6 +49,7 @@ from projections.users import Users
 if TYPE_CHECKING:
     from commands.assay import Assay
     from infra.feed_watch import FeedState
+    from infra.kept_states import CheckedState
     from infra.notary import Verified
     from infra.relay_watch import RelayState
     from infra.unusable_reports import UnusableReports
@@ -231,6 +232,14 @@ def verify_log(settings: Settings, public_key: bytes | None) -> tuple[bytes, "Ve
         public_key = public_key_of(seal_key(settings))
     create_side_tables(settings.database_url)  # a log from before it was chained has none
     return public_key, verify(settings.database_url, settings.seals, public_key)
+
+
+def checked_states(settings: Settings) -> Iterator["CheckedState"]:
+    """Every kept state, compared with what the log gives."""
+    assert settings.database_url is not None
+    create_side_tables(settings.database_url)
+    with closing(open_event_log(settings.database_url, keeps_states=True)) as event_log:
+        yield from event_log.checked_states()
 
 
 def export_log(settings: Settings, target: Path) -> int:
