@@ -17,10 +17,10 @@ from benchmarks.bench_event_log import decode
 from benchmarks.harness import Bench, Row, bench, in_turns, median_ratio, percentile
 from benchmarks.served_plant import StandingPlant, standing_plant
 from domain.audit import Kind
+from infra.connections import open_pool
 from infra.event_store import EventLog, open_event_log
 from infra.projector import Projector
 from projections.audit import Audit, Place, Question
-from projections.read_model import open_pool
 
 MOST_MILLISECONDS = 150.0
 ROUNDS_OF_A_ROUND = 10

@@ -25,11 +25,11 @@ from domain.evaluation_figures import figures_of
 from domain.messages import VersionResult
 from domain.prediction_jobs import PredictionCompleted
 from infra.artifacts import Artifacts
+from infra.connections import open_pool
 from infra.event_store import create_tables, open_event_log
 from infra.projector import Projector
 from projections.comparisons import ComparedChoice, ComparedKind, Comparisons
 from projections.evaluation_reports import EvaluationReports, SampleChoice
-from projections.read_model import open_pool
 from projections.sample_index import make_index
 from projections.sample_order import Order
 from tests.examples import PREDICTION_COMPLETED, PREDICTION_QUEUED, PREDICTION_STARTED, History

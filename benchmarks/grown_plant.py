@@ -112,7 +112,7 @@ class Plant:
         self.levels: list[list[UUID]] = []
         """The nodes level by level; the children of one node stand together."""
         self.log = GrowingLog(log, FIRST_DAY, YEARS / size.events)
-        ports = Ports(HashedOnce(passwords), GrownFolders(), GrownArchives(), NobodyLeaves())
+        ports = Ports(HashedOnce(passwords), GrownFolders(), GrownArchives(), NobodyLeaves(), artifacts)
         self.lives = Lives(Assay(self.log, ports), self.log, judged_images(artifacts), self.visitor)
         """Who and what there is."""
 

@@ -13,7 +13,9 @@ from domain.permissions import Permission
 
 
 class RequestExport(Command):
-    """Have the export package of a version built (X-1); asking again while it is there or under way changes nothing."""
+    """Have the export package of a version built (X-1); asking again while it is there or under way changes nothing. Where the
+    storage lost or damaged its file, it is built again.
+    """
 
     PERMISSION: ClassVar = Permission.MANAGE_OWN_MODELS
     OWNED: ClassVar = (Model, "model_id")
@@ -55,7 +57,10 @@ def request_export(command: RequestExport, assay: Assay) -> int:
     version = model.published_version(command.version)
     package_id = export_id(model.id, version.label)
     export = assay.find(Export, package_id)
-    return assay.save(command, Change(package_id, export, exports.request(export, model, version)))
+    package = export.package if export is not None else None
+    is_lost = package is not None and not assay.ports.stored_files.is_intact(package)
+    facts = exports.request(export, model, version, is_package_lost=is_lost)
+    return assay.save(command, Change(package_id, export, facts))
 
 
 @handles(StartExport)

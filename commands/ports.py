@@ -7,6 +7,7 @@ from uuid import UUID
 
 from eventsourcing.persistence import IntegrityError
 
+from domain.artifacts import Artifact
 from domain.data_paths import FolderName, Inspection
 from domain.facts import Recorded, State
 from domain.users import Belongings
@@ -85,6 +86,13 @@ class Archives(Protocol):
         """
 
 
+class StoredFiles(Protocol):
+    """The storage that the server and the workers share."""
+
+    def is_intact(self, artifact: Artifact) -> bool:
+        """Whether a file lies there as it was stored; all of it is read."""
+
+
 class Ownership(Protocol):
     """Who owns how much, as far as it is known."""
 
@@ -100,5 +108,6 @@ class Ports:
     data_folders: DataFolders
     archives: Archives
     ownership: Ownership
+    stored_files: StoredFiles
     max_attempts: int = 3
     """How many workers may fall silent over one run before it fails."""

@@ -13,6 +13,7 @@ import msgspec
 from msgspec.inspect import StructType, Type, type_info
 
 from domain.artifacts import Artifact
+from domain.exports import ExportPackageLost
 from domain.facts import Fact
 from domain.model_images import ModelImageLoaded, ModelImageVersionDeleted
 from domain.prediction_jobs import PredictionDeleted
@@ -26,7 +27,7 @@ class Release(msgspec.Struct, frozen=True):
 
 
 EVERYTHING: Final = Release(None)
-_RELEASING: Final = (ModelImageVersionDeleted, TrainingDeleted, PredictionDeleted)
+_RELEASING: Final = (ModelImageVersionDeleted, TrainingDeleted, PredictionDeleted, ExportPackageLost)
 
 
 def concerns_artifacts(fact_type: type[Fact]) -> bool:
@@ -39,7 +40,7 @@ def release_by(fact: Fact) -> Release | None:
     match fact:
         case ModelImageVersionDeleted(number=number):
             return Release(number)
-        case TrainingDeleted() | PredictionDeleted():
+        case TrainingDeleted() | PredictionDeleted() | ExportPackageLost():
             return EVERYTHING
     return None
 

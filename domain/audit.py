@@ -589,6 +589,9 @@ TOLD: Mapping[type[Fact], Telling] = MappingProxyType(
             checksum=fact.package.checksum,
         ),
         exports.ExportFailed: _failed(N_("The export package of {name} could not be built: {reason}")),
+        exports.ExportPackageLost: _about(
+            N_("{who} asked for the export package of {name}, which the storage had lost or damaged.")
+        ),
         # Prediction jobs
         prediction_jobs.PredictionQueued: lambda fact, _subject, _named: _say(
             N_("{who} queued the prediction “{name}” with {versions}."),

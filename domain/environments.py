@@ -156,6 +156,7 @@ class Environment(State):
     Each state has a mapping of its own; copying ten thousand nodes takes a tenth of the time in which the log stores one event.
     """
 
+    HAS_LONG_HISTORY: ClassVar[bool] = True
     nodes: MappingProxyType[UUID, EnvironmentNode] = MappingProxyType({})
 
     def children(self, parent_id: UUID | None) -> list[EnvironmentNode]:

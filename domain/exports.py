@@ -58,6 +58,12 @@ class ExportFailed(Fact):
     reason: Sentence
 
 
+class ExportPackageLost(Fact):
+    """Somebody asked for the package again, and the storage does not have it as it was built."""
+
+    TOPIC: ClassVar[str] = "export.package_lost"
+
+
 class Export(State):
     """What the rules need of an export."""
 
@@ -74,9 +80,10 @@ def export_id(model_id: UUID, version: str) -> UUID:
     return uuid5(NAMESPACE_URL, f"urn:assay:export:{model_id}:{version}")
 
 
-def request(export: Export | None, model: Model, version: ModelVersion) -> list[Fact]:
-    """Have the package built, unless it is there or under way; after a failure, once more."""
-    if export is not None and export.status is not ExportStatus.FAILED:
+def request(export: Export | None, model: Model, version: ModelVersion, *, is_package_lost: bool = False) -> list[Fact]:
+    """Have the package built, unless it is there or under way; after a failure, or where its file is not what it was, once more."""
+    is_lost = is_package_lost and export is not None and export.status is ExportStatus.BUILT
+    if export is not None and export.status is not ExportStatus.FAILED and not is_lost:
         return []
     figures = version.published.figures
     order = ExportOrder(
@@ -87,7 +94,8 @@ def request(export: Export | None, model: Model, version: ModelVersion) -> list[
         recall=figures.recall,
         iou=figures.iou,
     )
-    return [ExportQueued(owner=model.owner, model_id=model.id, order=order)]
+    queued = ExportQueued(owner=model.owner, model_id=model.id, order=order)
+    return [ExportPackageLost(), queued] if is_lost else [queued]
 
 
 def start(export: Export, attempt: int, worker: str) -> list[Fact]:
@@ -139,5 +147,6 @@ EVOLVE = evolves(
         ),
         ExportBuilt: lambda export, fact: replace(export, status=ExportStatus.BUILT, package=fact.package),
         ExportFailed: lambda export, fact: replace(export, status=ExportStatus.FAILED),
+        ExportPackageLost: lambda export, fact: replace(export, status=ExportStatus.FAILED, package=None),
     },
 )

@@ -23,7 +23,7 @@ class Mailbox(Protocol):
         """The next message whose claim succeeded; None after a short wait when nothing waits."""
 
     def report(self, report: AnyReport) -> None:
-        """Deliver a report.
+        """Deliver a report. Anything else that is raised, within seconds, means that it was not delivered yet; it is given again.
 
         Raises:
             AttemptIsOver: the attempt is no longer ours.

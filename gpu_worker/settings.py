@@ -36,6 +36,7 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     most_cpu_cores: int | None = None
+    is_ready_ahead: bool = True
     beat_every_seconds: float = 1.0
     stop_grace_seconds: float = 30.0
     report_patience_seconds: float = 600.0

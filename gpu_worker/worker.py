@@ -173,19 +173,31 @@ class _Worker:
         self.observer = observer
 
     def run(self) -> None:
+        if self.settings.is_ready_ahead:
+            self._work_with_processes_that_wait()
+        else:
+            self._work_with_processes_on_demand()
+
+    def _work_with_processes_that_wait(self) -> None:
         while not self.stop():
-            try:
-                self._tidy()
-            except OSError:  # another worker tidies the same folder, or the disk fails: a job will say so
-                log.warning("tidying_failed", exc_info=True)
-            process = _JobProcess()
-            try:
+            self._tidy_if_possible()
+            with contextlib.closing(_JobProcess()) as process:
                 offered = self._wait_until_ready(process)
-                message = self._next_message(offered, process) if offered else None
+                message = self._next_message(offered, process.is_alive) if offered else None
                 if message is not None and offered is not None:
                     self._do(process, message, offered)
-            finally:
-                process.close()
+
+    def _work_with_processes_on_demand(self) -> None:
+        with contextlib.closing(
+            _JobProcess()
+        ) as process:  # the first says what the machine offers, and that its libraries work
+            offered = self._wait_until_ready(process)
+        while offered is not None and not self.stop():
+            self._tidy_if_possible()
+            message = self._next_message(offered)
+            if message is not None:
+                with contextlib.closing(_JobProcess()) as process:
+                    self._do(process, message, offered)
 
     def _do(self, process: _JobProcess, message: Message, offered: Resources) -> None:
         kind, started_at = kind_of(message), time.monotonic()
@@ -216,8 +228,8 @@ class _Worker:
         most = self.settings.most_cpu_cores or ready.resources.cpu_cores
         return replace(ready.resources, cpu_cores=min(most, ready.resources.cpu_cores))
 
-    def _next_message(self, offered: Resources, process: _JobProcess) -> Message | None:
-        while not self.stop() and process.is_alive():
+    def _next_message(self, offered: Resources, is_prepared: Callable[[], bool] = lambda: True) -> Message | None:
+        while not self.stop() and is_prepared():
             try:
                 message = self.mailbox.take(offered)
             except Exception:  # an edge: the log may be away for a while, the worker waits for it
@@ -233,6 +245,12 @@ class _Worker:
         until = time.monotonic() + seconds
         while time.monotonic() < until and not self.stop():
             time.sleep(min(_POLL_SECONDS, seconds))
+
+    def _tidy_if_possible(self) -> None:
+        try:
+            self._tidy()
+        except OSError:  # another worker tidies the same folder, or the disk fails: a job will say so
+            log.warning("tidying_failed", exc_info=True)
 
     def _tidy(self) -> None:
         self.scratch.mkdir(parents=True, exist_ok=True)
@@ -344,6 +362,8 @@ class _Attempt:
     def _serve(self, frame: FromJob) -> None:
         if isinstance(frame, Tell):
             self.progress = frame.progress
+            return
+        if isinstance(frame, Ready):  # a process that was started for this job
             return
         try:
             answer = self._answer(frame)

@@ -19,6 +19,7 @@ from psycopg.rows import DictRow, dict_row
 
 from domain.machine_figures import MachineFigures
 from domain.system_resources import MachineSays
+from infra.connections import connect
 from infra.machine_figures import FRESH_SECONDS, MachineMeter, MachineWatch, watched_places
 from infra.settings import Settings
 
@@ -83,7 +84,7 @@ class _Announcer:
     def take(self, figures: MachineFigures) -> None:
         try:
             if self._connection is None or self._connection.closed:
-                self._connection = psycopg.connect(self._dsn, autocommit=True, row_factory=dict_row, connect_timeout=2)
+                self._connection = connect(self._dsn, autocommit=True, row_factory=dict_row)
             note_machine(self._connection, MachineSays(name=self._name, figures=figures), is_server=True)
         except (psycopg.OperationalError, psycopg.InterfaceError):
             log.warning("database_is_away", exc_info=True)

@@ -33,14 +33,14 @@ class Artifacts:
 
     def keep(self, file: Path) -> Artifact:
         """Store a file under its checksum; `file` may be moved. A file that is stored already is not stored twice, but touched, so
-        that whoever is about to remove it sees that it is wanted again.
+        that whoever is about to remove it sees that it is wanted again. One that was damaged since takes its right content again.
 
         Raises:
             OSError: the disk is full, or `file` cannot be read.
         """
         artifact = _identity(file)
         place = self.place(artifact)
-        if not self._touch(place):
+        if not (self.is_intact(artifact) and self._touch(place)):
             with self._beside(place) as beside:
                 _take(file, beside)
         return artifact
@@ -75,6 +75,15 @@ class Artifacts:
         """
         if _identity(self.path(artifact)) != artifact:
             raise ArtifactIsDamaged(f"{self.place(artifact)} is not what its name says")
+
+    def is_intact(self, artifact: Artifact) -> bool:
+        """Whether the file is there and what its name says; all of it is read."""
+        if not self.has(artifact):
+            return False
+        with suppress(FileNotFoundError, ArtifactIsDamaged):
+            self.check(artifact)
+            return True
+        return False
 
     def path(self, artifact: Artifact) -> Path:
         """Where the file is to be read.

@@ -17,7 +17,9 @@ from domain.model_images import version_label
 from domain.provenance import Act, ImageState, Provenance
 from domain.refusals import Refusal
 from infra import bootstrap
+from infra.connections import open_pool
 from infra.core import Core
+from infra.log_verbs import told_states
 from infra.manifests import Manifests
 from infra.progress import Say
 from infra.projector import Projector, RebuildStopped
@@ -26,7 +28,6 @@ from infra.replayed_training import find_version, replay_training
 from infra.settings import Settings
 from projections.all import READ_MODELS
 from projections.audit import Audit, AuditRow, Place, Question, Thing
-from projections.read_model import open_pool
 from web.audit import event_lines, read_question, state_at
 from web.forms import Form
 from web.i18n import local_time_with_seconds, translate
@@ -213,6 +214,9 @@ def _rebuild(names: list[str], core: Core, say: Say) -> int:
         started = time.monotonic()
         projector.rebuild(*(names or known))
         say(f"{', '.join(names) or 'All read models'}: rebuilt in {time.monotonic() - started:.1f} s")
+        if not names:
+            core.log.forget_states()
+            say("Kept states are forgotten; they are folded from the log again.")
     except RebuildStopped as error:
         raise NoAnswer(
             f"{error}\nThe tables of before answer meanwhile. It is tried again by itself once another release can take the event."
@@ -239,6 +243,7 @@ def _verify(core: Core, say: Say) -> int:
                 say(f"  {table.name}: {table.lost:,} rows only live, {table.new:,} only replayed")
                 for line in table.examples:
                     say(f"    {line}")
-    is_proved = all(model.is_same for model in compared)
+    wrong_states = told_states(core.log.checked_states(), say)
+    is_proved = all(model.is_same for model in compared) and not wrong_states
     say(f"{'Everything is the same' if is_proved else 'Something is different'} ({time.monotonic() - started:.1f} s).")
     return 0 if is_proved else 1

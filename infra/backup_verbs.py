@@ -6,13 +6,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-import psycopg
-
 from infra import bootstrap
 from infra.artifacts import Artifacts
 from infra.backup_folder import Backup, BackupFailed, BackupFolder
 from infra.backups import take_backup
 from infra.checked_backups import Checked, check_artifacts, check_log
+from infra.connections import connect
 from infra.notary import seals_in_file
 from infra.progress import Say, as_bytes
 from infra.projector import Projector
@@ -139,7 +138,7 @@ def _make_read_tables(settings: Settings, artifacts: Artifacts, say: Say) -> boo
         projector = Projector(core.log, core.dsn, READ_MODELS, artifacts)
         stack.callback(projector.close)
         projector.drain()
-        connection = stack.enter_context(psycopg.connect(core.dsn))
+        connection = stack.enter_context(connect(core.dsn))
         stopped = connection.execute("SELECT name, problem FROM read.positions WHERE problem IS NOT NULL").fetchall()
     for name, problem in stopped:
         say(f"The read model {name} {problem}")

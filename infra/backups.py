@@ -38,6 +38,7 @@ from infra.backup_folder import (
     packed,
 )
 from infra.chain import Seal, seal_to_line
+from infra.connections import connect
 from infra.disks import DISK_IS_FULL
 from infra.named_artifacts import NamedArtifacts, UnknownFacts, named_in_log
 from infra.notary import public_key_of, seals_in_database, seals_in_file
@@ -67,7 +68,7 @@ def take_backup(
     """
     assert settings.database_url is not None
     try:
-        with folder.written(), artifacts.held(), psycopg.connect(settings.database_url) as connection:
+        with folder.written(), artifacts.held(), connect(settings.database_url) as connection:
             return _Taking(settings, artifacts, folder, connection, say, rows_in_part, free_bytes).run()
     except OSError as error:
         if error.errno in DISK_IS_FULL:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 import commands
 from commands.ports import Ports
 from infra.artifacts import Artifacts
+from infra.connections import open_pool
 from infra.core import Core
 from infra.drafts import Drafts
 from infra.event_store import open_event_log
@@ -42,12 +43,13 @@ from projections.all import READ_MODELS
 from projections.comparisons import Comparisons
 from projections.datasets import Datasets
 from projections.evaluation_reports import EvaluationReports
-from projections.read_model import Pool, open_pool
+from projections.read_model import Pool
 from projections.users import Users
 
 if TYPE_CHECKING:
     from commands.assay import Assay
     from infra.feed_watch import FeedState
+    from infra.kept_states import CheckedState
     from infra.notary import Verified
     from infra.relay_watch import RelayState
     from infra.unusable_reports import UnusableReports
@@ -72,7 +74,14 @@ def open_core(settings: Settings, *, pool_size: int = 2) -> Iterator[Core]:
     ):
         scanned_folders = ScannedFolders(storage.data_folders, Scans(pool))
         passwords, ownership = Argon2Passwords(), Users(pool)
-        ports = Ports(passwords, scanned_folders, storage.archives, ownership, max_attempts=settings.max_attempts)
+        ports = Ports(
+            passwords,
+            scanned_folders,
+            storage.archives,
+            ownership,
+            storage.artifacts,
+            max_attempts=settings.max_attempts,
+        )
         yield Core(
             settings.database_url,
             event_log,
@@ -223,6 +232,14 @@ def verify_log(settings: Settings, public_key: bytes | None) -> tuple[bytes, "Ve
         public_key = public_key_of(seal_key(settings))
     create_side_tables(settings.database_url)  # a log from before it was chained has none
     return public_key, verify(settings.database_url, settings.seals, public_key)
+
+
+def checked_states(settings: Settings) -> Iterator["CheckedState"]:
+    """Every kept state, compared with what the log gives."""
+    assert settings.database_url is not None
+    create_side_tables(settings.database_url)
+    with closing(open_event_log(settings.database_url, keeps_states=True)) as event_log:
+        yield from event_log.checked_states()
 
 
 def export_log(settings: Settings, target: Path) -> int:

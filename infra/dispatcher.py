@@ -29,6 +29,7 @@ from domain.facts import State
 from domain.messages import JobKind
 from domain.refusals import NotFound
 from infra.advisory_locks import take_lock
+from infra.connections import connect
 from infra.listening import BEFORE_ALL, listening_since
 from infra.load_history import LoadKeeper
 from infra.metrics import JOBS_INTERRUPTED
@@ -56,7 +57,7 @@ class Dispatcher:
         """Work until `stop`; a lost database is waited for."""
         while not stop.is_set():
             try:
-                with psycopg.connect(self._dsn, autocommit=True, row_factory=dict_row, connect_timeout=2) as connection:
+                with connect(self._dsn, autocommit=True, row_factory=dict_row) as connection:
                     self._lead(connection, stop, ready)
             except (psycopg.OperationalError, psycopg.InterfaceError, OperationalError, InterfaceError):
                 log.warning("database_is_away", exc_info=True)

@@ -6,14 +6,13 @@ The library's `Application` stays the core (mapper, event store, recorder, track
 import importlib
 import pkgutil
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import datetime
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
 import msgspec
-import psycopg
 from eventsourcing.application import Application, LRUCache
 from eventsourcing.domain import DomainEventProtocol
 from eventsourcing.persistence import (
@@ -29,7 +28,8 @@ from psycopg.sql import SQL, Identifier
 
 import domain
 from domain.facts import FACTS, Fact, Origin, Recorded, State, fold
-from infra.kept_states import KeptStates, definition_of_states
+from infra.connections import connect
+from infra.kept_states import CheckedState, KeptStates, definition_of_states
 from infra.metrics import EVENTS_APPENDED
 from infra.recorder import DSN, LogFactory, LogRecorder
 
@@ -153,6 +153,17 @@ class EventLog(Application[UUID]):
                 kept.keep(state, known)
         return state
 
+    def checked_states(self) -> Iterator[CheckedState]:
+        """Every kept state that would be used, compared with what folding its facts gives; without kept states, none."""
+        if self._kept is not None:
+            yield from self._kept.checked(lambda aggregate_id, upto: self._history(aggregate_id, upto_version=upto))
+
+    def forget_states(self) -> None:
+        """Fold everything from its first fact on again; other processes that run may go on with what they remember."""
+        if self._kept is not None:
+            self._kept.forget()
+        self._states = LRUCache(CACHED_STATES)  # the library's `clear` (9.5) leaves what it can still find
+
     def history(self, aggregate_id: UUID) -> list[Recorded]:
         """Every fact of one aggregate, oldest first."""
         return self._history(aggregate_id)
@@ -202,8 +213,10 @@ class EventLog(Application[UUID]):
         except KeyError:
             return None
 
-    def _history(self, aggregate_id: UUID, after_version: int | None = None) -> list[Recorded]:
-        return cast("list[Recorded]", list(self.events.get(aggregate_id, gt=after_version)))
+    def _history(
+        self, aggregate_id: UUID, after_version: int | None = None, upto_version: int | None = None
+    ) -> list[Recorded]:
+        return cast("list[Recorded]", list(self.events.get(aggregate_id, gt=after_version, lte=upto_version)))
 
     def construct_env(self, name: str, env: EnvType | None = None) -> Environment:
         """The settings of the library are ours alone: a stray variable of the process must not change where the log lies."""
@@ -230,7 +243,7 @@ def open_event_log(dsn: str, *, pool_size: int = 2, keeps_states: bool = False) 
 
 def create_tables(dsn: str) -> None:
     """The migration step: make the tables of the log where they are missing. Safe to run from several processes at once."""
-    with psycopg.connect(dsn, autocommit=True) as connection:
+    with connect(dsn, autocommit=True) as connection:
         connection.execute("SELECT pg_advisory_lock(%s)", (_MIGRATION_LOCK,))
         with closing(EventLog({DSN: dsn, "POSTGRES_POOL_SIZE": "1", "CREATE_TABLE": "y"})):
             pass

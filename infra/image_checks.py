@@ -21,6 +21,7 @@ from domain.artifacts import Artifact, FileIsGone
 from domain.provenance import ImageState
 from domain.sentences import N_, Sentence
 from infra.advisory_locks import take_lock
+from infra.connections import connect
 from infra.manifests import Manifests
 from projections.read_model import Pool
 
@@ -162,7 +163,7 @@ class ImageChecker:
         """Compare until `stop`; a lost database is waited for."""
         while not stop.is_set():
             try:
-                with psycopg.connect(dsn, autocommit=True, row_factory=dict_row, connect_timeout=2) as connection:
+                with connect(dsn, autocommit=True, row_factory=dict_row) as connection:
                     self._lead(connection, stop)
             except psycopg.OperationalError:
                 log.warning("database_is_away", exc_info=True)

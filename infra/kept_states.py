@@ -8,18 +8,19 @@ loses nothing.
 
 import hashlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeVar, get_args, get_origin
 from uuid import UUID
 
 import msgspec
-from eventsourcing.persistence import PersistenceError
+from eventsourcing.persistence import MapperDeserialisationError, PersistenceError
 from eventsourcing.postgres import PostgresDatastore
 
 import domain
-from domain.facts import State
+from domain.facts import Recorded, State, fold
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +28,15 @@ S = TypeVar("S", bound=State)
 
 KEEP_EVERY = 200
 """Facts between two kept states of one thing: as many are read in some milliseconds, wherever they lie on the disk."""
+
+
+class CheckedState(NamedTuple):
+    """A kept state that would be used, and what is wrong with it; nothing where folding the facts gives the same."""
+
+    kind: str
+    aggregate_id: UUID
+    version: int
+    problem: str
 
 
 class KeptStates:
@@ -41,7 +51,7 @@ class KeptStates:
         try:
             with self._datastore.get_connection() as connection:
                 row = connection.execute(_FIND, (aggregate_id, self._mark(state_type)), prepare=True).fetchone()
-            return msgspec.msgpack.decode(row["content"], type=state_type) if row else None
+            return _read(row["content"], state_type) if row else None
         except (PersistenceError, msgspec.MsgspecError):
             log.warning("kept_state_cannot_be_read", extra={"aggregate_id": str(aggregate_id)}, exc_info=True)
             return None
@@ -63,18 +73,64 @@ class KeptStates:
         except PersistenceError:
             log.warning("state_not_kept", extra={"aggregate_id": str(state.id)}, exc_info=True)
 
+    def checked(self, history: Callable[[UUID, int], Iterable[Recorded]]) -> Iterator[CheckedState]:
+        """Compare every state that may be used with what its facts give; `history` reads those of an aggregate up to a version."""
+        kinds = {self._mark(kind): kind for kind in State.__subclasses__() if kind.HAS_LONG_HISTORY}
+        with self._datastore.get_connection() as connection:
+            keys = connection.execute(_ALL, (list(kinds),)).fetchall()
+        for key in keys:
+            aggregate_id, mark = key["aggregate_id"], bytes(key["definition"])
+            with self._datastore.get_connection() as connection:
+                row = connection.execute(_FIND, (aggregate_id, mark), prepare=True).fetchone()
+            if row is not None:  # else nobody may use it, or it was replaced meanwhile
+                problem = _problem_of(row["content"], kinds[mark], history(aggregate_id, row["version"]))
+                yield CheckedState(kinds[mark].__qualname__, aggregate_id, row["version"], problem)
+
+    def forget(self) -> None:
+        """Everything is folded from its first fact on the next time."""
+        with self._datastore.get_connection() as connection:
+            connection.execute("DELETE FROM app.kept_states")
+
     def _mark(self, state_type: type[State]) -> bytes:
         """Somebody may send the id of another kind of thing, whose state could be read as one of this kind."""
         return self._definition + state_type.__qualname__.encode()
 
 
+def _problem_of(content: bytes, kind: type[State], history: Iterable[Recorded]) -> str:
+    try:
+        kept = _read(content, kind)
+    except msgspec.MsgspecError as error:
+        return f"it cannot be read: {error}"
+    try:
+        return "" if kept == fold(kind, history) else "it is not what its facts lead to"
+    except MapperDeserialisationError as error:
+        return f"its facts cannot be read: {error}"
+
+
 def _written(state: State) -> bytes | None:
     """None where reading it would not give the same again."""
     try:
-        content = msgspec.msgpack.encode(state)
-        return content if msgspec.msgpack.decode(content, type=type(state)) == state else None
+        content = msgspec.msgpack.encode(state, enc_hook=_mapping_to_write)
+        return content if _read(content, type(state)) == state else None
     except (msgspec.MsgspecError, TypeError):
         return None
+
+
+def _read(content: bytes, state_type: type[S]) -> S:
+    return msgspec.msgpack.decode(content, type=state_type, dec_hook=_mapping_read)
+
+
+def _mapping_to_write(value: Any) -> Any:
+    """States hold mappings that nobody can change, which msgspec knows nothing of."""
+    if isinstance(value, MappingProxyType):
+        return dict(value)
+    raise NotImplementedError
+
+
+def _mapping_read(kind: Any, read: Any) -> Any:
+    if get_origin(kind) is MappingProxyType:
+        return MappingProxyType(msgspec.convert(read, dict[get_args(kind)]))  # type: ignore[misc]  # of the types it was declared with
+    raise NotImplementedError
 
 
 @cache
@@ -94,10 +150,11 @@ def mark_of(sources: Iterable[Path]) -> bytes:
 
 _LAST_FACT = "sha256(convert_to(last.topic, 'UTF8') || last.state)"
 _FIND = f"""
-SELECT content FROM app.kept_states AS kept JOIN public.assay_events AS last
+SELECT version, content FROM app.kept_states AS kept JOIN public.assay_events AS last
     ON last.originator_id = kept.aggregate_id AND last.originator_version = kept.version
 WHERE kept.aggregate_id = %s AND kept.definition = %s AND kept.last_fact = {_LAST_FACT}
 """  # noqa: S608 - our own text
+_ALL = "SELECT aggregate_id, definition FROM app.kept_states WHERE definition = ANY(%s) ORDER BY aggregate_id"
 _KEEP = f"""
 INSERT INTO app.kept_states AS kept (aggregate_id, version, definition, last_fact, content)
 SELECT last.originator_id, last.originator_version, %(definition)s, {_LAST_FACT}, %(content)s FROM public.assay_events AS last

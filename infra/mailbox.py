@@ -18,6 +18,7 @@ from domain.attempts import AttemptIsOver
 from domain.messages import AnyReport, Heartbeat, JobClaimed, JobKind, Message, Resources
 from domain.refusals import ChangedMeanwhile, NotFound
 from domain.system_resources import MachineSays
+from infra.connections import connect
 from infra.dispatcher import WORK_CHANNEL
 from infra.heartbeats import Heartbeats
 from infra.line_of_work import forget_workers, note_worker, offers
@@ -26,8 +27,6 @@ log = logging.getLogger(__name__)
 
 WAIT_SECONDS = 1.0
 """How long `take` waits for a wake-up; lost wake-ups cost no more than this."""
-PATIENCE_SECONDS = 120.0
-"""How long a report waits for a database that is away: longer than any restart takes."""
 
 
 class LogMailbox:
@@ -64,22 +63,16 @@ class LogMailbox:
         return None
 
     def report(self, report: AnyReport) -> None:
-        """Take a report into the log; a database that is away is waited for.
+        """Take a report into the log. Where that fails, whoever reports decides how long to go on: it may be told to stop.
 
         Raises:
             AttemptIsOver: the attempt is no longer this worker's.
+            OperationalError, InterfaceError: the database is away.
         """
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while True:
-            try:
-                self._assay.dispatch(command_for(report))
-                return
-            except NotFound:
-                raise AttemptIsOver from None
-            except (ChangedMeanwhile, OperationalError, InterfaceError):
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(WAIT_SECONDS)
+        try:
+            self._assay.dispatch(command_for(report))
+        except NotFound:
+            raise AttemptIsOver from None
 
     def beat(self, heartbeat: Heartbeat) -> bool:
         """Ask whether to go on, and leave a heartbeat where it is so; while the database is away, the worker goes on."""
@@ -114,7 +107,7 @@ class LogMailbox:
 
     def _listening(self) -> Connection[DictRow]:
         if self._connection is None or self._connection.closed:
-            self._connection = psycopg.connect(self._dsn, autocommit=True, row_factory=dict_row, connect_timeout=2)
+            self._connection = connect(self._dsn, autocommit=True, row_factory=dict_row)
             self._connection.execute(f"LISTEN {WORK_CHANNEL}")
             forget_workers(self._connection)
         return self._connection

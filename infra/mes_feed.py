@@ -20,6 +20,7 @@ from psycopg.rows import DictRow, dict_row
 
 from domain.public_events import PublicEvent, public_events
 from infra.advisory_locks import take_lock
+from infra.connections import connect
 from infra.event_store import EventLog
 from infra.kafka import Kafka, Topic
 from infra.noted_problems import note_problem
@@ -67,9 +68,7 @@ class MesFeed:
 
     def _lead(self, watcher: LogWatcher, stop: threading.Event) -> None:
         with contextlib.ExitStack() as stack:
-            connection = stack.enter_context(
-                psycopg.connect(self._dsn, autocommit=True, row_factory=dict_row, connect_timeout=2)
-            )
+            connection = stack.enter_context(connect(self._dsn, autocommit=True, row_factory=dict_row))
             while not take_lock(connection, _LEADER_LOCK):
                 if stop.wait(PAUSE_SECONDS):
                     return

@@ -35,6 +35,7 @@ from infra.chain import (
     seal_to_line,
     signed_part,
 )
+from infra.connections import connect
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +80,7 @@ class Notary:
         """Work until `stop`; a lost database is waited for. What is chained at the end is sealed."""
         while not stop.is_set():
             try:
-                with psycopg.connect(self._dsn, autocommit=True, connect_timeout=2) as connection:
+                with connect(self._dsn, autocommit=True) as connection:
                     self._lead(connection, stop)
             except psycopg.OperationalError:
                 log.warning("database_is_away", exc_info=True)
@@ -208,7 +209,7 @@ def verify(dsn: str, seals: Path, public_key: bytes) -> Verified:
         psycopg.Error: the database cannot be read.
     """
     counts = [0, 0]
-    with psycopg.connect(dsn, autocommit=True) as connection:
+    with connect(dsn, autocommit=True) as connection:
         inside, outside = seals_in_database(connection), seals_in_file(seals)
 
         def counted() -> Iterator[Entry]:
@@ -242,7 +243,7 @@ def export_to(target: Path, dsn: str) -> int:
     """Write the exported log to a file, whole or not at all; returns how many events it holds."""
     beside = target.with_name(f".{target.name}.part")
     count = 0
-    with psycopg.connect(dsn, autocommit=True) as connection, beside.open("w", encoding="utf-8") as file:
+    with connect(dsn, autocommit=True) as connection, beside.open("w", encoding="utf-8") as file:
         for line in export_log(connection):
             file.write(line + "\n")
             count += 1

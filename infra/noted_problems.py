@@ -6,6 +6,8 @@ from typing import LiteralString
 import psycopg
 from psycopg import sql
 
+from infra.connections import connect
+
 LONGEST_PROBLEM = 500
 
 
@@ -21,5 +23,5 @@ def note_problem(dsn: str, table: LiteralString, error: Exception) -> None:
         "INSERT INTO {} (problem, problem_at) VALUES (%s, clock_timestamp())"
         " ON CONFLICT (only_row) DO UPDATE SET problem = excluded.problem, problem_at = excluded.problem_at"
     ).format(sql.Identifier("app", table))
-    with contextlib.suppress(psycopg.Error), psycopg.connect(dsn, autocommit=True, connect_timeout=2) as connection:
+    with contextlib.suppress(psycopg.Error), connect(dsn, autocommit=True) as connection:
         connection.execute(statement, (as_problem(error),))

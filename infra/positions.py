@@ -12,12 +12,15 @@ import psycopg
 from psycopg import Connection
 from psycopg.sql import SQL, Composed, Identifier
 
+from infra.connections import connect
 from projections.read_model import SCHEMA
 
 log = logging.getLogger(__name__)
 
 FALLBACK_SECONDS = 0.25
 """How often the table is asked while somebody waits: a notification may be lost, a page should not be."""
+UNASKED_SECONDS = 5.0
+"""How often it is asked while nobody does: only who asks notices that a network was cut, and live pages wait for nothing."""
 STOP_SECONDS = 0.25
 """How soon the thread notices that it is to end."""
 PAUSE_SECONDS = 0.5
@@ -72,7 +75,7 @@ class _Watcher:
     def _watch(self) -> None:
         while not self._closing:
             try:
-                with psycopg.connect(self._dsn, autocommit=True, connect_timeout=2) as connection:
+                with connect(self._dsn, autocommit=True) as connection:
                     self._follow(connection)
             except psycopg.Error as error:
                 log.warning("watcher_lost_database", extra={"channel": self._channel, "problem": str(error)})
@@ -88,7 +91,7 @@ class _Watcher:
             told = [int(notification.payload) for notification in heard if notification.payload]
             if told:
                 self._tell(max(told))
-            elif heard or (self._waiting and time.monotonic() - asked_at >= FALLBACK_SECONDS):
+            elif heard or time.monotonic() - asked_at >= (FALLBACK_SECONDS if self._waiting else UNASKED_SECONDS):
                 self._tell(self._ask(connection))
                 asked_at = time.monotonic()
 

@@ -20,6 +20,7 @@ from psycopg.rows import DictRow, dict_row
 from psycopg.sql import SQL, Identifier
 
 from domain.facts import Recorded
+from infra.connections import connect
 from infra.event_store import EventLog
 from infra.positions import progress_channel
 from projections.read_model import SCHEMA, Artifacts, ReadModel, Rows, use_schema
@@ -200,7 +201,7 @@ class Projector:
             self._ahead = None
 
     def _connect(self, schema: str) -> Connection[DictRow]:
-        connection = psycopg.connect(self._dsn, autocommit=True, connect_timeout=2, row_factory=dict_row)
+        connection = connect(self._dsn, autocommit=True, row_factory=dict_row)
         use_schema(connection, schema)
         connection.execute("SET synchronous_commit = off")
         return connection

@@ -68,8 +68,10 @@ def look_at_database(dsn: str) -> str:
     """Whether the database answers a new client."""
     import psycopg  # noqa: PLC0415 - a machine with nothing but a worker has no psycopg
 
+    from infra.connections import connect  # noqa: PLC0415
+
     try:
-        with psycopg.connect(dsn, autocommit=True, connect_timeout=ANSWERS_WITHIN_SECONDS) as connection:
+        with connect(dsn, autocommit=True) as connection:
             connection.execute("SELECT 1")
     except psycopg.Error:
         return AWAY
@@ -80,10 +82,11 @@ def look_at_read_models(dsn: str, *, is_stopped_told: bool) -> str:
     """Whether the read models keep up with the log; one that stopped holds nobody back, but is told of where asked."""
     import psycopg  # noqa: PLC0415 - as above
 
+    from infra.connections import connect  # noqa: PLC0415
     from infra.followers import followers_of  # noqa: PLC0415
 
     try:
-        with psycopg.connect(dsn, autocommit=True, connect_timeout=ANSWERS_WITHIN_SECONDS) as connection:
+        with connect(dsn, autocommit=True) as connection:
             read_models = followers_of(connection, "projector")
     except psycopg.errors.UndefinedTable:
         return MISSING

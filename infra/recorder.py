@@ -15,9 +15,11 @@ from typing import Any
 from eventsourcing.persistence import IntegrityError, InterfaceError, OperationalError, StoredEvent, Tracking
 from eventsourcing.postgres import PostgresDatastore, PostgresFactory, PostgresProcessRecorder
 from eventsourcing.utils import Environment
-from psycopg.rows import dict_row
+from psycopg.rows import DictRow, dict_row
 from psycopg.sql import SQL, Identifier, Literal
 from psycopg.types.numeric import Int8
+
+from infra.connections import DatabaseConnection
 
 DSN = "DSN"
 """The key of the address among the library's settings."""
@@ -276,7 +278,8 @@ class LogFactory(PostgresFactory):
         super().__init__(Environment(env.name, {**_PARTS_TAKEN_FROM_THE_DSN, **_TIMEOUTS, **env}))
         pool = self.datastore.pool
         pool.conninfo = env[DSN]
-        pool.kwargs = {"row_factory": dict_row, "connect_timeout": CONNECT_TIMEOUT_SECONDS}
+        pool.connection_class = DatabaseConnection[DictRow]
+        pool.kwargs = {"row_factory": dict_row}
 
 
 def _columns(events: Sequence[StoredEvent]) -> tuple[list[Any], list[Int8], list[str], list[bytes]]:

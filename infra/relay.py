@@ -28,6 +28,7 @@ from domain.attempts import AttemptIsOver
 from domain.facts import Recorded, State
 from domain.messages import AnyReport, JobClaimed
 from domain.refusals import ChangedMeanwhile, NotFound
+from infra.connections import connect
 from infra.event_store import EventLog
 from infra.heartbeats import Heartbeats
 from infra.kafka import ANSWERS, REPORTS, WORKERS, Kafka, partition_of
@@ -131,9 +132,7 @@ class Relay:
                 stop.wait(PAUSE_SECONDS)
 
     def _begin(self, stack: contextlib.ExitStack) -> "_Shift":
-        connection = stack.enter_context(
-            psycopg.connect(self._dsn, autocommit=True, row_factory=dict_row, connect_timeout=2)
-        )
+        connection = stack.enter_context(connect(self._dsn, autocommit=True, row_factory=dict_row))
         forget_workers(connection)
         topic_ids = self._kafka.make_topics()
         producer = self._kafka.producer()

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple
 
-import psycopg
 from psycopg import Connection, IsolationLevel
 from psycopg.rows import DictRow, dict_row
 from psycopg.sql import SQL, Composed, Identifier
 
 from infra.advisory_locks import take_lock
+from infra.connections import connect
 from infra.event_store import EventLog
 from infra.projector import Projector
 from projections.read_model import SCHEMA, Artifacts, ReadModel
@@ -72,7 +72,7 @@ def verify_replay(
         ReplayIsRunning
     """
     models = list(read_models)
-    with psycopg.connect(dsn, autocommit=True, row_factory=dict_row) as connection, _alone(connection):
+    with connect(dsn, autocommit=True, row_factory=dict_row) as connection, _alone(connection):
         reached, problems = _copy(connection, models, schema)
         chosen = [model for model in models if model.name in reached]
         projector = Projector(log, dsn, chosen, artifacts, schema=REPLAYED)

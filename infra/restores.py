@@ -23,6 +23,7 @@ from infra.backup_folder import (
     BackupFailed,
     TableCopy,
 )
+from infra.connections import connect
 from infra.disks import DISK_IS_FULL
 from infra.event_store import create_tables
 from infra.private_files import write_private
@@ -55,7 +56,7 @@ def restore(
     """
     assert settings.database_url is not None
     try:
-        with psycopg.connect(settings.database_url, autocommit=True) as connection:
+        with connect(settings.database_url, autocommit=True) as connection:
             if not _is_begun(settings, backup, connection):
                 refuse_used_place(settings, artifacts, connection, reuses_storage=reuses_storage)
             write_private(settings.state / RESTORE_MARK, backup.checksum.encode())

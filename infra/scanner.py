@@ -26,6 +26,7 @@ from domain.refusals import NotFound
 from domain.sentences import N_, Sentence
 from gpu_worker.ports import FolderNotFound
 from infra.advisory_locks import take_lock
+from infra.connections import connect
 from infra.data_folders import DataFolders, Look, unreadable
 from infra.image_index import ImageIndex, index_file, remove_index
 from infra.scans import Scan, Scans
@@ -78,7 +79,7 @@ class Scanner:
                 lanes.submit(self._drive, leads, stop)
             while not stop.is_set():
                 try:
-                    with psycopg.connect(dsn, autocommit=True, row_factory=dict_row, connect_timeout=2) as connection:
+                    with connect(dsn, autocommit=True, row_factory=dict_row) as connection:
                         self._lead(connection, leads, stop)
                 except psycopg.errors.UndefinedTable:
                     log.info("read_models_are_not_built_yet")

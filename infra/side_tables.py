@@ -11,7 +11,7 @@ long histories may begin, `chain` and `seals` prove
 that nobody changed the log (seals lie in a file, too). Losing all of them loses no decision.
 """
 
-import psycopg
+from infra.connections import connect
 
 SCHEMA = "app"
 _LOCK = 0x417373617941  # any number that no other program on the server uses
@@ -169,6 +169,6 @@ CREATE TABLE IF NOT EXISTS app.seals (
 
 def create_side_tables(dsn: str) -> None:
     """Make the tables where they are missing. Safe to run from several processes at once."""
-    with psycopg.connect(dsn) as connection:
+    with connect(dsn) as connection:
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
         connection.execute(_TABLES)

@@ -10,6 +10,7 @@ import psycopg
 
 from gpu_worker.settings import WorkerSettings
 from infra.artifacts import Artifacts
+from infra.connections import open_pool
 from infra.event_store import create_tables
 from infra.housekeeper import sweep_uploads
 from infra.progress import Say, as_bytes
@@ -28,7 +29,6 @@ from infra.stored_files import (
 from infra.uploads import Uploads
 from infra.worker_bootstrap import open_storage
 from projections.model_images import ModelImages
-from projections.read_model import open_pool
 
 MOST_SHOWN: Final = 50
 

@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-import psycopg
 from psycopg import IsolationLevel
 
 from domain.artifacts import Artifact
 from infra.artifacts import ArtifactIsDamaged, Artifacts
+from infra.connections import connect
 from infra.housekeeper import UNNAMED_SECONDS
 from infra.named_artifacts import NamedArtifacts, named_in_log
 from infra.progress import Progress, Say
@@ -54,7 +54,7 @@ def named_now(dsn: str) -> NamedArtifacts:
     Raises:
         UnknownFacts
     """
-    with psycopg.connect(dsn) as connection:
+    with connect(dsn) as connection:
         connection.isolation_level, connection.read_only = IsolationLevel.REPEATABLE_READ, True
         with connection.transaction():
             return named_in_log(connection)

@@ -15,6 +15,7 @@ from psycopg import Connection
 from psycopg.rows import DictRow, dict_row
 
 from domain.system_resources import WorkerState
+from infra.connections import connect
 from infra.followers import FOLLOWING, followers_of
 from infra.line_of_work import lines, seen_workers
 from infra.settings import Settings
@@ -35,7 +36,7 @@ class StoredMetrics(Collector):
     def collect(self) -> Iterator[Metric]:
         """Everything that can be told at this moment."""
         try:
-            with psycopg.connect(self._dsn, autocommit=True, row_factory=dict_row, connect_timeout=2) as connection:
+            with connect(self._dsn, autocommit=True, row_factory=dict_row) as connection:
                 connection.execute("SELECT set_config('statement_timeout', %s, false)", (ANSWERS_WITHIN,))
                 told = [metric for ask in self._questions for metric in ask(connection)]
         except psycopg.Error as error:

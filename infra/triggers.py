@@ -13,6 +13,7 @@ from psycopg.rows import dict_row
 
 from domain.messages import JobKind
 from infra.advisory_locks import take_lock
+from infra.connections import connect
 from infra.dispatcher import WORK_CHANNEL
 from infra.kafka import JOBS, Kafka
 from infra.noted_problems import note_problem
@@ -56,7 +57,7 @@ class Triggers:
                 self._stop.wait(1.0)
 
     def _tell_while_leading(self) -> None:
-        with psycopg.connect(self._dsn, autocommit=True, row_factory=dict_row, connect_timeout=2) as connection:
+        with connect(self._dsn, autocommit=True, row_factory=dict_row) as connection:
             connection.execute(f"LISTEN {WORK_CHANNEL}")
             while not self._stop.is_set():
                 if take_lock(connection, _LEADER_LOCK):

@@ -101,7 +101,9 @@ def work(settings: Settings, mailbox: Mailbox, role: WorkerRole, ready: Callable
             name=role.name_in(settings),
             stop=stop.is_set,
             settings=worker.WorkerSettings(
-                beat_every_seconds=settings.heartbeat_seconds, most_cpu_cores=settings.worker_threads
+                beat_every_seconds=settings.heartbeat_seconds,
+                most_cpu_cores=settings.worker_threads,
+                is_ready_ahead=not role.is_in_background,
             ),
             observer=JobMetrics(),
         )

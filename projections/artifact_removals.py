@@ -57,6 +57,7 @@ class ArtifactRemovals(ReadModel):
     """
 
     name = "artifact_removals"
+    version = 2
     REFERENCES = Table(
         "artifact_references",
         key=("originator_id uuid", "originator_version integer", "checksum text"),

@@ -10,14 +10,18 @@ from domain.exports import (
     ExportBuilt,
     ExportFailed,
     ExportInterrupted,
+    ExportPackageLost,
     ExportQueued,
     ExportStarted,
     ExportStatus,
     export_id,
 )
 from domain.facts import Recorded
-from domain.sentences import Sentence
+from domain.sentences import N_, Sentence
 from projections.read_model import ReadModel, Rows, Table
+
+IS_LOST = N_("The package was built, but its file is missing or damaged on the server's storage. Export it again.")
+"""Of a package that was built; what the storage has of it is not what its checksum says."""
 
 
 class ExportRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,6 +90,15 @@ class Exports(ReadModel):
                     package_id,
                     status=ExportStatus.FAILED,
                     reason=reason,
+                    finished_at=recorded.timestamp,
+                )
+            case ExportPackageLost():
+                rows.update(
+                    self.EXPORTS,
+                    package_id,
+                    status=ExportStatus.FAILED,
+                    package=None,
+                    reason=Sentence(IS_LOST),
                     finished_at=recorded.timestamp,
                 )
 

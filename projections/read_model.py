@@ -11,14 +11,14 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from functools import cache, partial
+from functools import cache
 from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
 from uuid import UUID
 
 import msgspec
 from psycopg import Connection
 from psycopg.errors import UniqueViolation
-from psycopg.rows import DictRow, dict_row
+from psycopg.rows import DictRow
 from psycopg_pool import ConnectionPool
 
 from domain.artifacts import Artifact
@@ -378,23 +378,6 @@ class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     def page_count(self) -> int:
         """How many pages there are, at least one."""
         return max(1, -(-self.total // self.size))
-
-
-def open_pool(dsn: str, *, schema: str = SCHEMA, size: int = 4) -> Pool:
-    """Connections for queries: times in UTC, tables of `schema` without naming it. A connection that a restart of the
-    database broke is replaced before it is used.
-    """
-    return ConnectionPool(
-        dsn,
-        connection_class=Connection[DictRow],
-        kwargs={"row_factory": dict_row, "autocommit": True, "connect_timeout": 2},
-        min_size=1,
-        max_size=size,
-        timeout=5,
-        configure=partial(use_schema, schema=schema),
-        check=ConnectionPool.check_connection,
-        open=True,
-    )
 
 
 def use_schema(connection: Connection[Any], schema: str) -> None:

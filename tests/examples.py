@@ -490,6 +490,16 @@ class KnownOwnership:
         return self._by_user.get(user_id, Belongings())
 
 
+class KnownFiles:
+    """A storage that has kept everything, except what is named as lost."""
+
+    def __init__(self, *lost: Artifact) -> None:
+        self._lost = lost
+
+    def is_intact(self, artifact: Artifact) -> bool:
+        return artifact not in self._lost
+
+
 DATA_FOLDERS = {
     "/data/panel-a/train": inspection(),
     "/data/panel-a/question-bank": inspection(QUESTION_BANK_FOLDER, images_per_code=10),
@@ -500,6 +510,7 @@ PORTS = Ports(
     data_folders=KnownFolders(DATA_FOLDERS),
     archives=KnownArchives(ARCHIVES),
     ownership=KnownOwnership(),
+    stored_files=KnownFiles(),
 )
 
 

@@ -96,7 +96,8 @@ class MesFeed(Controller):
         desk: NamedDependency[Desk],
     ) -> Redirect:
         """Take it in once more: after an upgrade, or once what refused it is mended."""
-        desk.say(OUTCOMES[services.unusable_reports.retry(report_id, actor, desk.ask).value])
+        with desk.unless_gone(REPORTS):
+            desk.say(OUTCOMES[services.unusable_reports.retry(report_id, actor, desk.ask).value])
         return desk.go(REPORTS)
 
     @get("/reports/{report_id:uuid}/dismiss", sync_to_thread=True)
@@ -104,7 +105,8 @@ class MesFeed(Controller):
         self, report_id: FromPath[UUID], services: NamedDependency[Services], desk: NamedDependency[Desk]
     ) -> Response[str]:
         """The question before."""
-        return desk.show(DismissReportPage(report=services.unusable_reports.get(report_id)))
+        with desk.unless_gone(REPORTS):
+            return desk.show(DismissReportPage(report=services.unusable_reports.get(report_id)))
 
     @post("/reports/{report_id:uuid}/dismiss", sync_to_thread=True)
     def dismiss(
@@ -115,6 +117,7 @@ class MesFeed(Controller):
         desk: NamedDependency[Desk],
     ) -> Redirect:
         """Throw it away; the audit keeps where it lay and why."""
-        services.unusable_reports.dismiss(report_id, actor, desk.ask)
+        with desk.unless_gone(REPORTS):
+            services.unusable_reports.dismiss(report_id, actor, desk.ask)
         desk.say(N_("The report is dismissed."))
         return desk.go(REPORTS)

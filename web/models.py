@@ -94,7 +94,7 @@ class WithdrawPage(Page, frozen=True):
 
 
 class ExportPage(Page, frozen=True):
-    """模型导出 of one version; `export` is None while nobody has asked for it."""
+    """模型导出 of one version; `export` is None while nobody has asked for it, `is_lost` where the storage lost what was built."""
 
     TEMPLATE = "models/export.html"
     model: ModelDetail
@@ -102,6 +102,7 @@ class ExportPage(Page, frozen=True):
     export: ExportRow | None
     beat: Heartbeat | None
     wait: Wait | None = None
+    is_lost: bool = False
 
 
 class NoReportPage(Page, frozen=True):
@@ -261,10 +262,13 @@ class Models(Controller):
         model_id: FromPath[UUID],
         label: FromPath[str],
         actor: NamedDependency[UUID],
+        services: NamedDependency[Services],
         desk: NamedDependency[Desk],
     ) -> Redirect:
-        """导出: a package that is there already, or under way, is shown and not built again."""
+        """导出: a package that is there already, or under way, is shown and not built again; one that was lost is."""
         desk.ask(RequestExport(actor=actor, model_id=model_id, version=label))
+        if _is_built(services, model_id, label):
+            desk.say(N_("The package is on the storage as it was built."))
         return desk.go(f"{ADDRESS}/{model_id}/versions/{label}/export")
 
     @get("/{model_id:uuid}/versions/{label:str}/export/live", sync_to_thread=True)
@@ -329,7 +333,14 @@ def _export_page(services: Services, model_id: UUID, label: str, actor: UUID) ->
     is_building = export is not None and export.status is ExportStatus.BUILDING
     beat = services.heartbeats.of(export.export_id) if export and is_building else None
     wait = services.waiting.of(export.export_id) if export and export.status is ExportStatus.WAITING else None
-    return ExportPage(model=model, version=_version(model, label), export=export, beat=beat, wait=wait)
+    is_lost = export is not None and export.package is not None and not services.artifacts.has(export.package)
+    version = _version(model, label)
+    return ExportPage(model=model, version=version, export=export, is_lost=is_lost, beat=beat, wait=wait)
+
+
+def _is_built(services: Services, model_id: UUID, label: str) -> bool:
+    export: ExportRow | None = services.read.exports.get(model_id, label)
+    return export is not None and export.status is ExportStatus.BUILT
 
 
 def _stands(read: ReadModels, used: ModelImageUsed) -> bool:

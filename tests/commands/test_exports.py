@@ -1,5 +1,6 @@
 """Export packages, through dispatch: X-1, U-6."""
 
+import dataclasses
 from contextlib import closing
 from uuid import UUID
 
@@ -11,7 +12,16 @@ from commands.exports import InterruptExport, RecordExport, RequestExport, Start
 from commands.models import WithdrawModelVersion
 from domain.api_tokens import ApiTokenCreated, ApiTokenRevoked, ScopeIsMes, ScopeIsRead, TokenIsRevoked, TokenScope
 from domain.attempts import AttemptIsOver
-from domain.exports import Export, ExportBuilt, ExportFailed, ExportInterrupted, ExportQueued, ExportStatus, export_id
+from domain.exports import (
+    Export,
+    ExportBuilt,
+    ExportFailed,
+    ExportInterrupted,
+    ExportPackageLost,
+    ExportQueued,
+    ExportStatus,
+    export_id,
+)
 from domain.facts import SYSTEM
 from domain.models import ModelVersionNotFound
 from domain.refusals import NotFound, NotPermitted, NotTheOwner
@@ -26,6 +36,7 @@ from tests.examples import (
     TRAINER_WANG_ID,
     VERSION_PUBLISHED,
     History,
+    KnownFiles,
     MemoryLog,
     artifact,
     assay_after,
@@ -74,6 +85,31 @@ def test_a_failed_export_can_be_asked_for_again() -> None:
     assay.dispatch(record(FAILED))
     assay.dispatch(REQUEST)
     assert isinstance(log.events[-1].data, ExportQueued)
+
+
+def built_on(storage: KnownFiles) -> tuple[Assay, MemoryLog]:
+    """A package that was built, on a storage that perhaps lost it since."""
+    assay, log = assay_after(published(), dataclasses.replace(PORTS, stored_files=storage))
+    assay.dispatch(REQUEST)
+    assay.dispatch(StartExport(actor=SYSTEM, export_id=EXPORT_ID, attempt=1, worker="gpu-1"))
+    assay.dispatch(record(BUILT))
+    return assay, log
+
+
+def test_a_package_that_the_storage_lost_is_built_again_when_asked_for() -> None:
+    assay, log = built_on(KnownFiles(BUILT.package))
+    assay.dispatch(REQUEST)
+    assert [type(event.data) for event in log.events[-2:]] == [ExportPackageLost, ExportQueued]
+    with pytest.raises(AttemptIsOver):
+        assay.dispatch(record(BUILT))
+    assay.dispatch(StartExport(actor=SYSTEM, export_id=EXPORT_ID, attempt=2, worker="gpu-1"))
+
+
+def test_a_package_that_is_there_is_not_built_again() -> None:
+    assay, log = built_on(KnownFiles(artifact("another.zip")))
+    before = len(log.events)
+    assert assay.dispatch(REQUEST) == 0
+    assert len(log.events) == before
 
 
 @pytest.mark.parametrize("actor", [TRAINER_LI_ID, QUALITY_LEAD_ID], ids=["another trainer", "a super administrator"])

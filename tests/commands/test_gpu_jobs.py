@@ -30,6 +30,7 @@ from domain.exports import (
     ExportBuilt,
     ExportFailed,
     ExportInterrupted,
+    ExportPackageLost,
     ExportQueued,
     ExportStarted,
     export_id,
@@ -348,6 +349,7 @@ def test_the_dispatcher_looks_at_every_fact_that_makes_a_job_wait_run_or_end() -
         ModelImageVersionDeleted,
         ModelImageFileRemoved,
         ModelImageFileRemovalFailed,
+        ExportPackageLost,
     }
     for kind in JobKind:
         for fact_type in _EVOLVE[state_type_of(kind)]:

@@ -6,6 +6,7 @@ from domain.exports import (
     ExportBuilt,
     ExportFailed,
     ExportInterrupted,
+    ExportPackageLost,
     ExportQueued,
     ExportStarted,
     ExportStatus,
@@ -50,6 +51,18 @@ def test_asking_again_while_it_is_under_way_or_there_builds_nothing() -> None:
 
 def test_after_a_failure_it_can_be_asked_for_once_more() -> None:
     given(QUEUED, STARTED, FAILED).when(request, MODEL, VERSION).then(QUEUED)
+
+
+def test_a_package_whose_file_was_lost_is_built_again() -> None:
+    given(QUEUED, STARTED, BUILT).when(request, MODEL, VERSION, is_package_lost=True).then(ExportPackageLost(), QUEUED)
+    again: Export = state_of(QUEUED, STARTED, BUILT, ExportPackageLost(), QUEUED)
+    assert (again.status, again.package) == (ExportStatus.WAITING, None)
+
+
+def test_what_was_not_built_cannot_be_lost() -> None:
+    for facts in ([QUEUED], [QUEUED, STARTED], [QUEUED, STARTED, BUILT, ExportPackageLost(), QUEUED, STARTED]):
+        given(*facts).when(request, MODEL, VERSION, is_package_lost=True).then()
+    given(QUEUED, STARTED, FAILED).when(request, MODEL, VERSION, is_package_lost=True).then(QUEUED)
 
 
 def test_the_second_build_is_another_attempt_so_late_reports_of_the_first_are_void() -> None:

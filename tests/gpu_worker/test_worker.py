@@ -84,9 +84,11 @@ class MailboxInMemory:
     goes_on: bool = True
     is_over: bool = False
     refused: int = 0
+    asked: int = 0
 
     def take(self, offered: Resources) -> Message | None:
         assert offered.cpu_cores >= 1
+        self.asked += 1
         if not self.waiting:
             time.sleep(0.02)
             return None
@@ -268,6 +270,32 @@ def test_of_an_archive_that_cannot_be_loaded_no_log_is_kept_that_nothing_would_l
     with RunningWorker(tmp_path, mailbox) as worker:
         assert worker.wait_for(JobFailed).log is None
     assert not list((tmp_path / "artifacts").glob("**/*"))
+
+
+def test_a_worker_that_is_not_ready_ahead_holds_no_process_while_nothing_waits(tmp_path: Path) -> None:
+    """A packager: torch is some 300 MB, and nobody minds a few seconds before a package is loaded."""
+    (tmp_path / "archives").mkdir()
+    order = LoadingOrder(archive=FolderName(ROOT, "gone@1.0"), name="gone", archive_version="1.0")
+    mailbox = MailboxInMemory([])
+    settings = msgspec.structs.replace(SETTINGS, is_ready_ahead=False)
+    with RunningWorker(tmp_path, mailbox, settings=settings) as worker:
+        for count in (1, 2):
+            eventually(lambda: mailbox.asked and not job_processes())
+            mailbox.waiting.append(LoadModelImage(job_id=JOB_ID, attempt=count, needs=Resources(), order=order))
+            worker.wait_for(JobFailed, count)
+    assert worker.heard.count(("left", "loading", "failed")) == 2
+    assert not job_processes()
+
+
+def test_a_worker_told_to_stop_while_the_process_of_a_job_starts_hands_the_job_on(tmp_path: Path) -> None:
+    paint_codes(tmp_path / "images")
+    mailbox = MailboxInMemory([train_message(an_order(max_iter=LONG))])
+    settings = msgspec.structs.replace(SETTINGS, is_ready_ahead=False)
+    with RunningWorker(tmp_path, mailbox, settings=settings) as worker:
+        eventually(lambda: worker.heard)
+    assert worker.heard == [("taken", "training"), ("left", "training", "released")]
+    assert len(worker.reports(JobReleased)) == 1
+    assert not job_processes()
 
 
 def is_gone(process: int) -> bool:
@@ -458,6 +486,19 @@ def test_a_worker_told_to_stop_writes_a_checkpoint_and_hands_the_job_on(tmp_path
     assert not job_processes()
 
 
+def test_a_worker_told_to_stop_while_nobody_takes_its_reports_ends_and_leaves_its_checkpoint(tmp_path: Path) -> None:
+    paint_codes(tmp_path / "images")
+    mailbox = AwayOnceTold([train_message(an_order(max_iter=LONG))])
+    checkpoint = workspace_of(tmp_path / "scratch", JOB_ID, 1, 1) / "classification.pt"
+    with RunningWorker(tmp_path, mailbox) as worker:
+        eventually(checkpoint.is_file)
+        mailbox.is_away = True
+        eventually(lambda: mailbox.given_back)
+    assert worker.heard == [("taken", "training"), ("left", "training", "lost")]
+    assert checkpoint.is_file()
+    assert not job_processes()
+
+
 def test_a_restart_by_a_person_begins_from_nothing(tmp_path: Path) -> None:
     paint_codes(tmp_path / "images")
     order = an_order(max_iter=3)
@@ -569,6 +610,20 @@ def test_a_job_whose_end_was_told_has_ended_whatever_a_beat_is_told_then(
     assert worker.heard[-1] == ("left", "training", outcome)
     assert not worker.reports(LogKept)
     assert not list((tmp_path / "scratch" / "jobs" / str(JOB_ID)).iterdir())
+
+
+@dataclass
+class AwayOnceTold(MailboxInMemory):
+    """The database behind it is away from a moment on."""
+
+    is_away: bool = False
+    given_back: int = 0
+
+    def report(self, report: AnyReport) -> None:
+        if self.is_away:
+            self.given_back += 1
+            raise ConnectionError("the database is away")
+        super().report(report)
 
 
 @dataclass

@@ -21,6 +21,7 @@ from domain.messages import (
 )
 from domain.system_resources import MachineSays
 from domain.training_jobs import TrainingJob
+from infra.connections import open_pool
 from infra.dispatcher import Dispatcher
 from infra.event_store import EventLog, create_tables, open_event_log
 from infra.heartbeats import Heartbeats
@@ -31,7 +32,7 @@ from infra.machines import Machines
 from infra.relay import Relay
 from infra.settings import KafkaSettings
 from infra.side_tables import create_side_tables
-from projections.read_model import Pool, open_pool
+from projections.read_model import Pool
 from tests.eventually import eventually
 from tests.examples import PORTS, TRAINING_JOB_ID, History, plant
 

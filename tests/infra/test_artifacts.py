@@ -85,3 +85,21 @@ def test_a_storage_that_does_not_let_a_file_go_says_so(artifacts: Artifacts, tmp
     os.utime(tmp_path / "artifacts" / "ab" / artifact.checksum, (0, 0))
     with pytest.raises(OSError, match="directory"):
         artifacts.remove(artifact, untouched_seconds=MINUTE)
+
+
+@pytest.mark.parametrize("found", [b"weight", b"WEIGHTS"], ids=["cut short", "scribbled over"])
+def test_a_damaged_file_takes_its_content_again_when_it_is_kept_once_more(
+    artifacts: Artifacts, tmp_path: Path, found: bytes
+) -> None:
+    artifact = kept(artifacts, tmp_path)
+    assert artifacts.is_intact(artifact)
+    artifacts.path(artifact).write_bytes(found)
+    assert not artifacts.is_intact(artifact)
+    assert kept(artifacts, tmp_path) == artifact
+    assert artifacts.read(artifact) == b"weights"
+
+
+def test_a_file_that_is_gone_is_not_intact(artifacts: Artifacts, tmp_path: Path) -> None:
+    artifact = kept(artifacts, tmp_path)
+    artifacts.path(artifact).unlink()
+    assert not artifacts.is_intact(artifact)

@@ -30,6 +30,7 @@ from domain.model_images import (
 from domain.sentences import Sentence
 from domain.training_jobs import TrainingDeleted
 from infra.artifacts import Artifacts
+from infra.connections import open_pool
 from infra.core import Core
 from infra.dispatcher import Dispatcher
 from infra.event_store import create_tables, open_event_log
@@ -40,7 +41,6 @@ from infra.side_tables import create_side_tables
 from infra.uploads import Uploads
 from projections.artifact_removals import ArtifactRemovals
 from projections.model_images import ModelImages
-from projections.read_model import open_pool
 from projections.users import Users
 from tests.eventually import eventually
 from tests.examples import (

@@ -12,11 +12,12 @@ from domain.artifacts import Artifact
 from domain.messages import ManifestEntry
 from domain.provenance import ImageState
 from infra.artifacts import Artifacts
+from infra.connections import open_pool
 from infra.data_folders import DataFolders
 from infra.image_checks import ImageCheck, ImageChecker, ImageChecks
 from infra.manifests import Manifests
 from infra.side_tables import create_side_tables
-from projections.read_model import Pool, open_pool
+from projections.read_model import Pool
 from tests.eventually import eventually
 
 SAME, CHANGED, GONE, UNCHECKED = ImageState.SAME, ImageState.CHANGED, ImageState.GONE, ImageState.UNCHECKED

@@ -11,6 +11,7 @@ import msgspec
 import psycopg
 import pytest
 
+from domain.environments import Environment, EnvironmentNode, EnvironmentNodesAdded, EnvironmentNodesRemoved
 from domain.facts import Fact, State, fold
 from domain.messages import LossPart
 from domain.task_types import TaskType
@@ -27,12 +28,16 @@ from domain.training_jobs import (
 from domain.uses import UseBegun, UseEnded, UseRuledOut, Uses
 from infra.event_store import EventLog, create_tables, open_event_log
 from infra.kept_states import KEEP_EVERY, KeptStates, definition_of_states, mark_of
+from infra.log_verbs import verify
 from infra.recorder import LogRecorder
+from infra.settings import read_settings
 from infra.side_tables import create_side_tables
 from tests.conftest import CHECKOUT
 from tests.every_fact import example_of
 from tests.examples import (
     CLASSIFICATION,
+    ENVIRONMENT_ID,
+    INDUSTRY_ID,
     TRAINING_COMPLETED,
     TRAINING_JOB_ID,
     TRAINING_PUBLISHED,
@@ -225,6 +230,70 @@ def test_a_state_that_would_be_read_otherwise_is_not_kept(log: EventLog, databas
     assert read_again(nowhere) != nowhere, "NaN is not equal to itself"
     kept_states(log).keep(nowhere, None)
     assert kept_versions(database) == []
+
+
+def test_a_kept_state_that_somebody_turned_is_named_until_it_is_forgotten(log: EventLog, database: str) -> None:  # E-2
+    state = log.load(TrainingJob, TRAINING_JOB_ID)
+    assert state is not None
+    assert [one.problem for one in log.checked_states()] == [""]
+    turned = msgspec.structs.replace(state, name="panel-of-somebody-else")
+    change(database, "UPDATE app.kept_states SET content = %s", msgspec.msgpack.encode(turned))
+    (found,) = log.checked_states()
+    assert (found.kind, found.aggregate_id, found.version) == ("TrainingJob", TRAINING_JOB_ID, len(LONG))
+    assert "not what its facts lead to" in found.problem
+    log.forget_states()
+    assert list(log.checked_states()) == []
+    assert log.load(TrainingJob, TRAINING_JOB_ID) == folded(log)
+    assert [one.problem for one in log.checked_states()] == [""], "it is kept again"
+
+
+def test_a_kept_state_that_cannot_be_read_is_named_too(log: EventLog, database: str) -> None:
+    log.load(TrainingJob, TRAINING_JOB_ID)
+    change(database, "UPDATE app.kept_states SET content = %s", b"noise")
+    (found,) = log.checked_states()
+    assert "cannot be read" in found.problem
+
+
+def test_a_kept_state_that_nobody_would_use_is_no_difference(log: EventLog, database: str) -> None:
+    log.load(TrainingJob, TRAINING_JOB_ID)
+    change(database, "UPDATE app.kept_states SET content = %s, definition = %s", b"noise", b"rules of yesterday")
+    assert list(log.checked_states()) == []
+
+
+def test_verifying_the_log_compares_what_is_kept_of_it(
+    log: EventLog, database: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:  # E-4
+    settings = read_settings({"ASSAY_STATE": str(tmp_path), "ASSAY_DATABASE_URL": database})
+    state = log.load(TrainingJob, TRAINING_JOB_ID)
+    assert state is not None
+    assert verify(settings, None) == 0
+    assert "1 kept states  same" in capsys.readouterr().out
+    turned = msgspec.structs.replace(state, name="panel-b")
+    change(database, "UPDATE app.kept_states SET content = %s", msgspec.msgpack.encode(turned))
+    assert verify(settings, None) == 1
+    said = capsys.readouterr().out
+    assert f"kept state of TrainingJob {TRAINING_JOB_ID}, version {len(LONG)}: it is not what its facts lead to" in said
+    assert "Something does not fit." in said
+
+
+def test_the_tree_of_a_plant_that_grew_for_years_is_kept_with_the_order_of_its_places(
+    log: EventLog, database: str
+) -> None:  # M-3
+    added = [
+        EnvironmentNodesAdded(industry_id=INDUSTRY_ID, nodes=(EnvironmentNode(uuid4(), f"panel_{at}", None),))
+        for at in range(2 * KEEP_EVERY)
+    ]
+    removed = EnvironmentNodesRemoved(industry_id=INDUSTRY_ID, node_ids=(added[3].nodes[0].node_id,))
+    log.append(History().add(ENVIRONMENT_ID, *added, removed).events)
+    grown = log.load(Environment, ENVIRONMENT_ID)
+    assert kept_versions(database) == [2 * KEEP_EVERY + 1]
+    with closing(open_event_log(database, keeps_states=True)) as another_process:
+        found = kept_states(another_process).find(Environment, ENVIRONMENT_ID)
+        assert found == grown == fold(Environment, log.history(ENVIRONMENT_ID))
+    assert found is not None
+    assert list(found.nodes) == [fact.nodes[0].node_id for fact in added if fact is not added[3]]
+    with pytest.raises(TypeError):
+        found.nodes[uuid4()] = added[3].nodes[0]  # type: ignore[index]
 
 
 def test_the_mark_of_the_rules_changes_with_every_byte_of_them(tmp_path: Path) -> None:

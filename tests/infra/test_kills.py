@@ -32,10 +32,11 @@ from domain.training_jobs import (
 )
 from gpu_worker.packages import build_shipped_package
 from infra.bootstrap import open_core
+from infra.connections import open_pool
 from infra.core import Core
 from infra.first_start import FIRST_ADMINISTRATOR_ID
 from infra.heartbeats import Heartbeats
-from projections.read_model import Pool, open_pool
+from projections.read_model import Pool
 from projections.training_jobs import TrainingJobs
 from tests.eventually import eventually
 from tests.examples import TRAINING_QUEUED, History

@@ -3,12 +3,14 @@
 import threading
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import msgspec
 import psycopg
 import pytest
+from eventsourcing.persistence import InterfaceError, OperationalError
 from psycopg import Connection
 from psycopg.rows import DictRow, dict_row
 
@@ -39,11 +41,14 @@ from domain.training_jobs import (
     TrainingFailed,
     TrainingInterrupted,
     TrainingJob,
+    TrainingLossesMeasured,
     TrainingRestarted,
     TrainingStarted,
     TrainingStatus,
 )
+from infra import connections
 from infra.advisory_locks import take_lock
+from infra.connections import open_pool
 from infra.dispatcher import _LEADER_LOCK, Dispatcher
 from infra.event_store import EventLog, create_tables, open_event_log
 from infra.heartbeats import Heartbeats
@@ -51,7 +56,7 @@ from infra.line_of_work import MOST_OFFERS, Waiting
 from infra.machines import Machines
 from infra.mailbox import WAIT_SECONDS, LogMailbox
 from infra.side_tables import create_side_tables
-from projections.read_model import Pool, open_pool
+from projections.read_model import Pool
 from tests.eventually import eventually
 from tests.examples import (
     LOADING_QUEUED,
@@ -70,6 +75,8 @@ from tests.examples import (
     example_id,
     plant,
 )
+from tests.infra.cut_network import network_to
+from tests.infra.kafka_plant import losses
 
 TWO_CORE_MACHINE = Resources(cpu_cores=2, memory_gib=8)
 IDLE = MachineFigures(cpu_cores=2, cpu_load=0.0, memory_used_bytes=1 << 30, memory_total_bytes=8 << 30)
@@ -295,6 +302,30 @@ def test_the_leading_dispatcher_keeps_how_busy_everything_was(line: Plant) -> No
     eventually(kept)  # the leader is gone, and the next one goes on
     stop.set()
     follower.join()
+
+
+def test_a_report_that_cannot_arrive_is_given_back_and_stands_in_the_log_once_when_it_can(
+    line: Plant, monkeypatch: pytest.MonkeyPatch
+) -> None:  # S-2
+    """A worker that is told to stop meanwhile must not wait for a database that is away."""
+    monkeypatch.setattr(connections, "ASKS_AFTER_SECONDS", 0.3)
+    line.happen(TRAINING_JOB_ID, TRAINING_QUEUED)
+    with (
+        network_to(line.database) as network,
+        closing(open_event_log(network.dsn)) as log,
+        ThreadPoolExecutor(1) as beside,
+    ):
+        worker = LogMailbox(Assay(log, PORTS), network.dsn, line.heartbeats, worker="line-1")
+        assert worker.take(TWO_CORE_MACHINE) is not None
+        report = losses(1)
+        network.cut()
+        with pytest.raises((OperationalError, InterfaceError)):
+            beside.submit(worker.report, report).result(timeout=60)
+        network.mend()
+        worker.report(report)
+        worker.close()
+    kept = [fact.data for fact in line.log.history(TRAINING_JOB_ID) if isinstance(fact.data, TrainingLossesMeasured)]
+    assert len(kept) == 1
 
 
 def test_nothing_is_kept_of_the_beats_of_a_job_that_is_over(line: Plant) -> None:

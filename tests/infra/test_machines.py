@@ -14,6 +14,7 @@ from domain.machine_figures import Card, MachineFigures
 from domain.messages import COMPUTING, PACKAGING, Heartbeat, JobKind, Resources
 from domain.system_resources import PERIODS, Line, MachineSays, Span, SystemHistory, WorkerState
 from infra.announced_machines import OnlyOne, announced_machine, note_machine
+from infra.connections import open_pool
 from infra.heartbeats import Heartbeats
 from infra.line_of_work import note_worker
 from infra.load_history import LoadHistory, LoadKeeper, keep
@@ -22,7 +23,7 @@ from infra.machines import Machines
 from infra.recent_answers import RecentAnswer
 from infra.settings import read_settings
 from infra.side_tables import create_side_tables
-from projections.read_model import Pool, open_pool
+from projections.read_model import Pool
 from tests.eventually import eventually
 from tests.examples import example_id
 

@@ -20,6 +20,7 @@ from domain.data_paths import FolderName
 from domain.datasets import DatasetDeleted
 from domain.public_events import is_public
 from infra import cli
+from infra.connections import open_pool
 from infra.event_schemas import asyncapi, schema_of
 from infra.event_store import EventLog, create_tables, open_event_log
 from infra.feed_verbs import feed_status, unusable_reports
@@ -33,7 +34,6 @@ from infra.programs import programs_of
 from infra.settings import KafkaSettings, Settings, read_settings
 from infra.side_tables import create_side_tables
 from infra.unusable_reports import keep_unusable
-from projections.read_model import open_pool
 from tests.eventually import eventually
 from tests.examples import TRAINING_DATASET, History, example_id, plant
 

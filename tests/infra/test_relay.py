@@ -23,6 +23,7 @@ from domain.training_jobs import (
     TrainingStarted,
     TrainingStatus,
 )
+from infra.connections import open_pool
 from infra.kafka import JOBS, REPORTS, WORKERS
 from infra.kafka_mailbox import KafkaMailbox
 from infra.listening import listening_since
@@ -31,7 +32,6 @@ from infra.relay import MovedOn, ReportLog
 from infra.relay_watch import RelayState, RelayWatch
 from infra.settings import KafkaSettings
 from infra.worker_messages import REPORT_ID, SENT_AGAIN, JobWaits
-from projections.read_model import open_pool
 from tests.examples import (
     LOADING_QUEUED,
     MODEL_IMAGE_IMPORTED,

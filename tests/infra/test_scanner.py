@@ -16,6 +16,7 @@ from commands.assay import Assay
 from commands.datasets import CreateDataset, DeleteDataset, InspectDataPath, RemoveDataPaths
 from domain.data_paths import DataPathProblem, DataPathState, FolderName, Inspection
 from domain.datasets import Dataset, DatasetPurpose
+from infra.connections import open_pool
 from infra.data_folders import DataFolders
 from infra.event_store import EventLog, create_tables, open_event_log
 from infra.image_index import index_file
@@ -23,7 +24,7 @@ from infra.scanner import Scanner
 from infra.scans import LOOK_SECONDS, ScannedFolders, Scans
 from infra.side_tables import create_side_tables
 from projections.datasets import Datasets, ScanningPath
-from projections.read_model import Pool, open_pool
+from projections.read_model import Pool
 from tests.eventually import eventually
 from tests.examples import PANEL_65, PORTS, TRAINER_WANG_ID, example_id, plant
 from tests.infra.test_image_index import age, fill

@@ -6,9 +6,9 @@ from uuid import UUID
 import psycopg
 import pytest
 
+from infra.connections import open_pool
 from infra.session_store import RENEW_SECONDS, SessionStore
 from infra.side_tables import create_side_tables
-from projections.read_model import open_pool
 from web.sessions import IDLE_SECONDS, LONGEST_SECONDS, Session
 
 WANG = Session(user_id=UUID(int=2), epoch=3)

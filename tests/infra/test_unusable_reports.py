@@ -17,6 +17,7 @@ from domain.messages import AnyReport, JobClaimed, JobKind
 from domain.refusals import NotFound, NotPermitted
 from domain.training_jobs import TrainingLossesMeasured, TrainingStarted, TrainingTerminated
 from domain.unusable_reports import ReportPlace, UnusableReportDismissed, UnusableReportRetried
+from infra.connections import open_pool
 from infra.event_store import EventLog, create_tables, open_event_log
 from infra.side_tables import create_side_tables
 from infra.unusable_reports import (
@@ -29,7 +30,6 @@ from infra.unusable_reports import (
     keep_unusable,
     lines_of,
 )
-from projections.read_model import open_pool
 from tests.examples import PORTS, TRAINER_WANG_ID, TRAINING_JOB_ID, TRAINING_QUEUED, History, plant
 from tests.infra.kafka_plant import losses
 

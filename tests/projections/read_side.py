@@ -4,9 +4,10 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
+from infra.connections import open_pool
 from infra.event_store import create_tables, open_event_log
 from infra.projector import Projector
-from projections.read_model import Artifacts, ReadModel, open_pool
+from projections.read_model import Artifacts, ReadModel
 from tests.examples import History
 from tests.projections.rebuild import Tables, assert_rebuild_equals_live
 

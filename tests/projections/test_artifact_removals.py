@@ -5,16 +5,20 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from domain.artifact_references import names_artifacts
+from domain.artifact_references import artifacts_in, names_artifacts
+from domain.exports import ExportBuilt, ExportPackageLost, ExportQueued, ExportStarted, export_id
 from domain.facts import FACTS
+from domain.messages import ExportOrder
 from domain.model_images import (
     ModelImageFileRemovalFailed,
     ModelImageFileRemoved,
     ModelImageLoaded,
     ModelImageVersionDeleted,
 )
+from domain.models import ModelVersion
 from domain.sentences import Sentence
 from domain.training_jobs import TrainingDeleted
+from infra.named_artifacts import NamedArtifacts
 from projections.artifact_removals import ArtifactRemovals
 from projections.users import Users
 from tests.examples import (
@@ -24,6 +28,7 @@ from tests.examples import (
     MODEL_IMAGE_ID,
     MODEL_IMAGE_LOADED,
     TRAINER_LI_ID,
+    TRAINER_WANG_ID,
     TRAINING_COMPLETED,
     TRAINING_JOB_ID,
     TRAINING_QUEUED,
@@ -38,6 +43,7 @@ from tests.projections.read_side import Project, ReadSide
 ARCHIVE, WEIGHTS = MODEL_IMAGE_LOADED.archive, artifact("resnet18.safetensors")
 DELETED = ModelImageVersionDeleted(number=1, name="resnet18")
 SECOND = ModelImageLoaded(number=2, archive=artifact("resnet18@2.0.tar"), package=MODEL_IMAGE_LOADED.package)
+EXPORT_ID, PACKAGE = export_id(MODEL_ID, "v1.01"), artifact("panel-a-v1.01.zip")
 BUSY = Sentence("The storage says “{problem}”.", {"problem": "busy"})
 
 
@@ -109,6 +115,23 @@ def test_a_removed_file_waits_no_more_and_a_failure_shows_its_reason(project: Pr
     (left,) = read.artifact_removals.waiting()
     assert (left.checksum, left.reason) == (WEIGHTS.checksum, BUSY)
     read.assert_rebuild_equals_live()
+
+
+def test_a_package_that_was_lost_need_not_be_on_the_storage_and_what_it_is_made_of_must(
+    project: Project,
+) -> None:  # S-5
+    order = ExportOrder(model_name="panel-a", version=ModelVersion(VERSION_PUBLISHED).to_predict)
+    queued = ExportQueued(owner=TRAINER_WANG_ID, model_id=MODEL_ID, order=order)
+    history = History().add(EXPORT_ID, queued, ExportStarted(worker="gpu-1"), ExportBuilt(package=PACKAGE))
+    named = NamedArtifacts()
+    for event in history.add(EXPORT_ID, ExportPackageLost(), queued).events:
+        named.take_in(event)
+    assert PACKAGE.checksum in named.named
+    assert named.referred() == {artifact.checksum for artifact in artifacts_in(queued)}
+    read = project(history, Users, ArtifactRemovals)
+    with read.artifact_removals.pool.connection() as connection:
+        rows = connection.execute("SELECT DISTINCT checksum FROM artifact_references").fetchall()
+    assert {row["checksum"] for row in rows} == named.referred()
 
 
 def test_it_says_how_far_it_has_read(project: Project) -> None:

@@ -10,11 +10,11 @@ from domain.evaluation import Evaluation, Sample, SampleState
 from domain.evaluation_figures import figures_of
 from domain.messages import VersionResult
 from domain.prediction_jobs import PredictionCompleted
+from infra.connections import open_pool
 from infra.event_store import create_tables, open_event_log
 from infra.projector import Projector
 from projections.comparisons import OUTCOMES, ComparedChoice, ComparedKind, Comparisons
 from projections.evaluation_reports import EvaluationReports
-from projections.read_model import open_pool
 from projections.sample_order import Order
 from tests.examples import (
     DEFECT_CODES,

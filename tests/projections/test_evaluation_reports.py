@@ -8,10 +8,10 @@ import pytest
 
 from domain.evaluation import SampleState, Segmented
 from domain.prediction_jobs import PredictionDeleted
+from infra.connections import open_pool
 from infra.event_store import EventLog, create_tables, open_event_log
 from infra.projector import Projector
 from projections.evaluation_reports import LAST_LABEL, TRAINING_LABEL, EvaluationReports, SampleChoice
-from projections.read_model import open_pool
 from projections.sample_order import Order
 from tests.examples import (
     EVALUATION,

@@ -6,6 +6,7 @@ from domain.exports import (
     ExportBuilt,
     ExportFailed,
     ExportInterrupted,
+    ExportPackageLost,
     ExportQueued,
     ExportStarted,
     ExportStatus,
@@ -15,7 +16,7 @@ from domain.facts import Fact
 from domain.messages import ExportOrder
 from domain.models import ModelVersion
 from domain.sentences import Sentence
-from projections.exports import Exports
+from projections.exports import IS_LOST, Exports
 from tests.examples import MODEL_ID, TRAINER_WANG_ID, VERSION_PUBLISHED, History, artifact, example_id
 from tests.projections.read_side import Project
 
@@ -64,6 +65,16 @@ def test_a_failure_shows_its_reason_until_it_is_asked_for_again(project: Project
     read.take_in(history.add(EXPORT_ID, QUEUED))
     again = read.exports.get(MODEL_ID, "v1.01")
     assert (again.status, again.reason, again.worker, again.finished_at) == (ExportStatus.WAITING, None, "", None)
+    read.assert_rebuild_equals_live()
+
+
+def test_a_lost_package_is_offered_no_more_and_says_why(project: Project) -> None:
+    history = after(QUEUED, STARTED, BUILT, ExportPackageLost())
+    read = project(history, Exports)
+    lost = read.exports.get(MODEL_ID, "v1.01")
+    assert (lost.status, lost.package, lost.reason) == (ExportStatus.FAILED, None, Sentence(IS_LOST))
+    read.take_in(history.add(EXPORT_ID, QUEUED))
+    assert read.exports.get(MODEL_ID, "v1.01").status is ExportStatus.WAITING
     read.assert_rebuild_equals_live()
 
 

@@ -19,10 +19,10 @@ from domain.prediction_jobs import (
     PredictionTerminated,
 )
 from domain.sentences import Sentence
+from infra.connections import open_pool
 from infra.event_store import create_tables, open_event_log
 from infra.projector import Projector
 from projections.prediction_jobs import SORTS, PredictionJobs
-from projections.read_model import open_pool
 from projections.users import Users
 from tests.examples import (
     FIGURES,

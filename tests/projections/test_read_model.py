@@ -16,7 +16,8 @@ from psycopg.rows import DictRow, dict_row
 
 from domain.data_paths import FolderName
 from domain.facts import Recorded
-from projections.read_model import LIKELY_NEW, Page, ReadModel, Rows, Table, open_pool, use_schema
+from infra.connections import open_pool
+from projections.read_model import LIKELY_NEW, Page, ReadModel, Rows, Table, use_schema
 
 MODELS = Table(
     "models",

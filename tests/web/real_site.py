@@ -16,6 +16,7 @@ from domain.permissions import Role
 from infra.api_requests import ApiRequests
 from infra.artifacts import Artifacts
 from infra.bootstrap import read_models
+from infra.connections import open_pool
 from infra.data_folders import DataFolders
 from infra.drafts import Drafts
 from infra.event_reader import EventReader
@@ -40,7 +41,6 @@ from infra.token_uses import TokenUses
 from infra.unusable_reports import UnusableReports
 from infra.uploads import Uploads
 from projections.all import READ_MODELS
-from projections.read_model import open_pool
 from projections.users import Users
 from tests.examples import PORTS, History
 from tests.web.site import FakeAccount, FakeChanges, Site

@@ -24,6 +24,7 @@ from tests.web.reading import words
 from tests.web.real_site import RealSite, open_real_site
 from tests.web.site import Site
 
+GONE = "该项此前已被删除或移除。"
 AT = datetime(2026, 3, 2, 8, 30, tzinfo=UTC)
 KEPT = KeptReport(
     report_id=example_id("report"),
@@ -152,7 +153,18 @@ def test_a_report_is_taken_in_or_dismissed_and_the_audit_tells(real: RealSite, d
     assert "assay.reports/3/1" in text(real.get(f"/mes-feed/reports/{noise.report_id}/dismiss"))
     assert real.post(f"/mes-feed/reports/{noise.report_id}/dismiss").status_code == 303
     assert isinstance(real.log.history(noise.report_id)[-1].data, UnusableReportDismissed)
-    for way in ("retry", "dismiss"):
-        assert real.post(f"/mes-feed/reports/{noise.report_id}/{way}").status_code == 404
     assert "所有上报均可使用" in text(real.get("/mes-feed/reports"))
     assert "assay.reports/3/1" in text(real.get("/audit"))
+
+
+def test_a_report_that_somebody_else_removed_meanwhile_is_no_error(real: RealSite, database: str) -> None:  # K-1
+    keep(database, b"noise", 1)
+    (noise,) = real.services.unusable_reports.page().items
+    address = f"/mes-feed/reports/{noise.report_id}"
+    assert real.post(f"{address}/dismiss").status_code == 303
+    told = len(real.log.history(noise.report_id))
+    for ask, path in ((real.post, "dismiss"), (real.post, "retry"), (real.get, "dismiss")):
+        answer = ask(f"{address}/{path}")
+        assert (answer.status_code, answer.headers["Location"]) == (303, "/mes-feed/reports")
+        assert GONE in text(real.get("/mes-feed/reports"))
+    assert len(real.log.history(noise.report_id)) == told

@@ -11,6 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from commands.exports import RequestExport
+from domain.artifacts import Artifact
 from domain.exports import ExportStatus, export_id
 from domain.messages import Heartbeat, JobKind
 from domain.models import ModelVersionNotFound
@@ -94,6 +95,7 @@ WAITING = ExportRow(
 )
 BUILDING = replace(WAITING, status=ExportStatus.BUILDING, worker="gpu-1")
 BUILT = replace(WAITING, status=ExportStatus.BUILT, package=artifact("panel-a-v1.01.zip"), finished_at=LONG_AGO)
+LOST = replace(BUILT, package=artifact("panel-a-v1.01.lost.zip"))
 FAILED = replace(WAITING, status=ExportStatus.FAILED, reason=Sentence("The disk is full."), finished_at=LONG_AGO)
 
 
@@ -118,6 +120,11 @@ class FakeModels:
 
     def get(self, model_id: UUID) -> ModelDetail | None:
         return next((model for model in self.models if model.model_id == model_id), None)
+
+
+class FakeStorage:
+    def has(self, kept: Artifact) -> bool:
+        return kept != LOST.package
 
 
 class FakeExports:
@@ -161,6 +168,7 @@ def models(site: Site) -> FakeModels:
     site.read.environments = FakeEnvironments()
     site.read.prediction_jobs = FakePredictionJobs()
     object.__setattr__(site.services, "heartbeats", FakeHeartbeats())
+    object.__setattr__(site.services, "artifacts", FakeStorage())
     return found
 
 
@@ -359,6 +367,12 @@ def test_a_refused_export_is_told(site: Site, models: FakeModels) -> None:
     assert "该模型没有这个版本" in answer.text
 
 
+def test_who_asks_for_a_package_that_is_there_is_told_that_it_was_looked_at(site: Site, models: FakeModels) -> None:
+    site.read.exports = FakeExports(BUILT)
+    site.post(EXPORT)
+    assert "与生成时一致" in words(site.get(EXPORT).text)
+
+
 @pytest.mark.parametrize(
     ("export", "says", "offers"),
     [
@@ -367,8 +381,9 @@ def test_a_refused_export_is_told(site: Site, models: FakeModels) -> None:
         (BUILDING, "正在生成并校验", ""),
         (FAILED, "The disk is full.", "重新导出"),
         (BUILT, BUILT.package.checksum if BUILT.package else "", "下载模型文件包"),
+        (LOST, "服务器存储上的文件已丢失或损坏", "重新导出"),
     ],
-    ids=["nobody asked", "waiting", "building", "failed", "built"],
+    ids=["nobody asked", "waiting", "building", "failed", "built", "lost"],
 )
 def test_the_page_of_an_export_says_how_far_it_is(
     site: Site, models: FakeModels, export: ExportRow | None, says: str, offers: str

@@ -156,7 +156,9 @@ class Models(Controller):
         services: NamedDependency[Services],
         desk: NamedDependency[ApiDesk],
     ) -> Export:
-        """Have the package built in the background; asking again while it is there or under way changes nothing."""
+        """Have the package built in the background; asking again while it is there or under way changes nothing. One whose file
+        the storage lost or damaged is built again: its download answers `FileIsGone` or `FileIsDamaged` until then.
+        """
         desk.ask(RequestExport(actor=desk.caller.user_id, model_id=model_id, version=label))
         return _export(services, model_id, label, desk)
 
