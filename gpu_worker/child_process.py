@@ -2,9 +2,11 @@
 reason for whatever happens.
 """
 
+import ctypes
 import faulthandler
 import logging
 import os
+import signal
 import threading
 import time
 from pathlib import Path
@@ -16,6 +18,8 @@ from domain.sentences import Sentence
 from gpu_worker.jobs import LOG_FORMAT
 from gpu_worker.reasons import OUT_OF_MEMORY, reason_of
 
+_SET_PARENT_DEATH_SIGNAL: Final = 1
+"""PR_SET_PDEATHSIG in linux/prctl.h."""
 _OUT_OF_MEMORY: Final = ("allocate memory", "bad_alloc", "out of memory", "can't start new thread")
 """What libraries say of it in errors of no special kind."""
 
@@ -39,6 +43,16 @@ def end_with_parent(parent: int) -> None:
     `parent` is the parent's own word: asked here, the system may name whoever took over from one that is gone already.
     """
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def be_killed_with_parent(parent: int) -> None:
+    """As `end_with_parent`, by the kernel and at once, however stuck or stopped this process is.
+
+    The kernel means the thread that started this process, so that one has to live as long.
+    """
+    ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+    if os.getppid() != parent:  # gone before
+        os._exit(1)
 
 
 def reason_in_child(error: Exception) -> Sentence:

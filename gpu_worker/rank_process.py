@@ -3,7 +3,9 @@ learn, and obey nobody: they end with their work or with their parent.
 """
 
 import logging
+import os
 import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -19,12 +21,12 @@ from domain.messages import AnyReport, Resources
 from domain.refusals import Refusal
 from gpu_worker import checkpoints
 from gpu_worker.channel import Channel, Deliver, Ended, Tell
-from gpu_worker.child_process import end_with_parent, log_into, reason_in_child
+from gpu_worker.child_process import be_killed_with_parent, log_into, reason_in_child
 from gpu_worker.devices import chosen_device, keep_evaluation_exact
 from gpu_worker.jobs import LOG_FILE, LOG_FORMAT, Job, JobStopped, Progress, part_log_file
 from gpu_worker.parts import Part, parts_of
 from gpu_worker.ranks import FromRank, RankWork, ToRank, load_prepared
-from gpu_worker.team import Team, join
+from gpu_worker.team import Team, join, leave
 from gpu_worker.training import Clock, go_on_as, train_loop
 
 RankChannel = Channel[FromRank, ToRank]
@@ -32,30 +34,31 @@ RankChannel = Channel[FromRank, ToRank]
 
 def run_rank(work: RankWork, channel: RankChannel, is_stopping: Callable[[], bool]) -> Ended:
     """Learn to the end, and say how it ended."""
-    log = logging.getLogger("job")
+    log, rank = logging.getLogger("job"), _rank()
     try:
         _train(work, channel, is_stopping, log)
     except JobStopped:
         return Ended(is_stopped=True)
     except Refusal as refusal:
-        log.error("rank %s: %s", work.rank, refusal.sentence)  # noqa: TRY400 - a refusal explains itself
+        log.error("rank %s: %s", rank, refusal.sentence)  # noqa: TRY400 - a refusal explains itself
         return Ended(refusal.sentence)
     except Exception as error:  # the edge of the process: everything becomes a reason
-        log.exception("rank %s failed", work.rank)
+        log.exception("rank %s failed", rank)
         return Ended(reason_in_child(error))
     return Ended()
 
 
 def _train(work: RankWork, channel: RankChannel, is_stopping: Callable[[], bool], log: logging.Logger) -> None:
-    device = chosen_device(Resources(), on_cpu=work.settings.on_cpu)
+    device = _own_device(work)
     keep_evaluation_exact()
     parts = parts_of(work.order, load_prepared(Path(work.prepared)))
     part = next(part for part in parts if part.part is work.part)
     start = checkpoints.load(Path(work.workspace), part.part)
     assert start is not None, "the job's process wrote it"
-    go_on_as(start, device, max(1, start.thread_count // work.count))
-    join(work.rank, work.count, work.port, device, work.settings.rank_patience_seconds)
-    team = Team(work.rank, work.count, part.sgd.batch_size, part.fewest_normalized)
+    count = int(os.environ["WORLD_SIZE"])
+    go_on_as(start, device, max(1, start.thread_count // count))
+    join(device, work.settings.rank_patience_seconds)
+    team = Team(_rank(), count, part.sgd.batch_size, part.fewest_normalized)
     if team.is_first:
         _train_first(
             part, start, device, _job(work, Path(work.workspace), channel, is_stopping, log), parts, work, team
@@ -80,6 +83,18 @@ def _train_first(
     handler.setFormatter(LOG_FORMAT)
     job.log.addHandler(handler)
     train_loop(part, start, device, job, Clock(work.settings, parts), team)
+
+
+def _rank() -> int:
+    return int(os.environ["RANK"])
+
+
+def _own_device(work: RankWork) -> torch.device:
+    device = chosen_device(Resources(), on_cpu=work.settings.on_cpu)
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))  # 0 where a rank sees its own GPU only
+        torch.cuda.set_device(device)
+    return device
 
 
 def _job(
@@ -114,22 +129,26 @@ def _job(
     )
 
 
-def main(descriptor: int, parent: int) -> None:
-    """Wait for the work on the given socket, do it, end."""
+def main(folder: str, parent: int) -> None:
+    """Call the head in this folder, do the work that it gives, end. The environment is torchrun's."""
     is_stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: is_stopping.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    end_with_parent(parent)
-    channel = RankChannel(Connection(descriptor), ToRank)
-    try:
-        work = channel.receive()
-    except EOFError:
-        return
+    be_killed_with_parent(parent)
+    with socket.socket(socket.AF_UNIX) as call:
+        call.connect(f"{folder}/{_rank()}")
+        channel = RankChannel(Connection(call.detach()), ToRank)
+    work = channel.receive()
     assert isinstance(work, RankWork)
     log = log_into(Path(work.workspace) / LOG_FILE)
-    log.setLevel(logging.INFO if work.rank == 0 else logging.WARNING)
-    channel.send(run_rank(work, channel, is_stopping.is_set))
+    log.setLevel(logging.INFO if _rank() == 0 else logging.WARNING)
+    ended = run_rank(work, channel, is_stopping.is_set)
+    channel.send(ended)
+    if ended.reason is not None:
+        sys.exit(1)
+    if not ended.is_stopped:
+        leave()
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(sys.argv[1], int(sys.argv[2]))

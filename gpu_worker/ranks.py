@@ -1,21 +1,20 @@
-"""The job's process as the head of a team of ranks: it starts them, passes on what the first one says, and ends them all when one
-fails. It trains nothing itself, so nothing that a rank or a device does can hang it.
+"""The job's process as the head of a team of ranks: torchrun's agent starts them (`rank_agent`), the head passes on what the first
+one says, and ends them all when one fails. It trains nothing itself, so nothing that a rank or a device does can hang it.
 """
 
 import os
 import signal
 import socket
-import subprocess
-import sys
+import tempfile
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Final, Self, TypeAlias, TypeVar
 from uuid import UUID
 
 import msgspec
-from torch.distributed import TCPStore  # type: ignore[attr-defined]
+import torch
 
 from domain.messages import JobKind, LossPart, TrainingOrder
 from domain.refusals import Refusal
@@ -27,6 +26,7 @@ from gpu_worker.decoded_images import DecodedImages
 from gpu_worker.jobs import Job, JobStopped
 from gpu_worker.parts import Part
 from gpu_worker.preprocessing import Prepared
+from gpu_worker.rank_agent import RankAgent
 from gpu_worker.reasons import reason_of_exit
 from gpu_worker.settings import TrainingSettings
 from gpu_worker.team import RankLost
@@ -35,16 +35,15 @@ T = TypeVar("T")
 _POLL_SECONDS: Final = 0.2
 _LAST_WORDS_SECONDS: Final = 3.0
 """When one rank fails the others notice, too; who failed first may be heard last."""
-_EXIT_SECONDS: Final = 60.0
-"""A process that fell silent is about to end; how it does tells why, and a busy machine takes its time."""
+_ENDED_BY_TORCH: Final = (-signal.SIGTERM, -signal.SIGABRT)
+"""How torchrun's agent ends a rank that others cannot go on without, and how NCCL's watchdog ends one that waited too long."""
 
 
 class RankWork(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """To a rank, once: train this part from its checkpoint in the workspace. `prepared` names a file for `load_prepared`."""
+    """To a rank, once: train this part from its checkpoint in the workspace. `prepared` names a file for `load_prepared`. Which
+    rank it is, and of how many, it knows from its environment.
+    """
 
-    rank: int
-    count: int
-    port: int
     order: TrainingOrder
     part: LossPart
     prepared: str
@@ -80,6 +79,7 @@ def train_in_ranks(
     start: Checkpoint,
     order: TrainingOrder,
     prepared: Prepared,
+    device: torch.device,
     job: Job,
     settings: TrainingSettings,
     count: int,
@@ -94,27 +94,20 @@ def train_in_ranks(
     checkpoints.save(start, job.workspace, part.part)
     file = job.workspace / "prepared.msgpack"
     save_prepared(prepared, file)
-    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
-    with _Ranks(count) as ranks:
-        for rank, process in enumerate(ranks.processes):
-            process.send(
-                RankWork(
-                    rank=rank,
-                    count=count,
-                    port=store.port,
-                    order=order,
-                    part=part.part,
-                    prepared=str(file),
-                    settings=settings,
-                    kind=job.kind,
-                    job_id=job.job_id,
-                    attempt=job.attempt,
-                    worker=job.worker,
-                    cpu_cores=max(1, job.cpu_cores // count),
-                    workspace=str(job.workspace),
-                    decoded=str(job.decoded),
-                )
-            )
+    work = RankWork(
+        order=order,
+        part=part.part,
+        prepared=str(file),
+        settings=settings,
+        kind=job.kind,
+        job_id=job.job_id,
+        attempt=job.attempt,
+        worker=job.worker,
+        cpu_cores=max(1, job.cpu_cores // count),
+        workspace=str(job.workspace),
+        decoded=str(job.decoded),
+    )
+    with _Ranks(count, work, has_gpu_each=device.type == "cuda") as ranks:
         ranks.attend(job)
 
 
@@ -128,46 +121,83 @@ def load_prepared(file: Path) -> Prepared:
     return msgspec.msgpack.decode(file.read_bytes(), type=Prepared, dec_hook=_read)
 
 
-class _RankProcess:
-    def __init__(self, rank: int) -> None:
-        ours, theirs = socket.socketpair()
-        with ours, theirs:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "gpu_worker.rank_process", str(theirs.fileno()), str(os.getpid())],
-                pass_fds=(theirs.fileno(),),
-                env={**os.environ, **_network_of_this_machine(), **_gpu_of(rank)},
-            )
-            self.channel = Channel[ToRank, FromRank](Connection(ours.detach()), FromRank)
+class _Rank:
+    """One of them, as the head knows it."""
+
+    def __init__(self, place: Path) -> None:
+        """It calls at a socket of its own, so that nobody need ask which one it is."""
+        self.calls = socket.socket(socket.AF_UNIX)
+        self.calls.bind(str(place))
+        self.calls.listen(1)
+        self.channel: Channel[ToRank, FromRank] | None = None
+        """None until it has loaded its libraries and called, and again when it has gone."""
         self.ended: Ended | None = None
+        self.is_silent = False
+        """It went without a last word."""
 
-    def send(self, frame: ToRank) -> None:
-        """To a rank that has ended nothing can be said; that it has is heard soon."""
-        with suppress(OSError):
-            self.channel.send(frame)
+    @property
+    def is_over(self) -> bool:
+        """Nothing more is to be expected of it."""
+        return self.is_silent or self.ended is not None
 
-    def last_words(self, count: int) -> Ended:
-        """Of one of so many ranks that ended without any, how its process did."""
+    @property
+    def has_failed(self) -> bool:
+        """Whether it ended as it should not."""
+        return self.is_silent or (self.ended is not None and self.ended.reason is not None)
+
+    @property
+    def ear(self) -> Connection | socket.socket:
+        """Where to wait for what it says next."""
+        return self.calls if self.channel is None else self.channel.connection
+
+    def hear(self, work: RankWork) -> FromRank | None:
+        """What it says; None where it called, and got its work, or is gone."""
         try:
-            return Ended(reason_of_exit(self.process.wait(_EXIT_SECONDS)))
-        except subprocess.TimeoutExpired:
-            return Ended(RankLost(count=count).sentence)
+            if self.channel is not None:
+                return self.channel.receive()
+            called, _ = self.calls.accept()
+            self.channel = Channel[ToRank, FromRank](Connection(called.detach()), FromRank)
+            self.channel.send(work)
+        except (EOFError, OSError):
+            self.is_silent = self.ended is None
+        return None
+
+    def answer(self) -> None:
+        """Where it has gone meanwhile, that is heard soon."""
+        assert self.channel is not None
+        with suppress(OSError):
+            self.channel.send(Answer())
+
+    def close(self) -> None:
+        """Give back the sockets."""
+        self.calls.close()
+        if self.channel is not None:
+            self.channel.connection.close()
 
 
 class _Ranks:
-    """The processes, killed at the end of the `with` block whatever they are doing."""
+    """The ranks, from when torchrun's agent starts them; killed at the end of the `with` block whatever they are doing."""
 
-    def __init__(self, count: int) -> None:
-        self.processes = [_RankProcess(rank) for rank in range(count)]
+    def __init__(self, count: int, work: RankWork, *, has_gpu_each: bool) -> None:
+        self.work = work
+        self._open = ExitStack()
+        folder = Path(
+            self._open.enter_context(tempfile.TemporaryDirectory(prefix="assay-ranks-"))
+        )  # nobody else may enter
+        self.ranks = [_Rank(folder / str(rank)) for rank in range(count)]
+        for one in self.ranks:
+            self._open.callback(one.close)
+        arguments = ("-m", "gpu_worker.rank_process", str(folder), str(os.getpid()))
+        self.agent = RankAgent(count, arguments, has_gpu_each=has_gpu_each)
 
     def __enter__(self) -> Self:
+        self._open.enter_context(self.agent)
         return self
 
     def __exit__(self, *_: object) -> None:
-        for one in self.processes:
-            one.process.kill()
-        for one in self.processes:
-            one.process.wait()
-            one.channel.connection.close()
+        if all(one.is_over and not one.has_failed for one in self.ranks):
+            self.agent.wait(_LAST_WORDS_SECONDS)  # those that are done take leave of each other and end
+        self._open.close()
 
     def attend(self, job: Job) -> None:
         """Serve the first rank until all are done.
@@ -176,53 +206,51 @@ class _Ranks:
             RankFailed, JobStopped
         """
         is_told = False
-        while any(one.ended is None for one in self.processes):
+        while not all(one.is_over for one in self.ranks):
             if job.is_stopping() and not is_told:
                 is_told = True
-                self.processes[0].process.send_signal(signal.SIGTERM)
+                self.agent.send_signal(0, signal.SIGTERM)
             self._serve(job)
-            ends = [one.ended for one in self.processes if one.ended is not None]
-            if is_told and self.processes[0].ended is not None:
+            if is_told and self.ranks[0].is_over:
                 raise JobStopped  # also one that was told before it could listen: there is a checkpoint in any case
-            if any(ended.reason is not None for ended in ends):
+            if any(one.has_failed for one in self.ranks):
                 raise RankFailed(self._first_reason(job))
 
     def _serve(self, job: Job) -> None:
-        talking = {one.channel.connection: one for one in self.processes if one.ended is None}
-        for connection in wait(list(talking), _POLL_SECONDS):
-            one = talking[connection]  # type: ignore[index]
-            try:
-                frame = one.channel.receive()
-            except (EOFError, OSError):
-                one.ended = one.last_words(len(self.processes))
-                continue
-            match frame:
+        ears = {one.ear: one for one in self.ranks if not one.is_over}
+        heard = wait(list(ears), _POLL_SECONDS)
+        for ear in heard:
+            one = ears[ear]  # type: ignore[index]
+            match one.hear(self.work):
                 case Tell(progress=progress):
                     job.tell(progress)
                 case Deliver(report=report):
                     job.report(report)
-                    one.send(Answer())
-                case Ended():
-                    one.ended = frame
+                    one.answer()
+                case Ended() as ended:
+                    one.ended = ended
+        if not heard and self.agent.is_over:
+            for one in ears.values():
+                one.is_silent = True
 
     def _first_reason(self, job: Job) -> Sentence:
         """Why one failed, rather than that others could not go on without it."""
         until = time.monotonic() + _LAST_WORDS_SECONDS
-        while any(one.ended is None for one in self.processes) and time.monotonic() < until:
+        while not all(one.is_over for one in self.ranks) and time.monotonic() < until:
             self._serve(job)
-        reasons = [one.ended.reason for one in self.processes if one.ended is not None and one.ended.reason is not None]
+        reasons = [one.ended.reason for one in self.ranks if one.ended is not None and one.ended.reason is not None]
+        silent = [rank for rank, one in enumerate(self.ranks) if one.is_silent]  # by itself: who is left is killed now
+        self.agent.end()
+        codes = self.agent.failures()
+        for rank in silent:
+            job.log.error("rank %s ended without a word (exit code %s)", rank, codes.get(rank))
+        reasons += [self._reason_of_silence(codes.get(rank)) for rank in silent]
         return min(reasons, key=lambda reason: reason.text == RankLost.message)
 
-
-def _network_of_this_machine() -> dict[str, str]:
-    """Ranks of one job meet on one machine; a host name that nobody can resolve must not keep them apart."""
-    return {"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"}
-
-
-def _gpu_of(rank: int) -> dict[str, str]:
-    """A rank sees its own GPU only."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
-    return {"CUDA_VISIBLE_DEVICES": visible[rank].strip() if rank < len(visible) and visible[0] else str(rank)}
+    def _reason_of_silence(self, code: int | None) -> Sentence:
+        if code is None or code in _ENDED_BY_TORCH:
+            return RankLost(count=len(self.ranks)).sentence
+        return reason_of_exit(code)
 
 
 def _written(value: Any) -> object:

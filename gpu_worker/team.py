@@ -7,12 +7,12 @@ of the whole batch where a rank has few images. Shape letters: B = batch.
 """
 
 import hashlib
+import os
 from datetime import timedelta
 from typing import Final
 
 import torch
 from torch import Tensor, distributed, nn
-from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from domain.refusals import Refusal
 from domain.sentences import N_
@@ -20,6 +20,8 @@ from domain.sentences import N_
 FEWEST_NORMALIZED: Final = 8
 """The mean and deviation of fewer images say little of the others, where a network ends with a handful of places an image."""
 _DIGEST_BYTES: Final = 32
+_NETWORK_OF_THIS_MACHINE: Final = {"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"}
+"""Ranks of one job meet on one machine; a host name that nobody can resolve must not keep them apart."""
 
 
 class RankLost(Refusal):
@@ -118,12 +120,21 @@ class Team:
 ALONE: Final = Team()
 
 
-def join(rank: int, count: int, port: int, device: torch.device, patience_seconds: float) -> None:
-    """Meet the other ranks at a port of this machine. A rank that waits longer than `patience_seconds` for another gives up."""
-    patience = timedelta(seconds=patience_seconds)
-    store = TCPStore("127.0.0.1", port, is_master=False, timeout=patience)
-    backend = "nccl" if device.type == "cuda" else "gloo"
-    distributed.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=patience)
+def join(device: torch.device, patience_seconds: float) -> None:
+    """Meet the other ranks where torchrun's environment says. One that waits `patience_seconds` for another gives up."""
+    os.environ.update(_NETWORK_OF_THIS_MACHINE)
+    is_on_gpu = device.type == "cuda"
+    distributed.init_process_group(
+        "nccl" if is_on_gpu else "gloo",
+        timeout=timedelta(seconds=patience_seconds),
+        device_id=device if is_on_gpu else None,  # NCCL connects now, rather than in the middle of the first step
+    )
+
+
+def leave() -> None:
+    """Take leave of the others when all are done; a process that only ended would leave connections of NCCL behind."""
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def team_size(gpu_cards: int, cpu_ranks: int, batch_size: int, device: torch.device) -> int:

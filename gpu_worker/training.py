@@ -106,7 +106,7 @@ def train(order: TrainingOrder, needs: Resources, job: Job, settings: TrainingSe
             if count == 1 or start.iteration == part.sgd.max_iter:
                 train_loop(part, start, device, job, clock)
             else:
-                train_in_ranks(part, start, order, prepared, job, settings, count)
+                train_in_ranks(part, start, order, prepared, device, job, settings, count)
             end = checkpoints.load(job.workspace, part.part)
             assert end is not None, "the last iteration is always saved"
             assert end.best is not None, "and validated before"

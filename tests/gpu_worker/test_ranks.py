@@ -146,6 +146,7 @@ def test_a_killed_rank_ends_the_job_and_its_checkpoint_is_good(place: Workplace,
     with pytest.raises(RankFailed) as failed:
         train(order, Resources(), job, settings)
     assert "ended the job (signal 9)" in str(failed.value.sentence)  # the cause, not that the other missed it
+    assert f"rank {rank} ended without a word (exit code -9)" in job.log_file.read_text()
     assert not ranks()
     checkpoint = checkpoints.load(job.workspace, LossPart.CLASSIFICATION)
     assert checkpoint is not None
@@ -160,15 +161,31 @@ def test_a_rank_that_hangs_is_waited_for_and_then_given_up(place: Workplace) -> 
     assert not ranks()
 
 
-def test_ranks_end_with_the_process_that_started_them(place: Workplace) -> None:
+def leave_orphans(place: Workplace, when: Callable[[], object], act: Callable[[list[int]], object]) -> list[int]:
+    """The ranks of a process that was killed at some moment of its training, after something was done to them."""
     process = subprocess.Popen([sys.executable, "-c", HEAD, place.folder])
     try:
-        eventually(lambda: len(ranks(process.pid)) == 2 or process.poll() is not None)
+        eventually(lambda: (len(ranks(process.pid)) == 2 and when()) or process.poll() is not None)
         left = ranks(process.pid)
         assert len(left) == 2
+        act(left)
     finally:
         process.kill()
         process.wait()
+    return left
+
+
+def has_begun(place: Workplace) -> bool:
+    return "INFO iteration" in (place.folder / "workspace" / "log.txt").read_text()
+
+
+def test_ranks_end_with_the_process_that_started_them(place: Workplace) -> None:
+    left = leave_orphans(place, lambda: True, lambda _: None)  # they still load their libraries
+    eventually(lambda: not any(Path(f"/proc/{rank}").exists() for rank in left))
+
+
+def test_even_a_rank_that_hangs_ends_with_the_process_that_started_it(place: Workplace) -> None:
+    left = leave_orphans(place, lambda: has_begun(place), lambda left: os.kill(left[1], signal.SIGSTOP))
     eventually(lambda: not any(Path(f"/proc/{rank}").exists() for rank in left))
 
 
