@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from commands.ports import Log, Ports, VersionConflict
-from domain.api_tokens import ApiToken, Area, TokenScope, check_command, owner_asked_for
+from domain.api_tokens import ApiToken, Area, OutOfScope, TokenScope, area_of, check_command, owner_asked_for
 from domain.facts import SYSTEM, Fact, Frozen, Origin, Recorded, State
 from domain.permissions import EVERYONE, ROLES, Permission, check_owner, permits
 from domain.refusals import ChangedMeanwhile, NotFound, NotPermitted
@@ -24,12 +24,12 @@ class Command(msgspec.Struct, metaclass=Frozen, frozen=True, kw_only=True):
 
     `PERMISSION` is the row of the permission table; `OWNED` names an aggregate that the actor must own: its type and the field
     of the command that holds its id. `token` is the API token through which a machine asks in the actor's name; `AREA` decides
-    together with its scope.
+    together with its scope, where it is not the one that follows from the permission.
     """
 
     PERMISSION: ClassVar[Permission]
     OWNED: ClassVar[tuple[type[State], str] | None] = None
-    AREA: ClassVar[Area] = Area.EVERYTHING_ELSE
+    AREA: ClassVar[Area | None] = None
     actor: UUID
     request: str = ""
     token: UUID | None = None
@@ -156,18 +156,26 @@ class Assay:
         if command.actor == SYSTEM:
             return
         user = self.load(User, command.actor)
-        scope = self._scope_of_token(command)  # first: nothing that was refused may name a token that is not there
+        try:
+            scope = self._scope_of_token(command)  # first: nothing that was refused may name a token that is not there
+        except OutOfScope:
+            self._note_if_managing(user, command)
+            raise
         if not permits(user.role, command.PERMISSION):
-            if ROLES[command.PERMISSION] != EVERYONE:
-                self.note_refusal(user.id, type(command).__name__, command.request, command.token)
+            self._note_if_managing(user, command)
             raise NotPermitted
         if command.OWNED is not None:
             owned_type, field = command.OWNED
             owned = cast(Any, self.load(owned_type, getattr(command, field)))
             self.check_owner(owned.owner, owner_asked_for(command.actor, scope))
 
+    def _note_if_managing(self, user: User, command: Command) -> None:
+        if ROLES[command.PERMISSION] != EVERYONE:
+            self.note_refusal(user.id, type(command).__name__, command.request, command.token)
+
     def _scope_of_token(self, command: Command) -> TokenScope | None:
         """How far the token goes through which a machine asks; None where a person asks."""
         if command.token is None:
             return None
-        return check_command(self.find(ApiToken, command.token), command.actor, command.AREA)
+        area = command.AREA or area_of(command.PERMISSION)
+        return check_command(self.find(ApiToken, command.token), command.actor, area)

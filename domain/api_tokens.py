@@ -18,6 +18,9 @@ LONGEST_NAME = 60
 class TokenScope(enum.Enum):
     """What a token is good for. What its user may not do, a token that reads or acts may not do either.
 
+    Management is in no token that does not say so: one that reads or acts for a super administrator opens neither users nor the
+    audit. `AUDIT` reads all of it, too, and `MANAGE` does all that its user may.
+
     An MES's token is for one purpose, whoever its user is: to follow the public events, and to have the published versions of
     everybody exported and fetch them. It may nothing else, and only a super administrator can have made it.
     """
@@ -25,6 +28,8 @@ class TokenScope(enum.Enum):
     READ = "read"
     ACT = "act"
     MES = "mes"
+    AUDIT = "audit"
+    MANAGE = "manage"
 
 
 class Area(enum.Enum):
@@ -35,10 +40,21 @@ class Area(enum.Enum):
     PUBLIC_EVENTS = "public_events"
     PUBLISHED_MODELS = "published_models"
     """Models with their published versions and the exports of these; not how they were trained and judged."""
+    MANAGEMENT = "management"
+    """Users, one's own account, master data, what supervises the platform, and the audit with all histories."""
     EVERYTHING_ELSE = "everything_else"
 
 
 AREAS_OF_MES = frozenset({Area.CALLER, Area.PUBLIC_EVENTS, Area.PUBLISHED_MODELS})
+MANAGING = frozenset(
+    {
+        Permission.MANAGE_USERS,
+        Permission.MANAGE_OWN_ACCOUNT,
+        Permission.MANAGE_MASTER_DATA,
+        Permission.SUPERVISE,
+    }
+)
+"""The rows of the permission table that are management: a command of one of them is out of reach unless the token says so."""
 
 
 class ApiTokenCreated(Fact):
@@ -81,17 +97,30 @@ class ApiTokenWasCreated(Refusal):
     )
 
 
-class ScopeIsRead(NotPermitted):
+class OutOfScope(NotPermitted):
+    """A token goes less far than its user."""
+
+
+class ScopeIsRead(OutOfScope):
     """The token may look, not act."""
 
     message = N_("This token may only read. Ask a super administrator for one that may act.")
 
 
-class ScopeIsMes(NotPermitted):
+class ScopeIsMes(OutOfScope):
     """The token is that of an MES, which needs little."""
 
     message = N_(
         "This token only follows events and fetches published models. Ask a super administrator for another one."
+    )
+
+
+class ScopeIsWithoutManagement(OutOfScope):
+    """The token is for the work with datasets, jobs and models."""
+
+    message = N_(
+        "This token does not reach users, accounts, master data, supervision and the audit. Ask a super administrator for one "
+        "whose scope includes management."
     )
 
 
@@ -147,19 +176,26 @@ def check_scope(scope: TokenScope, area: Area, *, is_looking: bool) -> None:
     """Whether a machine may look at something of an area, or act there. An MES may do both in its own areas.
 
     Raises:
-        ScopeIsRead, ScopeIsMes
+        ScopeIsMes, ScopeIsWithoutManagement, ScopeIsRead
     """
     if scope is TokenScope.MES and area not in AREAS_OF_MES:
         raise ScopeIsMes
-    if scope is TokenScope.READ and not is_looking:
+    if area is Area.MANAGEMENT and scope not in (TokenScope.AUDIT, TokenScope.MANAGE):
+        raise ScopeIsWithoutManagement
+    if scope in (TokenScope.READ, TokenScope.AUDIT) and not is_looking:
         raise ScopeIsRead
+
+
+def area_of(permission: Permission) -> Area:
+    """What a command of a row of the permission table is about, where it does not say so itself."""
+    return Area.MANAGEMENT if permission in MANAGING else Area.EVERYTHING_ELSE
 
 
 def check_command(token: ApiToken | None, actor: UUID, area: Area) -> TokenScope:
     """Whether a machine may ask for a command in the name of `actor`; returns how far its token goes.
 
     Raises:
-        TokenIsUnknown, TokenIsRevoked, ScopeIsRead, ScopeIsMes
+        TokenIsUnknown, TokenIsRevoked, ScopeIsMes, ScopeIsWithoutManagement, ScopeIsRead
     """
     if token is None or token.user_id != actor:
         raise TokenIsUnknown

@@ -205,6 +205,8 @@ def _scope(scope: api_tokens.TokenScope) -> Sentence:
         api_tokens.TokenScope.READ: N_("only read"),
         api_tokens.TokenScope.ACT: N_("read and act"),
         api_tokens.TokenScope.MES: N_("follow events and fetch published models of everybody"),
+        api_tokens.TokenScope.AUDIT: N_("only read, management and audit included"),
+        api_tokens.TokenScope.MANAGE: N_("read, act and manage"),
     }
     return _say(names[scope])
 

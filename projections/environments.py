@@ -7,7 +7,7 @@ import msgspec
 
 from domain.environments import EnvironmentDeleted, EnvironmentNodesAdded, EnvironmentNodesRemoved
 from domain.facts import Recorded
-from projections.read_model import Page, ReadModel, Rows, Table
+from projections.read_model import Page, ReadModel, Rows, Stretch, Table
 
 
 class NodeRow(msgspec.Struct, frozen=True):
@@ -43,6 +43,12 @@ class FoundNode(msgspec.Struct, frozen=True):
     def depth(self) -> int:
         """0 at the first level."""
         return len(self.names) - 1
+
+
+class PlacedNode(FoundNode, frozen=True):
+    """The same with what it stands directly below; `parent_id` is None at the first level."""
+
+    parent_id: UUID | None
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -220,20 +226,37 @@ class Environments(ReadModel):
     def find(self, industry_id: UUID, search: str, *, number: int, size: int) -> Page[FoundNode]:
         """The nodes of an industry that have `search` in their name, in any case, the highest levels first."""
         return self._page(
-            "SELECT node_id, (WITH RECURSIVE way AS ("
-            " SELECT node.below AS above, ARRAY[node.name] AS names"
-            " UNION ALL"
-            " SELECT above.below, above.name || way.names"
-            " FROM environment_nodes AS above JOIN way ON above.node_id = way.above"
-            ") SELECT names FROM way ORDER BY cardinality(names) DESC LIMIT 1) AS names,"
-            " (SELECT count(*) FROM environment_nodes AS lower WHERE lower.below = node.node_id) AS child_count"
-            " FROM environment_nodes AS node"
+            f"SELECT node_id, {_WAY} FROM environment_nodes AS node"  # noqa: S608 - our own text
             " WHERE industry_id = %(industry)s AND strpos(lower(name), lower(%(search)s)) > 0",
             {"industry": industry_id, "search": search},
             FoundNode,
             number=number,
             size=size,
             order="depth, lower(name), number",
+        )
+
+    def stretch(
+        self,
+        industry_id: UUID,
+        *,
+        search: str = "",
+        below: UUID | None = None,
+        after: tuple[int, str, UUID] | None = None,
+        size: int,
+    ) -> Stretch[PlacedNode]:
+        """The nodes of an industry by level and name, for programs: with `search` in their name, directly below a node or an
+        industry where one is named.
+        """
+        return self._stretch(
+            "SELECT depth, lower(name) AS by_name, node_id FROM environment_nodes WHERE industry_id = %(industry)s"
+            " AND strpos(lower(name), lower(%(search)s)) > 0 AND (%(below)s::uuid IS NULL OR below = %(below)s)",
+            {"industry": industry_id, "search": search, "below": below},
+            PlacedNode,
+            key=("depth", "by_name", "node_id"),
+            after=after,
+            size=size,
+            shown=f"SELECT node.node_id, node.parent_id, {_WAY}"  # noqa: S608 - our own text
+            " FROM part JOIN environment_nodes AS node USING (node_id)",
         )
 
     def paths(self, node_ids: Sequence[UUID]) -> tuple[NodePath, ...]:
@@ -261,6 +284,11 @@ class Environments(ReadModel):
                 UUID,
             )
         )
+
+    def standing_in(self, industry_id: UUID, node_ids: Sequence[UUID]) -> tuple[UUID, ...]:
+        """Of some nodes, those that exist in the tree of an industry."""
+        statement = "SELECT node_id FROM environment_nodes WHERE industry_id = %s AND node_id = ANY(%s)"
+        return tuple(self._all(statement, (industry_id, list(node_ids)), UUID))
 
     def branch(self, node_id: UUID) -> Branch | None:
         """A node, and how much hangs on it."""
@@ -299,6 +327,16 @@ class _CountedChild(ChildRow, frozen=True):
     total: int
 
 
+_WAY = (
+    "(WITH RECURSIVE way AS ("
+    " SELECT node.below AS above, ARRAY[node.name] AS names"
+    " UNION ALL"
+    " SELECT above.below, above.name || way.names"
+    " FROM environment_nodes AS above JOIN way ON above.node_id = way.above"
+    ") SELECT names FROM way ORDER BY cardinality(names) DESC LIMIT 1) AS names,"
+    " (SELECT count(*) FROM environment_nodes AS lower WHERE lower.below = node.node_id) AS child_count"
+)
+"""Of a `node`: the names from the first level down to it, and how many stand directly below it."""
 _CONCERNED = """
     WITH RECURSIVE gone AS (
         SELECT node_id FROM environment_nodes WHERE node_id = ANY(%(node_ids)s)

@@ -392,6 +392,20 @@ class Models(ReadModel):
             shown=_LOCKED,
         )
 
+    def locked_stretch(
+        self, *, search: str = "", after: tuple[str, UUID] | None = None, size: int
+    ) -> Stretch[LockedModelRow]:
+        """The same models, for programs."""
+        return self._stretch(
+            "SELECT name AS by_name, model_id FROM models WHERE strpos(lower(name), lower(%(search)s)) > 0",
+            {"search": search},
+            LockedModelRow,
+            key=("by_name", "model_id"),
+            after=after,
+            size=size,
+            shown=_LOCKED,
+        )
+
     def locked_paths(self, model_id: UUID) -> list[LockedPath]:
         """The paths of a model's first training, in the order in which they were chosen."""
         return self._all(

@@ -18,7 +18,7 @@ from domain.users import (
     UserPasswordChanged,
     UserRoleChanged,
 )
-from projections.read_model import Page, ReadModel, Rows, Table
+from projections.read_model import Page, ReadModel, Rows, Stretch, Table
 
 ROWS_ON_A_PAGE = 20
 OWNED_BY = "owner IN (SELECT users.user_id FROM users WHERE users.in_charge = %(owner)s)"
@@ -150,13 +150,31 @@ class Users(ReadModel):
         """A page of the users who are there, or of those who were; `sort` is one of `SORTS`, with `-` before it for descending."""
         direction = "DESC" if sort.startswith("-") else "ASC"
         return self._page(
-            f"{_LIST} WHERE (users.deleted_at IS NOT NULL) = %(only_deleted)s"
-            " AND strpos(users.name_key, %(search)s) > 0 AND (%(role)s::text IS NULL OR users.role = %(role)s)"
-            f" ORDER BY {SORTS[sort.removeprefix('-')]} {direction}, users.username",
-            {"search": name_key(search), "role": role.value if role else None, "only_deleted": only_deleted},
+            f"{_LIST} WHERE {_FITS} ORDER BY {SORTS[sort.removeprefix('-')]} {direction}, users.username",
+            _asked(search, role, only_deleted),
             UserRow,
             number=number,
             size=size,
+        )
+
+    def stretch(
+        self,
+        *,
+        search: str = "",
+        role: Role | None = None,
+        only_deleted: bool = False,
+        after: tuple[str, UUID] | None = None,
+        size: int,
+    ) -> Stretch[UserRow]:
+        """The same users by name, for programs."""
+        return self._stretch(
+            f"SELECT name_key AS by_name, user_id FROM users WHERE {_FITS}",  # noqa: S608 - our own text
+            _asked(search, role, only_deleted),
+            UserRow,
+            key=("by_name", "user_id"),
+            after=after,
+            size=size,
+            shown=f"{_COLUMNS} FROM part JOIN users USING (user_id) {_HEIR}",
         )
 
     def named(self, username: str) -> UUID | None:
@@ -197,8 +215,17 @@ _COUNTED: Mapping[str, str] = MappingProxyType(
         "prediction_jobs": "prediction_job_count",
     }
 )
-_LIST = """
+_COLUMNS = """
     SELECT users.user_id, users.username, users.role, users.email, users.remark, users.created_at, users.deleted_at,
         CASE WHEN users.deleted_at IS NULL THEN '' ELSE coalesce(heir.username, '') END AS heir_name
-    FROM users LEFT JOIN users AS heir ON heir.user_id = users.in_charge
 """
+_HEIR = "LEFT JOIN users AS heir ON heir.user_id = users.in_charge"
+_LIST = f"{_COLUMNS} FROM users {_HEIR}"
+_FITS = (
+    "(users.deleted_at IS NOT NULL) = %(only_deleted)s AND strpos(users.name_key, %(search)s) > 0"
+    " AND (%(role)s::text IS NULL OR users.role = %(role)s)"
+)
+
+
+def _asked(search: str, role: Role | None, only_deleted: bool) -> dict[str, object]:
+    return {"search": name_key(search), "role": role.value if role else None, "only_deleted": only_deleted}

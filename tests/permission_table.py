@@ -414,8 +414,18 @@ TABLE: Mapping[str, tuple[Who, str]] = {
         Who.EVERYONE,
         """
         GET /api/v1/me
+        GET /api/v1/account
+        PUT /api/v1/account/email
+        PUT /api/v1/account/password
+        GET /api/v1/overview
+        GET /api/v1/overview/system
+        GET /api/v1/overview/system/history
+        GET /api/v1/history/{aggregate_id}
+        GET /api/v1/history/{aggregate_id}/state
         GET /api/v1/task-types
+        GET /api/v1/task-types/{task_type_id}
         GET /api/v1/compute-resources
+        GET /api/v1/compute-resources/{compute_resource_id}
         GET /api/v1/environment-nodes
         GET /api/v1/datasets
         POST /api/v1/datasets
@@ -494,10 +504,53 @@ TABLE: Mapping[str, tuple[Who, str]] = {
         DELETE /api/v1/training-jobs/{job_id}
         """,
     ),
-    "HTTP API: the public events of everybody": (
+    "HTTP API: what made a model": (
+        Who.OWNER_OR_AUDITOR,
+        """
+        GET /api/v1/models/{model_id}/versions/{label}/provenance
+        GET /api/v1/models/{model_id}/versions/{label}/provenance/images
+        POST /api/v1/models/{model_id}/versions/{label}/provenance/check
+        """,
+    ),
+    "HTTP API: management, the audit, and the public events of everybody": (
         Who.SUPER_ADMINISTRATOR,
         """
         GET /api/v1/events
+        GET /api/v1/users
+        POST /api/v1/users
+        GET /api/v1/users/{user_id}
+        PUT /api/v1/users/{user_id}/email
+        PUT /api/v1/users/{user_id}/role
+        PUT /api/v1/users/{user_id}/password
+        DELETE /api/v1/users/{user_id}
+        GET /api/v1/industries
+        POST /api/v1/industries
+        GET /api/v1/industries/{industry_id}
+        PUT /api/v1/industries/{industry_id}/levels
+        POST /api/v1/industries/{industry_id}/default
+        GET /api/v1/industries/{industry_id}/concerned
+        DELETE /api/v1/industries/{industry_id}
+        GET /api/v1/industries/{industry_id}/environment-nodes
+        POST /api/v1/industries/{industry_id}/environment-nodes
+        POST /api/v1/industries/{industry_id}/environment-nodes/add-to-several
+        GET /api/v1/industries/{industry_id}/environment-nodes/concerned
+        POST /api/v1/industries/{industry_id}/environment-nodes/remove
+        GET /api/v1/industries/{industry_id}/environment-nodes/{node_id}
+        DELETE /api/v1/industries/{industry_id}/environment-nodes/{node_id}
+        POST /api/v1/task-types
+        PUT /api/v1/task-types/{task_type_id}/name
+        DELETE /api/v1/task-types/{task_type_id}
+        POST /api/v1/compute-resources
+        PUT /api/v1/compute-resources/{compute_resource_id}
+        DELETE /api/v1/compute-resources/{compute_resource_id}
+        GET /api/v1/locked-paths
+        GET /api/v1/locked-paths/{model_id}
+        POST /api/v1/locked-paths/{model_id}/release
+        GET /api/v1/mes-feed
+        GET /api/v1/mes-feed/reports
+        POST /api/v1/mes-feed/reports/{report_id}/retry
+        DELETE /api/v1/mes-feed/reports/{report_id}
+        GET /api/v1/audit
         """,
     ),
     "what workers report, and housekeeping": (

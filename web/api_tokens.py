@@ -28,6 +28,8 @@ SCOPE_NAMES = {
     TokenScope.READ: N_("Read only"),
     TokenScope.ACT: N_("Read and act"),
     TokenScope.MES: N_("Manufacturing execution system (MES)"),
+    TokenScope.AUDIT: N_("Read only, management and audit included"),
+    TokenScope.MANAGE: N_("Read, act and manage"),
 }
 LIFETIMES_DAYS = (30, 90, 365)
 """Offered beside “never”: a month of a trial, a quarter, a year."""

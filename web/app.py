@@ -30,18 +30,32 @@ from litestar.params import FromPath
 from litestar.types import ControllerRouterHandler, Message, Scope
 
 from domain.refusals import NotFound
+from web.api.account import MyAccount as AccountForMachines
+from web.api.audit import Audit as AuditForMachines
+from web.api.audit import Histories as HistoriesForMachines
 from web.api.callers import Callers
+from web.api.compute_resources import ComputeResources as ComputeResourcesForMachines
+from web.api.compute_resources import ComputeResourcesToChoose
 from web.api.datasets import Datasets
 from web.api.document import openapi_config
+from web.api.environments import EnvironmentNodes, PlacesToChoose
 from web.api.events import PublicEvents, event_description
 from web.api.images import Images as ImagesForMachines
+from web.api.industries import Industries as IndustriesForMachines
+from web.api.locked_paths import LockedPaths as LockedPathsForMachines
+from web.api.mes_feed import MesFeedState
 from web.api.model_images import ModelImages as ModelImagesForMachines
 from web.api.models import Models as ModelsForMachines
+from web.api.overview import OverviewFigures
 from web.api.prediction_jobs import Comparisons as ComparisonsForMachines
 from web.api.prediction_jobs import PredictionJobs as PredictionJobsForMachines
+from web.api.provenance import Provenances
 from web.api.routes import api_router
+from web.api.task_types import TaskTypes as TaskTypesForMachines
+from web.api.task_types import TaskTypesToChoose
 from web.api.training_jobs import TrainingJobs as TrainingJobsForMachines
 from web.api.uploads import Uploads as UploadsForMachines
+from web.api.users import Users as UsersForMachines
 from web.api_tokens import ApiTokens
 from web.audit import Audit, Histories
 from web.comparisons import Comparisons
@@ -109,6 +123,11 @@ PAGES: tuple[ControllerRouterHandler, ...] = (
 
 FOR_MACHINES: tuple[ControllerRouterHandler, ...] = (
     Callers,
+    AccountForMachines,
+    OverviewFigures,
+    TaskTypesToChoose,
+    ComputeResourcesToChoose,
+    PlacesToChoose,
     Datasets,
     ImagesForMachines,
     ModelImagesForMachines,
@@ -118,6 +137,16 @@ FOR_MACHINES: tuple[ControllerRouterHandler, ...] = (
     ComparisonsForMachines,
     ModelsForMachines,
     PublicEvents,
+    UsersForMachines,
+    IndustriesForMachines,
+    EnvironmentNodes,
+    TaskTypesForMachines,
+    ComputeResourcesForMachines,
+    LockedPathsForMachines,
+    MesFeedState,
+    AuditForMachines,
+    HistoriesForMachines,
+    Provenances,
     event_description,
 )
 

@@ -25,7 +25,7 @@ from web.forms import Form, id_or_none
 from web.i18n import LANGUAGES, translate
 from web.listing import with_question
 from web.pages import Desk, Page
-from web.services import Account, ReadModels, Services
+from web.services import Account, Asker, ReadModels, Services
 
 ADDRESS = "/audit"
 HISTORY = "/history"
@@ -33,6 +33,7 @@ FILTERS = ("who", "kind", "topic", "thing", "since", "until", "everything")
 LINES_AT_ONCE = 500
 MOST_FIELDS_SHOWN = 600
 """A state of more fields is shown in part; the download holds all of it."""
+MOST_VERSIONS = 1 << 31
 PLATFORM = N_("The platform")
 NOBODY = UUID(int=(1 << 128) - 1)
 """Did nothing, ever."""
@@ -242,7 +243,7 @@ class Histories(Controller):
         services: NamedDependency[Services],
     ) -> Stream:
         """Everything that happened to it."""
-        thing = _visible(services.read, user, aggregate_id)
+        thing = visible_thing(services.read, user, aggregate_id)
         question = Question(things=(aggregate_id,), everything=True)
         return _lines(event_lines(services.read, services.log, question), f"{thing.name or thing.kind.value}.jsonl")
 
@@ -266,12 +267,31 @@ def state_at(read: ReadModels, log: Any, aggregate_id: UUID, form: Form) -> dict
     Raises:
         NotFound, NothingHappenedYet, TimeIsUnreadable.
     """
-    events: list[Recorded] = log.history(aggregate_id)
-    moment = _through(_moment(form, "moment"))
-    version = len(events) if moment is None else read.audit.version_at(aggregate_id, moment)
+    moment = _moment(form, "moment")
+    version = None if moment is None else version_at(read, aggregate_id, through(moment))
+    return state_after(log, aggregate_id, version)
+
+
+def version_at(read: ReadModels, aggregate_id: UUID, moment: datetime) -> int:
+    """How many events of a thing had happened at a moment.
+
+    Raises:
+        NothingHappenedYet
+    """
+    version: int | None = read.audit.version_at(aggregate_id, moment)
     if version is None:
         raise NothingHappenedYet(at="moment")
-    if not events:
+    return version
+
+
+def state_after(log: Any, aggregate_id: UUID, version: int | None) -> dict[str, Any]:
+    """The state of something after so many of its events, or after all of them, as JSON has it, but for what is private in it.
+
+    Raises:
+        NotFound: there are not so many.
+    """
+    events: list[Recorded] = log.history(aggregate_id)
+    if not events or (version or 1) > len(events):
         raise NotFound
     state = fold(state_type_of(type(events[0].data)), events[:version])
     assert state is not None
@@ -279,7 +299,6 @@ def state_at(read: ReadModels, log: Any, aggregate_id: UUID, form: Form) -> dict
 
 
 def _line(row: AuditRow, recorded: Recorded) -> str:
-    told = {language: translate(row.sentence, language) for language in LANGUAGES}
     line: dict[str, Any] = {
         "position": row.position,
         "aggregate_id": str(row.aggregate_id),
@@ -291,12 +310,17 @@ def _line(row: AuditRow, recorded: Recorded) -> str:
         "actor": str(row.actor),
         "actor_name": row.actor_name,
         "request": row.request,
-        "told": told,
+        "told": told_of(row),
         "fact": public_form(recorded.data),
     }
     if recorded.data.PRIVATE:
         line["withheld"] = sorted(recorded.data.PRIVATE)
     return json.dumps(line, ensure_ascii=False)
+
+
+def told_of(row: AuditRow) -> dict[str, str]:
+    """What happened, in every language."""
+    return {language: translate(row.sentence, language) for language in LANGUAGES}
 
 
 def _lines(lines: Iterator[str], name: str) -> Stream:
@@ -319,22 +343,29 @@ def read_question(read: ReadModels, form: Form) -> tuple[Question, tuple[Thing, 
     Raises:
         TimeIsUnreadable
     """
-    kind = next((kind for kind in Kind if kind.value == form.text("kind")), None)
-    thing, who = form.text("thing"), form.text("who")
+    question = Question(
+        kind=next((kind for kind in Kind if kind.value == form.text("kind")), None),
+        topic=form.text("topic"),
+        since=_moment(form, "since"),
+        until=_moment(form, "until"),
+        everything=form.checked("everything"),
+    )
+    return named_in(question, read, who=form.text("who"), thing=form.text("thing"))
+
+
+def named_in(question: Question, read: ReadModels, *, who: str, thing: str) -> tuple[Question, tuple[Thing, ...]]:
+    """The question about a person by the name, and about a thing by its id or a part of its name, where they are named; and the
+    things that may be meant.
+    """
     things: tuple[Thing, ...] = ()
     if thing:
         known = id_or_none(thing)
         one = read.audit.thing(known) if known else None
-        things = ((one,) if one else ()) if known else tuple(read.audit.called(thing, kind))
-    return Question(
-        actor=_person(read, who) if who else None,
-        kind=kind,
-        topic=form.text("topic"),
-        things=tuple(one.aggregate_id for one in things) if thing else None,
-        since=_moment(form, "since"),
-        until=_moment(form, "until"),
-        everything=form.checked("everything"),
-    ), things
+        things = ((one,) if one else ()) if known else tuple(read.audit.called(thing, question.kind))
+        question = msgspec.structs.replace(question, things=tuple(one.aggregate_id for one in things))
+    if who:
+        question = msgspec.structs.replace(question, actor=_person(read, who))
+    return question, things
 
 
 def _person(read: ReadModels, who: str) -> UUID:
@@ -360,9 +391,9 @@ def _moment(form: Form, name: str) -> datetime | None:
         raise TimeIsUnreadable(at=name, typed=typed) from None
 
 
-def _through(moment: datetime | None) -> datetime | None:
-    """To the end of its second: times are shown in whole seconds, and whoever enters one means to see what happened then."""
-    return None if moment is None or moment.microsecond else moment.replace(microsecond=999_999)
+def through(moment: datetime) -> datetime:
+    """To the end of its second: times are shown in whole seconds, and whoever names one means to see what happened then."""
+    return moment if moment.microsecond else moment.replace(microsecond=999_999)
 
 
 def _mark(place: Place) -> str:
@@ -383,7 +414,7 @@ def _address(path: str, form: Form, **more: str) -> str:
     return with_question(path, [*kept, *more.items()])
 
 
-def _visible(read: ReadModels, user: Account, aggregate_id: UUID) -> Thing:
+def visible_thing(read: ReadModels, user: Asker, aggregate_id: UUID) -> Thing:
     """Something whose history the user may read: everything for super administrators, for others what they may look at.
 
     Raises:
@@ -404,7 +435,7 @@ def _visible(read: ReadModels, user: Account, aggregate_id: UUID) -> Thing:
 
 
 def _history_page(read: ReadModels, user: Account, aggregate_id: UUID, form: Form) -> HistoryPage:
-    thing = _visible(read, user, aggregate_id)
+    thing = visible_thing(read, user, aggregate_id)
     before = form.text("before")
     rows = read.audit.history(aggregate_id, before=int(before) if _is_version(before) else None)
     (newest,) = read.audit.history(aggregate_id, size=1)
@@ -418,11 +449,8 @@ def _version(read: ReadModels, page: HistoryPage, form: Form) -> int:
     Raises:
         NotFound, TimeIsUnreadable
     """
-    if moment := _through(_moment(form, "moment")):
-        version: int | None = read.audit.version_at(page.thing.aggregate_id, moment)
-        if version is None:
-            raise NothingHappenedYet(at="moment")
-        return version
+    if moment := _moment(form, "moment"):
+        return version_at(read, page.thing.aggregate_id, through(moment))
     typed = form.text("version")
     if not _is_version(typed):
         raise NotFound
@@ -430,7 +458,7 @@ def _version(read: ReadModels, page: HistoryPage, form: Form) -> int:
 
 
 def _is_version(text: str) -> bool:
-    return text.isascii() and text.isdigit() and 0 < int(text) < 1 << 31
+    return text.isascii() and text.isdigit() and 0 < int(text) < MOST_VERSIONS
 
 
 def _compared(events: list[Recorded], version: int) -> tuple[Field, ...]:

@@ -402,9 +402,7 @@ class Comparisons(JobPages):
 
 
 def _view(read: ReadModels, job_id: UUID, form: Form) -> ComparisonView:
-    comparison: Comparison | None = read.comparisons.figures(job_id)
-    if comparison is None:
-        raise NotFound
+    comparison, problem = counted(read, job_id)
     chosen = _chosen(form)
     if chosen.true_defect_code not in comparison.defect_codes:
         chosen = msgspec.structs.replace(chosen, true_defect_code="")
@@ -412,9 +410,7 @@ def _view(read: ReadModels, job_id: UUID, form: Form) -> ComparisonView:
     asked = read_listing(address, form)
     samples: Part[ComparedSample] = Part(items=(), total=0, number=1, size=PAGE_SIZE)
     counts: Mapping[ComparedKind, int] = {}
-    problem: Sentence | None = None
     try:
-        comparison = read.comparisons.get(job_id) or comparison
         samples = read.comparisons.samples(job_id, chosen.query, page=asked.page)
         counts = read.comparisons.counts(job_id, chosen.query.true_defect_code)
     except FileIsGone as gone:
@@ -428,6 +424,21 @@ def _view(read: ReadModels, job_id: UUID, form: Form) -> ComparisonView:
         listing=Listing(address, tuple(chosen.fields.items()), "", samples.number, samples.total, PAGE_SIZE),
         problem=problem,
     )
+
+
+def counted(read: ReadModels, job_id: UUID) -> tuple[Comparison, Sentence | None]:
+    """A comparison with its outcomes. Where the storage has not what they are counted from, the figures stand, and why is said.
+
+    Raises:
+        NotFound: there is none, yet.
+    """
+    comparison: Comparison | None = read.comparisons.figures(job_id)
+    if comparison is None:
+        raise NotFound
+    try:
+        return read.comparisons.get(job_id) or comparison, None
+    except FileIsGone as gone:
+        return comparison, gone.sentence
 
 
 def _chosen(form: Form) -> ChosenImages:

@@ -97,7 +97,7 @@ class ComputeResources(Controller):
         self, compute_resource_id: FromPath[UUID], read: NamedDependency[ReadModels], desk: NamedDependency[Desk]
     ) -> Response[str]:
         """The form with the present configuration."""
-        resource = _resource(read, compute_resource_id)
+        resource = resource_of(read, compute_resource_id)
         given = resource.resources
         form = Form.of(
             kind=resource.kind,
@@ -119,7 +119,7 @@ class ComputeResources(Controller):
     ) -> Redirect:
         """In force at once, for waiting jobs too."""
         with desk.unless_gone(ADDRESS):
-            page = ChangeComputeResourcePage(resource=_resource(read, compute_resource_id), form=form)
+            page = ChangeComputeResourcePage(resource=resource_of(read, compute_resource_id), form=form)
             with desk.refusals_on(page):
                 kind = form.choice("kind", ComputeResourceKind)
                 resources = _entered(form, kind)
@@ -138,7 +138,7 @@ class ComputeResources(Controller):
         self, compute_resource_id: FromPath[UUID], read: NamedDependency[ReadModels], desk: NamedDependency[Desk]
     ) -> Response[str]:
         """What that means for jobs."""
-        return desk.show(DeleteComputeResourcePage(resource=_resource(read, compute_resource_id)))
+        return desk.show(DeleteComputeResourcePage(resource=resource_of(read, compute_resource_id)))
 
     @post("/{compute_resource_id:uuid}/delete", sync_to_thread=True)
     def delete(
@@ -150,14 +150,19 @@ class ComputeResources(Controller):
     ) -> Redirect:
         """Not while a waiting or running job needs it."""
         with desk.unless_gone(ADDRESS):
-            resource = _resource(read, compute_resource_id)
+            resource = resource_of(read, compute_resource_id)
             with desk.refusals_on(DeleteComputeResourcePage(resource=resource)):
                 desk.ask(DeleteComputeResource(actor=actor, compute_resource_id=compute_resource_id))
         desk.say(N_("Compute resource “{name}” is deleted."), name=_name(desk, resource.kind, resource.resources))
         return desk.go(ADDRESS)
 
 
-def _resource(read: ReadModels, compute_resource_id: UUID) -> ComputeResourceRow:
+def resource_of(read: ReadModels, compute_resource_id: UUID) -> ComputeResourceRow:
+    """One compute resource that is offered.
+
+    Raises:
+        NotFound
+    """
     resource: ComputeResourceRow | None = read.compute_resources.get(compute_resource_id)
     if resource is None or resource.is_deleted:
         raise NotFound

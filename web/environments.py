@@ -26,6 +26,7 @@ from projections.read_model import Page as Rows
 from web.access import needs
 from web.form_ids import id_made_by, new_form
 from web.forms import Form, id_or_none
+from web.industries import industry_of
 from web.listing import Listing, read_listing
 from web.pages import Desk, Page
 from web.services import ReadModels
@@ -246,7 +247,7 @@ class Environments(Controller):
         desk: NamedDependency[Desk],
     ) -> Redirect:
         """To the industry that the form showed, also when another one has become the default meanwhile."""
-        return _add(_add_page(_industry(read, form.id("industry_id")), None, form), actor, desk)
+        return _add(_add_page(industry_of(read, form.id("industry_id")), None, form), actor, desk)
 
     @get("/{node_id:uuid}/new", sync_to_thread=True)
     def new_below(
@@ -255,7 +256,7 @@ class Environments(Controller):
         """The form for the level below a node."""
         with desk.unless_gone(ADDRESS):
             branch = _branch(read, node_id)
-        return desk.show(_add_page(_industry(read, branch.industry_id), branch, new_form(names="")))
+        return desk.show(_add_page(industry_of(read, branch.industry_id), branch, new_form(names="")))
 
     @post("/{node_id:uuid}/new", sync_to_thread=True)
     def add_below(
@@ -268,7 +269,7 @@ class Environments(Controller):
     ) -> Redirect:
         """All or nothing."""
         branch = _branch(read, node_id)
-        return _add(_add_page(_industry(read, branch.industry_id), branch, form), actor, desk)
+        return _add(_add_page(industry_of(read, branch.industry_id), branch, form), actor, desk)
 
     @get("/{below:uuid}/add-to-several", sync_to_thread=True)
     def choose_parents(
@@ -358,7 +359,7 @@ class Environments(Controller):
         """What goes, and what is bound to it."""
         with desk.unless_gone(ADDRESS):
             branch = _branch(read, node_id)
-        industry = _industry(read, branch.industry_id)
+        industry = industry_of(read, branch.industry_id)
         return desk.show(
             ConfirmRemovalPage(
                 industry=industry,
@@ -381,7 +382,7 @@ class Environments(Controller):
         """It goes with everything below it. Nodes of the last level are removed, those above are deleted: the manual's words."""
         with desk.unless_gone(ADDRESS):
             branch = _branch(read, node_id)
-            is_last = not level_at(_industry(read, branch.industry_id).level_names, branch.depth).next
+            is_last = not level_at(industry_of(read, branch.industry_id).level_names, branch.depth).next
             desk.ask(RemoveNodes(actor=actor, industry_id=branch.industry_id, node_ids=(node_id,)))
         desk.say(N_("“{name}” is removed.") if is_last else N_("“{name}” is deleted."), name=branch.name)
         return desk.go(_opened_at(branch.parent_id))
@@ -566,17 +567,10 @@ def _industry_and_branch(read: ReadModels, below: UUID) -> tuple[IndustryRow, Br
         NotFound: nothing does, or the industry has no levels yet.
     """
     branch: Branch | None = read.environments.branch(below)
-    industry = _industry(read, branch.industry_id if branch else below)
+    industry = industry_of(read, branch.industry_id if branch else below)
     if not industry.level_names:
         raise NotFound
     return industry, branch
-
-
-def _industry(read: ReadModels, industry_id: UUID) -> IndustryRow:
-    industry: IndustryRow | None = read.industries.get(industry_id)
-    if industry is None:
-        raise NotFound
-    return industry
 
 
 def _branch(read: ReadModels, node_id: UUID) -> Branch:

@@ -98,7 +98,7 @@ class Industries(Controller):
         self, industry_id: FromPath[UUID], read: NamedDependency[ReadModels], desk: NamedDependency[Desk]
     ) -> Response[str]:
         """The levels that are saved; for a new industry one empty field."""
-        industry = _industry(read, industry_id)
+        industry = industry_of(read, industry_id)
         return desk.show(LevelsPage(industry=industry, form=Form.of(level_names=industry.level_names or ("",))))
 
     @post("/{industry_id:uuid}/levels", sync_to_thread=True)
@@ -112,7 +112,7 @@ class Industries(Controller):
     ) -> Redirect | Response[str]:
         """Save; or show the form again with one level more or less, which works without scripts, too."""
         with desk.unless_gone(ADDRESS):
-            page = LevelsPage(industry=_industry(read, industry_id), form=form)
+            page = LevelsPage(industry=industry_of(read, industry_id), form=form)
             if form.text("act") == "add" and page.may_add:
                 return desk.show(LevelsPage(industry=page.industry, form=Form.of(level_names=(*page.level_names, ""))))
             if form.text("act") == "remove" and page.may_remove:
@@ -132,7 +132,7 @@ class Industries(Controller):
     ) -> Redirect:
         """Environment data and new bindings belong to this industry from now on."""
         with desk.unless_gone(ADDRESS):
-            industry = _industry(read, industry_id)
+            industry = industry_of(read, industry_id)
             desk.ask(ChooseDefaultIndustry(actor=actor, industry_id=industry_id))
         desk.say(N_("“{name}” is the default industry now."), name=industry.name)
         return desk.go(ADDRESS)
@@ -163,10 +163,15 @@ class Industries(Controller):
 
 def _delete_page(read: ReadModels, industry_id: UUID) -> DeleteIndustryPage:
     concerned = read.environments.concerned_by_industry(industry_id)
-    return DeleteIndustryPage(industry=_industry(read, industry_id), concerned=concerned)
+    return DeleteIndustryPage(industry=industry_of(read, industry_id), concerned=concerned)
 
 
-def _industry(read: ReadModels, industry_id: UUID) -> IndustryRow:
+def industry_of(read: ReadModels, industry_id: UUID) -> IndustryRow:
+    """One industry.
+
+    Raises:
+        NotFound
+    """
     industry: IndustryRow | None = read.industries.get(industry_id)
     if industry is None:
         raise NotFound

@@ -80,11 +80,8 @@ class LockedPaths(Controller):
         self, model_id: FromPath[UUID], services: NamedDependency[Services], desk: NamedDependency[Desk]
     ) -> Response[str]:
         """The paths of a model, looked into now."""
-        model = _model(services.read, model_id)
-        paths = services.read.models.locked_paths(model_id)
-        found = services.data_folders.inspect_folders([path.folder for path in paths])
-        lines = (LockedLine(path=path, found=one) for path, one in zip(paths, found, strict=True))
-        return desk.show(LockedPathsPage(model=model, lines=tuple(lines)))
+        model = locked_model(services.read, model_id)
+        return desk.show(LockedPathsPage(model=model, lines=lines_of(services, model_id)))
 
     @get("/{model_id:uuid}/release", sync_to_thread=True)
     def ask_release(
@@ -115,7 +112,19 @@ class LockedPaths(Controller):
         return desk.go(f"{ADDRESS}/{model_id}")
 
 
-def _model(read: ReadModels, model_id: UUID) -> ModelDetail:
+def lines_of(services: Services, model_id: UUID) -> tuple[LockedLine, ...]:
+    """The paths of a model's first training, looked into now."""
+    paths = services.read.models.locked_paths(model_id)
+    found = services.data_folders.inspect_folders([path.folder for path in paths])
+    return tuple(LockedLine(path=path, found=one) for path, one in zip(paths, found, strict=True))
+
+
+def locked_model(read: ReadModels, model_id: UUID) -> ModelDetail:
+    """A model, whoever owns it.
+
+    Raises:
+        NotFound
+    """
     model: ModelDetail | None = read.models.get(model_id)
     if model is None:
         raise NotFound
@@ -124,4 +133,4 @@ def _model(read: ReadModels, model_id: UUID) -> ModelDetail:
 
 def _release_page(read: ReadModels, model_id: UUID, form: Form) -> ReleasePage:
     folder = FolderName(form.value("root"), form.value("path"))
-    return ReleasePage(form=form, model=_model(read, model_id), folder=folder)
+    return ReleasePage(form=form, model=locked_model(read, model_id), folder=folder)

@@ -20,7 +20,7 @@ from projections.models import ModelDetail
 from web.forms import Form
 from web.listing import Listing, read_listing
 from web.pages import Desk, Page
-from web.services import Account, Services
+from web.services import Account, Asker, Services
 
 ADDRESS = "/provenance"
 IMAGES_ON_A_PAGE = 50
@@ -98,7 +98,7 @@ class ProvenancePages(Controller):
         desk: NamedDependency[Desk],
     ) -> Response[str]:
         """One version. Its images are compared when asked for, those of one page at a time."""
-        model = _model_shown_to(user, services, model_id)
+        model = model_shown_to(user, services, model_id)
         made = find_provenance(services.log, model_id, label)
         listing = read_listing(f"{ADDRESS}/{model_id}/{label}", form, rows=IMAGES_ON_A_PAGE)
         problem, comparison = None, services.image_checks.of(made.manifest) if made.manifest else None
@@ -131,7 +131,7 @@ class ProvenancePages(Controller):
         desk: NamedDependency[Desk],
     ) -> Redirect:
         """Have all images of a version compared in the background. Nothing is decided, so the log does not tell of it."""
-        _model_shown_to(user, services, model_id)
+        model_shown_to(user, services, model_id)
         made = find_provenance(services.log, model_id, label)
         if made.manifest is None:
             raise NotFound
@@ -139,7 +139,7 @@ class ProvenancePages(Controller):
         return desk.go(f"{ADDRESS}/{model_id}/{label}#images")
 
 
-def _model_shown_to(user: Account, services: Services, model_id: UUID) -> ModelDetail:
+def model_shown_to(user: Asker, services: Services, model_id: UUID) -> ModelDetail:
     """The model, for its owner and for who audits.
 
     Raises:

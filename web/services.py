@@ -89,9 +89,8 @@ class Services:
     stopping: Callable[[], bool] = lambda: False
 
 
-@runtime_checkable
-class Account(Protocol):
-    """The signed-in user, as `read.users.account(user_id)` gives it."""
+class Asker(Protocol):
+    """A signed-in user, or the user for whom a machine asks."""
 
     @property
     def user_id(self) -> UUID: ...
@@ -99,6 +98,12 @@ class Account(Protocol):
     def username(self) -> str: ...
     @property
     def role(self) -> Any: ...
+
+
+@runtime_checkable
+class Account(Asker, Protocol):
+    """The signed-in user, as `read.users.account(user_id)` gives it."""
+
     @property
     def email(self) -> str: ...
     @property

@@ -110,13 +110,14 @@ def session_key(session_id: str) -> str:
 
 
 class Visit(msgspec.Struct, frozen=True, kw_only=True):
-    """One request, seen by the pages: who asks, in which language, through which request."""
+    """One request, seen by the pages: who asks, in which language, through which request; `token` is that of a machine."""
 
     request_id: str
     language: str = DEFAULT_LANGUAGE
     path: str = "/"
     query: str = ""
     account: Any = None
+    token: UUID | None = None
     session_id: str = ""
     visitor: str = ""
     csrf_token: str = ""

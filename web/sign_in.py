@@ -2,6 +2,7 @@
 
 import logging
 import secrets
+from collections.abc import Callable
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from litestar.datastructures import Cookie
 from litestar.di import NamedDependency
 from litestar.response import Redirect
 
+from commands.assay import Command
 from commands.users import ChangeOwnEmail, ChangeOwnPassword
 from domain.names import name_key
 from domain.refusals import Refusal
@@ -220,17 +222,30 @@ class MyAccount(Controller):
     ) -> Redirect:
         """Everyone signed in as this user, here and elsewhere, signs in again."""
         old_password, new_password = form.secret("old_password"), form.secret("new_password")
-        guesses, session_id = services.attempts.by_session, desk.visit.session_id
         with desk.refusals_on(OwnPasswordPage(form=form)):
             if new_password != form.secret("repeated_password"):
                 raise PasswordsDiffer
-            if wait := guesses.wait_seconds(session_id):
-                raise TooManyAttempts(seconds=wait)
-            try:
-                desk.ask(ChangeOwnPassword(actor=actor, old_password=old_password, new_password=new_password))
-            except OldPasswordIsWrong:
-                guesses.failed(session_id)
-                raise
-        services.sessions.close_all(actor)
+            command = ChangeOwnPassword(actor=actor, old_password=old_password, new_password=new_password)
+            ask_for_own_password(command, services, desk.ask, guesser=desk.visit.session_id)
         desk.say(N_("Your password is changed. Sign in with the new one."))
         return desk.go("/sign-in")
+
+
+def ask_for_own_password(
+    command: ChangeOwnPassword, services: Services, ask: Callable[[Command], Any], *, guesser: str
+) -> None:
+    """Change the password of whoever asks, and end their sessions. `guesser` is the session or the token that asks: guesses of the
+    old password slow it down.
+
+    Raises:
+        TooManyAttempts, OldPasswordIsWrong, PasswordIsTooWeak
+    """
+    guesses = services.attempts.by_session
+    if wait := guesses.wait_seconds(guesser):
+        raise TooManyAttempts(seconds=wait)
+    try:
+        ask(command)
+    except OldPasswordIsWrong:
+        guesses.failed(guesser)
+        raise
+    services.sessions.close_all(command.actor)

@@ -85,7 +85,7 @@ class TaskTypes(Controller):
         self, task_type_id: FromPath[UUID], read: NamedDependency[ReadModels], desk: NamedDependency[Desk]
     ) -> Response[str]:
         """The form with the present name."""
-        task_type = _task_type(read, task_type_id)
+        task_type = task_type_of(read, task_type_id)
         return desk.show(RenameTaskTypePage(task_type=task_type, form=Form.of(name=task_type.name)))
 
     @post("/{task_type_id:uuid}/rename", sync_to_thread=True)
@@ -99,7 +99,7 @@ class TaskTypes(Controller):
     ) -> Redirect:
         """For what is made from now on."""
         with desk.unless_gone(ADDRESS):
-            page = RenameTaskTypePage(task_type=_task_type(read, task_type_id), form=form)
+            page = RenameTaskTypePage(task_type=task_type_of(read, task_type_id), form=form)
             with desk.refusals_on(page):
                 desk.ask(RenameTaskType(actor=actor, task_type_id=task_type_id, name=form.text("name")))
         desk.say(N_("Task type “{before}” is called “{name}” now."), before=page.task_type.name, name=form.text("name"))
@@ -110,7 +110,7 @@ class TaskTypes(Controller):
         self, task_type_id: FromPath[UUID], read: NamedDependency[ReadModels], desk: NamedDependency[Desk]
     ) -> Response[str]:
         """What becomes of what was made for it."""
-        return desk.show(DeleteTaskTypePage(task_type=_task_type(read, task_type_id)))
+        return desk.show(DeleteTaskTypePage(task_type=task_type_of(read, task_type_id)))
 
     @post("/{task_type_id:uuid}/delete", sync_to_thread=True)
     def delete(
@@ -122,14 +122,19 @@ class TaskTypes(Controller):
     ) -> Redirect:
         """Not while a waiting or running job needs it (M-6)."""
         with desk.unless_gone(ADDRESS):
-            page = DeleteTaskTypePage(task_type=_task_type(read, task_type_id))
+            page = DeleteTaskTypePage(task_type=task_type_of(read, task_type_id))
             with desk.refusals_on(page):
                 desk.ask(DeleteTaskType(actor=actor, task_type_id=task_type_id))
         desk.say(N_("Task type “{name}” is deleted."), name=page.task_type.name)
         return desk.go(ADDRESS)
 
 
-def _task_type(read: ReadModels, task_type_id: UUID) -> TaskTypeRow:
+def task_type_of(read: ReadModels, task_type_id: UUID) -> TaskTypeRow:
+    """One task type.
+
+    Raises:
+        NotFound
+    """
     task_type: TaskTypeRow | None = read.task_types.get(task_type_id)
     if task_type is None:
         raise NotFound

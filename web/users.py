@@ -273,10 +273,15 @@ class Users(Controller):
             with desk.refusals_on(page):
                 heir = _named(services.read, form.text("heir")) if form.text("heir") else None
                 desk.ask(DeleteUser(actor=actor, user_id=user_id, heir=heir))
-        services.sessions.close_all(user_id)
-        services.drafts.drop_all(user_id)
+        forget(services, user_id)
         desk.say(N_("User “{name}” is deleted."), name=page.user.username)
         return desk.go(page.back)
+
+
+def forget(services: Services, user_id: UUID) -> None:
+    """What the log does not hold of a deleted user goes at once: sessions, and unfinished forms."""
+    services.sessions.close_all(user_id)
+    services.drafts.drop_all(user_id)
 
 
 def _user(read: ReadModels, user_id: UUID) -> UserRow:

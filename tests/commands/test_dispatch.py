@@ -22,7 +22,15 @@ from commands.prediction_jobs import QueuePredictionJob
 from commands.task_types import CreateTaskType
 from commands.training_jobs import QueueTrainingJob, StartTraining
 from commands.users import ChangeOwnEmail
-from domain.api_tokens import ApiTokenCreated, TokenIsUnknown, TokenScope
+from domain.api_tokens import (
+    MANAGING,
+    ApiTokenCreated,
+    ScopeIsMes,
+    ScopeIsRead,
+    ScopeIsWithoutManagement,
+    TokenIsUnknown,
+    TokenScope,
+)
 from domain.artifacts import Artifact
 from domain.compute_resources import ComputeResourceKind
 from domain.data_paths import FolderName, Inspection
@@ -288,9 +296,9 @@ def test_a_command_may_bring_its_request_along() -> None:  # E-1
 TOKEN_ID = example_id("token of trainer_wang")
 
 
-def with_token() -> tuple[Assay, MemoryLog]:
-    """A machine may act in the name of trainer_wang."""
-    token = ApiTokenCreated(name="SPC", user_id=TRAINER_WANG_ID, scope=TokenScope.ACT, secret_hash="f" * 64)
+def with_token(user_id: UUID = TRAINER_WANG_ID, scope: TokenScope = TokenScope.MANAGE) -> tuple[Assay, MemoryLog]:
+    """A machine may do in the name of trainer_wang, or of another user, what its scope says."""
+    token = ApiTokenCreated(name="SPC", user_id=user_id, scope=scope, secret_hash="f" * 64)
     return assay_after(plant().add(TOKEN_ID, token, actor=QUALITY_LEAD_ID))
 
 
@@ -306,6 +314,31 @@ def test_a_command_may_bring_the_token_of_a_machine_along() -> None:  # E-1, K-5
     assert log.events[-1].origin == Origin(actor=TRAINER_WANG_ID, token=TOKEN_ID)
     assert answer_to(assay, creating_a_task_type(TRAINER_WANG_ID, TOKEN_ID)) is NotPermitted
     assert (type(log.events[-1].data), log.events[-1].origin.token) == (UserRefusedAction, TOKEN_ID)
+
+
+def test_no_command_of_management_is_in_a_token_that_does_not_say_so() -> None:  # K-5, U-6
+    managing = {one for one in COMMANDS if one.PERMISSION in MANAGING}
+    assert {one.PERMISSION for one in COMMANDS} - {one.PERMISSION for one in managing} == {
+        Permission.MANAGE_DATASETS,
+        Permission.MANAGE_MODEL_IMAGES,
+        Permission.MANAGE_OWN_MODELS,
+        Permission.MANAGE_OWN_TRAINING_JOBS,
+        Permission.MANAGE_OWN_PREDICTION_JOBS,
+        Permission.SYSTEM,
+    }
+    for scope, refusal in (
+        (TokenScope.READ, ScopeIsWithoutManagement),
+        (TokenScope.ACT, ScopeIsWithoutManagement),
+        (TokenScope.MES, ScopeIsMes),
+        (TokenScope.AUDIT, ScopeIsRead),
+    ):
+        for command_type in managing:
+            assay, log = with_token(QUALITY_LEAD_ID, scope)
+            before = len(log.events)
+            assert answer_to(assay, command_of(command_type, QUALITY_LEAD_ID, token=TOKEN_ID)) is refusal
+            left = [(event.data, event.origin.token) for event in log.events[before:]]
+            is_own = command_type.PERMISSION is Permission.MANAGE_OWN_ACCOUNT
+            assert left == ([] if is_own else [(UserRefusedAction(command=command_type.__name__), TOKEN_ID)])
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from domain.api_tokens import (
     Area,
     ScopeIsMes,
     ScopeIsRead,
+    ScopeIsWithoutManagement,
     TokenIsRevoked,
     TokenIsUnknown,
     TokenScope,
@@ -76,6 +77,17 @@ def test_a_scope_says_what_a_machine_may_try() -> None:  # K-5
         (TokenScope.MES, Area.PUBLISHED_MODELS, True, None),
         (TokenScope.MES, Area.PUBLISHED_MODELS, False, None),
         (TokenScope.MES, Area.CALLER, True, None),
+        (TokenScope.READ, Area.MANAGEMENT, True, ScopeIsWithoutManagement),
+        (TokenScope.ACT, Area.MANAGEMENT, True, ScopeIsWithoutManagement),
+        (TokenScope.ACT, Area.MANAGEMENT, False, ScopeIsWithoutManagement),
+        (TokenScope.MES, Area.MANAGEMENT, True, ScopeIsMes),
+        (TokenScope.AUDIT, Area.MANAGEMENT, True, None),
+        (TokenScope.AUDIT, Area.EVERYTHING_ELSE, True, None),
+        (TokenScope.AUDIT, Area.MANAGEMENT, False, ScopeIsRead),
+        (TokenScope.AUDIT, Area.EVERYTHING_ELSE, False, ScopeIsRead),
+        (TokenScope.MANAGE, Area.MANAGEMENT, True, None),
+        (TokenScope.MANAGE, Area.MANAGEMENT, False, None),
+        (TokenScope.MANAGE, Area.EVERYTHING_ELSE, False, None),
     ):
         if refusal is None:
             check_scope(scope, area, is_looking=is_looking)
@@ -88,13 +100,13 @@ def test_public_events_are_followed_by_super_administrators_and_by_an_mes() -> N
     for scope in TokenScope:
         check_follower(Role.SUPER_ADMINISTRATOR, scope)
     check_follower(Role.MODEL_TRAINER, TokenScope.MES)
-    for scope in (TokenScope.READ, TokenScope.ACT):
+    for scope in set(TokenScope) - {TokenScope.MES}:
         with pytest.raises(NotPermitted):
             check_follower(Role.MODEL_TRAINER, scope)
 
 
 def test_only_to_an_mes_is_open_what_belongs_to_anybody() -> None:  # K-5, U-6
-    for scope in (TokenScope.READ, TokenScope.ACT, None):
+    for scope in {*TokenScope, None} - {TokenScope.MES}:
         assert owner_asked_for(TRAINER_WANG_ID, scope) == TRAINER_WANG_ID
     assert owner_asked_for(TRAINER_WANG_ID, TokenScope.MES) is None
 

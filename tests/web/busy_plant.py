@@ -169,7 +169,7 @@ def busy_plant(spoil: Spoil = _unspoiled) -> History:
     )
     for user_id in (QUALITY_LEAD_ID, TRAINER_LI_ID, TRAINER_WANG_ID):
         token = ApiTokenCreated(
-            name="MES", user_id=user_id, scope=TokenScope.ACT, secret_hash=hash_of(secret_of(user_id))
+            name="MES", user_id=user_id, scope=TokenScope.MANAGE, secret_hash=hash_of(secret_of(user_id))
         )
         history.add(example_id(f"token of {user_id}"), token, actor=QUALITY_LEAD_ID)
     history.events = [_spoiled_event(event, spoil) for event in history.events]

@@ -29,8 +29,8 @@ API = "/api/v1"
 class Machine:
     """A machine with a token of its own."""
 
-    def __init__(self, site: RealSite, secret: str) -> None:
-        self._site, self.secret = site, secret
+    def __init__(self, site: RealSite, secret: str, token_id: UUID | None = None) -> None:
+        self._site, self.secret, self.token_id = site, secret, token_id
 
     def ask(self, method: str, path: str, body: Any = None, *, key: str = "", **headers: str) -> httpx.Response:
         """Send one request; `key` is its Idempotency-Key."""
@@ -77,5 +77,6 @@ def machine_of(
     token = ApiTokenCreated(
         name="MES, hall 2", user_id=user_id, scope=scope, secret_hash=hash_of(secret), expires_at=expires_at
     )
-    site.happened(History().add(uuid4(), token, actor=QUALITY_LEAD_ID))
-    return Machine(site, secret)
+    token_id = uuid4()
+    site.happened(History().add(token_id, token, actor=QUALITY_LEAD_ID))
+    return Machine(site, secret, token_id)

@@ -102,7 +102,8 @@ class FakeAssay:
     def refuse_with(self, refusal: Refusal | Refusals) -> None:
         self.refusal = refusal
 
-    def note_refusal(self, actor: UUID, action: str, request_id: str) -> None:
+    def note_refusal(self, actor: UUID, action: str, request_id: str, token: UUID | None = None) -> None:
+        assert token is None, "browsers have none"
         self.refused.append((actor, action, request_id))
 
     def dispatch(self, command: Any) -> int:

@@ -168,7 +168,11 @@ def test_a_report_whose_file_is_harmed_before_anybody_looked_says_so(
     harm(harmed.evaluation)
     assert_told_everywhere(harmed, rule, told, in_english)
     answer = harmed.machine.get(f"{COMPARISON}/report")
-    assert (answer.status_code, answer.json()["refusals"][0]["rule"]) == (404, rule)
+    report = answer.json()
+    assert (answer.status_code, report["problem"], report["flips"]) == (200, in_english, {})
+    assert [one["accuracy"] for one in report["figures"]] == [1.0, 0.5]
+    assert [one["flips"] for one in report["codes"]] == [{}, {}, {}]
+    assert told in harmed.machine.get(f"{COMPARISON}/report", **{"Accept-Language": "zh"}).json()["problem"]
     assert "修复" not in words(harmed.look(f"{COMPARISON}/report").text), "nobody could count flips"
 
 
@@ -199,3 +203,5 @@ def test_a_restored_file_is_shown_as_before(harmed: Plant) -> None:
     assert GONE in harmed.look(REPORTS[0]).text
     harmed.evaluation.write_bytes(content)
     harmed.opened()
+    report = harmed.machine.get(f"{COMPARISON}/report").json()
+    assert (report["problem"], report["flips"]["broken"], report["codes"][0]["flips"]["broken"]) == ("", 1, 1)

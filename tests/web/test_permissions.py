@@ -120,6 +120,11 @@ CHOICES: dict[str, object] = {
     "data_paths": [{"root": "data", "path": "panel-a/train"}],
     "compute_resource_id": str(TWO_CORES_ID),
 }
+GPU: dict[str, object] = {
+    "kind": "gpu",
+    "resources": {"cpu_cores": 8, "memory_gib": 32, "gpu_cards": 1, "gpu_memory_gib": 24},
+}
+NODES = "/api/v1/industries/{industry_id}/environment-nodes"
 BODIES: dict[str, dict[str, object]] = {
     "POST /api/v1/datasets": {"name": "panel-b", "purpose": "training", "environment": [], **PATHS},
     "POST /api/v1/datasets/{dataset_id}/data-paths": PATHS,
@@ -135,6 +140,22 @@ BODIES: dict[str, dict[str, object]] = {
     "POST /api/v1/models/{model_id}/versions/{label}/retrain": CHOICES,
     "POST /api/v1/datasets/{dataset_id}/data-paths/remove": {"path_ids": []},
     "POST /api/v1/models/{model_id}/versions/{label}/withdraw": {"reason": "It misses scratches."},
+    "POST /api/v1/users": {"username": "trainer_zhao", "password": "Passw0rd", "role": "model_trainer"},
+    "PUT /api/v1/users/{user_id}/email": {"email": "wang@fab.example"},
+    "PUT /api/v1/users/{user_id}/role": {"role": "model_trainer"},
+    "PUT /api/v1/users/{user_id}/password": {"new_password": "weak"},  # so that everybody stays signed in
+    "PUT /api/v1/account/email": {"email": "me@fab.example"},
+    "PUT /api/v1/account/password": {"old_password": "a guess", "new_password": "Passw0rd"},
+    "POST /api/v1/industries": {"name": "半导体"},
+    "PUT /api/v1/industries/{industry_id}/levels": {"level_names": ["工厂", "厂别", "站点", "产品"]},
+    f"POST {NODES}": {"names": ["三厂区"]},
+    f"POST {NODES}/add-to-several": {"parent_ids": [str(FACTORY_2.node_id)], "names": ["P85"]},
+    f"POST {NODES}/remove": {"node_ids": [str(FACTORY_2.node_id)]},
+    "POST /api/v1/task-types": {"name": "缺陷分类", "kind": "classification"},
+    "PUT /api/v1/task-types/{task_type_id}/name": {"name": "缺陷分类"},
+    "POST /api/v1/compute-resources": GPU,
+    "PUT /api/v1/compute-resources/{compute_resource_id}": GPU,
+    "POST /api/v1/locked-paths/{model_id}/release": {"folder": {"root": "data", "path": "panel-a/train"}},
     **{
         f"POST /api/v1/{kind}": {
             "name": "evening",
@@ -158,7 +179,7 @@ def real(database: str, tmp_path: Path) -> Iterator[RealSite]:
     )
     for user_id in (QUALITY_LEAD_ID, TRAINER_LI_ID, TRAINER_WANG_ID):
         token = ApiTokenCreated(
-            name="MES", user_id=user_id, scope=TokenScope.ACT, secret_hash=hash_of(secret_of(user_id))
+            name="MES", user_id=user_id, scope=TokenScope.MANAGE, secret_hash=hash_of(secret_of(user_id))
         )
         history = history.add(example_id(f"token of {user_id}"), token, actor=QUALITY_LEAD_ID)
     with open_real_site(database, tmp_path) as site:

@@ -12,8 +12,9 @@ from litestar.handlers import BaseRouteHandler
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from domain.api_tokens import Area, check_scope
+from domain.api_tokens import Area, OutOfScope, check_scope
 from projections.api_tokens import TokenHolder
+from web.access import note_refused_request
 from web.api.problems import BodyNestsTooDeep, TextHoldsNul, language_of
 from web.attempts import network_of
 from web.bearer import Caller, TokenIsWrong, TooManyWrongTokens, hash_of, is_expired, secret_in
@@ -44,6 +45,7 @@ class TokenGate(ASGIMiddleware):
             path=request.url.path,
             query=request.url.query,
             account=caller,
+            token=caller.token_id,
         )
         await next_app(scope, receive, send)
 
@@ -75,19 +77,23 @@ def _refuse(services: Services, network: str) -> NoReturn:
 
 
 def within_scope(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """A guard: what a token may look at and do. A handler says with `area=…` what it is about.
+    """A guard: what a token may look at and do. A handler says with `area=…` what it is about. Management that is refused leaves
+    its audit record (U-6).
 
     Raises:
-        ScopeIsRead, ScopeIsMes
+        ScopeIsMes, ScopeIsWithoutManagement, ScopeIsRead
     """
     if handler.opt.get(TokenGate.exclude_opt_key):
         return  # what everybody may read comes without a token
-    caller: Caller = connection.scope["state"]["visit"].account
-    check_scope(
-        caller.scope,
-        handler.opt.get("area", Area.EVERYTHING_ELSE),
-        is_looking=connection.scope.get("method", "GET") in SAFE_METHODS,
-    )
+    visit: Visit = connection.scope["state"]["visit"]
+    method, area = connection.scope.get("method", "GET"), handler.opt.get("area", Area.EVERYTHING_ELSE)
+    is_looking = method in SAFE_METHODS
+    try:
+        check_scope(visit.account.scope, area, is_looking=is_looking)
+    except OutOfScope:
+        if area is Area.MANAGEMENT and not is_looking:
+            note_refused_request(connection, visit, method)
+        raise
 
 
 async def refuse_unreadable(request: Request[Any, Any, Any]) -> None:

@@ -5,21 +5,36 @@ from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
+from domain.compute_resources import ComputeResourceKind
 from domain.data_paths import FolderName
 from domain.datasets import DatasetPurpose
+from domain.messages import Resources
 from domain.model_images import ModelImageKind
+from domain.permissions import Role
+from domain.task_types import TaskKind
 from domain.training_parameters import Augmentation
+from web.api.account import OwnPassword
+from web.api.compute_resources import Configuration
 from web.api.datasets import GoneDataPaths, NewDataPaths, NewDataset
+from web.api.environments import GoneNodes, NewNodes, NewNodesBelowSeveral
+from web.api.industries import Levels, NewIndustry
+from web.api.locked_paths import Release
 from web.api.model_images import NewModelImage, NewVersion
 from web.api.models import Withdrawal
 from web.api.prediction_jobs import NewPredictionJob
 from web.api.problems import Problem, ToldRefusal
 from web.api.shapes import Shape
+from web.api.task_types import NewTaskType, TaskTypeName
 from web.api.training_jobs import NewTrainingJob, TrainingChoices
 from web.api.uploads import NewUpload
+from web.api.users import NewUser, UserEmail, UserPassword, UserRole
 
 _ID = UUID("0f8fad5b-d9cb-469f-a165-70867728950e")
 _PLACE_ID = UUID("7c9e6679-7425-40de-944b-e07fc1f90ae7")
+_GPU = Configuration(
+    kind=ComputeResourceKind.GPU, resources=Resources(cpu_cores=8, memory_gib=32, gpu_cards=1, gpu_memory_gib=24)
+)
+_OLD_PASSWORD, _NEW_PASSWORD = "<the present one>", "<at least 6 characters>"
 _CHOSEN: dict[str, Any] = {
     "data_paths": (FolderName("data", "panel-a/train"),),
     "compute_resource_id": _ID,
@@ -68,6 +83,24 @@ BODIES: Mapping[str, Shape] = MappingProxyType(
         "comparisons_queue": _prediction("v1.01", "v1.02"),
         "models_retrain": TrainingChoices(**_CHOSEN),
         "models_withdraw": Withdrawal(reason="TTMUD is confused with TTFBS on line 3."),
+        "users_create": NewUser(
+            username="mes_hall_2", password=_NEW_PASSWORD, role=Role.MODEL_TRAINER, remark="The MES of hall 2"
+        ),
+        "users_change_email": UserEmail(email="lead@fab.example"),
+        "users_change_role": UserRole(role=Role.SUPER_ADMINISTRATOR),
+        "users_reset_password": UserPassword(new_password=_NEW_PASSWORD),
+        "account_change_email": UserEmail(email="lead@fab.example"),
+        "account_change_password": OwnPassword(old_password=_OLD_PASSWORD, new_password=_NEW_PASSWORD),
+        "industries_create": NewIndustry(name="显示面板"),
+        "industries_define_levels": Levels(level_names=("工厂", "厂别", "站点", "产品")),
+        "industries_add_nodes": NewNodes(parent_id=_PLACE_ID, names=("P65", "P75")),
+        "industries_add_nodes_to_several": NewNodesBelowSeveral(parent_ids=(_PLACE_ID,), names=("P65", "P75")),
+        "industries_remove_nodes": GoneNodes(node_ids=(_PLACE_ID,)),
+        "task_types_create": NewTaskType(name="分割分类-阵列", kind=TaskKind.SEGMENTATION_AND_CLASSIFICATION),
+        "task_types_rename": TaskTypeName(name="分割分类-成盒"),
+        "compute_resources_create": _GPU,
+        "compute_resources_change": _GPU,
+        "locked_paths_release": Release(folder=FolderName("data", "panel-a/train")),
     }
 )
 """By the id of the operation."""

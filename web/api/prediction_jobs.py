@@ -9,9 +9,9 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from commands.prediction_jobs import DeletePredictionJob, QueuePredictionJob, RestartPrediction, TerminatePrediction
 from domain.data_paths import FolderName, refuse_too_many
+from domain.evaluation import Outcome
 from domain.prediction_jobs import PredictionDraft, PredictionStatus
-from domain.refusals import NotFound
-from projections.comparisons import OUTCOMES, CodeComparison, ComparedChoice, ComparedKind, Comparison
+from projections.comparisons import OUTCOMES, CodeComparison, ComparedChoice, ComparedKind
 from projections.comparisons import ComparedSample as ComparedSampleRow
 from projections.prediction_jobs import PredictionJobRow
 from projections.sample_order import Order
@@ -30,6 +30,7 @@ from web.api.shapes import (
     shaped,
 )
 from web.api.training_jobs import written
+from web.comparisons import counted
 from web.downloads import Download, run_log
 from web.prediction_jobs import own_job
 from web.prediction_kinds import COMPARISON, QUESTION_BANK, KindOfPages
@@ -150,16 +151,17 @@ class Comparisons(JobsThatPredict):
     def report(
         self, job_id: FromPath[UUID], read: NamedDependency[ReadModels], desk: NamedDependency[ApiDesk]
     ) -> ComparisonReport:
-        """Both versions beside each other, and on how many images their verdicts flip; not found until the job is completed."""
+        """Both versions beside each other, and on how many images their verdicts flip; not found until the job is completed. Where
+        the storage has not all samples any more, the figures stand, nothing is counted, and `problem` says why.
+        """
         self.found(read, job_id, desk)
-        comparison: Comparison | None = read.comparisons.get(job_id)
-        if comparison is None:
-            raise NotFound
+        comparison, problem = counted(read, job_id)
         return ComparisonReport(
             versions=comparison.labels,
             figures=tuple(report.figures for report in comparison.reports),
-            flips=dict(zip(OUTCOMES, comparison.outcomes, strict=True)),
+            flips=_flips(comparison.outcomes),
             codes=tuple(map(_code, comparison.codes)),
+            problem=desk.say(problem),
         )
 
     @get("/{job_id:uuid}/samples", sync_to_thread=True, responses=LOOKS)
@@ -186,7 +188,11 @@ class Comparisons(JobsThatPredict):
 
 
 def _code(code: CodeComparison) -> ComparedCode:
-    return shaped(code, ComparedCode, flips=dict(zip(OUTCOMES, code.outcomes, strict=True)))
+    return shaped(code, ComparedCode, flips=_flips(code.outcomes))
+
+
+def _flips(outcomes: tuple[int, ...]) -> dict[Outcome, int]:
+    return dict(zip(OUTCOMES, outcomes, strict=True)) if outcomes else {}
 
 
 def _compared_sample(row: ComparedSampleRow) -> ComparedSample:

@@ -308,13 +308,14 @@ class ComparisonReport(Shape, frozen=True, kw_only=True):
     """Two versions on the same images, the one that was published first before the other; `figures` are in the same order.
 
     `flips` counts the images that both judged: `fixed` and `broken` are those on which the second is right and the first wrong,
-    and the other way round.
+    and the other way round. Where the samples are missing or damaged on the storage there are none, and `problem` says so.
     """
 
     versions: tuple[str, ...]
     figures: tuple[EvaluationFigures, ...]
     flips: dict[Outcome, int]
     codes: tuple[ComparedCode, ...]
+    problem: str = ""
 
 
 class Report(Shape, frozen=True, kw_only=True):
