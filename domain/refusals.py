@@ -12,7 +12,7 @@ class Refusal(Exception):
     field: ClassVar[str] = ""
     """Name of the form field beside which the message is shown; empty for the whole form."""
 
-    def __init__(self, *, at: str = "", **values: Value) -> None:
+    def __init__(self, *, at: str = "", **values: Value | Sentence) -> None:
         self.values = values
         self.at = at or self.field
         super().__init__(self.message.format(**values))

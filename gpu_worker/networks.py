@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from domain.artifacts import Artifact
 from domain.model_packages import NetworkTask
 from domain.refusals import Refusal
-from domain.sentences import N_
+from domain.sentences import N_, Sentence
 from gpu_worker.ports import Artifacts
 from gpu_worker.resnets import resnet18, resnet34, resnet50
 from gpu_worker.unets import unet_resnet18
@@ -49,6 +49,9 @@ class NetworkUnknown(Refusal):
     """A package may name networks of a newer platform."""
 
     message = N_("This platform does not know the network “{network}” for this purpose. It knows: {known}.")
+
+
+NOT_SAFETENSORS = N_("its content does not follow the format")
 
 
 class WeightsUnreadable(Refusal):
@@ -257,7 +260,7 @@ def read_weights(file: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
             metadata = opened.metadata() or {}
         origin = msgspec.json.decode(metadata.get(_ORIGIN, "{}"), type=_Origin)
     except (SafetensorError, OSError, msgspec.MsgspecError) as error:
-        raise WeightsUnreadable(file=file.name, problem=str(error)) from error
+        raise WeightsUnreadable(file=file.name, problem=Sentence(NOT_SAFETENSORS)) from error
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not tensor.isfinite().all():
             raise WeightsNotFinite(tensor=name)

@@ -15,7 +15,7 @@ from typing import BinaryIO, Final, cast
 import zstandard
 
 from domain.refusals import Refusal
-from domain.sentences import N_
+from domain.sentences import N_, Sentence
 
 MAXIMUM_ENTRIES: Final = 1000
 MAXIMUM_UNPACKED_BYTES: Final = 8 << 30
@@ -30,6 +30,12 @@ _MAXIMUM_WINDOW_BYTES: Final = 1 << 27
 """What `zstd` itself allows by default; more would let a small file claim much memory."""
 
 _GZIP, _ZSTANDARD, _TAR, _TAR_AT = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"ustar", 257
+
+
+ENDS_TOO_EARLY = N_("it ends too early")
+COMPRESSION_IS_BROKEN = N_("its compressed content cannot be unpacked")
+HEADER_IS_BROKEN = N_("the header of an entry is not right")
+HEADER_IS_TOO_LARGE = N_("a header claims to be larger than a file name can be")
 
 
 class ArchiveIsNotATar(Refusal):
@@ -92,7 +98,7 @@ class PackageArchive:
             self._entries = _checked_entries(self._tar)
             _check_end(opened, self._tar)
         except (tarfile.TarError, EOFError, ValueError, OverflowError, RecursionError) as error:
-            raise ArchiveIsBroken(problem=str(error) or type(error).__name__) from error
+            raise ArchiveIsBroken(problem=_told(error)) from error
 
     @property
     def names(self) -> list[str]:
@@ -116,7 +122,7 @@ class PackageArchive:
                 self._on_bytes(len(chunk))
                 yield chunk
         except (tarfile.TarError, EOFError) as error:
-            raise ArchiveIsBroken(problem=str(error) or type(error).__name__) from error
+            raise ArchiveIsBroken(problem=_told(error)) from error
 
 
 @contextmanager
@@ -146,6 +152,10 @@ def is_compressed(archive: Path) -> bool:
     return magic.startswith(_GZIP) or magic == _ZSTANDARD
 
 
+class _HeaderIsTooLarge(tarfile.TarError):
+    """It would be read into memory as a whole."""
+
+
 class _BoundedReads:
     """tarfile reads a whole extended header at once, as long as it claims to be; none of ours is longer than a name."""
 
@@ -154,7 +164,7 @@ class _BoundedReads:
 
     def read(self, size: int = -1) -> bytes:
         if not 0 <= size <= _MAXIMUM_READ:
-            raise tarfile.ReadError("a header claims to be larger than a file name can be")
+            raise _HeaderIsTooLarge
         return self._opened.read(size)
 
 
@@ -173,8 +183,18 @@ def _plain_tar(archive: Path, plain: Path, on_bytes: Callable[[int], None]) -> P
         try:
             _copy_bounded(unpacked, plain, on_bytes)
         except (EOFError, zlib.error, gzip.BadGzipFile, zstandard.ZstdError) as error:
-            raise ArchiveIsBroken(problem=str(error) or type(error).__name__) from error
+            raise ArchiveIsBroken(problem=_told(error)) from error
     return plain
+
+
+def _told(error: Exception) -> Sentence:
+    """What a library found, in words of ours: theirs are in English only."""
+    if isinstance(error, _HeaderIsTooLarge):
+        return Sentence(HEADER_IS_TOO_LARGE)
+    if isinstance(error, EOFError) or "end of data" in str(error) or "empty header" in str(error):
+        return Sentence(ENDS_TOO_EARLY)
+    is_unpacking = isinstance(error, (zlib.error, gzip.BadGzipFile, zstandard.ZstdError))
+    return Sentence(COMPRESSION_IS_BROKEN if is_unpacking else HEADER_IS_BROKEN)
 
 
 def _copy_bounded(unpacked: BinaryIO, plain: Path, on_bytes: Callable[[int], None]) -> None:

@@ -14,6 +14,7 @@ files:
   weights/resnet18.safetensors: {size: 44789012, sha256: …}
 """
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
@@ -24,7 +25,7 @@ from msgspec import Meta
 from domain.json_forms import write_json
 from domain.model_packages import NetworkInput, NetworkTask
 from domain.refusals import Refusal
-from domain.sentences import N_
+from domain.sentences import N_, Sentence
 from domain.training_parameters import read_model_parameters, read_prediction_parameters, read_training_parameters
 from gpu_worker.networks import LARGEST_INPUT, SMALLEST_INPUT, check_network
 
@@ -79,6 +80,28 @@ _Pixels = Annotated[int, Meta(ge=0, le=1_000_000)]
 _Length = Annotated[int, Meta(ge=1, le=1_000_000)]
 _Share = Annotated[float, Meta(ge=-10, le=10)]
 _Deviation = Annotated[float, Meta(gt=0, le=10)]
+
+
+NOT_A_MAPPING = N_("it is not a list of names with values")
+HAS_ALIASES = N_("aliases (*name) are not allowed")
+IS_NESTED = N_("nested deeper than {most} levels")
+STANDS_TWICE = N_("“{name}” stands twice")
+IS_NOT_YAML = N_("line {line}, column {column} is not YAML")
+IS_NOT_UTF8 = N_("it is not a text in UTF-8")
+IS_UNREADABLE = N_("a value in it cannot be understood")
+VALUE_IS_WRONG = N_("the value of “{place}” is not right")
+_WRONG_VALUES = (
+    (r"Expected `(?P<wanted>[^`]+)`, got `(?P<found>[^`]+)`", N_("“{place}” must be {wanted}, not {found}")),
+    (r"Expected `(?P<kind>[^`]+)` (?P<bound>[<>]=? .+)", N_("“{place}” must be {kind} {bound}")),
+    (
+        r"Expected `(?P<kind>[^`]+)` of length (?P<bound>[^,]+)(, got .+)?",
+        N_("“{place}” must be {kind} of length {bound}"),
+    ),
+    (r"Expected `str` matching regex (?P<pattern>.+)", N_("“{place}” must fit the regular expression {pattern}")),
+    (r"Object missing required field `(?P<name>[^`]+)`", N_("“{name}” is missing at “{place}”")),
+    (r"Object contains unknown field `(?P<name>[^`]+)`", N_("“{name}” at “{place}” means nothing here")),
+    (r"Invalid enum value (?P<value>.+)", N_("“{place}” cannot be {value}")),
+)
 
 
 class DescriptionIsMalformed(Refusal):
@@ -187,7 +210,7 @@ def description_of(content: Any) -> Description:
     try:
         return msgspec.convert(content, Description)
     except msgspec.ValidationError as error:
-        raise DescriptionIsMalformed(problem=str(error)) from error
+        raise DescriptionIsMalformed(problem=_wrong_value(str(error))) from error
 
 
 def plain_yaml(text: bytes) -> Any:
@@ -201,12 +224,30 @@ def plain_yaml(text: bytes) -> Any:
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if isinstance(event, yaml.AliasEvent):
-                raise DescriptionIsMalformed(problem="aliases (*name) are not allowed")
+                raise DescriptionIsMalformed(problem=Sentence(HAS_ALIASES))
             if depth > _MAXIMUM_DEPTH:
-                raise DescriptionIsMalformed(problem=f"nested deeper than {_MAXIMUM_DEPTH} levels")
+                raise DescriptionIsMalformed(problem=Sentence(IS_NESTED, {"most": _MAXIMUM_DEPTH}))
         return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
     except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
-        raise DescriptionIsMalformed(problem=" ".join(str(error).split())) from error
+        raise DescriptionIsMalformed(problem=_not_yaml(error)) from error
+
+
+def _not_yaml(error: Exception) -> Sentence:
+    """Where the text stops to be YAML; what the library says of it is in English only."""
+    mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
+    if mark:
+        return Sentence(IS_NOT_YAML, {"line": mark.line + 1, "column": mark.column + 1})
+    return Sentence(IS_NOT_UTF8 if isinstance(error, (UnicodeDecodeError, yaml.reader.ReaderError)) else IS_UNREADABLE)
+
+
+def _wrong_value(told: str) -> Sentence:
+    """What msgspec found, in words of ours, with the names of types and bounds as it writes them."""
+    what, _, place = told.partition(" - at ")
+    at = place.strip("`").removeprefix("$").lstrip(".") or "image.yaml"
+    for pattern, text in _WRONG_VALUES:
+        if found := re.fullmatch(pattern, what):
+            return Sentence(text, {"place": at, **found.groupdict()})
+    return Sentence(VALUE_IS_WRONG, {"place": at})
 
 
 class _Loader(yaml.SafeLoader):
@@ -217,7 +258,7 @@ class _Loader(yaml.SafeLoader):
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode):
                 if key.value in seen:
-                    raise DescriptionIsMalformed(problem=f"“{key.value}” stands twice")
+                    raise DescriptionIsMalformed(problem=Sentence(STANDS_TWICE, {"name": key.value}))
                 seen.add(key.value)
         return super().construct_mapping(node, deep)
 

@@ -18,11 +18,12 @@ from domain.artifacts import Artifact
 from domain.messages import LoadingOrder, PackageLoaded
 from domain.model_packages import ModelPackage, NetworkInput, OfferedNetwork, ResolutionRule
 from domain.refusals import Refusal
-from domain.sentences import N_
+from domain.sentences import N_, Sentence
 from gpu_worker.jobs import Job
 from gpu_worker.networks import WeightsUnreadable, check_package_weights
 from gpu_worker.package_archives import PackageArchive, is_compressed, opened_archive
 from gpu_worker.package_descriptions import (
+    NOT_A_MAPPING,
     SHIPPED,
     Description,
     DescriptionIsMalformed,
@@ -42,6 +43,8 @@ MAXIMUM_WEIGHTS_BYTES: Final = 2 << 30
 """Twenty times the largest network here."""
 MAXIMUM_HEADER_BYTES: Final = 1 << 20
 """The header of the largest network has 40 KiB."""
+TOO_LARGE = N_("it has more than {limit_gib} GiB")
+HEADER_TOO_LARGE = N_("its header claims {count} bytes")
 
 
 class DescriptionIsMissing(Refusal):
@@ -170,7 +173,7 @@ def build_package(folder: Path, target: Path) -> Path:
     """
     content = plain_yaml((folder / DESCRIPTION).read_bytes())
     if not isinstance(content, dict):
-        raise DescriptionIsMalformed(problem="not a mapping")
+        raise DescriptionIsMalformed(problem=Sentence(NOT_A_MAPPING))
     content.pop("files", None)
     files = {}
     for name in sorted({network.weights for network in description_of(content).networks if network.weights}):
@@ -233,9 +236,11 @@ def _check_header(weights: Path) -> None:
     with weights.open("rb") as opened:
         header_bytes = int.from_bytes(opened.read(8), "little")
     if weights.stat().st_size > MAXIMUM_WEIGHTS_BYTES:
-        raise WeightsUnreadable(file=weights.name, problem=f"more than {MAXIMUM_WEIGHTS_BYTES >> 30} GiB")
+        raise WeightsUnreadable(
+            file=weights.name, problem=Sentence(TOO_LARGE, {"limit_gib": MAXIMUM_WEIGHTS_BYTES >> 30})
+        )
     if header_bytes > MAXIMUM_HEADER_BYTES:
-        raise WeightsUnreadable(file=weights.name, problem=f"its header claims {header_bytes} bytes")
+        raise WeightsUnreadable(file=weights.name, problem=Sentence(HEADER_TOO_LARGE, {"count": header_bytes}))
 
 
 def _copy(source: Path, target: Path, on_bytes: Callable[[int], None]) -> None:

@@ -17,6 +17,14 @@ KILLED = N_(
 )
 CRASHED = N_("The job's process ended unexpectedly ({code}). Download the log and show it to the administrator.")
 
+_OF_STORAGE = {
+    errno.ENOENT: N_("“{place}” is not there"),
+    errno.EACCES: N_("the platform may not open “{place}”"),
+    errno.EPERM: N_("the platform may not open “{place}”"),
+    errno.EROFS: N_("“{place}” can only be read"),
+    errno.EIO: N_("the device under “{place}” fails"),
+    errno.ESTALE: N_("the storage under “{place}” is not there any more"),
+}
 _OF_PACKAGING = {
     OUT_OF_MEMORY: N_("The machine's memory was not enough. Wait until the machine has less to do, then start again."),
     UNEXPECTED: N_(
@@ -49,7 +57,11 @@ def reason_of(error: Exception) -> Sentence:
 def _reason_of_storage(error: OSError) -> Sentence:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return Sentence(DISK_IS_FULL)
-    return Sentence(STORAGE_FAILS, {"problem": str(error)[:300]})
+    place, text = str(error.filename or "")[-300:], _OF_STORAGE.get(error.errno or 0)
+    if place and text:
+        return Sentence(STORAGE_FAILS, {"problem": Sentence(text, {"place": place})})
+    known_as = errno.errorcode.get(error.errno or 0, type(error).__name__)  # the system's own words are in English only
+    return Sentence(STORAGE_FAILS, {"problem": f"{known_as} {place}".strip()})
 
 
 def reason_of_exit(code: int) -> Sentence:

@@ -233,6 +233,10 @@ class Audit(ReadModel):
         """Who bears a name, or bore it: names are never given twice (U-3)."""
         return self._one("SELECT user_id FROM users WHERE name_key = %s", (name_key(username),), UUID)
 
+    def usernames(self) -> list[str]:
+        """What everybody is called who is there, then what those were called who are not any more."""
+        return self._all("SELECT username FROM users ORDER BY deleted_at IS NOT NULL, name_key", (), str)
+
     def people(self, user_ids: Sequence[UUID]) -> dict[UUID, str]:
         """What people are, or were, called."""
         statement = "SELECT user_id, username FROM users WHERE user_id = ANY(%s)"

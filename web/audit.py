@@ -52,9 +52,10 @@ class NothingHappenedYet(Refusal):
 
 
 class AuditPage(Page, frozen=True):
-    """A part of what happened; `things` fit the name that was looked for."""
+    """A part of what happened; `things` fit the name that was looked for, `usernames` are offered to be looked for."""
 
     TEMPLATE = "audit/list.html"
+    usernames: list[str]
     part: AuditPart = AuditPart(rows=(), has_newer=False, has_older=False)
     things: tuple[Thing, ...] = ()
 
@@ -172,18 +173,19 @@ class Audit(Controller):
         self, form: NamedDependency[Form], read: NamedDependency[ReadModels], desk: NamedDependency[Desk]
     ) -> Response[str]:
         """A part of what happened, the newest first."""
-        with desk.refusals_on(AuditPage(form=form)):
+        usernames = read.audit.usernames()
+        with desk.refusals_on(AuditPage(form=form, usernames=usernames)):
             question, things = read_question(read, form)
             older, newer = _place(form.text("older")), _place(form.text("newer"))
             part = read.audit.search(question, older_than=older, newer_than=None if older else newer)
-        return desk.show(AuditPage(form=form, part=part, things=things))
+        return desk.show(AuditPage(form=form, usernames=usernames, part=part, things=things))
 
     @get("/events.jsonl", sync_to_thread=True)
     def download(
         self, form: NamedDependency[Form], services: NamedDependency[Services], desk: NamedDependency[Desk]
     ) -> Stream:
         """Everything that the list would show, however long it is."""
-        with desk.refusals_on(AuditPage(form=form)):
+        with desk.refusals_on(AuditPage(form=form, usernames=services.read.audit.usernames())):
             question, _ = read_question(services.read, form)
         return _lines(event_lines(services.read, services.log, question), "events.jsonl")
 

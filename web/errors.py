@@ -16,9 +16,12 @@ from domain.refusals import NotFound, NotPermitted, Refusal, Refusals
 from domain.sentences import N_, Sentence
 from web.api.problems import ShownLate, is_for_machines, malformed, problem, refused
 from web.bearer import TokenIsWrong, TooManyWrongTokens
+from web.entered import Entered, GoOnPage
+from web.forms import Form
 from web.i18n import translate
 from web.pages import Page, Refused, Renderer
-from web.sessions import SAFE_METHODS, SignInNeeded, Visit, Visits, safe_address
+from web.sessions import SAFE_METHODS, FormIsOutOfDate, SignInNeeded, Visit, Visits, safe_address
+from web.sign_in import SignInPage
 
 _log = logging.getLogger(__name__)
 
@@ -76,6 +79,7 @@ class Errors:
         return {
             Refused: lambda _request, refused: refused.answer,
             SignInNeeded: self.sign_in_needed,
+            FormIsOutOfDate: self.form_out_of_date,
             TokenIsWrong: lambda request, _error: problem(request, 401, headers={"WWW-Authenticate": "Bearer"}),
             TooManyWrongTokens: lambda request, error: problem(
                 request, 429, headers={"Retry-After": str(error.wait_seconds)}
@@ -88,14 +92,30 @@ class Errors:
         }
 
     def sign_in_needed(self, request: Request[Any, Any, Any], _error: SignInNeeded) -> Response[Any]:
-        """To the sign-in page, and from there back to where one wanted to go."""
+        """To the sign-in page, and from there back to where one wanted to go; with what was entered, where a form was sent."""
         if wants_json(request):
             return self._answer(request, 401)
+        if entered := _entered(request):
+            visit, cookie = self._visits.welcome(self._visit(request))
+            form = Form.of(entered=entered.text, entered_at=entered.address)
+            answer = Response(
+                self._text(SignInPage(form=form), visit), status_code=401, media_type=MediaType.HTML, headers=NOT_KEPT
+            )
+            answer.cookies.append(cookie)
+            return answer
         came_from = request.headers.get("Referer", "") if request.method not in SAFE_METHODS else str(request.url)
         wanted = _parts_of(came_from)
         return_to = f"{wanted.path}?{wanted.query}" if wanted.query else wanted.path
         address = "/sign-in" if return_to in {"", "/"} else f"/sign-in?next={quote(return_to)}"
         return Response(None, status_code=303, headers={"Location": address, "Cache-Control": "no-store"})
+
+    def form_out_of_date(self, request: Request[Any, Any, Any], error: FormIsOutOfDate) -> Response[Any]:
+        """Signed in anew elsewhere: what was entered is offered once more; of another site's form nothing is."""
+        entered, visit = _entered(request), self._visit(request)
+        if entered is None or visit.account is None or wants_json(request):
+            return self.refusal(request, error)
+        text = self._text(GoOnPage(entered=entered), visit)
+        return Response(text, status_code=403, media_type=MediaType.HTML, headers=NOT_KEPT)
 
     def refusal(self, request: Request[Any, Any, Any], error: Refusal | Refusals) -> Response[Any]:
         """A rule said no outside of a form."""
@@ -154,6 +174,15 @@ class Errors:
     def _visit(self, request: Request[Any, Any, Any]) -> Visit:
         visit = request.scope["state"].get("visit")
         return visit if isinstance(visit, Visit) else self._visits.stranger(request)
+
+
+def _entered(request: Request[Any, Any, Any]) -> Entered | None:
+    """What the gate kept of a form whose session had ended."""
+    body: bytes | None = request.scope["state"].get("entered")
+    if body is None:
+        return None
+    address = f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
+    return Entered.read(address, body.decode("utf-8", "replace"))
 
 
 def wants_json(request: Request[Any, Any, Any]) -> bool:

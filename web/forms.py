@@ -206,9 +206,16 @@ async def read_form(request: Request[Any, Any, Any]) -> Form:
         FormIsTooLarge
     """
     if request.content_type[0] == "application/x-www-form-urlencoded":
-        text = (await request.body()).decode("utf-8", "replace")
-    else:
-        text = request.url.query
+        return form_in((await request.body()).decode("utf-8", "replace"))
+    return form_in(request.url.query)
+
+
+def form_in(text: str) -> Form:
+    """The fields as browsers write them, `name=wang&role=…`.
+
+    Raises:
+        FormIsTooLarge
+    """
     try:
         fields = parse_qsl(text, keep_blank_values=True, max_num_fields=MOST_FIELDS)
     except ValueError:

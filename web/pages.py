@@ -141,7 +141,10 @@ class Desk:
 
         Raises:
             Refusal, Refusals: what the rules say.
+            Refused: the form was only to be shown again.
         """
+        if self.visit.shows_as_entered:
+            raise Refused(self.go(self.visit.address))
         position = self._services.assay.dispatch(msgspec.structs.replace(command, request=self.visit.request_id))
         try:
             self._services.wait(position)
@@ -157,6 +160,7 @@ class Desk:
         """The page, finished in the reader's language."""
         text = self._renderer.render(page.TEMPLATE, page, self.visit, tuple(self._notices))
         cookies = [self._visits.cookies.drop(self._visits.cookies.notices)] if self.visit.notices else []
+        cookies += self._chosen_language()
         return Response(
             text,
             status_code=status,
@@ -172,6 +176,10 @@ class Desk:
         answer.cookies.append(cookie)
         return answer
 
+    def of_session(self, session_id: str) -> "Desk":
+        """The same for the session that has just begun, of which the request does not know yet."""
+        return Desk(self._services, self._renderer, self._visits, self._visits.begun(self.visit, session_id))
+
     def part(self, template: str, page: Page) -> str:
         """A fragment for live pages."""
         return self._renderer.render(template, page, self.visit)
@@ -183,15 +191,23 @@ class Desk:
     def go_with(self, address: str, *cookies: Cookie) -> Redirect:
         """The same, and the browser keeps something."""
         notices = [self._visits.notices_cookie((*self.visit.notices, *self._notices))] if self._notices else []
-        return Redirect(address, status_code=303, cookies=[*cookies, *notices], headers={"Cache-Control": "no-store"})
+        kept = [*cookies, *notices, *self._chosen_language()]
+        return Redirect(address, status_code=303, cookies=kept, headers={"Cache-Control": "no-store"})
+
+    def _chosen_language(self) -> list[Cookie]:
+        return [self._visits.cookies.language_cookie(self.visit.language)] if self.visit.shows_as_entered else []
 
     @contextmanager
     def refusals_on(self, page: Page) -> Iterator[None]:
         """Inside, a refusal shows `page` again with status 422: the sentences beside its fields, everything as it was entered.
 
+        Where the other language was chosen meanwhile, nothing inside is done, and `page` is shown as it was entered.
+
         Raises:
             Refused, NotPermitted, NotFound: each has its answer in `web.errors`.
         """
+        if self.visit.shows_as_entered:
+            raise Refused(self.show(page))
         try:
             yield
         except (NotPermitted, NotFound):

@@ -33,7 +33,13 @@ IDLE_SECONDS = 12 * 3600
 LONGEST_SECONDS = 7 * 86400
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 CSRF_HEADER = "X-CSRF-Token"
+AS_ENTERED = "as_entered"
+"""A form that is sent with this field is only shown again, everything as it was entered, in the language that the field names."""
 _TOKEN_FIELD = re.compile(rb"(?:^|&)csrf_token=([A-Za-z0-9_-]*)(?:&|$)")
+_AS_ENTERED_FIELD = re.compile(rb"(?:^|&)%s=(%s)(?:&|$)" % (AS_ENTERED.encode(), "|".join(LANGUAGES).encode()))
+MOST_ENTERED_BYTES = 48 << 10
+"""So much of a form outlives its session; with it the sign-in's own form stays below what strangers may send."""
+PLAIN_FORM = "application/x-www-form-urlencoded"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 
@@ -110,7 +116,10 @@ def session_key(session_id: str) -> str:
 
 
 class Visit(msgspec.Struct, frozen=True, kw_only=True):
-    """One request, seen by the pages: who asks, in which language, through which request; `token` is that of a machine."""
+    """One request, seen by the pages: who asks, in which language, through which request; `token` is that of a machine.
+
+    `shows_as_entered`: nothing is done; the sent form is shown again as it was entered, in the language chosen with it.
+    """
 
     request_id: str
     language: str = DEFAULT_LANGUAGE
@@ -122,6 +131,7 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
     visitor: str = ""
     csrf_token: str = ""
     notices: tuple[Sentence, ...] = ()
+    shows_as_entered: bool = False
 
     @property
     def address(self) -> str:
@@ -178,6 +188,10 @@ class Cookies:
             key=name, value=value, path="/", httponly=True, secure=self._secure, samesite="lax", max_age=max_age
         )
 
+    def language_cookie(self, language: str) -> Cookie:
+        """Kept in the browser for a year."""
+        return self.make(self.language, language, max_age=365 * 86400)
+
     def drop(self, name: str) -> Cookie:
         """Take a cookie back."""
         return self.make(name, "", max_age=0)
@@ -207,25 +221,48 @@ class Gate(ASGIMiddleware):
         visit = await sync_to_thread(self._visits.find, request)
         scope["state"]["visit"] = visit
         if visit.account is None and not request.route_handler.opt.get("is_public"):
+            if request.method not in SAFE_METHODS:
+                await self._keep_what_was_entered(request)
             raise SignInNeeded
-        if request.method not in SAFE_METHODS and not await self._carries_token(request, visit):
-            raise FormIsOutOfDate
+        if request.method not in SAFE_METHODS:
+            if not await self._carries_token(request, visit):
+                await self._keep_what_was_entered(request)
+                raise FormIsOutOfDate
+            scope["state"]["visit"] = await self._in_the_chosen_language(request, visit)
         await next_app(scope, receive, send)
 
     @staticmethod
     async def _carries_token(request: Request[Any, Any, Any], visit: Visit) -> bool:
         """By header, or as a field of a plain form. Other bodies are never read here, so that uploads can be streamed; a page that
-        says `reads_its_token` looks for it itself, in the first field of its form (`is_token_of`).
+        says `reads_its_token` looks for it itself, in the first field of its form (`is_token_of`), unless the form has no file.
         """
         if not _is_from_here(request):
             return False
+        is_plain = request.content_type[0] == PLAIN_FORM
         if request.route_handler.opt.get("reads_its_token"):
-            return True
+            if not is_plain:
+                return True
+            if not _is_short(request):  # such a page takes bodies of any size
+                return False
         token = request.headers.get(CSRF_HEADER, "")
-        if not token and request.content_type[0] == "application/x-www-form-urlencoded":
-            found = _TOKEN_FIELD.search(await request.body())
-            token = found[1].decode() if found else ""
+        if not token and is_plain:
+            token = _token_in(await request.body())
         return is_token_of(visit, token)
+
+    @staticmethod
+    async def _in_the_chosen_language(request: Request[Any, Any, Any], visit: Visit) -> Visit:
+        if request.content_type[0] != PLAIN_FORM or not (found := _AS_ENTERED_FIELD.search(await request.body())):
+            return visit
+        return msgspec.structs.replace(visit, language=found[1].decode(), shows_as_entered=True)
+
+    @staticmethod
+    async def _keep_what_was_entered(request: Request[Any, Any, Any]) -> None:
+        """A form of ours whose session ended meanwhile: `web.errors` shows a way on that loses nothing of it.
+
+        Only where the browser says that one of our pages sent it; nothing of it is ever done without being shown first.
+        """
+        if request.content_type[0] == PLAIN_FORM and _is_short(request) and _is_surely_from_here(request):
+            request.scope["state"]["entered"] = await request.body()
 
 
 def _is_from_here(request: Request[Any, Any, Any]) -> bool:
@@ -235,8 +272,29 @@ def _is_from_here(request: Request[Any, Any, Any]) -> bool:
     """
     if told := request.headers.get("Sec-Fetch-Site"):
         return told in {"same-origin", "none"}
-    origin = request.headers.get("Origin")
-    return origin is None or origin.partition("://")[2] == request.headers.get("Host", "")
+    return "Origin" not in request.headers or _names_our_origin(request)
+
+
+def _is_surely_from_here(request: Request[Any, Any, Any]) -> bool:
+    """Whether a browser says so itself."""
+    told = request.headers.get("Sec-Fetch-Site")
+    return told == "same-origin" if told else _names_our_origin(request)
+
+
+def _names_our_origin(request: Request[Any, Any, Any]) -> bool:
+    host = request.headers.get("Host", "")
+    return bool(host) and request.headers.get("Origin", "").partition("://")[2] == host
+
+
+def _is_short(request: Request[Any, Any, Any]) -> bool:
+    length = request.headers.get("Content-Length", "")
+    return length.isdecimal() and int(length) <= MOST_ENTERED_BYTES
+
+
+def _token_in(body: bytes) -> str:
+    """The token of a plain form."""
+    found = _TOKEN_FIELD.search(body)
+    return found[1].decode() if found else ""
 
 
 def is_token_of(visit: Visit, token: str) -> bool:
@@ -275,6 +333,14 @@ class Visits:
             session_id=session_id if account is not None else "",
             visitor=visitor,
             csrf_token=self.signer.mark("form", bound_to) if bound_to else "",
+        )
+
+    def begun(self, visit: Visit, session_id: str) -> Visit:
+        """The visit of whoever has just signed in."""
+        session = self._known.sessions.find(session_id)
+        account = self._known.read.users.account(session.user_id) if session else None
+        return msgspec.structs.replace(
+            visit, account=account, session_id=session_id, csrf_token=self.signer.mark("form", session_id)
         )
 
     def is_still_open(self, visit: Visit) -> bool:

@@ -18,6 +18,7 @@ from domain.names import name_key
 from domain.refusals import Refusal
 from domain.sentences import N_
 from domain.users import OldPasswordIsWrong
+from web.entered import GoOnPage, carried
 from web.forms import Form
 from web.i18n import LANGUAGES
 from web.pages import Desk, Page
@@ -106,7 +107,10 @@ class Browser(msgspec.Struct, frozen=True):
 
 
 class SignInPage(Page, frozen=True):
-    """`form` holds username and the address to go to afterwards, `next`; `csrf_token` belongs to this browser."""
+    """`form` holds username and the address to go to afterwards, `next`; `csrf_token` belongs to this browser.
+
+    `entered` and `entered_at` are what was entered before the session ended (`web.entered`).
+    """
 
     TEMPLATE = "sign_in/sign_in.html"
 
@@ -150,8 +154,8 @@ class SignIn(Controller):
         visits: NamedDependency[Visits],
         services: NamedDependency[Services],
         doorkeeper: NamedDependency[Doorkeeper],
-    ) -> Redirect:
-        """A new session under a new id; one that was open before ends."""
+    ) -> Response[Any]:
+        """A new session under a new id; one that was open before ends. Then to where one wanted to go, or what was entered."""
         with desk.refusals_on(SignInPage(form=form)):
             address = request.client.host if request.client else ""
             username, browser = form.text("username"), Browser.of(request, visits)
@@ -160,6 +164,10 @@ class SignIn(Controller):
         if desk.visit.session_id:
             services.sessions.close(desk.visit.session_id)
         cookies = (visits.session_cookie(session_id), browser.remembering(username, visits))
+        if entered := carried(form):
+            answer = desk.of_session(session_id).show(GoOnPage(entered=entered))
+            answer.cookies.extend(cookies)
+            return answer
         return desk.go_with(safe_address(form.text("next")), *cookies)
 
     @post("/sign-out", sync_to_thread=True)
@@ -174,11 +182,9 @@ class SignIn(Controller):
     def choose_language(
         self, form: NamedDependency[Form], desk: NamedDependency[Desk], visits: NamedDependency[Visits]
     ) -> Redirect:
-        """Kept in this browser for a year."""
+        """On a page without a form; where there is one, the button sends it (`AS_ENTERED`), so that it keeps what was entered."""
         chosen = form.text("language")
-        cookie = visits.cookies.make(
-            visits.cookies.language, chosen if chosen in LANGUAGES else LANGUAGES[0], max_age=365 * 86400
-        )
+        cookie = visits.cookies.language_cookie(chosen if chosen in LANGUAGES else LANGUAGES[0])
         return desk.go_with(safe_address(form.text("next")), cookie)
 
 

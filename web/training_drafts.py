@@ -21,9 +21,10 @@ from projections.models import ModelDetail, ModelVersionRow
 from web.chosen_paths import Press
 from web.forms import Form, id_or_none
 from web.services import ReadModels, Services
+from web.sessions import AS_ENTERED
 
 NEW_MODEL = "/training-jobs/new"
-NOT_KEPT = frozenset(("csrf_token", "do", "job_id"))
+NOT_KEPT = frozenset(("csrf_token", AS_ENTERED, "do", "job_id"))
 
 
 class Course(msgspec.Struct, frozen=True, kw_only=True):

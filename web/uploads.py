@@ -26,7 +26,7 @@ from domain.refusals import Refusal, Refusals
 from domain.sentences import N_
 from domain.uploads import Upload, UploadIsGone
 from web.errors import wants_json
-from web.forms import MOST_FIELDS, Form
+from web.forms import MOST_FIELDS, Form, read_form
 from web.pages import Desk
 from web.services import Services
 from web.sessions import FormIsOutOfDate, Visit, is_token_of
@@ -150,6 +150,7 @@ async def read_form_with_file(
     request: Request[Any, Any, Any], visit: Visit, uploads: Any, check_name: Callable[[str], None]
 ) -> Form:
     """The fields of a plain form with a file. The file becomes an upload; the form has its `upload_id`, or what was said of it.
+    Where the form comes without its file, because only the language was chosen, these are its fields.
 
     `check_name` refuses a file by its name; nothing of it is written then. The form's token comes before everything else.
 
@@ -157,6 +158,8 @@ async def read_form_with_file(
         FormIsOutOfDate
         ClientException: this is no such form, or it broke off.
     """
+    if visit.shows_as_entered:
+        return await read_form(request)
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     length = int(request.headers.get("content-length", "0") or 0)
     if kind != "multipart/form-data" or not options.get("boundary") or length <= 0:

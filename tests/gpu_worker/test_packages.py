@@ -71,6 +71,7 @@ from gpu_worker.packages import (
 )
 from tests.conftest import CHECKOUT
 from tests.gpu_worker.workplace import ROOT, Workplace
+from web.i18n import translate
 
 
 def read(archive: Path) -> Any:
@@ -282,6 +283,23 @@ def test_other_files_are_no_packages(tmp_path: Path, content: bytes, refusal: ty
         read(tmp_path / "p.tar")
 
 
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"\x1f\x8b" + bytes(100), "其压缩内容无法解压"),
+        (gzip.compress(b"x" * 9000)[:40], "内容不完整"),
+        (b"\x28\xb5\x2f\xfd" + b"\xff" * 100, "其压缩内容无法解压"),
+    ],
+)
+def test_what_is_wrong_with_an_archive_is_told_in_the_readers_language(
+    tmp_path: Path, content: bytes, told: str
+) -> None:  # S-4
+    (tmp_path / "p.tar").write_bytes(content)
+    with pytest.raises(ArchiveIsBroken) as refused:
+        read(tmp_path / "p.tar")
+    assert told in translate(refused.value.sentence, "zh")
+
+
 @pytest.mark.parametrize("pack", [bytes, gzip.compress, zstandard.compress], ids=["tar", "gzip", "zstd"])
 def test_an_archive_that_broke_off_anywhere_is_refused(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
     whole = pack(packed(tmp_path / "whole.tar").read_bytes())
@@ -398,23 +416,24 @@ def with_input(**changes: Any) -> bytes:
 @pytest.mark.parametrize(
     ("description", "refusal", "words"),
     [
-        (b"networks: [", DescriptionIsMalformed, "Correct it"),
+        (b"networks: [", DescriptionIsMalformed, "line 1, column 12 is not YAML. Correct it"),
         (a_description() + b"format: 1\n", DescriptionIsMalformed, "“format” stands twice"),
         (b"format: 1\nnetworks: [{task: classification, task: segmentation}]", DescriptionIsMalformed, "“task” stands twice"),
-        (b"format: " + b"9" * 5000, DescriptionIsMalformed, "Correct it"),
+        (b"format: " + b"9" * 5000, DescriptionIsMalformed, "a value in it cannot be understood"),
         (b"? [a, b]\n: 1", DescriptionIsMalformed, "Correct it"),
-        (a_description(networks="ResNet18"), DescriptionIsMalformed, "array"),
+        (a_description(networks="ResNet18"), DescriptionIsMalformed, "“networks” must be array, not str"),
         (a_description(summary=1), DescriptionIsMalformed, "str"),
         (a_description(files={"w": {"size": -1, "sha256": "0" * 64}}), DescriptionIsMalformed, ">= 0"),
-        (a_description(files={"w": {"size": 1, "sha256": "../../etc"}}), DescriptionIsMalformed, "regex"),
+        (a_description(files={"w": {"size": 1, "sha256": "../../etc"}}), DescriptionIsMalformed, "must fit the regular expression"),
         (with_input(mean=[float("nan"), 0.0, 0.0]), DescriptionIsMalformed, ">= -10"),
         (with_input(deviation=[0.2, 0.2, float("inf")]), DescriptionIsMalformed, "<= 10"),
         (with_input(deviation=[0.0, 0.2, 0.2]), DescriptionIsMalformed, "> 0"),
-        (with_input(mean=[0.5]), DescriptionIsMalformed, "length 3"),
+        (with_input(mean=[0.5]), DescriptionIsMalformed, "array of length 3"),
         (with_input(width=1 << 20), DescriptionIsMalformed, "<= 4096"),
-        (b"\xff\xfe\x00x", DescriptionIsMalformed, "Correct it"),
-        (b"just text", DescriptionIsMalformed, "Expected `object`"),
-        (b"a: !!python/object/apply:os.system ['touch /tmp/owned']", DescriptionIsMalformed, "could not determine"),
+        (b"\xff\xfe\x00x", DescriptionIsMalformed, "must be object"),
+        (b"summary: \xff\xfa", DescriptionIsMalformed, "not a text in UTF-8"),
+        (b"just text", DescriptionIsMalformed, "“image.yaml” must be object, not str"),
+        (b"a: !!python/object/apply:os.system ['touch /tmp/owned']", DescriptionIsMalformed, "line 1, column 4 is not YAML"),
         (aliases_of_aliases(), DescriptionIsMalformed, "aliases"),
         (b"[" * 5000, DescriptionIsMalformed, "nested deeper than 20 levels"),
         (b"x: " + b"y" * (1 << 20), DescriptionIsTooLarge, "1024 KiB"),
@@ -422,7 +441,7 @@ def with_input(**changes: Any) -> bytes:
         (a_description(networks=[]), NoNetworkOffered, "ResNet18"),
         (a_description(networks=SHIPPED["networks"][-1:]), NoNetworkOffered, "ResNet18"),
         (a_description(networks=[*SHIPPED["networks"][:3], UNEVEN]), InputSideIsUneven, "Use 224 × 256"),
-        (a_description(surprise=1), DescriptionIsMalformed, "surprise"),
+        (a_description(surprise=1), DescriptionIsMalformed, "“surprise” at “image.yaml” means nothing here"),
         (with_rule(exact_sizes=[[0, 128]]), DescriptionIsMalformed, ">= 1"),
         (with_rule(exact_sizes=[[128]]), DescriptionIsMalformed, "length 2"),
         (with_rule(exact_sizes=[[128, 128]], max_width=200, max_height=200), ResolutionRuleIsTwofold, "Keep one"),

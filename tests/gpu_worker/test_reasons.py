@@ -1,5 +1,6 @@
 """What people are told of a job that broke off: only what they can do with a job of its kind (I-2, T-7)."""
 
+import errno
 import os
 import signal
 from pathlib import Path
@@ -17,10 +18,12 @@ from gpu_worker.reasons import (
     STORAGE_FAILS,
     UNEXPECTED,
     of_packaging,
+    reason_of,
     reason_of_exit,
 )
 from tests.gpu_worker.test_worker import MailboxInMemory, RunningWorker, eventually, job_processes
 from tests.gpu_worker.workplace import JOB_ID, ROOT
+from web.i18n import translate
 
 
 @pytest.mark.parametrize("text", [OUT_OF_MEMORY, KILLED, CRASHED, UNEXPECTED, DISK_IS_FULL, STORAGE_FAILS])
@@ -31,6 +34,19 @@ def test_a_loading_has_no_batches_and_no_log_to_download(text: str) -> None:  # 
         assert word not in str(told)
     assert "start" in str(told).lower()
     assert told.values == values
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (FileNotFoundError(errno.ENOENT, "No such file", "/data/a.png"), "“/data/a.png”不存在"),
+        (PermissionError(errno.EACCES, "Permission denied", "/data/a.png"), "平台无权打开“/data/a.png”"),
+        (OSError(errno.ENODEV, "No such device", "/data"), "ENODEV /data"),
+        (OSError("no number"), "OSError"),
+    ],
+)
+def test_what_the_storage_did_is_told_in_the_readers_language(error: OSError, told: str) -> None:  # S-4, T-7
+    assert told in translate(reason_of(error), "zh")
 
 
 def test_what_a_rule_said_is_told_as_it_was() -> None:

@@ -2,6 +2,7 @@
 
 import html
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -104,6 +105,12 @@ FILTERED = (
     ("/audit?older=2030-01-01T00:00:00Z~x&kind=nothing", "terminated the prediction", "No event fits"),
 )
 """What an address shows, and what it leaves out."""
+
+
+def test_the_name_of_whoever_did_it_is_offered(real: RealSite) -> None:  # E-3
+    offered = re.findall(r'<option value="([^"]+)"></option>', enter(real, QUALITY_LEAD_ID).get("/audit").text)
+    assert {"quality_lead", "trainer_wang", "The platform"} <= set(offered)
+    assert "A user is found by the whole name" in words(real.get("/audit?who=quality").text)
 
 
 def test_the_filters_of_the_list(real: RealSite) -> None:  # E-3

@@ -375,6 +375,16 @@ def test_without_scripts_the_next_level_is_shown_and_nothing_is_imported(  # S-4
     assert site.assay.commands == []
 
 
+def test_the_other_language_shows_the_form_again_without_its_file(site: Site, images: FakeModelImages) -> None:  # S-4
+    entered = {"kind": "business", "source": "remote_path", "archive": "/archives/image@123.tar"}
+    again = site.post("/model-images/import/file", as_entered="en", **entered)
+    assert again.status_code == 200
+    assert "Import model image" in again.text
+    assert 'value="business" checked' in again.text
+    assert 'name="archive" value="/archives/image@123.tar"' in again.text
+    assert site.assay.commands == []
+
+
 def test_without_a_task_type_nothing_is_asked(site: Site, images: FakeModelImages) -> None:
     answer = site.post("/model-images/import", kind="general", archive="/archives/image@123")
     assert answer.status_code == 422

@@ -362,6 +362,10 @@ def test_the_log_is_downloaded_under_the_name_of_the_job(trainer: Site, tmp_path
     assert 'filename="panel-a-check.log"' in answer.headers["Content-Disposition"]
     trainer.read.prediction_jobs = FakePredictionJobs(job(log=None))
     assert trainer.get(f"{JOB}/log").status_code == 404
+    assert "本次运行没有留下日志" in text(trainer.get(JOB))
+    trainer.read.prediction_jobs = FakePredictionJobs(job(log=None, status=PredictionStatus.PREDICTING, ended_at=None))
+    assert "训练节点还没有写入日志" in text(trainer.get(JOB))
+    trainer.read.prediction_jobs = FakePredictionJobs(job(log=None, status=PredictionStatus.WAITING, started_at=None))
     assert "任务开始后可下载日志" in text(trainer.get(JOB))
 
 

@@ -328,10 +328,13 @@ def test_a_session_that_ended_leads_from_the_dialog_to_the_sign_in_and_back(tab:
     dialog = change_email(tab, "lead@fab.example")
     services.sessions.close_all(QUALITY_LEAD.user_id)
     dialog.get_by_role("button", name="Done").click()
-    expect(tab).to_have_url(re.compile(r"/sign-in\?next=%2Faccount$|/sign-in\?next=/account$"))
+    expect(tab.get_by_text("What you entered is kept")).to_be_visible()
     tab.get_by_label("User name").fill("quality_lead")
     tab.get_by_label("Password", exact=True).fill("Secret1")
     tab.keyboard.press("Enter")
+    tab.get_by_role("button", name="Show the form again").click()
+    expect(tab.get_by_label("E-mail address")).to_have_value("lead@fab.example")
+    tab.get_by_role("button", name="Done").click()
     expect(tab.get_by_role("heading", name="My account")).to_be_visible()
 
 
@@ -427,6 +430,26 @@ def test_the_other_language_shows_the_same_page_with_its_filters(tab: Tab) -> No
     tab.get_by_role("button", name="中文").click()
     expect(tab.get_by_role("heading", name="用户管理")).to_be_visible()
     assert tab.url.endswith("/users?page=1")
+
+
+def test_the_other_language_keeps_what_was_typed(tab: Tab) -> None:  # S-4
+    tab.goto("/users/new")
+    tab.get_by_label("User name").fill("panel_expert")
+    tab.get_by_text("中文").first.click()
+    expect(tab.get_by_role("heading", name="新建用户")).to_be_visible()
+    expect(tab.get_by_label("用户名")).to_have_value("panel_expert")
+    tab.get_by_role("button", name="English").focus()
+    tab.keyboard.press("Enter")
+    expect(tab.get_by_label("User name")).to_have_value("panel_expert")
+
+
+def test_the_enter_key_sends_a_form_and_changes_no_language(tab: Tab, services: Services) -> None:  # S-4
+    tab.goto("/users/new")
+    tab.get_by_label("User name").fill("panel_expert")
+    tab.get_by_label("Password", exact=True).fill("Secret1")
+    tab.keyboard.press("Enter")
+    expect(tab.get_by_role("heading", name="Users")).to_be_visible()
+    assert [command.username for command in cast(FakeAssay, services.assay).commands] == ["panel_expert"]
 
 
 def test_a_page_that_asks_to_sign_in_is_no_dialog(tab: Tab, services: Services) -> None:

@@ -1,7 +1,12 @@
 """Signing in and out, sessions, the own account, the language. Source: REQUIREMENTS, U-1, U-3, U-5, S-4."""
 
+import re
 from dataclasses import replace
+from html import unescape
+from types import SimpleNamespace
+from uuid import UUID
 
+import httpx
 import msgspec
 import pytest
 from litestar.testing import TestClient
@@ -385,3 +390,127 @@ def test_pages_are_chinese_until_english_is_chosen(stranger: Site) -> None:  # S
 def test_an_unknown_language_is_chinese(site: Site) -> None:  # S-4
     site.post("/language", language="xx", next="//evil.example")
     assert '<html lang="zh-CN">' in site.get("/").text
+
+
+# The other language keeps what was entered, without scripts, too.
+
+NEW_USER = {"username": "panel_expert", "role": "super_administrator", "email": "wang@", "remark": "夜班\n第二行"}
+
+
+def test_the_other_language_shows_a_form_as_it_was_entered(site: Site) -> None:  # S-4
+    page = site.get("/users/new").text
+    button = re.search(r'<button[^>]* form="form"[^>]* name="as_entered" value="en"', page)
+    assert button
+    assert button.start() > page.index("</form>"), "the Enter key presses the first button of a form"
+    again = site.post("/users/new", as_entered="en", **NEW_USER)
+    assert again.status_code == 200
+    assert "New user" in again.text
+    assert 'value="panel_expert"' in again.text
+    assert 'value="super_administrator" checked' in again.text
+    assert "夜班\n第二行</textarea>" in again.text
+    assert 'class="field-error"' not in again.text
+    assert site.assay.commands == []
+    assert "New user" in site.get("/users/new").text  # it stays chosen
+
+
+def test_the_other_language_of_a_question_does_not_answer_it(site: Site) -> None:  # S-4
+    site.assay.refuse_with(AssertionError("nothing is asked of the rules"))  # type: ignore[arg-type]
+    answer = site.post(f"/users/{MODEL_TRAINER.user_id}/delete", as_entered="en", heir="quality_lead")
+    assert answer.status_code == 200
+    assert site.assay.commands == []
+
+
+def test_what_has_no_page_to_show_does_nothing_either(site: Site) -> None:  # S-4
+    site.read.api_tokens = SimpleNamespace(get=lambda _token_id: SimpleNamespace(name="MES"))
+    answer = site.post(f"/api-tokens/{UUID(int=9)}/revoke", as_entered="en")
+    assert (answer.status_code, answer.headers["Location"]) == (303, f"/api-tokens/{UUID(int=9)}/revoke")
+    assert site.assay.commands == []
+
+
+def test_a_language_that_there_is_not_is_no_language(site: Site) -> None:
+    assert site.post("/users/new", as_entered="fr", password="Secret1", **NEW_USER).status_code == 303
+
+
+def test_the_other_language_needs_the_token_of_the_form(site: Site) -> None:  # U-1
+    answer = site.client.post("/users/new", data={"as_entered": "en", **NEW_USER}, headers={"Accept": "text/html"})
+    assert answer.status_code == 403
+
+
+# A session that ends while a form is filled in.
+
+OURS = {"Origin": "http://testserver.local", "Accept": "text/html"}
+
+
+def sent_too_late(
+    site: Site, address: str = "/users/new", headers: dict[str, str] = OURS, **fields: str
+) -> httpx.Response:
+    """A form of a page that was made before the session ended."""
+    return site.client.post(address, data={"csrf_token": "of-another-session", **fields}, headers=headers)
+
+
+def hidden_fields(page: str) -> dict[str, str]:
+    return {name: unescape(value) for name, value in re.findall(r'type="hidden" name="([^"]+)" value="([^"]*)"', page)}
+
+
+def test_what_was_entered_outlives_its_session(stranger: Site) -> None:  # U-1
+    asked = sent_too_late(stranger, password="Secret1", do="next", **NEW_USER)
+    assert asked.status_code == 401
+    assert "您输入的内容已保留" in asked.text
+    assert "Secret1" not in unescape(asked.text)
+
+    fields = hidden_fields(asked.text)
+    wrong = stranger.client.post("/sign-in", data={**fields, "username": "quality_lead", "password": "wrong"})
+    assert hidden_fields(wrong.text)["entered"] == fields["entered"]
+    signed_in = stranger.client.post("/sign-in", data={**fields, "username": "quality_lead", "password": "Secret1"})
+    assert signed_in.status_code == 200
+    assert 'action="/users/new"' in signed_in.text
+    assert stranger.assay.commands == []
+
+    shown = stranger.client.post("/users/new", data=hidden_fields(signed_in.text))
+    assert shown.status_code == 200
+    assert 'name="username" value="panel_expert"' in shown.text
+    assert "夜班\n第二行</textarea>" in shown.text
+    assert stranger.assay.commands == []
+
+
+def test_a_form_from_before_another_sign_in_is_offered_again(site: Site) -> None:  # U-1
+    answer = sent_too_late(site, **NEW_USER)
+    assert answer.status_code == 403
+    assert site.assay.commands == []
+    shown = site.client.post("/users/new", data=hidden_fields(answer.text))
+    assert 'name="username" value="panel_expert"' in shown.text
+    assert site.assay.commands == []
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site", **OURS}, {"Sec-Fetch-Site": "none"}, {}],
+)
+def test_of_a_form_that_may_be_anothers_nothing_is_kept(site: Site, headers: dict[str, str]) -> None:  # U-1
+    answer = sent_too_late(site, headers={**headers, "Accept": "text/html"}, **NEW_USER)
+    assert answer.status_code == 403
+    assert "panel_expert" not in answer.text
+    site.post("/sign-out")
+    answer = sent_too_late(site, headers={**headers, "Accept": "text/html"}, **NEW_USER)
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/sign-in")
+
+
+def test_more_than_a_sign_in_may_carry_is_not_kept(stranger: Site) -> None:
+    assert sent_too_late(stranger, remark="夜" * 10_000, username="panel_expert").status_code == 303
+    assert sent_too_late(stranger, remark="夜" * 5_000, username="panel_expert").status_code == 401
+
+
+def test_a_button_alone_holds_nothing_to_be_kept(stranger: Site) -> None:
+    answer = sent_too_late(stranger, f"/api-tokens/{UUID(int=9)}/revoke")
+    assert answer.status_code == 303
+
+
+def test_what_was_entered_leads_to_no_other_site(stranger: Site) -> None:
+    stranger.get("/sign-in")
+    fields = {
+        "entered": "name=a",
+        "entered_at": "//evil.example/users",
+        "username": "quality_lead",
+        "password": "Secret1",
+    }
+    assert "evil.example" not in stranger.post("/sign-in", **fields).text

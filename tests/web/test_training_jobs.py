@@ -661,7 +661,11 @@ def test_each_of_two_networks_has_a_log_of_its_own(trainer: Site, tmp_path: Path
 def test_files_that_a_job_does_not_have_are_not_found(trainer: Site) -> None:
     for name in ("log", "losses", "manifest", "preview"):
         assert trainer.get(f"{MONITOR}/{name}").status_code == 404
-    assert "训练开始后可下载日志" in text(trainer.get(MONITOR))
+    told = "训练开始后可下载日志", "训练节点还没有写入日志", "本次运行没有留下日志"
+    states = TrainingStatus.WAITING, TrainingStatus.TRAINING, TrainingStatus.FAILED
+    for status, said in zip(states, told, strict=True):
+        use(trainer.services, job(status=status))
+        assert said in text(trainer.get(MONITOR))
 
 
 class FakeRunningLogs:

@@ -312,6 +312,8 @@ def test_a_file_before_the_token_is_not_taken(site: Site, uploads: Uploads) -> N
 
 def test_another_kind_of_form_is_refused_there(site: Site, uploads: Uploads) -> None:  # U-1
     assert site.post("/model-images/import/file", kind="general").status_code == 403
+    long = site.post("/model-images/import/file", kind="general", as_entered="en", archive="a" * 100_000)
+    assert long.status_code == 403
 
 
 def test_a_form_with_a_file_sent_by_another_site_is_refused(site: Site, uploads: Uploads) -> None:  # U-1

@@ -198,10 +198,11 @@ document.addEventListener("submit", async (event) => {
   try {
     const action = event.submitter?.getAttribute("formaction") ?? form.getAttribute("action");
     const [text, address, answer] = await fetchPage(action, { method: "POST", body });
+    const page = new DOMParser().parseFromString(text, "text/html");
     if (address.pathname === "/sign-in" && address.search) location.assign(address); // the session ended; without a way back, we signed out
-    else if (answer.redirected) showPage(text, address);
+    else if (answer.redirected || page.querySelector("[data-left-behind]")) showPage(text, address);
     else if (answer.ok || answer.status === 422) showInDialog(text, address, true);
-    else { free(form); tellInDialog(new DOMParser().parseFromString(text, "text/html").querySelector("[data-error]") || words("unreachable")); }
+    else { free(form); tellInDialog(page.querySelector("[data-error]") || words("unreachable")); }
   } catch { free(form); tellInDialog(words("unreachable")); }
 });
 function free(form) {
