@@ -33,10 +33,15 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     about so long. `stop_grace_seconds`: a checkpoint of the largest network on a slow disk fits in. `report_patience_seconds`: a
     restart of the server or its database fits in, then the job is given up. `keep_*`: what is left behind by jobs that nobody goes
     on with, and decoded images that nobody used lately.
+
+    `is_ready_ahead`: a process with its libraries loaded, 300 MB of them torch, waits for the next job, so that it begins at once;
+    else each job's is started when it comes, some seconds later. `ready_patience_seconds`: the slowest disk loads libraries sooner;
+    a driver that hangs takes for ever.
     """
 
     most_cpu_cores: int | None = None
     is_ready_ahead: bool = True
+    ready_patience_seconds: float = 300.0
     beat_every_seconds: float = 1.0
     stop_grace_seconds: float = 30.0
     report_patience_seconds: float = 600.0

@@ -213,11 +213,18 @@ class _Worker:
             log.info("job_left", extra={**told, "outcome": outcome, "seconds": round(seconds, 1)})
 
     def _wait_until_ready(self, process: _JobProcess) -> Resources | None:
-        """What this machine offers; None when told to stop."""
+        """What this machine offers; None when told to stop.
+
+        Raises:
+            RuntimeError: its libraries cannot be loaded. Whoever started the worker sees that, and may try again.
+        """
+        until = time.monotonic() + self.settings.ready_patience_seconds
         while not process.channel.connection.poll(_POLL_SECONDS):
             if self.stop():
                 process.kill()
                 return None
+            if time.monotonic() > until:
+                raise RuntimeError("a job process hangs while it loads its libraries; see whether the driver answers")
         try:
             ready = process.channel.receive()
         except EOFError:

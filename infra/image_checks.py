@@ -34,6 +34,7 @@ _LEADER_LOCK = 0x436865636B6572  # any number that no other program on the serve
 _STATES: Final = (ImageState.UNCHECKED, ImageState.SAME, ImageState.CHANGED, ImageState.GONE)
 """A byte of the file is a place in this row; what the file does not reach yet is unchecked."""
 _DIFFERING: Final = (_STATES.index(ImageState.CHANGED), _STATES.index(ImageState.GONE))
+_UNKNOWN_PROBLEM = N_("The comparison was cut off by an error that the scanner's log explains. Compare again.")
 _CANNOT_BE_STORED = N_("The comparison cannot be stored: {reason}. Make room in the state folder, then compare again.")
 
 
@@ -168,6 +169,9 @@ class ImageChecker:
             except psycopg.OperationalError:
                 log.warning("database_is_away", exc_info=True)
                 stop.wait(PAUSE_SECONDS)
+            except Exception:  # the edge of a thread that nobody would miss
+                log.exception("comparing_failed")
+                stop.wait(PAUSE_SECONDS)
 
     def turn(self) -> bool:
         """Some images of each comparison that waits; whether there was any."""
@@ -180,6 +184,11 @@ class ImageChecker:
             except OSError as error:
                 log.exception("comparison_cannot_be_stored", extra={"manifest": check.manifest})
                 self._checks.give_up(check, Sentence(_CANNOT_BE_STORED, {"reason": error.strerror or str(error)}))
+            except psycopg.Error:
+                raise
+            except Exception:  # an edge: one that fails must not hold up those behind it
+                log.exception("comparison_failed", extra={"manifest": check.manifest})
+                self._checks.give_up(check, Sentence(_UNKNOWN_PROBLEM))
         return bool(waiting)
 
     def _next(self, check: ImageCheck) -> Iterator[ImageState]:

@@ -79,8 +79,16 @@ class _Watcher:
                     self._follow(connection)
             except psycopg.Error as error:
                 log.warning("watcher_lost_database", extra={"channel": self._channel, "problem": str(error)})
-                with self._moved:
-                    self._moved.wait_for(lambda: self._closing, PAUSE_SECONDS)
+                self._pause()
+            except (
+                Exception
+            ):  # the edge of a thread for which every page would wait in vain, for example a channel's odd message
+                log.exception("watcher_failed", extra={"channel": self._channel})
+                self._pause()
+
+    def _pause(self) -> None:
+        with self._moved:
+            self._moved.wait_for(lambda: self._closing, PAUSE_SECONDS)
 
     def _follow(self, connection: Connection[tuple[int | None]]) -> None:
         connection.execute(SQL("LISTEN {}").format(Identifier(self._channel)))

@@ -20,6 +20,8 @@ BEHIND_SECONDS = 10.0
 LEAST_FREE_BYTES = 64 << 20
 """With less, the next upload, log or checkpoint may be cut off."""
 ANSWERS_WITHIN_SECONDS = 2
+HANGS_AFTER_SECONDS = 5.0
+"""A database that is away is known to be sooner."""
 LOOKS_AGAIN_SECONDS = 1.0
 """Strangers may ask as often as they like; so often the parts are looked at."""
 
@@ -30,14 +32,33 @@ ON_KAFKA = frozenset({"relay", "feed"})
 class Readiness:
     """The parts of one process."""
 
-    def __init__(self, looks: Mapping[str, Look], *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._seen = RecentAnswer(
-            lambda: {name: look() for name, look in looks.items()}, LOOKS_AGAIN_SECONDS, clock=clock
-        )
+    def __init__(
+        self,
+        looks: Mapping[str, Look],
+        *,
+        patience_seconds: float = HANGS_AFTER_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._looks = looks
+        self._known = dict.fromkeys(looks, AWAY)
+        self._looking_at = ""
+        self._seen = RecentAnswer(self._look, LOOKS_AGAIN_SECONDS, patience_seconds=patience_seconds, clock=clock)
 
     def parts(self) -> dict[str, str]:
-        """The state of each part, at most a second old."""
-        return dict(self._seen())
+        """The state of each part, at most a second old. Of a part that hangs, as mounted storage can, the first who asks waits for
+        the answer, and everybody else is told that it is away.
+        """
+        try:
+            return dict(self._seen())
+        except TimeoutError:
+            return {**self._known, self._looking_at: AWAY} if self._looking_at else dict(self._known)
+
+    def _look(self) -> dict[str, str]:
+        for name, look in self._looks.items():
+            self._looking_at = name
+            self._known[name] = look()
+        self._looking_at = ""
+        return dict(self._known)
 
 
 def is_ready(parts: Mapping[str, str]) -> bool:

@@ -15,6 +15,7 @@ from pathlib import Path
 from uuid import UUID
 
 import psycopg
+from eventsourcing.persistence import InterfaceError, OperationalError
 from psycopg import Connection
 from psycopg.rows import DictRow, dict_row
 
@@ -84,8 +85,11 @@ class Scanner:
                 except psycopg.errors.UndefinedTable:
                     log.info("read_models_are_not_built_yet")
                     stop.wait(1.0)
-                except psycopg.OperationalError:
+                except (psycopg.OperationalError, OperationalError, InterfaceError):
                     log.warning("database_is_away", exc_info=True)
+                    stop.wait(1.0)
+                except Exception:  # the edge of the process: the lanes go on until `stop`, so whoever leads must, too
+                    log.exception("scanner_failed")
                     stop.wait(1.0)
                 finally:
                     leads.clear()
@@ -154,15 +158,23 @@ class Scanner:
         while not stop.is_set():
             connection.execute("SELECT 1")  # the lock ends with the connection
             if time.monotonic() >= tidy_at:
-                self._tidy()
                 tidy_at = time.monotonic() + TIDY_EVERY_SECONDS
+                try:
+                    self._tidy()
+                except OSError:  # a disk that is full or away keeps its caches, and nobody waits for them to go
+                    log.warning("tidying_failed", exc_info=True)
             self.admit()
             self.record()
             stop.wait(PAUSE_SECONDS)
 
     def _drive(self, leads: threading.Event, stop: threading.Event) -> None:
         while not stop.is_set():
-            if not leads.is_set() or not self.take_turn():
+            try:
+                has_worked = leads.is_set() and self.take_turn()
+            except Exception:  # the edge of a thread that nobody would miss
+                log.exception("turn_failed")
+                has_worked = False
+            if not has_worked:
                 stop.wait(PAUSE_SECONDS)
 
     def _move(self, running: "_Running") -> bool:

@@ -55,6 +55,9 @@ class Triggers:
                 log.warning("broker_or_database_is_away", exc_info=True)
                 note_problem(self._dsn, "relay", error)
                 self._stop.wait(1.0)
+            except Exception:  # the edge of a thread that nobody would miss: workers would be woken by nobody
+                log.exception("telling_failed")
+                self._stop.wait(1.0)
 
     def _tell_while_leading(self) -> None:
         with connect(self._dsn, autocommit=True, row_factory=dict_row) as connection:

@@ -21,6 +21,8 @@ from kafka import KafkaConsumer
 PUBLISHED = "assay.model.version_published"
 ASK_EVERY_SECONDS = 1.0
 PART_BYTES = 1 << 20
+SILENCE_SECONDS = 60.0
+"""A server that says nothing for so long is gone; the consumer ends, and whoever starts it anew goes on at the same event."""
 LONGEST_WORK_MS = 3_600_000
 """Who takes longer over one event is taken for dead, and another consumer of the group gets it."""
 
@@ -42,7 +44,7 @@ class Assay:
             NotOurs, urllib.error.HTTPError
         """
         try:
-            with urllib.request.urlopen(self._request(method, path)) as answer:  # noqa: S310 - the address is the operator's
+            with urllib.request.urlopen(self._request(method, path), timeout=SILENCE_SECONDS) as answer:  # noqa: S310 - the address is the operator's
                 return json.load(answer)
         except urllib.error.HTTPError as error:
             if error.code == 403:
@@ -52,7 +54,10 @@ class Assay:
     def fetch(self, path: str, target: Path) -> str:
         """A file, written beside its name; returns its SHA-256."""
         digest = hashlib.sha256()
-        with urllib.request.urlopen(self._request("GET", path)) as answer, target.open("wb") as file:  # noqa: S310
+        with (
+            urllib.request.urlopen(self._request("GET", path), timeout=SILENCE_SECONDS) as answer,  # noqa: S310 - as above
+            target.open("wb") as file,
+        ):
             while part := answer.read(PART_BYTES):
                 digest.update(part)
                 file.write(part)

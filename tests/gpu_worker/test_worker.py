@@ -298,6 +298,29 @@ def test_a_worker_told_to_stop_while_the_process_of_a_job_starts_hands_the_job_o
     assert not job_processes()
 
 
+def test_libraries_that_hang_while_they_load_end_the_worker_instead_of_keeping_it_silent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a driver of a card does that broke: nobody would see that this worker takes no job."""
+    (tmp_path / "torch.py").write_text("import time\ntime.sleep(600)\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    settings = msgspec.structs.replace(SETTINGS, ready_patience_seconds=0.5)
+    mailbox, roots = MailboxInMemory([]), MountedFolders(tmp_path)
+    with pytest.raises(RuntimeError, match="hangs while it loads"):
+        run_worker(
+            mailbox,
+            FolderOfArtifacts(tmp_path / "artifacts"),
+            roots,
+            roots,
+            tmp_path / "scratch",
+            name="gpu-1",
+            stop=lambda: False,
+            settings=settings,
+        )
+    assert not mailbox.asked
+    assert not job_processes()
+
+
 def is_gone(process: int) -> bool:
     return process not in job_processes()
 

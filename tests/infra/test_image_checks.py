@@ -138,6 +138,26 @@ def test_a_list_that_is_damaged_ends_it_with_a_reason(archive: Archive) -> None:
     assert str(check.problem).startswith("The list of images is damaged")
 
 
+def test_one_that_fails_for_an_unforeseen_reason_holds_up_no_other(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:  # S-5
+    odd, plain = archive.listed(3), archive.listed(5)
+    for manifest, count in ((odd, 3), (plain, 5)):
+        archive.checks.ask(manifest, count)
+    entries = archive.checker._manifests.entries
+
+    def fails(manifest: Artifact, first: int, count: int) -> object:
+        if manifest == odd:
+            raise EOFError("the list ends in the middle")
+        return entries(manifest, first, count)
+
+    monkeypatch.setattr(archive.checker._manifests, "entries", fails)
+    archive.checker.turn()
+    assert "cut off by an error" in str(archive.known(odd).problem)
+    assert archive.known(plain).is_done
+    assert archive.known(plain).problem is None
+
+
 def test_it_works_until_it_is_told_to_stop(archive: Archive, database: str) -> None:  # S-5
     stop = threading.Event()
     thread = threading.Thread(target=archive.checker.run, args=(database, stop))

@@ -1,7 +1,9 @@
 """What a process stands on, and the word for each part of it."""
 
 import socket
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
@@ -23,6 +25,7 @@ from infra.settings import read_settings
 from projections.industries import Industries
 from projections.users import Users
 from tests.conftest import free_ports
+from tests.eventually import eventually
 from tests.examples import QUALITY_LEAD, QUALITY_LEAD_ID, History
 
 NOBODY = "postgresql://assay@127.0.0.1:1/assay"
@@ -35,6 +38,25 @@ def log(database: str) -> Iterator[EventLog]:
     log = open_event_log(database)
     yield log
     log.close()
+
+
+def test_storage_that_hangs_takes_one_who_asks_and_no_more() -> None:  # S-3
+    """Mounted storage whose server is gone answers nothing, not even no. Strangers may ask as often as they like."""
+    comes_back = threading.Event()
+
+    def hangs() -> str:
+        assert comes_back.wait(60)
+        return "ready"
+
+    readiness = Readiness({"database": lambda: "ready", "shared_storage": hangs}, patience_seconds=0.1)
+    with ThreadPoolExecutor(1) as first:
+        asked = first.submit(readiness.parts)
+        eventually(lambda: readiness.parts()["database"] == "ready")
+        assert readiness.parts() == {"database": "ready", "shared_storage": "away"}
+        assert not asked.done()
+        comes_back.set()
+        assert asked.result(timeout=60) == {"database": "ready", "shared_storage": "ready"}
+    assert is_ready(readiness.parts())
 
 
 def look(database: str, *, is_stopped_told: bool = False) -> str:

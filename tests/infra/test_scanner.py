@@ -1,5 +1,6 @@
 """From a page that looks for a second to the answer of the scanner: D-3, D-7, S-5, on real folders and a real database."""
 
+import errno
 import logging
 import sqlite3
 import threading
@@ -7,10 +8,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import msgspec
 import pytest
+from eventsourcing.persistence import OperationalError
 
 from commands.assay import Assay
 from commands.datasets import CreateDataset, DeleteDataset, InspectDataPath, RemoveDataPaths
@@ -357,3 +360,26 @@ def test_a_scanner_that_starts_before_the_projector_waits_for_its_tables(
         stop.set()
         running.result(timeout=20)
     assert "read_models_are_not_built_yet" in caplog.text
+
+
+def test_a_scanner_goes_on_whatever_one_round_of_it_meets(line: Line, database: str) -> None:  # S-5
+    """Its lanes go on until the end: one that ended leading without them would scan nothing, and seem to live."""
+    met: list[Exception] = [OperationalError("the log is away"), ValueError("nobody foresaw this")]
+
+    def tidy() -> None:
+        raise met.pop() if met else OSError(errno.ENOSPC, "No space left on device")
+
+    stop = threading.Event()
+    line.slowly()
+    line.inspect(LINE_1)
+    waiting: Any = line.waiting
+    scanner = Scanner(line.assay, waiting, line.scans, line.folders, line.indexes, tidy)
+    with ThreadPoolExecutor(1) as process:
+        running = process.submit(scanner.run, database, stop)
+        try:
+            eventually(lambda: not line.scans.waiting() or running.done(), within_seconds=60)
+            assert not running.done()
+            assert line.scans.find([LINE_1])[LINE_1].is_done
+        finally:
+            stop.set()
+        running.result(timeout=20)
