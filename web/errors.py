@@ -168,7 +168,7 @@ class Errors:
             _log.exception("visit_not_found", extra={"request_id": visit.request_id, "path": visit.path})
         yield self._text(page, visit)
 
-    def _text(self, page: ErrorPage, visit: Visit) -> str:
+    def _text(self, page: Page, visit: Visit) -> str:
         return self._renderer.render(page.TEMPLATE, page, visit)
 
     def _visit(self, request: Request[Any, Any, Any]) -> Visit:
