@@ -13,7 +13,7 @@ class Refusal(Exception):
     """Name of the form field beside which the message is shown; empty for the whole form."""
 
     def __init__(self, *, at: str = "", **values: Value | Sentence) -> None:
-        self.values = values
+        self.values: dict[str, Any] = values
         self.at = at or self.field
         super().__init__(self.message.format(**values))
 

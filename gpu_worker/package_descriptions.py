@@ -35,8 +35,9 @@ _MAXIMUM_DEPTH: Final = 20
 SHIPPED_NAME: Final = "resnet18@1.0"
 SHIPPED: Final[Mapping[str, Any]] = {
     "format": FORMAT,
-    "summary": "ResNet classifiers and a U-Net for segmentation, trained from nothing; the default parameters are those of the "
-    "manual.",
+    "summary": N_(
+        "ResNet classifiers and a U-Net for segmentation, trained from nothing; the default parameters are those of the manual."
+    ),
     "networks": [
         *(
             {"task": "classification", "name": name, "input": {"width": 128, "height": 128}}

@@ -168,7 +168,7 @@ class Errors:
             _log.exception("visit_not_found", extra={"request_id": visit.request_id, "path": visit.path})
         yield self._text(page, visit)
 
-    def _text(self, page: ErrorPage, visit: Visit) -> str:
+    def _text(self, page: Page, visit: Visit) -> str:
         return self._renderer.render(page.TEMPLATE, page, visit)
 
     def _visit(self, request: Request[Any, Any, Any]) -> Visit:
@@ -192,9 +192,10 @@ def wants_json(request: Request[Any, Any, Any]) -> bool:
 
 
 def _way_back(request: Request[Any, Any, Any]) -> str:
-    """The page one came from, when it is one of ours."""
+    """The page one came from, when it is one of ours; of a form that was sent, the page of the form."""
     came_from = _parts_of(request.headers.get("Referer", ""))
-    if came_from.netloc != request.headers.get("Host", "") or came_from.path == request.url.path:
+    is_itself = request.method in SAFE_METHODS and came_from.path == request.url.path
+    if came_from.netloc != request.headers.get("Host", "") or is_itself:
         return "/"
     return safe_address(f"{came_from.path}?{came_from.query}" if came_from.query else came_from.path)
 

@@ -6,6 +6,7 @@ A form goes round: fields in, refusals beside them, the same page again with sta
 import enum
 from collections.abc import Sequence
 from typing import Any, TypeVar
+from unicodedata import normalize
 from urllib.parse import parse_qsl
 from uuid import UUID
 
@@ -112,8 +113,8 @@ class Form(msgspec.Struct, frozen=True):
         return value
 
     def _digits(self, name: str) -> str:
-        """What may be a number for people, too: Python alone reads 1_0 as ten."""
-        return self.text(name).replace("_", "?")
+        """What may be a number for people, too: Python alone reads 1_0 as ten. Chinese keyboards write “０．８”."""
+        return normalize("NFKC", self.text(name)).replace("_", "?")
 
     def choice(self, name: str, kind: type[E]) -> E:
         """One of an enumeration, by its value.

@@ -113,7 +113,11 @@ class Walk:
         return self.desk.show(page)
 
     def leave(self, step: int, button: str) -> Redirect | None:
-        """To an earlier step, or out, for now; the step was kept, right or not. None where the button leads elsewhere."""
+        """To an earlier step, or out, for now, or here again in the other language; the step was kept, right or not. None where the
+        button leads elsewhere.
+        """
+        if self.desk.visit.shows_as_entered:
+            return self.go(step)
         if button == "later":
             self.desk.say(N_("Everything you entered is kept; you can go on later."))
             return self.desk.go(self.course.way_out)

@@ -38,6 +38,7 @@ def test_a_whole_number_is_asked_for(entered: str) -> None:
         Form.of(cpu_cores=entered).whole("cpu_cores")
     assert refused.value.at == "cpu_cores"
     assert Form.of(cpu_cores=" 8 ").whole("cpu_cores") == 8
+    assert Form.of(cpu_cores="８").whole("cpu_cores") == 8  # as Chinese keyboards write it
 
 
 @pytest.mark.parametrize("entered", ["", "many", "nan", "inf", "-inf", "1_0"])
@@ -45,6 +46,7 @@ def test_a_finite_number_is_asked_for(entered: str) -> None:
     with pytest.raises(NumberExpected):
         Form.of(split_ratio=entered).number("split_ratio")
     assert Form.of(split_ratio="0.8").number("split_ratio") == 0.8
+    assert Form.of(split_ratio="０．８").number("split_ratio") == 0.8
 
 
 def test_only_offered_choices_are_read() -> None:

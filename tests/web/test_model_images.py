@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from commands.model_images import (
@@ -35,6 +36,7 @@ from domain.task_types import TaskKind
 from domain.uploads import Upload
 from domain.uses import IsInUse
 from domain.waiting import ALL_ARE_BUSY
+from gpu_worker.package_descriptions import SHIPPED
 from infra.artifacts import Artifacts
 from infra.uploads import Uploads
 from projections.artifact_removals import ArtifactRemoval
@@ -606,6 +608,15 @@ def test_the_details_show_everything_that_the_package_says(site: Site, images: F
     assert_in_order(shown, "大小 43.9 MiB", artifact("resnet18@1.0.tar").checksum, "分辨率规格 未指定")
     assert_in_order(shown, "ResNet18", "分类", "64 × 64", "均值 0.485 · 0.456 · 0.406，标准差 0.229 · 0.224 · 0.225")
     assert_in_order(shown, "缺省参数", "模型参数", '"num_of_classes": 3', "训练参数", '"max_iter": 200', "预测参数")
+
+
+def test_what_the_shipped_package_says_of_itself_is_said_in_the_readers_language(
+    site: Site, images: FakeModelImages
+) -> None:  # S-4
+    summaries = {SHIPPED["summary"]: "ResNet 分类网络和用于分割的 U-Net", "{作者} 100%": "{作者} 100%"}
+    for summary, told in summaries.items():
+        images.rows = (image(version(package=msgspec.structs.replace(PACKAGE, summary=summary))),)
+        assert told in words(site.get(f"/model-images/{MODEL_IMAGE_ID}").text)
 
 
 def test_the_details_of_a_business_image_name_the_levels_and_what_was_deleted_since(

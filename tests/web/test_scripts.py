@@ -443,6 +443,18 @@ def test_the_other_language_keeps_what_was_typed(tab: Tab) -> None:  # S-4
     expect(tab.get_by_label("User name")).to_have_value("panel_expert")
 
 
+def test_on_a_narrow_screen_the_menu_folds_up_behind_its_name(tab: Tab) -> None:  # S-4
+    entry = tab.get_by_role("link", name="Users")
+    tab.goto("/users")
+    expect(entry).to_be_visible()
+    tab.set_viewport_size({"width": 390, "height": 844})
+    expect(entry).to_be_hidden()
+    tab.get_by_role("checkbox", name="Menu").focus()
+    tab.keyboard.press("Space")
+    expect(entry).to_be_visible()
+    assert tab.evaluate("document.documentElement.scrollWidth") == 390
+
+
 def test_the_enter_key_sends_a_form_and_changes_no_language(tab: Tab, services: Services) -> None:  # S-4
     tab.goto("/users/new")
     tab.get_by_label("User name").fill("panel_expert")

@@ -228,9 +228,11 @@ def test_nothing_but_our_static_files_is_served(stranger: Site, name: str) -> No
 
 
 def test_a_form_larger_than_any_of_ours_is_refused(site: Site) -> None:
+    site.client.headers["Referer"] = f"{site.client.base_url}/account/email"
     answer = site.post("/account/email", email="x" * (5 << 20))
     assert answer.status_code == 413
     assert "内容过大" in answer.text
+    assert '<a class="button primary" href="/account/email">' in answer.text
 
 
 def test_a_form_with_more_fields_than_any_of_ours_is_refused(site: Site) -> None:

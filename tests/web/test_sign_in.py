@@ -1,9 +1,11 @@
 """Signing in and out, sessions, the own account, the language. Source: REQUIREMENTS, U-1, U-3, U-5, S-4."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from html import unescape
 from types import SimpleNamespace
+from typing import Any
 from uuid import UUID
 
 import httpx
@@ -394,7 +396,7 @@ def test_an_unknown_language_is_chinese(site: Site) -> None:  # S-4
 
 # The other language keeps what was entered, without scripts, too.
 
-NEW_USER = {"username": "panel_expert", "role": "super_administrator", "email": "wang@", "remark": "夜班\n第二行"}
+NEW_USER: dict[str, Any] = {"username": "panel_expert", "role": "super_administrator", "email": "wang@", "remark": "夜班\n第二行"}
 
 
 def test_the_other_language_shows_a_form_as_it_was_entered(site: Site) -> None:  # S-4
@@ -414,7 +416,7 @@ def test_the_other_language_shows_a_form_as_it_was_entered(site: Site) -> None: 
 
 
 def test_the_other_language_of_a_question_does_not_answer_it(site: Site) -> None:  # S-4
-    site.assay.refuse_with(AssertionError("nothing is asked of the rules"))  # type: ignore[arg-type]
+    site.assay.refuse_with(AssertionError("nothing is asked of the rules"))
     answer = site.post(f"/users/{MODEL_TRAINER.user_id}/delete", as_entered="en", heir="quality_lead")
     assert answer.status_code == 200
     assert site.assay.commands == []
@@ -442,7 +444,7 @@ OURS = {"Origin": "http://testserver.local", "Accept": "text/html"}
 
 
 def sent_too_late(
-    site: Site, address: str = "/users/new", headers: dict[str, str] = OURS, **fields: str
+    site: Site, address: str = "/users/new", headers: Mapping[str, str] = OURS, **fields: Any
 ) -> httpx.Response:
     """A form of a page that was made before the session ended."""
     return site.client.post(address, data={"csrf_token": "of-another-session", **fields}, headers=headers)

@@ -357,6 +357,26 @@ def test_the_titles_of_earlier_steps_lead_there_and_lose_nothing(trainer: Site, 
     assert kept[step]()
 
 
+@pytest.mark.parametrize(
+    ("step", "field", "entered"),
+    [
+        (1, "model_parameters", '{"a": '),
+        (2, "typed", "/etc"),
+        (3, "training_parameters", "{"),
+        (4, "split_ratio", "half"),
+    ],
+)
+def test_the_other_language_keeps_a_step_as_it_was_left(  # S-4, W-1
+    trainer: Site, step: int, field: str, entered: str
+) -> None:
+    through(trainer, 4)
+    job_id = {"job_id": job_id_on(trainer)} if step == 4 else {}
+    goes_to(send(trainer, step, as_entered="en", do="", **{field: entered}, **job_id), f"{NEW}/step-{step}")
+    page = trainer.get(f"{NEW}/step-{step}").text
+    assert "New model" in page
+    assert value_of(page, field) == entered
+
+
 @pytest.mark.parametrize("button", ["step-2", "step-3", "step-4", "step-9"])
 def test_no_button_leads_past_a_step_that_is_not_right(trainer: Site, button: str) -> None:  # W-1
     goes_to(send(trainer, 1, model_name="", do=button), f"{NEW}/step-1")
