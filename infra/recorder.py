@@ -15,11 +15,11 @@ from typing import Any
 from eventsourcing.persistence import IntegrityError, InterfaceError, OperationalError, StoredEvent, Tracking
 from eventsourcing.postgres import PostgresDatastore, PostgresFactory, PostgresProcessRecorder
 from eventsourcing.utils import Environment
-from psycopg.rows import DictRow, dict_row
+from psycopg.rows import dict_row
 from psycopg.sql import SQL, Identifier, Literal
 from psycopg.types.numeric import Int8
 
-from infra.connections import DatabaseConnection
+from infra.connections import with_limits
 
 DSN = "DSN"
 """The key of the address among the library's settings."""
@@ -277,8 +277,7 @@ class LogFactory(PostgresFactory):
         """`env` holds the address under `DSN`, everything else under the library's names."""
         super().__init__(Environment(env.name, {**_PARTS_TAKEN_FROM_THE_DSN, **_TIMEOUTS, **env}))
         pool = self.datastore.pool
-        pool.conninfo = env[DSN]
-        pool.connection_class = DatabaseConnection[DictRow]
+        pool.conninfo = with_limits(env[DSN])
         pool.kwargs = {"row_factory": dict_row}
 
 

@@ -1,4 +1,4 @@
-"""A network between a process and the database that can be cut: it takes every byte and hands none on, and nobody is told."""
+"""A way from a process to the database that can be closed and opened again."""
 
 import contextlib
 import socket
@@ -10,7 +10,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 
 class Network:
-    """Leads from a port of this machine to the database. What was connected when it was cut stays cut for ever."""
+    """Leads from a port of this machine to the database."""
 
     def __init__(self, dsn: str) -> None:
         server = conninfo_to_dict(dsn)
@@ -24,11 +24,11 @@ class Network:
         self._accepting.start()
 
     def cut(self) -> None:
-        """From now on nothing arrives any more."""
+        """From now on nobody is connected."""
         with self._lock:
             self._is_cut = True
             for wire in self._wires:
-                wire.is_cut = True
+                wire.end()
 
     def mend(self) -> None:
         """Who connects from now on is connected."""
@@ -49,15 +49,17 @@ class Network:
                 client, _ = self._listener.accept()
             except OSError:
                 return
-            server = socket.socket(socket.AF_UNIX)
-            server.connect(self._server)
             with self._lock:
-                self._wires.append(_Wire(client, server, is_cut=self._is_cut))
+                if self._is_cut:
+                    client.close()
+                    continue
+                server = socket.socket(socket.AF_UNIX)
+                server.connect(self._server)
+                self._wires.append(_Wire(client, server))
 
 
 class _Wire:
-    def __init__(self, client: socket.socket, server: socket.socket, *, is_cut: bool) -> None:
-        self.is_cut = is_cut
+    def __init__(self, client: socket.socket, server: socket.socket) -> None:
         self._ends = client, server
         for one, other in ((client, server), (server, client)):
             threading.Thread(target=self._carry, args=(one, other), daemon=True).start()
@@ -68,13 +70,12 @@ class _Wire:
                 one.shutdown(socket.SHUT_RDWR)
             one.close()
 
-    def _carry(self, one: socket.socket, other: socket.socket) -> None:
+    @staticmethod
+    def _carry(one: socket.socket, other: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while arrived := one.recv(65536):
-                if not self.is_cut:
-                    other.sendall(arrived)
-            if not self.is_cut:
-                other.shutdown(socket.SHUT_WR)
+                other.sendall(arrived)
+            other.shutdown(socket.SHUT_WR)
 
 
 @contextmanager

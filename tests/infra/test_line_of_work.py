@@ -46,7 +46,6 @@ from domain.training_jobs import (
     TrainingStarted,
     TrainingStatus,
 )
-from infra import connections
 from infra.advisory_locks import take_lock
 from infra.connections import open_pool
 from infra.dispatcher import _LEADER_LOCK, Dispatcher
@@ -304,11 +303,8 @@ def test_the_leading_dispatcher_keeps_how_busy_everything_was(line: Plant) -> No
     follower.join()
 
 
-def test_a_report_that_cannot_arrive_is_given_back_and_stands_in_the_log_once_when_it_can(
-    line: Plant, monkeypatch: pytest.MonkeyPatch
-) -> None:  # S-2
+def test_a_report_that_cannot_arrive_is_given_back_and_stands_in_the_log_once_when_it_can(line: Plant) -> None:  # S-2
     """A worker that is told to stop meanwhile must not wait for a database that is away."""
-    monkeypatch.setattr(connections, "ASKS_AFTER_SECONDS", 0.3)
     line.happen(TRAINING_JOB_ID, TRAINING_QUEUED)
     with (
         network_to(line.database) as network,
