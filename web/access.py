@@ -22,15 +22,19 @@ def needs(permission: Permission) -> Guard:
         visit: Visit = connection.scope["state"]["visit"]
         if permits(Role(visit.account.role), permission):
             return
-        method = connection.scope.get("method", "GET")
-        if method not in SAFE_METHODS:
-            note_refused_request(connection, visit, method)
+        if not is_looking(connection):
+            note_refused_request(connection, visit)
         raise NotPermitted
 
     return guard
 
 
-def note_refused_request(connection: ASGIConnection[Any, Any, Any, Any], visit: Visit, method: str) -> None:
+def is_looking(connection: ASGIConnection[Any, Any, Any, Any]) -> bool:
+    """Whether a request only looks."""
+    return connection.scope.get("method", "GET") in SAFE_METHODS
+
+
+def note_refused_request(connection: ASGIConnection[Any, Any, Any, Any], visit: Visit) -> None:
     """Leave the audit record of a request for management that becomes no command (U-6)."""
-    assay = connection.app.state.services.assay
+    assay, method = connection.app.state.services.assay, connection.scope.get("method", "GET")
     assay.note_refusal(visit.account.user_id, f"{method} {visit.path}", visit.request_id, visit.token)

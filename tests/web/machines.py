@@ -30,7 +30,13 @@ class Machine:
     """A machine with a token of its own."""
 
     def __init__(self, site: RealSite, secret: str, token_id: UUID | None = None) -> None:
-        self._site, self.secret, self.token_id = site, secret, token_id
+        self._site, self.secret, self._token_id = site, secret, token_id
+
+    @property
+    def token_id(self) -> UUID:
+        """Of a machine that was made with its token."""
+        assert self._token_id is not None
+        return self._token_id
 
     def ask(self, method: str, path: str, body: Any = None, *, key: str = "", **headers: str) -> httpx.Response:
         """Send one request; `key` is its Idempotency-Key."""

@@ -24,10 +24,10 @@ from tests.examples import (
     VERSION_PUBLISHED,
     example_id,
 )
+from tests.infra.kafka_plant import losses
 from tests.web.busy_plant import COMPARISON_ID, open_busy_plant
 from tests.web.machines import Machine, machine_of
 from tests.web.real_site import RealSite
-from tests.web.test_mes_feed import losses
 
 PROVENANCE = f"/models/{MODEL_ID}/versions/v1.01/provenance"
 

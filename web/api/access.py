@@ -14,7 +14,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from domain.api_tokens import Area, OutOfScope, check_scope
 from projections.api_tokens import TokenHolder
-from web.access import note_refused_request
+from web.access import is_looking, note_refused_request
 from web.api.problems import BodyNestsTooDeep, TextHoldsNul, language_of
 from web.attempts import network_of
 from web.bearer import Caller, TokenIsWrong, TooManyWrongTokens, hash_of, is_expired, secret_in
@@ -86,13 +86,12 @@ def within_scope(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRo
     if handler.opt.get(TokenGate.exclude_opt_key):
         return  # what everybody may read comes without a token
     visit: Visit = connection.scope["state"]["visit"]
-    method, area = connection.scope.get("method", "GET"), handler.opt.get("area", Area.EVERYTHING_ELSE)
-    is_looking = method in SAFE_METHODS
+    area, looks = handler.opt.get("area", Area.EVERYTHING_ELSE), is_looking(connection)
     try:
-        check_scope(visit.account.scope, area, is_looking=is_looking)
+        check_scope(visit.account.scope, area, is_looking=looks)
     except OutOfScope:
-        if area is Area.MANAGEMENT and not is_looking:
-            note_refused_request(connection, visit, method)
+        if area is Area.MANAGEMENT and not looks:
+            note_refused_request(connection, visit)
         raise
 
 

@@ -86,13 +86,13 @@ BODIES: Mapping[str, Shape] = MappingProxyType(
         "users_create": NewUser(
             username="mes_hall_2", password=_NEW_PASSWORD, role=Role.MODEL_TRAINER, remark="The MES of hall 2"
         ),
-        "users_change_email": UserEmail(email="lead@fab.example"),
+        "users_change_email": UserEmail(email="lead@example.com"),
         "users_change_role": UserRole(role=Role.SUPER_ADMINISTRATOR),
         "users_reset_password": UserPassword(new_password=_NEW_PASSWORD),
-        "account_change_email": UserEmail(email="lead@fab.example"),
+        "account_change_email": UserEmail(email="lead@example.com"),
         "account_change_password": OwnPassword(old_password=_OLD_PASSWORD, new_password=_NEW_PASSWORD),
         "industries_create": NewIndustry(name="显示面板"),
-        "industries_define_levels": Levels(level_names=("工厂", "厂别", "站点", "产品")),
+        "industries_define_levels": Levels(level_names=("first", "second", "third")),
         "industries_add_nodes": NewNodes(parent_id=_PLACE_ID, names=("P65", "P75")),
         "industries_add_nodes_to_several": NewNodesBelowSeveral(parent_ids=(_PLACE_ID,), names=("P65", "P75")),
         "industries_remove_nodes": GoneNodes(node_ids=(_PLACE_ID,)),

@@ -15,12 +15,11 @@ from domain.artifacts import Artifact
 from domain.data_paths import FolderName
 from domain.facts import SYSTEM
 from domain.messages import ManifestEntry
-from domain.models import VersionUsed
 from domain.provenance import Act as ActOfLog
 from domain.provenance import ImageState
 from domain.provenance import Provenance as ProvenanceOfLog
 from domain.refusals import NotFound
-from domain.training_jobs import ModelImageUsed
+from domain.training_jobs import ModelImageUsed, VersionUsed
 from projections.read_model import Page
 from web.api.desk import ApiDesk
 from web.api.lists import DEFAULT_LIMIT, After, Limit, Listed, paged
