@@ -3,16 +3,19 @@
 A state is one word that tells a stranger nothing else: `ready`, or what is wrong.
 """
 
+import logging
 import os
 import shutil
 import socket
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from infra.recent_answers import RecentAnswer
 from infra.settings import Settings
 from infra.worker_roles import ROLES
+
+log = logging.getLogger(__name__)
 
 READY, AWAY, BEHIND, STOPPED, MISSING, FULL = "ready", "away", "behind", "stopped", "missing", "full"
 BEHIND_SECONDS = 10.0
@@ -20,8 +23,8 @@ BEHIND_SECONDS = 10.0
 LEAST_FREE_BYTES = 64 << 20
 """With less, the next upload, log or checkpoint may be cut off."""
 ANSWERS_WITHIN_SECONDS = 2
-HANGS_AFTER_SECONDS = 5.0
-"""A database that is away is known to be sooner."""
+HANGS_AFTER_SECONDS = 4.0
+"""A database that is away is known to be sooner, and whoever asks over the socket of a process waits no longer than five."""
 LOOKS_AGAIN_SECONDS = 1.0
 """Strangers may ask as often as they like; so often the parts are looked at."""
 
@@ -39,26 +42,39 @@ class Readiness:
         patience_seconds: float = HANGS_AFTER_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._looks = looks
-        self._known = dict.fromkeys(looks, AWAY)
+        self._looks, self._patience_seconds, self._clock = looks, patience_seconds, clock
+        self._lock = threading.Lock()
+        self._looking: threading.Thread | None = None
         self._looking_at = ""
-        self._seen = RecentAnswer(self._look, LOOKS_AGAIN_SECONDS, patience_seconds=patience_seconds, clock=clock)
+        self._known = dict.fromkeys(looks, AWAY)
+        self._known_at: float | None = None
 
     def parts(self) -> dict[str, str]:
-        """The state of each part, at most a second old. Of a part that hangs, as mounted storage can, the first who asks waits for
-        the answer, and everybody else is told that it is away.
+        """The state of each part, at most a second old. One that hangs, as mounted storage can, is away for whoever asks; it holds
+        up a thread of its own, and neither pages nor signs of life.
         """
-        try:
-            return dict(self._seen())
-        except TimeoutError:
-            return {**self._known, self._looking_at: AWAY} if self._looking_at else dict(self._known)
+        with self._lock:
+            if self._looking is not None and not self._looking.is_alive():
+                self._looking = None
+            is_recent = self._known_at is not None and self._clock() - self._known_at < LOOKS_AGAIN_SECONDS
+            if self._looking is None and not is_recent:
+                self._looking = threading.Thread(target=self._look, name="looks at what we stand on", daemon=True)
+                self._looking.start()
+            looking = self._looking
+        if looking is None:
+            return dict(self._known)
+        looking.join(self._patience_seconds)
+        return {**self._known, self._looking_at: AWAY} if looking.is_alive() else dict(self._known)
 
-    def _look(self) -> dict[str, str]:
+    def _look(self) -> None:
         for name, look in self._looks.items():
             self._looking_at = name
-            self._known[name] = look()
-        self._looking_at = ""
-        return dict(self._known)
+            try:
+                self._known[name] = look()
+            except Exception:  # the edge of a thread: what cannot be looked at is not there for us
+                log.exception("cannot_be_looked_at", extra={"part": name})
+                self._known[name] = AWAY
+        self._known_at = self._clock()  # its end: a slow answer must not be old at once
 
 
 def is_ready(parts: Mapping[str, str]) -> bool:

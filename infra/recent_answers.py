@@ -9,35 +9,16 @@ T = TypeVar("T")
 
 
 class RecentAnswer(Generic[T]):
-    """The answer to a question that many ask at once: asked again only when it is older than `seconds`. While somebody asks, the
-    others wait for that, at most `patience_seconds`: what hangs must not take everybody with it.
-    """
+    """The answer to a question that many ask at once: asked again only when it is older than `seconds`."""
 
-    def __init__(
-        self,
-        ask: Callable[[], T],
-        seconds: float,
-        *,
-        patience_seconds: float = -1,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, ask: Callable[[], T], seconds: float, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._ask, self._seconds, self._clock = ask, seconds, clock
-        self._patience_seconds = patience_seconds
         self._lock = threading.Lock()
         self._answer: tuple[float, T] | None = None
 
     def __call__(self) -> T:
-        """The answer.
-
-        Raises:
-            TimeoutError: somebody else still asks.
-        """
-        if not self._lock.acquire(timeout=self._patience_seconds):
-            raise TimeoutError("the question is not answered yet")
-        try:
+        with self._lock:
             if self._answer is None or self._clock() - self._answer[0] >= self._seconds:
                 answer = self._ask()
                 self._answer = self._clock(), answer  # counted from its end: a slow answer must not be old at once
             return self._answer[1]
-        finally:
-            self._lock.release()

@@ -3,7 +3,6 @@
 import socket
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
@@ -40,23 +39,32 @@ def log(database: str) -> Iterator[EventLog]:
     log.close()
 
 
-def test_storage_that_hangs_takes_one_who_asks_and_no_more() -> None:  # S-3
+def test_storage_that_hangs_is_away_and_holds_up_nobody_who_asks() -> None:  # S-3
     """Mounted storage whose server is gone answers nothing, not even no. Strangers may ask as often as they like."""
-    comes_back = threading.Event()
+    comes_back, now = threading.Event(), [0.0]
+    asked: list[str] = []
 
     def hangs() -> str:
+        asked.append("shared_storage")
         assert comes_back.wait(60)
         return "ready"
 
-    readiness = Readiness({"database": lambda: "ready", "shared_storage": hangs}, patience_seconds=0.1)
-    with ThreadPoolExecutor(1) as first:
-        asked = first.submit(readiness.parts)
-        eventually(lambda: readiness.parts()["database"] == "ready")
+    looks = {"database": lambda: "ready", "shared_storage": hangs}
+    readiness = Readiness(looks, patience_seconds=0.2, clock=lambda: now[0])
+    for _ in range(3):
         assert readiness.parts() == {"database": "ready", "shared_storage": "away"}
-        assert not asked.done()
-        comes_back.set()
-        assert asked.result(timeout=60) == {"database": "ready", "shared_storage": "ready"}
-    assert is_ready(readiness.parts())
+        now[0] += 2 * LOOKS_AGAIN_SECONDS
+    assert asked == ["shared_storage"], "one waits for it, not everybody"
+    comes_back.set()
+    eventually(lambda: is_ready(readiness.parts()))
+
+
+def test_a_part_that_cannot_be_looked_at_any_more_is_not_taken_for_what_it_was() -> None:  # S-3
+    now, answers = [0.0], ["ready"]
+    readiness = Readiness({"shared_storage": answers.pop}, clock=lambda: now[0])
+    assert readiness.parts() == {"shared_storage": "ready"}
+    now[0] += 2 * LOOKS_AGAIN_SECONDS
+    assert readiness.parts() == {"shared_storage": "away"}
 
 
 def look(database: str, *, is_stopped_told: bool = False) -> str:
