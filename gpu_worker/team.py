@@ -95,11 +95,12 @@ class Team:
         """
         if self.count == 1:
             return loss
-        parameters = [parameter for parameter in model.parameters() if parameter.grad is not None]
+        learnt = [(parameter, parameter.grad) for parameter in model.parameters() if parameter.grad is not None]
+        parameters, gradients = [parameter for parameter, _ in learnt], [gradient for _, gradient in learnt]
         if self._together is None:
             self._together, self._sums = _room_for(parameters)
         whole = self._together[-1]
-        for total, of_rank in zip([*self._sums, whole], [*(one.grad for one in parameters), loss], strict=True):
+        for total, of_rank in zip([*self._sums, whole], [*gradients, loss], strict=True):
             total.copy_(of_rank)
         try:
             distributed.all_reduce(self._together)
@@ -139,7 +140,7 @@ ALONE: Final = Team()
 def _room_for(parameters: Sequence[nn.Parameter]) -> tuple[Tensor, list[Tensor]]:
     """One tensor, so that all is exchanged at once, and what lies in it: one like each parameter, and at the end a loss."""
     together = parameters[0].new_zeros(sum(parameter.numel() for parameter in parameters) + 1, dtype=torch.float32)
-    parts = together[:-1].split([parameter.numel() for parameter in parameters])
+    parts = torch.split(together[:-1], [parameter.numel() for parameter in parameters])
     # The strides, too: optimisers are slow where a gradient does not lie in memory as its parameter does.
     return together, [part.as_strided(one.shape, one.stride()) for part, one in zip(parts, parameters, strict=True)]
 
