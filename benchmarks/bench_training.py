@@ -28,6 +28,7 @@ import torchvision  # type: ignore[import-untyped]
 from PIL import Image
 from torch.nn import functional
 
+from benchmarks import rank_steps
 from benchmarks.harness import Bench, Row, bench, in_turns, median_ratio
 from benchmarks.plain_recipe import PlainTraining, plain_transform
 from benchmarks.real_images import REAL_IMAGES, STRIP, count_images
@@ -46,6 +47,7 @@ from gpu_worker.networks import new_network
 from gpu_worker.parts import parts_of
 from gpu_worker.preprocessing import Prepared, prepare
 from gpu_worker.randomness import stream
+from gpu_worker.rank_agent import RankAgent
 from gpu_worker.settings import Precision, TrainingSettings
 from gpu_worker.sgd import Sgd
 from gpu_worker.team import FEWEST_NORMALIZED
@@ -67,6 +69,7 @@ TRAINING_IMAGES, VALIDATION_IMAGES = 128, 32
 SOURCE_SIZE = (1280, 960)
 """1.2 megapixels, among the smallest of the cameras that inspect; larger photographs take longer to decode."""
 EPOCHS, EPOCHS_OF_A_GPU = 4, 3000
+MOST_SECONDS_IN_RANKS = 1800.0
 MOST_LONG_ROUNDS = 3
 """A whole training of both takes half a minute."""
 
@@ -319,6 +322,25 @@ def training_reports(bench: Bench) -> Iterator[Row]:
     seconds, step = statistics.median(reporting), statistics.median(steps)
     yield Row(name="events, share of a step of 5 ms", figure=100 * seconds / FAST_STEP_SECONDS, unit="%", most=0.5)
     yield Row(name="events, share of a step of this machine", figure=100 * seconds / step, unit="%", most=0.5)
+
+
+@bench
+def training_in_ranks(bench: Bench) -> Iterator[Row]:
+    """Two processes that share each batch over gloo, a thread each."""
+    with tempfile.TemporaryDirectory() as name:
+        answer = Path(name) / "speeds.json"
+        arguments = ("-m", "benchmarks.rank_steps", str(bench.rounds), str(answer))
+        with RankAgent(THREADS, arguments, has_gpu_each=False) as agent:
+            agent.wait(MOST_SECONDS_IN_RANKS)
+        speeds = msgspec.json.decode(answer.read_bytes(), type=rank_steps.Speeds)
+    # A busy machine is shared out by processes before it is by threads, so one process is compared by CPU time alone.
+    for name, compared, attribute, unit in (
+        ("DistributedDataParallel", speeds.torchs, "by_clock", "images/s"),
+        ("DistributedDataParallel", speeds.torchs, "by_cpu", "img/CPU-s"),
+        ("two lanes of one process", speeds.one_process, "by_cpu", "img/CPU-s"),
+    ):
+        ours, others = ([getattr(speed, attribute) for speed in side] for side in (speeds.ours, compared))
+        yield _row("step of two processes", ours, others, name, 0.95, unit)
 
 
 @bench

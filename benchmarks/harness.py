@@ -120,9 +120,9 @@ def bench(function: BenchFunction) -> BenchFunction:
     return function
 
 
-def in_turns(rounds: int, *measured: Callable[[], float]) -> tuple[Sequence[float], ...]:
+def in_turns(rounds: int, *measured: Callable[[], T]) -> tuple[Sequence[T], ...]:
     """Every function's answers over `rounds` rounds, in which they take turns; one more round before warms up."""
-    answers: list[list[float]] = [[] for _ in measured]
+    answers: list[list[T]] = [[] for _ in measured]
     for number in range(rounds + 1):
         for function, kept in zip(measured, answers, strict=True):
             answer = function()

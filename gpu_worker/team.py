@@ -4,10 +4,16 @@ same step.
 Which images form a batch, and how each is augmented, does not depend on how many share the work. What does: the order of additions,
 and what batch normalisation sees: the images of a rank, and the running statistics that are kept are the first rank's; on GPUs that
 of the whole batch where a rank has few images. Shape letters: B = batch.
+
+Gradients are added up in one exchange after the backward pass, which cannot begin sooner: a recorded step is replayed as a whole,
+and threads that take whole images know a gradient when the last of them does. DistributedDataParallel would begin sooner from hooks
+that neither can call, and it rearranges its exchanges after the first step, so that a resumed training of more than two ranks would
+add in another order and end with other weights.
 """
 
 import hashlib
 import os
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -56,6 +62,9 @@ class Team:
         """This rank's images of a batch."""
         self.share = len(range(rank, batch_size, count)) / batch_size
         """How much of a batch they are."""
+        self._together: Tensor | None = None
+        self._sums: list[Tensor] = []
+        """The gradients within `_together`."""
 
     @property
     def is_first(self) -> bool:
@@ -73,25 +82,33 @@ class Team:
         synchronized: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
         return synchronized
 
+    def weighed(self, loss: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+        """A mean loss of (logits, truth) of this rank's images as its part of the whole batch's: the sum of all parts is that."""
+        return loss if self.count == 1 else lambda logits, truth: loss(logits, truth) * self.share
+
     def add_up(self, model: nn.Module, loss: Tensor) -> Tensor:
-        """From the mean loss of this rank's images and its gradients in the network to those of the whole batch. Returns its loss.
+        """From this rank's `weighed` loss and its gradients in the network to those of the whole batch. Returns its loss. Both are
+        overwritten by the next call.
 
         Raises:
             RankLost
         """
         if self.count == 1:
             return loss
-        gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
-        together = torch.cat([*(gradient.reshape(-1) for gradient in gradients), loss.float().reshape(1)])
-        together *= self.share
+        learnt = [(parameter, parameter.grad) for parameter in model.parameters() if parameter.grad is not None]
+        parameters, gradients = [parameter for parameter, _ in learnt], [gradient for _, gradient in learnt]
+        if self._together is None:
+            self._together, self._sums = _room_for(parameters)
+        whole = self._together[-1]
+        for total, of_rank in zip([*self._sums, whole], [*gradients, loss], strict=True):
+            total.copy_(of_rank)
         try:
-            distributed.all_reduce(together)
+            distributed.all_reduce(self._together)
         except RuntimeError as error:
             raise RankLost(count=self.count) from error
-        *sums, whole = torch.split(together, [*(gradient.numel() for gradient in gradients), 1])
-        for gradient, total in zip(gradients, sums, strict=True):
-            gradient.copy_(total.view(gradient.shape))
-        return whole.squeeze(0)
+        for parameter, total in zip(parameters, self._sums, strict=True):
+            parameter.grad = total
+        return whole
 
     def agree(self, model: nn.Module) -> str:
         """The checksum of the parameters, the same on all ranks.
@@ -118,6 +135,14 @@ class Team:
 
 
 ALONE: Final = Team()
+
+
+def _room_for(parameters: Sequence[nn.Parameter]) -> tuple[Tensor, list[Tensor]]:
+    """One tensor, so that all is exchanged at once, and what lies in it: one like each parameter, and at the end a loss."""
+    together = parameters[0].new_zeros(sum(parameter.numel() for parameter in parameters) + 1, dtype=torch.float32)
+    parts = torch.split(together[:-1], [parameter.numel() for parameter in parameters])
+    # The strides, too: optimisers are slow where a gradient does not lie in memory as its parameter does.
+    return together, [part.as_strided(one.shape, one.stride()) for part, one in zip(parts, parameters, strict=True)]
 
 
 def join(device: torch.device, patience_seconds: float) -> None:

@@ -164,7 +164,7 @@ def train_loop(
     clock.begin(part, start.iteration)
     step = new_step(
         model,
-        part.loss,
+        team.weighed(part.loss),
         batches,
         device,
         image_count=sgd.batch_size // team.count,
