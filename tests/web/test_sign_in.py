@@ -396,7 +396,12 @@ def test_an_unknown_language_is_chinese(site: Site) -> None:  # S-4
 
 # The other language keeps what was entered, without scripts, too.
 
-NEW_USER: dict[str, Any] = {"username": "panel_expert", "role": "super_administrator", "email": "wang@", "remark": "夜班\n第二行"}
+NEW_USER: dict[str, Any] = {
+    "username": "panel_expert",
+    "role": "super_administrator",
+    "email": "wang@",
+    "remark": "夜班\n第二行",
+}
 
 
 def test_the_other_language_shows_a_form_as_it_was_entered(site: Site) -> None:  # S-4
