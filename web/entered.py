@@ -3,6 +3,7 @@
 Only the browser keeps it, in the sign-in's own form; passwords are left out and entered anew.
 """
 
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from urllib.parse import urlencode
 
 import msgspec
@@ -33,8 +34,8 @@ class Entered(msgspec.Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        """As one text, to travel in a field."""
-        return urlencode(self.fields)
+        """As one text, to travel in a field: of letters that a browser does not write longer, so that the form stays short."""
+        return urlsafe_b64encode(urlencode(self.fields).encode()).decode()
 
 
 class GoOnPage(Page, frozen=True):
@@ -46,4 +47,8 @@ class GoOnPage(Page, frozen=True):
 
 def carried(form: Form) -> Entered | None:
     """What came with a sign-in."""
-    return Entered.read(safe_address(form.value("entered_at")), form.value("entered"))
+    try:
+        text = urlsafe_b64decode(form.value("entered")).decode()
+    except ValueError:
+        return None
+    return Entered.read(safe_address(form.value("entered_at")), text)

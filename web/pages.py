@@ -104,7 +104,8 @@ def templates(language: str) -> Environment:
     one_or_many: Any = environment.globals["ngettext"]
     environment.globals["ngettext"] = counting(one_or_many)
     environment.filters.update(FILTERS, sentence=catalogue.sentence, duration=partial(duration, language=language))
-    environment.globals.update(static=static_files().address, language=language)
+    between_sentences = "" if language == "zh" else " "
+    environment.globals.update(static=static_files().address, language=language, between_sentences=between_sentences)
     return environment
 
 

@@ -37,7 +37,7 @@ AS_ENTERED = "as_entered"
 """A form that is sent with this field is only shown again, everything as it was entered, in the language that the field names."""
 _TOKEN_FIELD = re.compile(rb"(?:^|&)csrf_token=([A-Za-z0-9_-]*)(?:&|$)")
 _AS_ENTERED_FIELD = re.compile(rb"(?:^|&)%s=(%s)(?:&|$)" % (AS_ENTERED.encode(), "|".join(LANGUAGES).encode()))
-MOST_ENTERED_BYTES = 48 << 10
+MOST_ENTERED_BYTES = 45 << 10
 """So much of a form outlives its session; with it the sign-in's own form stays below what strangers may send."""
 PLAIN_FORM = "application/x-www-form-urlencoded"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")

@@ -303,7 +303,9 @@ def test_a_waiting_job_says_why_it_waits(trainer: Site) -> None:  # P-2, T-6
     assert "按提交先后依次运行" in text(trainer.get(JOB))
     object.__setattr__(trainer.services, "waiting", FakeWaiting(Sentence(NOBODY_IS_LARGE_ENOUGH)))
     for address in (JOBS, JOB):
-        assert_in_order(text(trainer.get(address)), "正在运行的训练节点都不具备所需的计算资源。", "起等待。")
+        assert_in_order(
+            text(trainer.get(address)), "正在运行的训练节点都不具备所需的计算资源。", "的配置。自 2026-03-02"
+        )
 
 
 def test_a_running_job_moves_without_reloading(trainer: Site) -> None:  # P-2
