@@ -12,7 +12,7 @@ from litestar.response import Redirect
 from domain.artifacts import Artifact, FileIsGone
 from domain.json_forms import write_json
 from domain.models import ModelVersionPublished
-from domain.permissions import Role, check_owner_or_auditor
+from domain.permissions import Role, check_owner_or_auditor, owns
 from domain.provenance import ImageState, ManifestImage, Provenance, provenance_of
 from domain.refusals import NotFound
 from domain.sentences import Sentence
@@ -38,6 +38,8 @@ class ProvenancePage(Page, frozen=True):
     listing: Listing
     images: tuple[ManifestImage, ...]
     problem: Sentence | None
+    is_own: bool
+    """Whether the way back is to one's own models; whoever audits comes from the audit."""
     comparison: Any
     """How far all images were compared in the background; None where nobody has asked for it."""
 
@@ -117,6 +119,7 @@ class ProvenancePages(Controller):
                 listing=listing,
                 images=images,
                 problem=problem,
+                is_own=owns(model.owner, user.user_id),
                 comparison=comparison,
             )
         )
