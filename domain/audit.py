@@ -34,7 +34,8 @@ from domain.data_paths import DataPathState, FolderName, Inspection
 from domain.facts import SYSTEM, Fact, State, state_type_of
 from domain.messages import LossPart, Resources, StageName
 from domain.names import NameKind
-from domain.permissions import Role
+from domain.permissions import Permission, Role, owns, permits
+from domain.refusals import NotPermitted, NotTheOwner
 from domain.sentences import N_, Sentence, Value
 from domain.shares import percent
 
@@ -109,9 +110,9 @@ _KINDS: Mapping[type[State], Kind] = MappingProxyType(
         unusable_reports.UnusableReport: Kind.UNUSABLE_REPORT,
     }
 )
-OF_EVERYBODY = frozenset((Kind.DATASET, Kind.MODEL_IMAGE, Kind.TRAINING_JOB))
+_OF_EVERYBODY = frozenset((Kind.DATASET, Kind.MODEL_IMAGE, Kind.TRAINING_JOB))
 """Whose history everyone may read, as everyone may look at the things themselves (section U)."""
-OF_THE_OWNER = frozenset((Kind.MODEL, Kind.EXPORT, Kind.PREDICTION_JOB))
+_OF_THE_OWNER = frozenset((Kind.MODEL, Kind.EXPORT, Kind.PREDICTION_JOB))
 """Whose history the owner may read, and nobody else but super administrators."""
 
 
@@ -127,6 +128,23 @@ Names: TypeAlias = Callable[[UUID], str]
 """What other things that a fact refers to are called."""
 Telling: TypeAlias = Callable[[Any, Subject, Names], Sentence]
 Remembering: TypeAlias = Callable[[Any, Subject, Names], Subject]
+
+
+def check_history(kind: Kind, aggregate_id: UUID, owner: UUID | None, reader: UUID, role: Role) -> None:
+    """Whether the history of something is open to a reader: all of them to super administrators, to others what they may look at.
+
+    `owner` is who owns the thing now, None where it is nobody's.
+
+    Raises:
+        NotTheOwner, NotPermitted
+    """
+    if permits(role, Permission.SUPERVISE) or kind in _OF_EVERYBODY:
+        return
+    if kind in _OF_THE_OWNER:
+        if owner is None or not owns(owner, reader):
+            raise NotTheOwner
+    elif kind is not Kind.USER or aggregate_id != reader:
+        raise NotPermitted
 
 
 def kind_of(fact_type: type[Fact]) -> Kind:

@@ -54,11 +54,26 @@ def permits(role: Role, permission: Permission) -> bool:
     return role in ROLES[permission]
 
 
+def owns(owner: UUID, asked_for: UUID | None) -> bool:
+    """Whether what belongs to `owner` is among the things of `asked_for`, or of everybody (None)."""
+    return asked_for is None or owner == asked_for
+
+
 def check_owner(owner: UUID, asked_for: UUID | None) -> None:
     """Whether what only its owner may see or act on is open to who asks for the things of `asked_for`, or of everybody (None).
 
     Raises:
         NotTheOwner
     """
-    if asked_for is not None and owner != asked_for:
+    if not owns(owner, asked_for):
         raise NotTheOwner
+
+
+def check_owner_or_auditor(owner: UUID, reader: UUID, role: Role) -> None:
+    """Whether what only its owner may see is open to a reader of some role: super administrators audit, so it is open to them.
+
+    Raises:
+        NotTheOwner
+    """
+    if not permits(role, Permission.SUPERVISE):
+        check_owner(owner, reader)

@@ -38,9 +38,9 @@ class NotPermitted(Refusal):
 
 
 class NotTheOwner(NotPermitted):
-    """Only the one who made it may act on it."""
+    """Only its owner may do this: act on a job, or see a model or a prediction at all."""
 
-    message = N_("This belongs to someone else. You can look at it, but only its owner can change it.")
+    message = N_("This belongs to someone else, and only its owner may do this. Ask the owner.")
 
 
 class NotFound(Refusal):

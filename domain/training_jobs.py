@@ -17,6 +17,7 @@ from domain.facts import Fact, State, evolves, replace
 from domain.messages import KeptWeights, LossPart, PartLog, StageName, TrainingOrder
 from domain.model_images import TaskTypeUsed
 from domain.model_packages import ResolutionRule
+from domain.permissions import owns
 from domain.refusals import Refusal
 from domain.sentences import N_, Sentence
 from domain.uses import Needed
@@ -69,6 +70,12 @@ ACTIONS: Mapping[TrainingStatus, tuple[TrainingAction, ...]] = MappingProxyType(
 """T-2. The decisions below say no to everything else."""
 LOOKING = frozenset((TrainingAction.MONITOR, TrainingAction.REPORT))
 """What anyone may do with anyone's job (section U)."""
+
+
+def offered(status: TrainingStatus, owner: UUID, actor: UUID) -> tuple[TrainingAction, ...]:
+    """What a user can be offered to do with a job that is `owner`'s now: everything of T-2, or to look at it."""
+    actions = ACTIONS[status]
+    return actions if owns(owner, actor) else tuple(action for action in actions if action in LOOKING)
 
 
 class ModelImageUsed(msgspec.Struct, frozen=True):

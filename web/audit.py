@@ -13,10 +13,10 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.response import Stream
 
-from domain.audit import KIND_NAMES, OF_EVERYBODY, OF_THE_OWNER, TOLD, Kind, kind_of
+from domain.audit import KIND_NAMES, TOLD, Kind, check_history, kind_of
 from domain.facts import SYSTEM, Recorded, fold, public_form, state_type_of
-from domain.permissions import Permission, Role, permits
-from domain.refusals import NotFound, NotPermitted, NotTheOwner, Refusal
+from domain.permissions import Permission, Role
+from domain.refusals import NotFound, Refusal
 from domain.sentences import N_
 from projections.audit import AuditPart, AuditRow, Place, Question, Thing
 from web.access import needs
@@ -417,7 +417,7 @@ def _address(path: str, form: Form, **more: str) -> str:
 
 
 def visible_thing(read: ReadModels, user: Asker, aggregate_id: UUID) -> Thing:
-    """Something whose history the user may read: everything for super administrators, for others what they may look at.
+    """Something whose history the user may read.
 
     Raises:
         NotFound, NotPermitted, NotTheOwner.
@@ -425,15 +425,8 @@ def visible_thing(read: ReadModels, user: Asker, aggregate_id: UUID) -> Thing:
     thing: Thing | None = read.audit.thing(aggregate_id)
     if thing is None:
         raise NotFound
-    if permits(Role(user.role), Permission.SUPERVISE) or thing.kind in OF_EVERYBODY:
-        return thing
-    if thing.kind in OF_THE_OWNER:
-        if thing.owner != user.user_id:
-            raise NotTheOwner
-        return thing
-    if thing.kind is Kind.USER and aggregate_id == user.user_id:
-        return thing
-    raise NotPermitted
+    check_history(thing.kind, aggregate_id, thing.owner, user.user_id, Role(user.role))
+    return thing
 
 
 def _history_page(read: ReadModels, user: Account, aggregate_id: UUID, form: Form) -> HistoryPage:

@@ -12,9 +12,9 @@ from litestar.response import Redirect
 from domain.artifacts import Artifact, FileIsGone
 from domain.json_forms import write_json
 from domain.models import ModelVersionPublished
-from domain.permissions import Permission, Role, permits
+from domain.permissions import Role, check_owner_or_auditor, owns
 from domain.provenance import ImageState, ManifestImage, Provenance, provenance_of
-from domain.refusals import NotFound, NotTheOwner
+from domain.refusals import NotFound
 from domain.sentences import Sentence
 from projections.models import ModelDetail
 from web.forms import Form
@@ -38,6 +38,8 @@ class ProvenancePage(Page, frozen=True):
     listing: Listing
     images: tuple[ManifestImage, ...]
     problem: Sentence | None
+    is_own: bool
+    """Whether the way back is to one's own models; whoever audits comes from the audit."""
     comparison: Any
     """How far all images were compared in the background; None where nobody has asked for it."""
 
@@ -117,6 +119,7 @@ class ProvenancePages(Controller):
                 listing=listing,
                 images=images,
                 problem=problem,
+                is_own=owns(model.owner, user.user_id),
                 comparison=comparison,
             )
         )
@@ -148,8 +151,7 @@ def model_shown_to(user: Asker, services: Services, model_id: UUID) -> ModelDeta
     model: ModelDetail | None = services.read.models.get(model_id)
     if model is None:
         raise NotFound
-    if model.owner != user.user_id and not permits(Role(user.role), Permission.SUPERVISE):
-        raise NotTheOwner
+    check_owner_or_auditor(model.owner, user.user_id, Role(user.role))
     return model
 
 

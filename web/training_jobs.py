@@ -18,10 +18,10 @@ from commands.training_jobs import DeleteTrainingJob, RestartTraining, Terminate
 from domain.evaluation import EvaluationFigures
 from domain.json_forms import write_json
 from domain.messages import Heartbeat, LossPart, StageName
-from domain.permissions import check_owner
+from domain.permissions import check_owner, owns
 from domain.refusals import NotFound
 from domain.sentences import N_
-from domain.training_jobs import ACTIONS, LOOKING, TrainedWeights, TrainingAction, TrainingStatus
+from domain.training_jobs import TrainedWeights, TrainingAction, TrainingStatus, offered
 from domain.waiting import Wait
 from projections.evaluation_reports import LAST_LABEL, TRAINING_LABEL
 from projections.training_jobs import (
@@ -502,14 +502,13 @@ def _line(row: TrainingJobRow, beat: Heartbeat | None, actor: UUID, now: datetim
     share = beat.progress if beat else row.share_done
     if beat is not None and not beat.iteration:
         share = max(share, row.share_done)  # a worker that goes on reads the images first; the run is further than that
-    offered = ACTIONS[row.status]
     return JobLine(
         row=row,
         beat=beat,
         share=share,
         duration_seconds=row.duration_seconds(now),
         expected_end=now + timedelta(seconds=beat.seconds_left) if beat and beat.seconds_left is not None else None,
-        actions=offered if row.owner == actor else tuple(action for action in offered if action in LOOKING),
+        actions=offered(row.status, row.owner, actor),
         wait=wait,
         is_unheard=beat is None
         and row.running_since is not None
@@ -556,7 +555,7 @@ def _kept(job: TrainingJobDetail, actor: UUID) -> tuple[WeightsLine, ...]:
             figures=figures,
             address=_report_of(job.job_id, which)[0],
             is_published=job.chosen_weights is which,
-            can_be_downloaded=job.owner == actor,
+            can_be_downloaded=owns(job.owner, actor),
         )
         for which, figures in found
         if figures is not None

@@ -5,18 +5,27 @@ from uuid import UUID
 
 import pytest
 
-from domain.audit import BOOKKEEPING, KIND_NAMES, TOLD, Kind, Subject, kind_of, tell, who_sentence
+from domain.audit import BOOKKEEPING, KIND_NAMES, TOLD, Kind, Subject, check_history, kind_of, tell, who_sentence
 from domain.compute_resources import ComputeResourceChanged, ComputeResourceCreated, ComputeResourceKind
 from domain.facts import SYSTEM, Fact, State, fold, public_form, state_type_of
 from domain.industries import DefaultIndustryChosen, IndustryLevelsDefined
 from domain.messages import Resources
 from domain.permissions import Role
+from domain.refusals import NotPermitted
 from domain.sentences import Sentence
 from domain.task_types import TaskTypeRenamed
 from domain.training_jobs import TrainingFailed
 from domain.users import User, UserCreated, UserEmailChanged, UserRoleChanged
 from tests.every_fact import FACT_TYPES, SECRET, every_fact
-from tests.examples import QUALITY_LEAD, TRAINER_WANG, TRAINER_WANG_ID, History, example_id
+from tests.examples import (
+    QUALITY_LEAD,
+    QUALITY_LEAD_ID,
+    TRAINER_LI_ID,
+    TRAINER_WANG,
+    TRAINER_WANG_ID,
+    History,
+    example_id,
+)
 from web.i18n import translate
 
 
@@ -32,6 +41,28 @@ def told(*facts: Fact, by: str = "chen_wei", language: str = "en") -> str:
         _, subject = tell(fact, subject, nobody_named)
     sentence, _ = tell(last, subject, nobody_named)
     return translate(who_sentence(sentence, TRAINER_WANG_ID, by), language)
+
+
+def may_read(kind: Kind, thing_id: UUID, owner: UUID | None, reader: UUID, role: Role = Role.MODEL_TRAINER) -> bool:
+    try:
+        check_history(kind, thing_id, owner, reader, role)
+    except NotPermitted:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_a_history_is_for_those_who_may_look_at_the_thing_and_for_super_administrators(kind: Kind) -> None:  # U, U-6
+    thing = example_id("thing")
+    of_owner, of_everybody = (
+        (Kind.MODEL, Kind.EXPORT, Kind.PREDICTION_JOB),
+        (Kind.DATASET, Kind.MODEL_IMAGE, Kind.TRAINING_JOB),
+    )
+    assert may_read(kind, thing, TRAINER_WANG_ID, QUALITY_LEAD_ID, Role.SUPER_ADMINISTRATOR)
+    assert may_read(kind, thing, TRAINER_WANG_ID, TRAINER_WANG_ID) is (kind in of_owner + of_everybody)
+    assert may_read(kind, thing, TRAINER_WANG_ID, TRAINER_LI_ID) is (kind in of_everybody)
+    assert may_read(kind, thing, None, TRAINER_LI_ID) is (kind in of_everybody)
+    assert may_read(kind, TRAINER_LI_ID, None, TRAINER_LI_ID) is (kind is Kind.USER or kind in of_everybody)
 
 
 @pytest.mark.parametrize("fact_type", FACT_TYPES.values(), ids=FACT_TYPES)

@@ -53,6 +53,17 @@ def test_a_gpu_resource_needs_cards_and_their_memory(resources: Resources, field
 
 @pytest.mark.parametrize(
     "resources",
+    [
+        Resources(cpu_cores=1, memory_gib=1, gpu_cards=1, gpu_memory_gib=1),
+        Resources(cpu_cores=1024, memory_gib=65536, gpu_cards=64, gpu_memory_gib=4096),
+    ],
+)
+def test_the_ends_of_a_range_belong_to_it(resources: Resources) -> None:  # M-6
+    when(create, GPU, resources).then(ComputeResourceCreated(kind=GPU, resources=resources))
+
+
+@pytest.mark.parametrize(
+    "resources",
     [Resources(cpu_cores=2, memory_gib=4, gpu_cards=1), Resources(cpu_cores=2, memory_gib=4, gpu_memory_gib=8)],
 )
 def test_a_general_purpose_resource_has_no_gpu(resources: Resources) -> None:  # M-6

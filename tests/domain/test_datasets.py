@@ -5,7 +5,14 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from domain.data_paths import DataPathState, FolderName, Inspection
+from domain.data_paths import (
+    MOST_AT_ONCE,
+    DataPathState,
+    FolderName,
+    Inspection,
+    TooManyPathsAtOnce,
+    refuse_too_many,
+)
 from domain.datasets import (
     DataPath,
     DataPathInspected,
@@ -135,6 +142,12 @@ def test_many_paths_are_added_at_once_or_none() -> None:  # D-7
     given(TRAINING_DATASET).when(add_data_paths, [ADDED]).then(DataPathsAdded(data_paths=(ADDED,)))
     given(TRAINING_DATASET).when(add_data_paths, [ADDED, wrong()]).then_refused(DataPathIsInvalid, at="data_paths.2")
     given(TRAINING_DATASET).when(add_data_paths, []).then_refused(NoDataPath)
+
+
+def test_as_many_paths_as_are_said_are_added_at_once_and_not_one_more() -> None:  # D-7
+    refuse_too_many(range(MOST_AT_ONCE))
+    with pytest.raises(TooManyPathsAtOnce, match="1001 data paths at once are too many"):
+        refuse_too_many(range(MOST_AT_ONCE + 1))
 
 
 def test_a_path_that_is_still_being_scanned_may_be_added() -> None:  # D-3

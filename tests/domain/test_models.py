@@ -229,6 +229,12 @@ def test_a_version_is_withdrawn_with_a_reason() -> None:  # V-4
     given(VERSION_PUBLISHED).when(withdraw, "v1.01", " Misses scratches\r\n on the\u202e rim. ").then(WITHDRAWN)
 
 
+def test_the_reason_may_be_as_long_as_is_said() -> None:  # V-4
+    longest = "x" * LONGEST_REASON
+    withdrawn = ModelVersionWithdrawn(version="v1.01", reason=longest)
+    given(VERSION_PUBLISHED).when(withdraw, "v1.01", longest).then(withdrawn)
+
+
 @pytest.mark.parametrize("reason", ["", " \n", "x" * (LONGEST_REASON + 1)])
 def test_without_a_reason_nothing_is_withdrawn(reason: str) -> None:  # V-4
     given(VERSION_PUBLISHED).when(withdraw, "v1.01", reason).then_refused(ReasonIsMissing, "why", at="reason")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from domain.permissions import Permission, Role, check_owner, permits
+from domain.permissions import Permission, Role, check_owner, check_owner_or_auditor, permits
 from domain.refusals import NotTheOwner
 from tests.examples import QUALITY_LEAD_ID, TRAINER_LI_ID, TRAINER_WANG_ID
 
@@ -37,3 +37,10 @@ def test_what_is_its_owners_is_nobody_elses_unless_those_of_everybody_are_asked_
     for stranger in (TRAINER_LI_ID, QUALITY_LEAD_ID):
         with pytest.raises(NotTheOwner):
             check_owner(TRAINER_WANG_ID, stranger)
+
+
+def test_what_its_owner_may_see_is_open_to_super_administrators_who_audit() -> None:  # U-6, E-3
+    check_owner_or_auditor(TRAINER_WANG_ID, TRAINER_WANG_ID, TRAINER)
+    check_owner_or_auditor(TRAINER_WANG_ID, QUALITY_LEAD_ID, SUPER)
+    with pytest.raises(NotTheOwner):
+        check_owner_or_auditor(TRAINER_WANG_ID, TRAINER_LI_ID, TRAINER)

@@ -31,6 +31,7 @@ from domain.training_jobs import (
     WaitingJobCannotBeTerminated,
     delete,
     interrupt,
+    offered,
     publish,
     queue,
     report,
@@ -43,6 +44,7 @@ from tests.examples import (
     BINDING,
     CLASSIFICATION_USED,
     MODEL_ID,
+    TRAINER_LI_ID,
     TRAINER_WANG_ID,
     TRAINING_COMPLETED,
     TRAINING_ORDER,
@@ -112,6 +114,16 @@ def test_what_a_state_offers_is_done_and_everything_else_is_refused(
 # T-2: looking changes nothing, so no decision is behind it
 def test_every_offer_is_looking_or_a_decision() -> None:
     assert {action for offered in ACTIONS.values() for action in offered} == LOOKING | set(DECISIONS)
+
+
+# T-2, U-6
+@pytest.mark.parametrize("status", TrainingStatus)
+def test_a_job_of_somebody_else_can_be_looked_at_and_no_more(status: TrainingStatus) -> None:
+    assert offered(status, TRAINER_WANG_ID, TRAINER_WANG_ID) == ACTIONS[status]
+    assert set(offered(status, TRAINER_WANG_ID, TRAINER_LI_ID)) == set(ACTIONS[status]) & {
+        TrainingAction.MONITOR,
+        TrainingAction.REPORT,
+    }
 
 
 # T-2

@@ -348,11 +348,18 @@ def test_a_group_pattern_is_short() -> None:
     when(check_preprocessing, PreprocessingParameters(group_pattern="(" * 100_000)).then_refused(
         GroupPatternIsTooLong, "at most 200 characters; this one has 100000", at="group_pattern"
     )
+    check_preprocessing(PreprocessingParameters(group_pattern="x" * LONGEST_PATTERN))
+    when(check_preprocessing, PreprocessingParameters(group_pattern="x" * (LONGEST_PATTERN + 1))).then_refused(
+        GroupPatternIsTooLong, "this one has 201", at="group_pattern"
+    )
 
 
 def test_parameters_are_short() -> None:
-    text = WITH_ITS_COMMA + "\n" * LONGEST_TEXT
-    when(read_model_parameters, text, OFFERED).then_refused(JsonIsTooLong, "at most 200000", at="model_parameters")
+    longest = WITH_ITS_COMMA.ljust(LONGEST_TEXT)
+    assert read_model_parameters(longest, OFFERED) == read_model_parameters(WITH_ITS_COMMA, OFFERED)
+    when(read_model_parameters, longest + " ", OFFERED).then_refused(
+        JsonIsTooLong, "at most 200000", at="model_parameters"
+    )
 
 
 @pytest.mark.parametrize(

@@ -156,6 +156,11 @@ def test_a_wrong_name_makes_no_room(uploads: Uploads, file_name: str) -> None:  
     assert not uploads.folder.exists()
 
 
+def test_a_file_of_the_size_that_is_allowed_and_left_is_taken(tmp_path: Path) -> None:  # I-2
+    uploads = uploads_in(tmp_path / "uploads", free=6 << 30, most=5 << 30, keep_free=1 << 30)
+    assert uploads.begin(WANG, NAME, 5 << 30).size == 5 << 30
+
+
 @pytest.mark.parametrize(
     ("size", "refusal"),
     [

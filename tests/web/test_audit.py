@@ -282,7 +282,9 @@ def test_a_version_shows_its_provenance_to_its_owner_and_to_auditors(real: RealS
     ]
     real.services.wait(real.log.append(happened))
     address = f"/provenance/{MODEL_ID}/v1.02"
-    page = words(enter(real, TRAINER_WANG_ID, epoch=1).get(address).text)
+    answer = enter(real, TRAINER_WANG_ID, epoch=1).get(address)
+    assert way_back(answer.text) == ["/models", f"/models/{MODEL_ID}", f"/models/{MODEL_ID}/versions/v1.02"]
+    page = words(answer.text)
     for shown in (TRAINING_COMPLETED.device, TRAINING_COMPLETED.software, "gpu-1", "trainer_wang", manifest.checksum):
         assert shown in page
     assert page.count("not compared") == 3
@@ -300,7 +302,7 @@ def test_a_version_shows_its_provenance_to_its_owner_and_to_auditors(real: RealS
     differing = words(real.get(f"{address}?differing=yes").text)
     assert ("2.png" in differing, "3.png" in differing, "1.png" in differing) == (True, True, False)
     assert enter(real, TRAINER_LI_ID).post(f"{address}/check").status_code == 403
-    assert enter(real, QUALITY_LEAD_ID).get(address).status_code == 200
+    assert way_back(enter(real, QUALITY_LEAD_ID).get(address).text) == ["/audit"]
     assert real.get(f"/provenance/{MODEL_ID}/v9.99").status_code == 404
     assert real.post(f"/provenance/{MODEL_ID}/v9.99/check").status_code == 404
     assert enter(real, TRAINER_LI_ID).get(address).status_code == 403
@@ -314,6 +316,12 @@ def test_a_version_shows_its_provenance_to_its_owner_and_to_auditors(real: RealS
     assert_says_what_is_wrong(real, address, told)
     answer = real.post(f"{address}/check")
     assert (answer.status_code, told in html.unescape(answer.text)) == (404, True)
+
+
+def way_back(page: str) -> list[str]:
+    """Where the pages lead that the trail names above this one."""
+    (trail,) = re.findall(r'<nav class="trail".*?</nav>', page, re.DOTALL)
+    return re.findall(r'href="([^"]*)"', trail)
 
 
 def assert_says_what_is_wrong(site: RealSite, address: str, told: str) -> None:
