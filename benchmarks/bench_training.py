@@ -329,18 +329,18 @@ def training_in_ranks(bench: Bench) -> Iterator[Row]:
     """Two processes that share each batch over gloo, a thread each."""
     with tempfile.TemporaryDirectory() as name:
         answer = Path(name) / "speeds.json"
-        arguments = ("-m", "benchmarks.rank_steps", str(bench.rounds), str(answer))
+        arguments = ("-m", "benchmarks.rank_steps", str(bench.rounds), str(answer), str(os.getpid()))
         with RankAgent(THREADS, arguments, has_gpu_each=False) as agent:
             agent.wait(MOST_SECONDS_IN_RANKS)
         speeds = msgspec.json.decode(answer.read_bytes(), type=rank_steps.Speeds)
     # A busy machine is shared out by processes before it is by threads, so one process is compared by CPU time alone.
-    for name, compared, attribute, unit in (
-        ("DistributedDataParallel", speeds.torchs, "by_clock", "images/s"),
-        ("DistributedDataParallel", speeds.torchs, "by_cpu", "img/CPU-s"),
-        ("two lanes of one process", speeds.one_process, "by_cpu", "img/CPU-s"),
+    for name, compared, attribute, unit, least in (
+        ("DistributedDataParallel", speeds.torchs, "by_clock", "images/s", 0.95),
+        ("DistributedDataParallel", speeds.torchs, "by_cpu", "img/CPU-s", 0.95),
+        ("two lanes of one process, which exchange nothing", speeds.one_process, "by_cpu", "img/CPU-s", 0.85),
     ):
         ours, others = ([getattr(speed, attribute) for speed in side] for side in (speeds.ours, compared))
-        yield _row("step of two processes", ours, others, name, 0.95, unit)
+        yield _row("step of two processes", ours, others, name, least, unit)
 
 
 @bench

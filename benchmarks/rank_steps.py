@@ -24,6 +24,7 @@ from benchmarks.harness import in_turns
 from domain.training_parameters import SgdParameters
 from gpu_worker.augmentation import draw
 from gpu_worker.batches import Chosen, Fetched
+from gpu_worker.child_process import be_killed_with_parent
 from gpu_worker.lanes import Lanes
 from gpu_worker.networks import new_network
 from gpu_worker.randomness import stream
@@ -122,8 +123,9 @@ def speed_of(steps: Callable[[], object]) -> Speed:
     return Speed(STEPS * BATCH / (time.perf_counter() - began), STEPS * BATCH / cpu.item())
 
 
-def main(rounds: int, answer: Path) -> None:
+def main(rounds: int, answer: Path, parent: int) -> None:
     """Take turns, and write down how fast each was."""
+    be_killed_with_parent(parent)
     torch.set_num_threads(1)
     join(CPU, patience_seconds=600)
     rank, count = distributed.get_rank(), distributed.get_world_size()
@@ -137,4 +139,4 @@ def main(rounds: int, answer: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), Path(sys.argv[2]))
+    main(int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))
