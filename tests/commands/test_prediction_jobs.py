@@ -143,6 +143,7 @@ def test_steps_behind_the_one_asked_for_are_not_checked_yet() -> None:
     assay, _ = assay_after(plant_with_model())
     assert refusals_of(assay, 1, data_paths=(), compute_resource_id=None) == []
     assert refusals_of(assay, 2, compute_resource_id=None) == []
+    assert refusals_of(assay, 2, data_paths=(), compute_resource_id=None) == [NoDataPathChosen]
     assert refusals_of(assay, 3, data_paths=(), compute_resource_id=None) == [NoDataPathChosen]
 
 

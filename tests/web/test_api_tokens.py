@@ -122,6 +122,8 @@ def test_the_secret_is_shown_once_and_only_its_hash_goes_on(site: Site, tokens: 
     assert command.expires_at is not None
     assert not is_expired(command.expires_at, datetime.now(UTC) + timedelta(days=89))
     assert is_expired(command.expires_at, datetime.now(UTC) + timedelta(days=91))
+    assert is_expired(command.expires_at, command.expires_at)
+    assert not is_expired(command.expires_at, command.expires_at - timedelta(microseconds=1))
     assert secret not in str(command)
     assert secret not in site.get("/api-tokens").text
     site.assay.refuse_with(ApiTokenWasCreated())
