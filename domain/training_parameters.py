@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from domain.json_forms import line_of, lines_of_entries, read_json
-from domain.learning_rates import LearningRatePolicy
+from domain.learning_rates import LearningRatePolicy, learning_rate
 from domain.refusals import Refusal, raise_together
 from domain.sentences import N_
 from domain.texts import is_seen
@@ -64,6 +64,17 @@ class SgdParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lr_policy: LearningRatePolicy = LearningRatePolicy.POLY
     power: Annotated[float, Meta(ge=0, le=100)] = 0.9
     gamma: Annotated[float, Meta(ge=0, le=100)] = 0.1
+
+    def rate_at(self, iteration: int) -> float:
+        """The learning rate of an iteration, counted from 0."""
+        return learning_rate(
+            self.lr_policy,
+            base_lr=self.base_lr,
+            iteration=iteration,
+            max_iter=self.max_iter,
+            gamma=self.gamma,
+            power=self.power,
+        )
 
 
 class TrainingParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from domain.training_parameters import Augmentation
+from gpu_worker.devices import carried
 
 HUE_TURN: Final = 0.02
 """Largest turn of the hue, as a share of the colour circle."""
@@ -46,8 +47,8 @@ class Draw(NamedTuple):
         """The same on another device, carried there in one piece."""
         if device == self.hue.device:
             return self
-        carried = Draw(*torch.stack([part.float() for part in self]).to(device, non_blocking=True))
-        return carried._replace(is_flipped=carried.is_flipped > 0, is_upside_down=carried.is_upside_down > 0)
+        there = Draw(*carried(torch.stack([part.float() for part in self]), device))
+        return there._replace(is_flipped=there.is_flipped > 0, is_upside_down=there.is_upside_down > 0)
 
 
 def draw(count: int, augmentations: Collection[Augmentation], generator: torch.Generator) -> Draw:

@@ -12,6 +12,7 @@ from domain.model_packages import NetworkInput
 from gpu_worker.augmentation import Draw, augment, augment_labels, draw
 from gpu_worker.batch_threads import Indices
 from gpu_worker.decoded_images import DecodedImages
+from gpu_worker.devices import carried
 from gpu_worker.metrics import standardized
 from gpu_worker.randomness import stream
 from gpu_worker.team import ALONE, Team
@@ -157,11 +158,11 @@ class Batches:
         """As `Source.fetch`; for several threads at once."""
         return Fetched(
             pixels=self._pixels(chosen.indices),
-            labels=self.labels[chosen.indices].to(self.device, non_blocking=True),
+            labels=carried(self.labels[chosen.indices], self.device),
             drawn=chosen.drawn.to(self.device),
             masks=None
             if self.masks is None
-            else torch.from_numpy(self.masks.gather(chosen.indices)).to(self.device, non_blocking=True),
+            else carried(torch.from_numpy(self.masks.gather(chosen.indices)), self.device),
         )
 
     def make(self, fetched: Fetched) -> tuple[Tensor, Tensor]:
@@ -177,11 +178,8 @@ class Batches:
 
     def _pixels(self, indices: Indices) -> Tensor:
         if self.resident is not None:
-            return self.resident[torch.from_numpy(indices).to(self.device, non_blocking=True)]
-        pixels_BCHW = torch.from_numpy(self.images.gather(indices))
-        return (
-            pixels_BCHW.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else pixels_BCHW
-        )
+            return self.resident[carried(torch.from_numpy(indices), self.device)]
+        return carried(torch.from_numpy(self.images.gather(indices)), self.device)
 
 
 def label_maps(masks_BHW: Tensor, labels_B: Tensor) -> Tensor:

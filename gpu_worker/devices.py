@@ -7,7 +7,7 @@ from importlib import metadata
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from domain.messages import Resources
 from domain.model_packages import NetworkInput
@@ -58,6 +58,13 @@ def device_for(needs: Resources, *, has_gpu: bool, on_cpu: bool) -> torch.device
     if needs.gpu_cards:
         raise GpuIsMissing(gpu_cards=needs.gpu_cards)
     return torch.device("cpu")
+
+
+def carried(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the CPU on the device, while a GPU goes on with its work: from memory that is not pinned the driver may carry
+    nothing before everything that was asked for is done (CUDA Runtime API, “API synchronization behavior”).
+    """
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
 
 
 def describe(device: torch.device, precision: Precision, thread_count: int) -> str:

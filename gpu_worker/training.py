@@ -18,7 +18,6 @@ from torch import nn
 from domain.artifacts import Artifact
 from domain.evaluation import Evaluation
 from domain.evaluation_figures import figures_of
-from domain.learning_rates import learning_rate
 from domain.messages import KeptWeights, Resources, TrainingOrder, TrainingSucceeded, ValidationMeasured
 from domain.refusals import Refusal
 from domain.sentences import N_
@@ -174,7 +173,7 @@ def train_loop(
     )
     with LossCurve(job, start, sgd.max_iter, device, part.part) as curve, step:
         for iteration in range(start.iteration, sgd.max_iter):
-            rate = _rate(sgd, iteration)
+            rate = sgd.rate_at(iteration)
             loss = team.add_up(model, step.learn(iteration))
             done = iteration + 1
             if device.type == "cpu" and not loss.isfinite():
@@ -358,17 +357,6 @@ def _kept_weights(part: Part, best: Best, end: Checkpoint, job: Job) -> KeptWeig
 
 def _model(part: Part, weights: Weights, device: torch.device) -> nn.Module:
     return network_of(weights, part.network, len(part.defect_codes)).to(device).to(memory_format=torch.channels_last)
-
-
-def _rate(sgd: SgdParameters, iteration: int) -> float:
-    return learning_rate(
-        sgd.lr_policy,
-        base_lr=sgd.base_lr,
-        iteration=iteration,
-        max_iter=sgd.max_iter,
-        gamma=sgd.gamma,
-        power=sgd.power,
-    )
 
 
 def _validation_iterations(sgd: SgdParameters, image_count: int) -> frozenset[int]:

@@ -9,7 +9,6 @@ from commands.training_jobs import STEP_COUNT, CheckedDraft, check_step
 from domain.data_paths import Inspection
 from domain.datasets import DatasetPurpose
 from domain.json_forms import write_json
-from domain.learning_rates import learning_rate
 from domain.messages import LossPart
 from domain.model_images import ModelImageKind
 from domain.model_packages import NetworkTask
@@ -398,17 +397,6 @@ def _rate_chart(sgd: SgdParameters) -> LineChart:
     last = sgd.max_iter - 1
     even = {round(last * number / CURVE_POINTS) for number in range(CURVE_POINTS + 1)}
     iterations = sorted(even | set(range(min(FIRST_ITERATIONS, sgd.max_iter))))
-    points = tuple((float(iteration), _rate(sgd, iteration)) for iteration in iterations)
+    points = tuple((float(iteration), sgd.rate_at(iteration)) for iteration in iterations)
     series = [Series(sgd.lr_policy.value, points)]
     return line_chart(series, x_label="iteration", y_label=N_("learning rate"), x_max=float(last), from_zero=True)
-
-
-def _rate(sgd: SgdParameters, iteration: int) -> float:
-    return learning_rate(
-        sgd.lr_policy,
-        base_lr=sgd.base_lr,
-        iteration=iteration,
-        max_iter=sgd.max_iter,
-        gamma=sgd.gamma,
-        power=sgd.power,
-    )

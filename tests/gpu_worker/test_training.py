@@ -20,7 +20,6 @@ from safetensors.torch import load_file
 
 from domain.evaluation import Evaluation, SampleState
 from domain.evaluation_figures import figures_of
-from domain.learning_rates import learning_rate
 from domain.messages import (
     AnyReport,
     LossesMeasured,
@@ -453,15 +452,7 @@ def test_every_point_is_in_the_metrics_file_with_its_rate(place: Workplace) -> N
     assert [line["iteration"] for line in lines] == list(range(1, 8))
     sgd = order.training_parameters.classification
     for line in lines:
-        expected = learning_rate(
-            sgd.lr_policy,
-            base_lr=sgd.base_lr,
-            iteration=line["iteration"] - 1,
-            max_iter=7,
-            gamma=sgd.gamma,
-            power=sgd.power,
-        )
-        assert line["learning_rate"] == expected
+        assert line["learning_rate"] == sgd.rate_at(line["iteration"] - 1)
     reported = [iteration for report in place.all(LossesMeasured) for iteration in report.iterations]
     assert reported == list(range(1, 8))
 
