@@ -340,7 +340,8 @@ def training_in_ranks(bench: Bench) -> Iterator[Row]:
         ("two lanes of one process, which exchange nothing", speeds.one_process, "by_cpu", "img/CPU-s", None),
     ):
         ours, others = ([getattr(speed, attribute) for speed in side] for side in (speeds.ours, compared))
-        yield _row("step of two processes", ours, others, name, least, unit)
+        row = "step of two processes" if attribute == "by_clock" else "step of two processes, by CPU time"
+        yield _row(row, ours, others, name, least, unit)
 
 
 @bench
