@@ -66,9 +66,8 @@ class RankAgent:
         process = self._agent.get_worker_group().workers[rank].id
         with suppress(ChildProcessError, ProcessLookupError):
             if process is not None:
-                os.waitid(
-                    os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT
-                )  # refuses whoever is no child any more
+                # Refuses whoever is no child any more: the number may be somebody else's by now.
+                os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT)
                 os.kill(process, number)
 
     def wait(self, seconds: float) -> None:

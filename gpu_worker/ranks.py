@@ -181,9 +181,8 @@ class _Ranks:
     def __init__(self, count: int, work: RankWork, *, has_gpu_each: bool) -> None:
         self.work = work
         self._open = ExitStack()
-        folder = Path(
-            self._open.enter_context(tempfile.TemporaryDirectory(prefix="assay-ranks-"))
-        )  # nobody else may enter
+        # A folder that nobody else may enter.
+        folder = Path(self._open.enter_context(tempfile.TemporaryDirectory(prefix="assay-ranks-")))
         self.ranks = [_Rank(folder / str(rank)) for rank in range(count)]
         for one in self.ranks:
             self._open.callback(one.close)

@@ -19,8 +19,6 @@ log = logging.getLogger(__name__)
 
 FALLBACK_SECONDS = 0.25
 """How often the table is asked while somebody waits: a notification may be lost, a page should not be."""
-UNASKED_SECONDS = 5.0
-"""How often it is asked while nobody does: only who asks notices that a network was cut, and live pages wait for nothing."""
 STOP_SECONDS = 0.25
 """How soon the thread notices that it is to end."""
 PAUSE_SECONDS = 0.5
@@ -80,9 +78,7 @@ class _Watcher:
             except psycopg.Error as error:
                 log.warning("watcher_lost_database", extra={"channel": self._channel, "problem": str(error)})
                 self._pause()
-            except (
-                Exception
-            ):  # the edge of a thread for which every page would wait in vain, for example a channel's odd message
+            except Exception:  # the edge of a thread for which every page would wait in vain
                 log.exception("watcher_failed", extra={"channel": self._channel})
                 self._pause()
 
@@ -99,7 +95,7 @@ class _Watcher:
             told = [int(notification.payload) for notification in heard if notification.payload]
             if told:
                 self._tell(max(told))
-            elif heard or time.monotonic() - asked_at >= (FALLBACK_SECONDS if self._waiting else UNASKED_SECONDS):
+            elif heard or (self._waiting and time.monotonic() - asked_at >= FALLBACK_SECONDS):
                 self._tell(self._ask(connection))
                 asked_at = time.monotonic()
 
