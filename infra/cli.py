@@ -57,6 +57,8 @@ def _about_its_surroundings(error: Exception, settings: Settings | None) -> str 
     psycopg = sys.modules.get("psycopg")  # who has not loaded it has asked no database
     if psycopg is not None and isinstance(error, psycopg.OperationalError):
         return f"The database cannot be used: {str(error).strip()}\nSee that it runs, or correct ASSAY_DATABASE_URL."
+    if psycopg is not None and isinstance(error, psycopg.errors.UndefinedTable) and "assay_events" in str(error):
+        return "The database holds no installation. Correct ASSAY_DATABASE_URL, or make one with `assay prepare`."
     return None
 
 

@@ -25,7 +25,11 @@ FIRST_TASK_TYPES = (("分类", TaskKind.CLASSIFICATION), ("分割分类", TaskKi
 
 
 def prepare(settings: Settings) -> list[str]:
-    """Make folders, tables and the first administrator where they are missing; what a person must be told, once."""
+    """Make folders, tables and the first administrator where they are missing; what a person must be told, once.
+
+    Raises:
+        WrongSetting: nobody can be made an administrator as the settings say, or the log of this state folder is elsewhere.
+    """
     for folder in (settings.state, *settings.data_roots.values(), *settings.archive_roots.values()):
         if settings.state in (folder, *folder.parents):
             folder.mkdir(parents=True, exist_ok=True)
@@ -36,9 +40,19 @@ def prepare(settings: Settings) -> list[str]:
         if core.assay.find(SuperAdministrators, SUPER_ADMINISTRATORS_ID) is None:
             users = core.log.all_of(UserCreated)
             if not users:
+                _refuse_to_begin_beside_a_history(settings)
                 return _first_start(settings, core)
             _list_super_administrators(core, users)
         return _still_to_be_told(settings, core)
+
+
+def _refuse_to_begin_beside_a_history(settings: Settings) -> None:
+    """Whoever names another database would find an empty Assay, and its seals among those of the lost log."""
+    if settings.seals.exists():
+        raise WrongSetting(
+            f"The database holds no log, but {settings.seals} seals one. Correct ASSAY_DATABASE_URL; or put a backup back with"
+            " `assay restore`, into an empty ASSAY_STATE; or begin anew, with an empty ASSAY_STATE, too."
+        )
 
 
 def _first_start(settings: Settings, core: Core) -> list[str]:

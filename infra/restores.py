@@ -87,7 +87,8 @@ def refuse_used_place(
     for name in (SEAL_KEY_FILE, SETTINGS_FILE, settings.seals.parent.name):
         if (settings.state / name).exists():
             raise BackupFailed(
-                f"{settings.state / name} is there already. Restore into an empty place: set ASSAY_STATE to another folder."
+                f"{settings.state / name} is there already. Restore into an empty place: set ASSAY_STATE to another folder. What"
+                " survived of the storage stays in use with ASSAY_SHARED and --reuse-storage."
             )
     if taken := [name for name in IN_BACKUP if _rows_in(connection, name)]:
         raise BackupFailed(

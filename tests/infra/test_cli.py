@@ -4,6 +4,7 @@ import argparse
 from importlib.metadata import version
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from infra.cli import _about_its_surroundings, main, parser
@@ -86,6 +87,26 @@ def test_a_database_that_does_not_answer_is_a_sentence_with_its_setting(
     for verb in ("prepare", "up", "verify"):
         assert "correct ASSAY_DATABASE_URL" in (said := refused([verb], capsys))
         assert "Panel2026" not in said
+
+
+def test_a_database_without_an_installation_is_told(
+    state: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], database: str
+) -> None:
+    monkeypatch.setenv("ASSAY_DATABASE_URL", database)
+    assert "The database holds no installation. Correct ASSAY_DATABASE_URL" in refused(["verify"], capsys)
+
+
+def test_nobody_begins_anew_beside_the_seals_of_another_log(
+    state: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], database: str
+) -> None:  # E-4 S-1
+    monkeypatch.setenv("ASSAY_DATABASE_URL", database)
+    (state / "seals").mkdir(parents=True)
+    (state / "seals" / "seals.jsonl").write_text("{}\n")
+    assert "The database holds no log, but" in refused(["prepare"], capsys)
+    with psycopg.connect(database) as connection:
+        assert connection.execute("SELECT count(*) FROM assay_events").fetchone() == (0,)
+    (state / "seals" / "seals.jsonl").unlink()
+    assert main(["prepare"]) == 0
 
 
 def test_postgres_is_looked_for_where_it_was_named_only(

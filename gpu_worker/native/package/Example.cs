@@ -1,6 +1,6 @@
 // Predict one image from C#, on Linux: libCsotArtifact.so must lie beside the program or on LD_LIBRARY_PATH.
 //
-//   Example FOLDER WIDTH HEIGHT image.rgb
+//   mcs Example.cs && LD_LIBRARY_PATH=. mono Example.exe FOLDER WIDTH HEIGHT image.rgb     # or as a program of .NET
 //
 // FOLDER holds models.xbin and config.yaml; image.rgb holds WIDTH * HEIGHT pixels of three bytes (red, green, blue).
 
@@ -8,6 +8,13 @@ using System;
 using System.IO;
 using System.Runtime.InteropServices;
 using System.Text;
+
+class CsotError : Exception
+{
+    public readonly int Status;
+
+    public CsotError(int status, string message) : base(message) { Status = status; }
+}
 
 static class Csot
 {
@@ -96,7 +103,7 @@ static class Csot
         IntPtr error = csot_last_error();
         var text = new byte[512];
         for (int i = 0; i < text.Length - 1 && (text[i] = Marshal.ReadByte(error, i)) != 0; i++) { }
-        throw new InvalidOperationException("status " + status + ": " + Text(text));
+        throw new CsotError(status, Text(text));
     }
 }
 
@@ -122,6 +129,19 @@ static class Example
             Console.Error.WriteLine("the image is too short");
             return 1;
         }
+        try
+        {
+            return Predict(folder, pixels, width, height);
+        }
+        catch (CsotError error)
+        {
+            Console.Error.WriteLine(error.Status == Csot.WrongSize ? "does not comply: " + error.Message : error.Message);
+            return error.Status == Csot.WrongSize ? 3 : 1;
+        }
+    }
+
+    static int Predict(string folder, byte[] pixels, int width, int height)
+    {
         IntPtr model = Csot.Create(Path.Combine(folder, "models.xbin"), Path.Combine(folder, "config.yaml"));
         try
         {
