@@ -17,6 +17,7 @@ from infra.backup_options import add_backup_verbs
 from infra.feed_verbs import add_feed_verbs
 from infra.log_verbs import add_log_verbs
 from infra.package_verb import add_package_verb
+from infra.password_verb import add_password_verb
 from infra.postgres_programs import PostgresFailed
 from infra.process_verbs import add_health_verb, add_process_verbs
 from infra.processes import AlreadyRuns, DoesNotStart
@@ -81,6 +82,7 @@ def parser() -> argparse.ArgumentParser:
     verbs = made.add_subparsers(dest="verb", required=True, metavar="verb")
     add_service_verbs(verbs)
     add_health_verb(verbs)
+    add_password_verb(verbs)
     add_package_verb(verbs)
     add_log_verbs(verbs)
     add_feed_verbs(verbs)

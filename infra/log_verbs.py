@@ -1,5 +1,7 @@
 """What keeps the log honest, on the command line: `verify` and `export-log`."""
 
+import argparse
+import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -21,7 +23,10 @@ def add_log_verbs(verbs: Any) -> None:
         "verify", help="verify that nobody changed the log; names the first event that does not fit"
     )
     proof.add_argument(
-        "--key", metavar="HEX", help="the public key of the seals, from a copy; default: this installation's"
+        "--key",
+        type=_public_key,
+        metavar="HEX",
+        help="the public key of the seals, from a copy; default: this installation's",
     )
     proof.set_defaults(run=lambda settings, asked: verify(settings, asked.key))
     exported = verbs.add_parser("export-log", help="write the log as JSON Lines, without secrets, for an auditor")
@@ -29,7 +34,7 @@ def add_log_verbs(verbs: Any) -> None:
     exported.set_defaults(run=lambda settings, asked: export_log(settings, asked.target))
 
 
-def verify(settings: Settings, key: str | None) -> int:
+def verify(settings: Settings, key: bytes | None) -> int:
     """Verify the log against its chain and its seals, and what is kept of it for speed against the log; 1 where something does
     not fit.
     """
@@ -37,7 +42,7 @@ def verify(settings: Settings, key: str | None) -> int:
 
     try:
         with database_for_a_moment(settings) as settings:
-            public_key, found = bootstrap.verify_log(settings, bytes.fromhex(key) if key else None)
+            public_key, found = bootstrap.verify_log(settings, key)
             wrong_states = told_states(bootstrap.checked_states(settings), print)
     except ValueError as error:
         print(f"The seals cannot be verified: {error}", file=sys.stderr)
@@ -53,6 +58,12 @@ def verify(settings: Settings, key: str | None) -> int:
     fits = not (found.findings or wrong_states)
     print("Everything fits." if fits else "Something does not fit.")
     return 0 if fits else 1
+
+
+def _public_key(text: str) -> bytes:
+    if not re.fullmatch(r"[0-9A-Fa-f]{64}", text):
+        raise argparse.ArgumentTypeError("a public key has 64 hexadecimal digits, as `assay verify` prints them")
+    return bytes.fromhex(text)
 
 
 def told_states(checked: Iterable["CheckedState"], say: Say) -> int:

@@ -130,7 +130,7 @@ class Errors:
         if error.status_code >= 500:
             return self.unexpected(request, error)
         if is_for_machines(request):
-            return malformed(request, error.status_code, error.extra)
+            return malformed(request, error)
         return self._answer(request, error.status_code)
 
     def unexpected(self, request: Request[Any, Any, Any], error: Exception) -> Response[Any]:

@@ -164,3 +164,9 @@ def test_the_command_line_says_which_release_it_is(capsys: pytest.CaptureFixture
     with pytest.raises(SystemExit, match="0"):
         main(["--version"])
     assert capsys.readouterr().out == f"Assay {version('assay')}\n"
+
+
+def test_a_key_that_is_none_is_told_what_it_should_be(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["verify", "--key", "zz"])
+    assert "64 hexadecimal digits" in capsys.readouterr().err

@@ -281,7 +281,10 @@ def test_a_key_belongs_to_one_body_and_to_one_user(site: RealSite, wang: Machine
 def test_without_a_usable_key_nothing_is_made(site: RealSite, wang: Machine) -> None:
     before = site.log.position()
     for key in ("", "short", "with blanks in it", "x" * 129):
-        assert wang.ask("POST", "/training-jobs", JOB, key=key).status_code == 400, key
+        answer = wang.ask("POST", "/training-jobs", JOB, key=key)
+        assert answer.status_code == 400, key
+        (told,) = answer.json()["refusals"]
+        assert "idempotency" in (told["field"] + told["message"]).lower()
     assert site.log.position() == before
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 from litestar import Request, Response
+from litestar.exceptions import HTTPException
 
 from domain.refusals import NotFound, NotPermitted, Refusal, Refusals
 from domain.sentences import N_, Sentence
@@ -114,15 +115,17 @@ def refused(request: Request[Any, Any, Any], error: Refusal | Refusals) -> Respo
     return problem(request, status, told)
 
 
-def malformed(request: Request[Any, Any, Any], status: int, extra: object) -> Response[bytes]:
+def malformed(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
     """What the framework found wrong with a request before any rule was asked."""
-    found = extra if isinstance(extra, list) else []
+    found = error.extra if isinstance(error.extra, list) else []
+    if not found and error.status_code == 400:  # a header that is missing stands in its sentence only
+        found = [{"message": error.detail}]
     told = [
         ToldRefusal(rule="Malformed", field=str(one.get("key", "")), message=str(one.get("message", "")))
         for one in found
         if isinstance(one, dict)
     ]
-    return problem(request, status, told)
+    return problem(request, error.status_code, told)
 
 
 def problem(
