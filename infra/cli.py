@@ -25,6 +25,9 @@ from infra.service_verbs import add_service_verbs
 from infra.settings import Settings, WrongSetting, read_settings
 from infra.storage_options import add_storage_verb
 
+NOBODY_READS = 141
+"""As shells say of what SIGPIPE ended."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit status."""
@@ -33,11 +36,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = read_settings()
         status: int = asked.run(settings, asked)
+        sys.stdout.flush()  # here, where it is heard that nobody reads on
     except (WrongSetting, PostgresFailed, DoesNotStart, AlreadyRuns) as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # `assay audit | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return NOBODY_READS
     except Exception as error:
         if (sentence := _about_its_surroundings(error, settings)) is None:
             raise

@@ -1,16 +1,19 @@
 """The command line as a whole: each verb is done by something, and what a person did wrong is a sentence."""
 
 import argparse
+import os
+import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from infra.cli import _about_its_surroundings, main, parser
+from infra.cli import NOBODY_READS, _about_its_surroundings, main, parser
 from infra.programs import PROGRAMS
 from infra.settings import read_settings
-from tests.conftest import free_ports
+from tests.conftest import CHECKOUT, free_ports
 
 
 def verbs() -> dict[str, argparse.ArgumentParser]:
@@ -170,3 +173,18 @@ def test_a_key_that_is_none_is_told_what_it_should_be(capsys: pytest.CaptureFixt
     with pytest.raises(SystemExit):
         main(["verify", "--key", "zz"])
     assert "64 hexadecimal digits" in capsys.readouterr().err
+
+
+def test_who_reads_no_further_gets_no_trace(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    ended = subprocess.run(
+        [sys.executable, "-m", "infra.cli", "status"],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "ASSAY_STATE": str(tmp_path)},
+        cwd=CHECKOUT,
+        check=False,
+    )
+    os.close(writing)
+    assert (ended.returncode, ended.stderr) == (NOBODY_READS, b"")
