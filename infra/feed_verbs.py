@@ -35,7 +35,7 @@ def feed_status(settings: Settings) -> int:
         state, relay = bootstrap.feed_state(settings)
     if settings.kafka is None:
         print("Kafka is not configured (ASSAY_KAFKA_BROKERS): events are read through the HTTP API only.")
-        if not state.sent_count:
+        if not state.sent_count and state.problem_at is None:
             return 0
     sent_at = f", the last at {state.sent_at:%Y-%m-%d %H:%M:%S %Z}" if state.sent_at else ""
     print(f"{state.sent_count:,} events sent{sent_at}; {state.behind:,} events of the log are still to be looked at.")

