@@ -361,11 +361,11 @@ def test_a_report_of_an_attempt_that_is_over_ends_the_job_without_a_word(tmp_pat
     paint_codes(tmp_path / "images")
     mailbox = MailboxInMemory([train_message(an_order(max_iter=LONG))], is_over=True)
     with RunningWorker(tmp_path, mailbox) as worker:
-        eventually(lambda: mailbox.refused)
+        eventually(lambda: mailbox.refused == 2)  # its report, and the log that it offered
         mailbox.is_over = False
         mailbox.waiting.append(train_message(an_order(data_paths=("gone",)), attempt=2))
         assert worker.wait_for(JobFailed).attempt == 2
-    assert mailbox.refused == 2  # its report, and the log that it offered
+    assert mailbox.refused == 2
     assert len(mailbox.reports) == 1
 
 
