@@ -23,8 +23,17 @@ from gpu_worker.package_descriptions import FORMAT, SHIPPED, SHIPPED_NAME
 from gpu_worker.packages import DESCRIPTION, build_package, build_shipped_package, read_package
 
 _DESCRIBING: Final = (
-    *("network", "input", "mean", "deviation", "codes", "classes", "images", "special_code_min_pixels"),
-    *("training_parameters", "prediction_parameters", "summary"),
+    "network",
+    "input",
+    "mean",
+    "deviation",
+    "codes",
+    "classes",
+    "images",
+    "special_code_min_pixels",
+    "training_parameters",
+    "prediction_parameters",
+    "summary",
 )
 """The options that say what image.yaml would."""
 _SIZE: Final = re.compile(r"([0-9]+)[x×]([0-9]+)")
