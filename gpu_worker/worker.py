@@ -188,9 +188,8 @@ class _Worker:
                     self._do(process, message, offered)
 
     def _work_with_processes_on_demand(self) -> None:
-        with contextlib.closing(
-            _JobProcess()
-        ) as process:  # the first says what the machine offers, and that its libraries work
+        # The first says what the machine offers, and that its libraries work.
+        with contextlib.closing(_JobProcess()) as process:
             offered = self._wait_until_ready(process)
         while offered is not None and not self.stop():
             self._tidy_if_possible()
