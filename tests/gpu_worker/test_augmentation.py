@@ -5,7 +5,7 @@ import torch
 from torchvision.transforms.v2 import functional as tv  # type: ignore[import-untyped]
 
 from domain.training_parameters import Augmentation
-from gpu_worker.augmentation import SCALE_RANGE, SHIFT_RANGE, augment, augment_labels, draw, scale, shift_colour
+from gpu_worker.augmentation import SCALE_RANGE, SHIFT_RANGE, Draw, augment, augment_labels, draw, shift_colour, warp
 from gpu_worker.randomness import stream
 
 ALL = tuple(Augmentation)
@@ -13,6 +13,10 @@ ALL = tuple(Augmentation)
 
 def some_images(count: int = 5, side: int = 24) -> torch.Tensor:
     return torch.rand(count, 3, side, side, generator=stream(1, "images"))
+
+
+def nothing_drawn(count: int = 5) -> Draw:
+    return draw(count, (), stream(1, "none"))
 
 
 @pytest.mark.parametrize("turn", [-0.3, -0.02, 0.02, 0.5])
@@ -40,7 +44,7 @@ def test_value_makes_brighter_and_saturation_makes_grey() -> None:
 @pytest.mark.parametrize("factor", [1.25, 1.0, 0.8])
 def test_scaling_is_torchvisions_affine_inside_the_frame(factor: float) -> None:
     images = some_images(side=40)
-    ours = scale(images, torch.full((5,), factor), torch.zeros(5), torch.zeros(5))
+    ours = warp(images, nothing_drawn()._replace(scale=torch.full((5,), factor)))
     theirs = tv.affine(
         images, angle=0.0, translate=[0, 0], scale=factor, shear=[0.0], interpolation=tv.InterpolationMode.BILINEAR
     )
@@ -52,13 +56,46 @@ def test_scaling_is_torchvisions_affine_inside_the_frame(factor: float) -> None:
 @pytest.mark.parametrize("factor", [1.2, 0.85])
 def test_what_is_scaled_may_stand_off_centre(factor: float) -> None:
     images = some_images(side=40)
-    ours = scale(images, torch.full((5,), factor), torch.full((5,), 0.1), torch.full((5,), -0.05))
+    drawn = nothing_drawn()._replace(
+        scale=torch.full((5,), factor), right=torch.full((5,), 0.1), down=torch.full((5,), -0.05)
+    )
+    ours = warp(images, drawn)
     theirs = tv.affine(
         images, angle=0.0, translate=[4, -2], scale=factor, shear=[0.0], interpolation=tv.InterpolationMode.BILINEAR
     )
     inner = slice(8, 32)
     assert torch.allclose(ours[..., inner, inner], theirs[..., inner, inner], atol=1e-5)
     assert ours.amin() > 0
+
+
+def test_what_is_scaled_and_off_centre_is_flipped_afterwards() -> None:
+    images = some_images(side=40)
+    scaled = nothing_drawn()._replace(
+        scale=torch.full((5,), 0.85), right=torch.full((5,), 0.1), down=torch.full((5,), -0.05)
+    )
+    flipped = scaled._replace(
+        is_flipped=torch.tensor([True, True, False, False, False]),
+        is_upside_down=torch.tensor([True, False, True, False, False]),
+    )
+    unflipped = warp(images, scaled)
+    wanted = torch.stack(
+        (
+            tv.vertical_flip(tv.horizontal_flip(unflipped[0])),
+            tv.horizontal_flip(unflipped[1]),
+            tv.vertical_flip(unflipped[2]),
+            *unflipped[3:],
+        )
+    )
+    assert torch.allclose(warp(images, flipped), wanted, atol=1e-5)
+
+
+def test_an_image_that_is_not_square_is_scaled_alike_in_both_directions() -> None:
+    images = some_images(side=60)[..., :40]
+    ours = warp(images, nothing_drawn()._replace(scale=torch.full((5,), 1.25), right=torch.full((5,), 0.1)))
+    theirs = tv.affine(
+        images, angle=0.0, translate=[4, 0], scale=1.25, shear=[0.0], interpolation=tv.InterpolationMode.BILINEAR
+    )
+    assert torch.allclose(ours[..., 15:45, 12:28], theirs[..., 15:45, 12:28], atol=1e-5)
 
 
 def test_only_what_is_scaled_is_moved_and_never_far() -> None:
@@ -84,7 +121,7 @@ def test_flipping_is_left_to_right_and_exact() -> None:
 
 def test_what_is_not_chosen_does_not_happen() -> None:
     images = some_images()
-    assert torch.equal(augment(images, draw(5, (), stream(1, "none")), ()), images)
+    assert torch.equal(augment(images, nothing_drawn(), ()), images)
     drawn = draw(1000, (Augmentation.SCALING,), stream(1, "scaling"))
     assert not drawn.is_flipped.any()
     assert not drawn.is_upside_down.any()
@@ -103,8 +140,7 @@ def test_random_transform_flips_and_scales_only_some_samples() -> None:
 
 def test_random_transform_flips_in_both_directions_and_masks_go_along() -> None:
     images, chosen = some_images(), (Augmentation.RANDOM_TRANSFORM,)
-    still = draw(5, (), stream(1, "none"))
-    drawn = still._replace(
+    drawn = nothing_drawn()._replace(
         is_flipped=torch.tensor([True, True, False, False, False]),
         is_upside_down=torch.tensor([True, False, True, False, False]),
     )
