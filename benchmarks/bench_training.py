@@ -35,10 +35,10 @@ from benchmarks.real_images import REAL_IMAGES, STRIP, count_images
 from domain.messages import AnyReport, Resources, StageFinished, TrainingOrder, ValidationMeasured
 from domain.model_packages import NetworkInput
 from domain.training_parameters import Augmentation, SgdParameters
-from gpu_worker.augmentation import augment, draw
+from gpu_worker.augmentation import Draw, augment, draw
 from gpu_worker.batches import Chosen, Fetched
 from gpu_worker.channel import Answer, Channel, Deliver, FromJob, ToJob
-from gpu_worker.devices import chosen_device, fastest_precision
+from gpu_worker.devices import chosen_device, fastest_precision, pinned
 from gpu_worker.job_process import Worker
 from gpu_worker.jobs import Job, JobStopped, Progress
 from gpu_worker.loss_curve import LossCurve
@@ -103,12 +103,12 @@ class Synthetic:
     def fetch(self, chosen: Chosen) -> Fetched:
         """Those of a lane."""
         indices = torch.from_numpy(chosen.indices).to(self.device)
-        return Fetched(self.pixels[indices], self.labels[indices], chosen.drawn.to(self.device))
+        return Fetched(self.pixels[indices], self.labels[indices], pinned(chosen.drawn.packed(), self.device))
 
     def make(self, fetched: Fetched) -> tuple[torch.Tensor, torch.Tensor]:
         """As a training does."""
         pixels = fetched.pixels.float() / 255
-        return standardized(augment(pixels, fetched.drawn, self.augmentations), INPUT), fetched.labels
+        return standardized(augment(pixels, Draw.unpacked(fetched.drawn), self.augmentations), INPUT), fetched.labels
 
 
 class Ready(Synthetic):
@@ -117,7 +117,7 @@ class Ready(Synthetic):
     def __init__(self, device: torch.device, augmentations: Sequence[Augmentation]) -> None:
         super().__init__(device, augmentations)
         self.everything = super().chosen(0)
-        self.fetched = super().fetch(self.everything)
+        self.fetched = super().fetch(self.everything).to(device)
 
     def chosen(self, _: int) -> Chosen:
         """Nothing is drawn."""

@@ -69,7 +69,7 @@ class ReadyBatch:
 
     def fetch(self, chosen: Chosen) -> Fetched:
         """Those of a lane."""
-        return Fetched(self.images[chosen.indices], self.labels[chosen.indices], chosen.drawn)
+        return Fetched(self.images[chosen.indices], self.labels[chosen.indices], chosen.drawn.packed())
 
     def make(self, fetched: Fetched) -> tuple[torch.Tensor, torch.Tensor]:
         """As they lie there."""

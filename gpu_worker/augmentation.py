@@ -12,7 +12,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from domain.training_parameters import Augmentation
-from gpu_worker.devices import carried
 
 HUE_TURN: Final = 0.02
 """Largest turn of the hue, as a share of the colour circle."""
@@ -43,12 +42,15 @@ class Draw(NamedTuple):
     down: Tensor
     """How far down, as a share of the height."""
 
-    def to(self, device: torch.device) -> "Draw":
-        """The same on another device, carried there in one piece."""
-        if device == self.hue.device:
-            return self
-        there = Draw(*carried(torch.stack([part.float() for part in self]), device))
-        return there._replace(is_flipped=there.is_flipped > 0, is_upside_down=there.is_upside_down > 0)
+    def packed(self) -> Tensor:
+        """(8, B) in one piece."""
+        return torch.stack([part.float() for part in self])
+
+    @staticmethod
+    def unpacked(packed: Tensor) -> "Draw":
+        """What was packed."""
+        drawn = Draw(*packed)
+        return drawn._replace(is_flipped=drawn.is_flipped > 0, is_upside_down=drawn.is_upside_down > 0)
 
 
 def draw(count: int, augmentations: Collection[Augmentation], generator: torch.Generator) -> Draw:

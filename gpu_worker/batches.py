@@ -12,7 +12,7 @@ from domain.model_packages import NetworkInput
 from gpu_worker.augmentation import Draw, augment, augment_labels, draw
 from gpu_worker.batch_threads import Indices
 from gpu_worker.decoded_images import DecodedImages
-from gpu_worker.devices import carried
+from gpu_worker.devices import pinned
 from gpu_worker.metrics import standardized
 from gpu_worker.randomness import stream
 from gpu_worker.team import ALONE, Team
@@ -90,18 +90,24 @@ class Chosen(NamedTuple):
 
 
 class Fetched(NamedTuple):
-    """A batch on the device as it was decoded: (B, C, H, W) pixels of 8 bits, (B,) indices of codes, what happens to each image,
-    and (B, H, W) masks where there are any.
-    """
+    """A batch as it was decoded, in few pieces, because each that goes to a GPU holds it up."""
 
     pixels: Tensor
+    """(B, C, H, W) of 8 bits; where all images of the split lie on the device, the (B,) indices of the batch's instead."""
     labels: Tensor
-    drawn: Draw
+    """(B,) indices of codes."""
+    drawn: Tensor
+    """What happens to each image: `Draw.packed`."""
     masks: Tensor | None = None
+    """(B, H, W), where there are any."""
 
     def tensors(self) -> tuple[Tensor, ...]:
         """All of it."""
-        return (self.pixels, self.labels, *self.drawn, *(() if self.masks is None else (self.masks,)))
+        return tuple(tensor for tensor in self if tensor is not None)
+
+    def to(self, device: torch.device) -> "Fetched":
+        """The same on a device."""
+        return Fetched(*(tensor.to(device, non_blocking=True) for tensor in self.tensors()))
 
 
 class Source(Protocol):
@@ -111,10 +117,10 @@ class Source(Protocol):
         """What one iteration learns from."""
 
     def fetch(self, chosen: Chosen) -> Fetched:
-        """It, on the device."""
+        """It, where the device can take it from without waiting."""
 
     def make(self, fetched: Fetched) -> tuple[Tensor, Tensor]:
-        """Images and truth, computed on the device from nothing else."""
+        """Images and truth, computed on the device, where `fetched` is, too."""
 
 
 class Batches:
@@ -156,30 +162,26 @@ class Batches:
 
     def fetch(self, chosen: Chosen) -> Fetched:
         """As `Source.fetch`; for several threads at once."""
+        pixels = chosen.indices if self.resident is not None else self.images.gather(chosen.indices)
+        masks = None if self.masks is None else self.masks.gather(chosen.indices)
         return Fetched(
-            pixels=self._pixels(chosen.indices),
-            labels=carried(self.labels[chosen.indices], self.device),
-            drawn=chosen.drawn.to(self.device),
-            masks=None
-            if self.masks is None
-            else carried(torch.from_numpy(self.masks.gather(chosen.indices)), self.device),
+            pixels=pinned(torch.from_numpy(pixels), self.device),
+            labels=pinned(self.labels[chosen.indices], self.device),
+            drawn=pinned(chosen.drawn.packed(), self.device),
+            masks=None if masks is None else pinned(torch.from_numpy(masks), self.device),
         )
 
     def make(self, fetched: Fetched) -> tuple[Tensor, Tensor]:
         """(B, C, H, W) images, with the (B,) indices of their codes; where there are masks, with (B, H, W) what each pixel shows:
         0 for no defect, else 1 + the index of its code.
         """
-        augmentations = self.order.preprocessing.augmentations
-        pixels_BCHW = fetched.pixels.float().div_(255)
-        images_BCHW = standardized(augment(pixels_BCHW, fetched.drawn, augmentations), self.network_input)
+        augmentations, drawn = self.order.preprocessing.augmentations, Draw.unpacked(fetched.drawn)
+        pixels_BCHW = fetched.pixels if self.resident is None else self.resident[fetched.pixels]
+        images_BCHW = augment(pixels_BCHW.float().div_(255), drawn, augmentations)
         if fetched.masks is None:
-            return images_BCHW, fetched.labels
-        return images_BCHW, augment_labels(label_maps(fetched.masks, fetched.labels), fetched.drawn, augmentations)
-
-    def _pixels(self, indices: Indices) -> Tensor:
-        if self.resident is not None:
-            return self.resident[carried(torch.from_numpy(indices), self.device)]
-        return carried(torch.from_numpy(self.images.gather(indices)), self.device)
+            return standardized(images_BCHW, self.network_input), fetched.labels
+        truth_BHW = augment_labels(label_maps(fetched.masks, fetched.labels), drawn, augmentations)
+        return standardized(images_BCHW, self.network_input), truth_BHW
 
 
 def label_maps(masks_BHW: Tensor, labels_B: Tensor) -> Tensor:

@@ -60,11 +60,11 @@ def device_for(needs: Resources, *, has_gpu: bool, on_cpu: bool) -> torch.device
     return torch.device("cpu")
 
 
-def carried(tensor: Tensor, device: torch.device) -> Tensor:
-    """A tensor of the CPU on the device, while a GPU goes on with its work: from memory that is not pinned the driver may carry
-    nothing before everything that was asked for is done (CUDA Runtime API, “API synchronization behavior”).
+def pinned(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the CPU where the device takes it from while it goes on with its work: from memory that is not pinned a GPU's
+    driver may carry nothing before everything that was asked for is done (CUDA Runtime API, “API synchronization behavior”).
     """
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
+    return tensor.pin_memory() if device.type == "cuda" else tensor
 
 
 def describe(device: torch.device, precision: Precision, thread_count: int) -> str:

@@ -74,7 +74,7 @@ class Lanes:
         return torch.stack(losses).sum()
 
     def _learn(self, model: nn.Module, chosen: Chosen, share: float) -> Tensor:
-        images_BCHW, truth = self.batches.make(self.batches.fetch(chosen))
+        images_BCHW, truth = self.batches.make(self.batches.fetch(chosen).to(self.device))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             loss = self.loss(model(images_BCHW), truth) * share
         loss.backward()  # type: ignore[no-untyped-call]

@@ -52,7 +52,7 @@ class RecordedStep:
         _overwrite(self._fetched.tensors(), self.batches.fetch(self.batches.chosen(iteration)).tensors())
 
     def _record(self, iteration: int) -> None:
-        self._fetched = self.batches.fetch(self.batches.chosen(iteration))
+        self._fetched = self.batches.fetch(self.batches.chosen(iteration)).to(_device(self.model))
         self._ready = tuple(made.clone() for made in self.batches.make(self._fetched))
         self._warm_up()
         beside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
@@ -90,6 +90,10 @@ class RecordedStep:
             loss = self.loss(self.model(images_BCHW), truth)
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
+
+
+def _device(model: nn.Module) -> torch.device:
+    return next(model.parameters()).device
 
 
 def _overwrite(kept: tuple[Tensor, ...], by: tuple[Tensor, ...]) -> None:

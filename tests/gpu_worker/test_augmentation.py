@@ -155,6 +155,13 @@ def test_random_transform_flips_in_both_directions_and_masks_go_along() -> None:
     assert torch.equal(augment_labels(labels, drawn, chosen), (wanted[:, 0] > 0.5).long())
 
 
+def test_what_was_drawn_survives_its_packing() -> None:
+    drawn = draw(50, ALL, stream(1, "packed"))
+    for same, wanted in zip(Draw.unpacked(drawn.packed()), drawn, strict=True):
+        assert torch.equal(same, wanted)
+        assert same.dtype == wanted.dtype
+
+
 def test_the_same_draw_gives_the_same_samples_and_each_sample_its_own() -> None:
     images = some_images(1).expand(4, -1, -1, -1)
     once = augment(images, draw(4, ALL, stream(1, "augmentation", 3)), ALL)

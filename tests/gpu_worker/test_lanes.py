@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -42,6 +43,18 @@ def two_lanes(model: nn.Module, batches: Batches, loss: Loss = functional.cross_
 
 def gradients_of(model: nn.Module) -> list[Tensor]:
     return [parameter.grad.clone() for parameter in model.parameters() if parameter.grad is not None]
+
+
+def test_images_that_lie_on_the_device_make_the_batch_that_those_in_files_make(place: Workplace) -> None:
+    in_files, on_device = batches_of(place, 16), batches_of(place, 16)
+    on_device.resident = torch.from_numpy(on_device.images.gather(np.arange(len(on_device.images))))
+    for iteration in range(3):
+        fetched = on_device.fetch(on_device.chosen(iteration))
+        assert fetched.pixels.shape == (16,)
+        for same, wanted in zip(
+            on_device.make(fetched), in_files.make(in_files.fetch(in_files.chosen(iteration))), strict=True
+        ):
+            assert torch.equal(same, wanted)
 
 
 @pytest.mark.parametrize("batch_size", [18, 17])  # of an odd batch one lane has more
