@@ -5,7 +5,9 @@ from uuid import UUID
 
 import pytest
 
-from domain.audit import BOOKKEEPING, KIND_NAMES, TOLD, Kind, Subject, check_history, kind_of, tell, who_sentence
+from domain.audit.kinds import KIND_NAMES, Kind, check_history, kind_of
+from domain.audit.remembered import Subject
+from domain.audit.told import BOOKKEEPING, TOLD, tell, who_sentence
 from domain.compute_resources import ComputeResourceChanged, ComputeResourceCreated, ComputeResourceKind
 from domain.facts import SYSTEM, Fact, State, fold, public_form, state_type_of
 from domain.industries import DefaultIndustryChosen, IndustryLevelsDefined
@@ -67,8 +69,10 @@ def test_a_history_is_for_those_who_may_look_at_the_thing_and_for_super_administ
 
 @pytest.mark.parametrize("fact_type", FACT_TYPES.values(), ids=FACT_TYPES)
 def test_every_fact_has_a_sentence(fact_type: type[Fact]) -> None:  # E-3
-    assert fact_type in TOLD, f"write what is told of {fact_type.TOPIC} in domain/audit.py"
-    assert kind_of(fact_type) is not Kind.OTHER, f"name the kind of {state_type_of(fact_type).__name__} there, too"
+    assert fact_type in TOLD, f"write what is told of {fact_type.TOPIC} in domain/audit/told.py"
+    assert kind_of(fact_type) is not Kind.OTHER, (
+        f"name the kind of {state_type_of(fact_type).__name__} in domain/audit/kinds.py"
+    )
 
 
 @pytest.mark.parametrize("fact", every_fact().values(), ids=FACT_TYPES)
