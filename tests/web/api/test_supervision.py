@@ -40,12 +40,6 @@ def site(database: str, tmp_path: Path) -> Iterator[RealSite]:
 
 
 @pytest.fixture
-def lead(site: RealSite) -> Machine:
-    """Manages in the name of the super administrator."""
-    return machine_of(site, QUALITY_LEAD_ID, TokenScope.MANAGE)
-
-
-@pytest.fixture
 def wang(site: RealSite) -> Machine:
     """Manages in the name of trainer_wang, which is little."""
     return machine_of(site, TRAINER_WANG_ID, TokenScope.MANAGE)
