@@ -60,6 +60,7 @@ from web.api_tokens import ApiTokens
 from web.audit import Audit, Histories
 from web.comparisons import Comparisons
 from web.compute_resources import ComputeResources
+from web.data_paths import QuestionBankDataPaths, TrainingDataPaths
 from web.datasets import QuestionBankDatasets, TrainingDatasets
 from web.environment_choices import EnvironmentChoices
 from web.environments import Environments
@@ -100,6 +101,8 @@ PAGES: tuple[ControllerRouterHandler, ...] = (
     ComputeResources,
     TrainingDatasets,
     QuestionBankDatasets,
+    TrainingDataPaths,
+    QuestionBankDataPaths,
     Images,
     Scans,
     ModelImages,
