@@ -62,6 +62,7 @@ from web.comparisons import Comparisons
 from web.compute_resources import ComputeResources
 from web.data_paths import QuestionBankDataPaths, TrainingDataPaths
 from web.datasets import QuestionBankDatasets, TrainingDatasets
+from web.environment_changes import EnvironmentChanges
 from web.environment_choices import EnvironmentChoices
 from web.environments import Environments
 from web.errors import NOT_KEPT, Errors
@@ -96,6 +97,7 @@ PAGES: tuple[ControllerRouterHandler, ...] = (
     Users,
     Industries,
     Environments,
+    EnvironmentChanges,
     EnvironmentChoices,
     TaskTypes,
     ComputeResources,
