@@ -85,7 +85,10 @@ from web.services import Account, Services
 from web.sessions import Cookies, Gate, Signer, Visits, request_id_of
 from web.sign_in import Doorkeeper, MyAccount, SignIn
 from web.task_types import TaskTypes
+from web.training_files import TrainingFiles
 from web.training_jobs import TrainingJobs
+from web.training_monitor import TrainingMonitor
+from web.training_reports import TrainingReports
 from web.training_wizard import Retraining, TrainingWizard
 from web.uploads import Uploads
 from web.users import Users
@@ -119,6 +122,9 @@ PAGES: tuple[ControllerRouterHandler, ...] = (
     TrainingWizard,
     Retraining,
     TrainingJobs,
+    TrainingMonitor,
+    TrainingReports,
+    TrainingFiles,
     ApiTokens,
     MesFeed,
     Audit,
