@@ -20,6 +20,7 @@ from jinja2 import pass_context
 from jinja2.ext import babel_extract
 from jinja2.runtime import Context
 
+from domain.durations import clock
 from domain.sentences import N_, Sentence
 from domain.shares import percent
 
@@ -40,7 +41,7 @@ SLICES = (
 """Slices with a catalogue of their own; everything else is in `base.po`."""
 HTML_OPTIONS = {"trimmed": "true", "silent": "false", "extensions": "jinja2.ext.do"}
 KEYWORDS = {"N_": None, "gettext": None, "_": None, "ngettext": (1, 2)}
-_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+_DAY = 86400
 
 
 class Translations(NullTranslations):
@@ -159,8 +160,8 @@ def duration(seconds: float | None, language: str = "en") -> str:
     if seconds is None:
         return "—"
     days, rest = divmod(int(seconds), _DAY)
-    clock = f"{rest // _HOUR:02}:{rest % _HOUR // _MINUTE:02}:{rest % _MINUTE:02}"
-    return translate(Sentence(N_("{days} d {clock}"), {"days": days, "clock": clock}), language) if days else clock
+    written = clock(rest)
+    return translate(Sentence(N_("{days} d {clock}"), {"days": days, "clock": written}), language) if days else written
 
 
 FILTERS = {

@@ -31,7 +31,6 @@ from domain import training_jobs as training
 from domain.audit.kinds import Kind, kind_of
 from domain.audit.remembered import Names, Subject, remembered
 from domain.audit.wording import (
-    clock,
     folders_named,
     inspection_words,
     name_kind_words,
@@ -42,6 +41,7 @@ from domain.audit.wording import (
     scope_words,
     several_named,
 )
+from domain.durations import clock
 from domain.facts import SYSTEM, Fact
 from domain.messages import LossPart, StageName
 from domain.sentences import N_, Sentence, Value

@@ -1,4 +1,4 @@
-"""How values stand in the sentences of the audit: roles, scopes, durations, folders, several things at once."""
+"""How values stand in the sentences of the audit: roles, scopes, what was found, several things at once."""
 
 import itertools
 from collections.abc import Iterable
@@ -12,7 +12,6 @@ from domain.sentences import N_, Sentence, Value
 
 MOST_NAMED = 5
 """So many of several things a sentence names; the fact itself holds all of them."""
-_HOUR, _MINUTE = 3600, 60
 
 
 def say(text: str, **values: Value | Sentence) -> Sentence:
@@ -29,12 +28,6 @@ def several_named(several: Iterable[str]) -> str:
 def folders_named(folders: Iterable[FolderName]) -> str:
     """The first of several folders."""
     return several_named(map(str, folders))
-
-
-def clock(seconds: float) -> str:
-    """`00:01:30`."""
-    whole = int(seconds)
-    return f"{whole // _HOUR:02}:{whole % _HOUR // _MINUTE:02}:{whole % _MINUTE:02}"
 
 
 def resources_name(needed: Resources) -> str:
