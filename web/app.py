@@ -3,7 +3,8 @@
 How a slice writes its pages; `web/users.py` and `web/templates/users/` are the model:
 
 * One `Controller` in `web/<slice>.py`, listed in `PAGES` below; its templates in `web/templates/<slice>/`. Its menu entry is in
-  `web/navigation.py` and appears by itself once the address exists.
+  `web/navigation.py` and appears by itself once the address exists. A part that reads by itself has a module and a controller of
+  its own, below the same address, as the monitor of a training has; `web.i18n.PARTS_OF_SLICES` names it.
 * Who may ask for an address, or for a command, is one line in `tests/permission_table.py`.
 * Handlers are plain functions with `sync_to_thread=True`. They name what they need: `read` (the read models), `desk` (`ask`, `say`,
   `show`, `go`), `form`, `actor` (the signed-in user's id), `user` (the account), `live`, `services`.
@@ -30,32 +31,9 @@ from litestar.params import FromPath
 from litestar.types import ControllerRouterHandler, Message, Scope
 
 from domain.refusals import NotFound
-from web.api.account import MyAccount as AccountForMachines
-from web.api.audit import Audit as AuditForMachines
-from web.api.audit import Histories as HistoriesForMachines
-from web.api.callers import Callers
-from web.api.compute_resources import ComputeResources as ComputeResourcesForMachines
-from web.api.compute_resources import ComputeResourcesToChoose
-from web.api.datasets import Datasets
+from web.api.all import FOR_MACHINES
 from web.api.document import openapi_config
-from web.api.environments import EnvironmentNodes, PlacesToChoose
-from web.api.events import PublicEvents, event_description
-from web.api.images import Images as ImagesForMachines
-from web.api.industries import Industries as IndustriesForMachines
-from web.api.locked_paths import LockedPaths as LockedPathsForMachines
-from web.api.mes_feed import MesFeedState
-from web.api.model_images import ModelImages as ModelImagesForMachines
-from web.api.models import Models as ModelsForMachines
-from web.api.overview import OverviewFigures
-from web.api.prediction_jobs import Comparisons as ComparisonsForMachines
-from web.api.prediction_jobs import PredictionJobs as PredictionJobsForMachines
-from web.api.provenance import Provenances
 from web.api.routes import api_router
-from web.api.task_types import TaskTypes as TaskTypesForMachines
-from web.api.task_types import TaskTypesToChoose
-from web.api.training_jobs import TrainingJobs as TrainingJobsForMachines
-from web.api.uploads import Uploads as UploadsForMachines
-from web.api.users import Users as UsersForMachines
 from web.api_tokens import ApiTokens
 from web.audit import Audit, Histories
 from web.comparisons import Comparisons
@@ -130,35 +108,6 @@ PAGES: tuple[ControllerRouterHandler, ...] = (
     Audit,
     Histories,
     ProvenancePages,
-)
-
-FOR_MACHINES: tuple[ControllerRouterHandler, ...] = (
-    Callers,
-    AccountForMachines,
-    OverviewFigures,
-    TaskTypesToChoose,
-    ComputeResourcesToChoose,
-    PlacesToChoose,
-    Datasets,
-    ImagesForMachines,
-    ModelImagesForMachines,
-    UploadsForMachines,
-    TrainingJobsForMachines,
-    PredictionJobsForMachines,
-    ComparisonsForMachines,
-    ModelsForMachines,
-    PublicEvents,
-    UsersForMachines,
-    IndustriesForMachines,
-    EnvironmentNodes,
-    TaskTypesForMachines,
-    ComputeResourcesForMachines,
-    LockedPathsForMachines,
-    MesFeedState,
-    AuditForMachines,
-    HistoriesForMachines,
-    Provenances,
-    event_description,
 )
 
 LARGEST_FORM_BYTES = 4 << 20
