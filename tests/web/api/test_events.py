@@ -20,7 +20,7 @@ from tests.examples import (
     History,
     example_id,
 )
-from tests.web.machines import NEW_TRAINING, Machine, machine_of
+from tests.web.machines import NEW_TRAINING, Machine, machine_of, rule_of
 from tests.web.real_site import RealSite
 from web.bearer import hash_of
 
@@ -106,5 +106,5 @@ def test_an_mes_may_nothing_else_whatever_its_user_may(site: RealSite) -> None: 
         ("DELETE", f"/training-jobs/{TRAINING_JOB_ID}", None),
     ):
         answer = mes.ask(method, path, body, key="key-0001")
-        assert (answer.status_code, answer.json()["refusals"][0]["rule"]) == (403, "ScopeIsMes"), path
+        assert rule_of(answer) == (403, "ScopeIsMes"), path
     assert site.log.position() == before

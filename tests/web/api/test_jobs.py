@@ -143,7 +143,7 @@ def test_a_machine_names_no_more_data_paths_at_once_than_a_person(site: RealSite
 def test_a_job_is_watched_and_refuses_what_its_state_forbids(site: RealSite, wang: Machine) -> None:  # T-2
     site.happened(History().add(TRAINING_JOB_ID, TRAINING_QUEUED, actor=TRAINER_WANG_ID))
     waiting = wang.ask("POST", f"/training-jobs/{TRAINING_JOB_ID}/terminate")
-    assert (waiting.status_code, waiting.json()["refusals"][0]["rule"]) == (422, "WaitingJobCannotBeTerminated")
+    assert rule_of(waiting) == (422, "WaitingJobCannotBeTerminated")
     assert wang.get("/training-jobs?status=waiting").json()["items"][0]["job_id"] == str(TRAINING_JOB_ID)
     assert wang.get("/training-jobs?status=published").json()["items"] == []
     assert wang.ask("DELETE", f"/training-jobs/{TRAINING_JOB_ID}").status_code == 204

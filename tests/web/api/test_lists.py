@@ -18,7 +18,7 @@ from tests.examples import (
     History,
     example_id,
 )
-from tests.web.machines import Machine, machine_of
+from tests.web.machines import Machine, machine_of, rule_of
 from tests.web.real_site import RealSite
 
 
@@ -64,7 +64,7 @@ def test_every_list_can_be_read_to_its_end(site: RealSite, wang: Machine) -> Non
 def test_a_place_that_no_list_gave_is_refused(wang: Machine) -> None:
     for after in ("nonsense", "!!!!", "WyJhIl0=", "WyJcdTAwMDAiLCAiYSJd", "bnVsbA=="):
         answer = wang.get(f"/datasets?purpose=training&after={after}")
-        assert (answer.status_code, answer.json()["refusals"][0]["rule"]) == (400, "CursorIsWrong"), after
+        assert rule_of(answer) == (400, "CursorIsWrong"), after
 
 
 def test_lists_are_narrowed_to_a_place_and_to_a_kind(site: RealSite, wang: Machine) -> None:  # D-6, I-5

@@ -5,7 +5,7 @@ from typing import Any
 from domain.model_images import ModelImageLoadingFailed
 from domain.sentences import Sentence
 from tests.examples import LOADING_QUEUED, MODEL_IMAGE_ID, TRAINER_LI_ID
-from tests.web.machines import Machine, machine_of
+from tests.web.machines import Machine, machine_of, rule_of
 from tests.web.real_site import RealSite
 
 
@@ -22,7 +22,7 @@ def test_an_archive_is_uploaded_in_parts_and_imported(site: RealSite, wang: Mach
     assert machine_of(site, TRAINER_LI_ID).get(address).status_code in (404, 422)
     assert wang.send(f"{address}?offset={half}", content[half:]).json()["received"] == len(content)
     named = wang.ask("POST", "/uploads", wish | {"file_name": "no version"}, key="key-0002")
-    assert (named.status_code, named.json()["refusals"][0]["rule"]) == (422, "ArchiveNameIsInvalid")
+    assert rule_of(named) == (422, "ArchiveNameIsInvalid")
     assert wang.ask("DELETE", address).status_code == 204
     assert wang.ask("DELETE", address).status_code == 204
 

@@ -81,7 +81,7 @@ def test_a_version_is_judged_and_trained_again_by_its_owner_only(site: RealSite,
         assert {answer.status_code for answer in answers} == {201}, answers[0].text
         assert len({answer.json()["job_id"] for answer in answers}) == 1
         by_li = machine_of(site, TRAINER_LI_ID).ask("POST", path, body, key="key-0001")
-        assert (by_li.status_code, by_li.json()["refusals"][0]["rule"]) == (403, "NotTheOwner")
+        assert rule_of(by_li) == (403, "NotTheOwner")
     (job,) = wang.get("/prediction-jobs").json()["items"]
     assert (job["name"], job["status"], job["accuracy"]) == ("evening", "waiting", None)
     assert wang.get(f"/prediction-jobs/{job['job_id']}/reports").json() == []
