@@ -1,4 +1,4 @@
-"""Many nodes of the production environment at once, added or removed, and what goes with them. Source: M-4; “生产环境主数据”."""
+"""生产环境: adding nodes, many at once, and removing them with everything below. Source: M-3, M-4; manual, “生产环境主数据”."""
 
 from typing import TypeVar
 from uuid import UUID
