@@ -59,6 +59,19 @@ def told(rows: tuple[AuditRow, ...] | list[AuditRow]) -> list[str]:
     return [str(row.sentence) for row in rows]
 
 
+def test_other_words_are_other_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # E-2, E-3
+    folder = tmp_path / "audit"
+    shutil.copytree(Path(domain.audit.__file__).parent, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(domain.audit, "__file__", str(folder / "__init__.py"))
+    seen = {Audit.definition()}
+    assert Audit.definition() in seen
+    files = list(folder.glob("*.py"))
+    for file in files:
+        file.write_text(f"{file.read_text(encoding='utf-8')}\n# said otherwise\n", encoding="utf-8")
+        seen.add(Audit.definition())
+    assert len(seen) == 1 + len(files)
+
+
 def test_the_newest_stands_first_and_says_who_did_what(project: Project) -> None:  # E-3
     found = project(busy_plant(), Users, Audit).audit.search(Question(), size=4)
     assert told(found.rows) == [
@@ -199,16 +212,3 @@ def test_every_fact_is_taken_in_and_a_rebuild_tells_the_same(project: Project) -
     assert len(tables["audit_events"]) == len(history.events)
     assert "the-secret" not in str({name: rows for name, rows in tables.items() if name.startswith("audit")})
     assert SYSTEM in {row["actor"] for row in tables["audit_events"]}
-
-
-def test_other_words_are_other_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # E-2, E-3
-    folder = tmp_path / "audit"
-    shutil.copytree(Path(domain.audit.__file__).parent, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(domain.audit, "__file__", str(folder / "__init__.py"))
-    seen = {Audit.definition()}
-    assert Audit.definition() in seen
-    files = list(folder.glob("*.py"))
-    for file in files:
-        file.write_text(f"{file.read_text(encoding='utf-8')}\n# said otherwise\n", encoding="utf-8")
-        seen.add(Audit.definition())
-    assert len(seen) == 1 + len(files)
