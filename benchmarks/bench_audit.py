@@ -16,7 +16,7 @@ import psycopg
 from benchmarks.bench_event_log import decode
 from benchmarks.harness import Bench, Row, bench, in_turns, median_ratio, percentile
 from benchmarks.served_plant import StandingPlant, standing_plant
-from domain.audit import Kind
+from domain.audit.kinds import Kind
 from infra.connections import open_pool
 from infra.event_store import EventLog, open_event_log
 from infra.projector import Projector

@@ -19,7 +19,7 @@ TRAINING_PARAMETERS = "training_parameters"
 PREDICTION_PARAMETERS = "prediction_parameters"
 LONGEST_PATTERN = 200
 MOST_ITERATIONS = 100_000_000
-_DEFECT_CODE = re.compile(r"[^\s/\\.][^/\\\x00-\x1f]{0,58}[^\s/\\]|[^\s/\\.]")
+_DEFECT_CODE = re.compile(r"[^\s/\\.][^/\\]{0,58}[^\s/\\]|[^\s/\\.]")
 
 
 class ClassificationModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

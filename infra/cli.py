@@ -92,10 +92,10 @@ def parser() -> argparse.ArgumentParser:
     add_password_verb(verbs)
     add_package_verb(verbs)
     add_log_verbs(verbs)
-    add_feed_verbs(verbs)
     add_audit_verbs(verbs)
     add_backup_verbs(verbs)
     add_storage_verb(verbs)
+    add_feed_verbs(verbs)
     add_process_verbs(verbs)
     return made
 

@@ -4,6 +4,7 @@ from datetime import datetime
 
 import msgspec
 
+from infra.line_of_work import lines
 from projections.read_model import Pool
 
 AWAY_AFTER_SECONDS = 10
@@ -58,9 +59,9 @@ class RelayWatch:
                 " SELECT coalesce(oldest < clock_timestamp() - make_interval(secs => %s), true) AS is_away,"
                 " coalesce(problem_at > oldest, problem_at IS NOT NULL) AS is_held_up,"
                 " coalesce(problem, '') AS problem, problem_at, told_at,"
-                " (SELECT count(*) FROM app.unusable_reports) AS unusable_count,"
-                " (SELECT count(*) FROM app.work WHERE NOT is_running) AS waiting_count"
+                " (SELECT count(*) FROM app.unusable_reports) AS unusable_count"
                 " FROM looks LEFT JOIN app.relay ON true",
                 (AWAY_AFTER_SECONDS,),
             ).fetchone()
-        return msgspec.convert({"topics": topics, **(row or {})}, RelayState)
+            waiting_count = sum(line.waiting_count for line in lines(connection))
+        return msgspec.convert({"topics": topics, "waiting_count": waiting_count, **(row or {})}, RelayState)

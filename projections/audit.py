@@ -8,13 +8,16 @@ import hashlib
 import inspect
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
 import domain.audit
-from domain.audit import BOOKKEEPING, Kind, Subject, kind_of, kinds_told, names_given, tell, uses_named, who_sentence
+from domain.audit.kinds import Kind, kind_of
+from domain.audit.remembered import Subject, names_given, uses_named
+from domain.audit.told import BOOKKEEPING, kinds_told, tell, who_sentence
 from domain.facts import FACTS, SYSTEM, Recorded
 from domain.names import name_key
 from domain.sentences import Sentence
@@ -151,8 +154,9 @@ class Audit(ReadModel):
 
     @classmethod
     def definition(cls) -> str:
-        """What is told of a fact is decided in the domain; other words there are other rows here."""
-        source = inspect.getsource(domain.audit)
+        """What is told of a fact is decided in `domain/audit`; other words there are other rows here."""
+        folder = Path(inspect.getfile(domain.audit)).parent
+        source = "\n".join(file.read_text(encoding="utf-8") for file in sorted(folder.glob("*.py")))
         return hashlib.sha256(f"{super().definition()}\n{source}".encode()).hexdigest()
 
     def project(self, rows: Rows, recorded: Recorded) -> None:

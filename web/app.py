@@ -3,7 +3,8 @@
 How a slice writes its pages; `web/users.py` and `web/templates/users/` are the model:
 
 * One `Controller` in `web/<slice>.py`, listed in `PAGES` below; its templates in `web/templates/<slice>/`. Its menu entry is in
-  `web/navigation.py` and appears by itself once the address exists.
+  `web/navigation.py` and appears by itself once the address exists. A part that reads by itself has a module and a controller of
+  its own, below the same address, as the monitor of a training has; `web.i18n.PARTS_OF_SLICES` names it.
 * Who may ask for an address, or for a command, is one line in `tests/permission_table.py`.
 * Handlers are plain functions with `sync_to_thread=True`. They name what they need: `read` (the read models), `desk` (`ask`, `say`,
   `show`, `go`), `form`, `actor` (the signed-in user's id), `user` (the account), `live`, `services`.
@@ -30,37 +31,16 @@ from litestar.params import FromPath
 from litestar.types import ControllerRouterHandler, Message, Scope
 
 from domain.refusals import NotFound
-from web.api.account import MyAccount as AccountForMachines
-from web.api.audit import Audit as AuditForMachines
-from web.api.audit import Histories as HistoriesForMachines
-from web.api.callers import Callers
-from web.api.compute_resources import ComputeResources as ComputeResourcesForMachines
-from web.api.compute_resources import ComputeResourcesToChoose
-from web.api.datasets import Datasets
+from web.api.all import FOR_MACHINES
 from web.api.document import openapi_config
-from web.api.environments import EnvironmentNodes, PlacesToChoose
-from web.api.events import PublicEvents, event_description
-from web.api.images import Images as ImagesForMachines
-from web.api.industries import Industries as IndustriesForMachines
-from web.api.locked_paths import LockedPaths as LockedPathsForMachines
-from web.api.mes_feed import MesFeedState
-from web.api.model_images import ModelImages as ModelImagesForMachines
-from web.api.models import Models as ModelsForMachines
-from web.api.overview import OverviewFigures
-from web.api.prediction_jobs import Comparisons as ComparisonsForMachines
-from web.api.prediction_jobs import PredictionJobs as PredictionJobsForMachines
-from web.api.provenance import Provenances
 from web.api.routes import api_router
-from web.api.task_types import TaskTypes as TaskTypesForMachines
-from web.api.task_types import TaskTypesToChoose
-from web.api.training_jobs import TrainingJobs as TrainingJobsForMachines
-from web.api.uploads import Uploads as UploadsForMachines
-from web.api.users import Users as UsersForMachines
 from web.api_tokens import ApiTokens
 from web.audit import Audit, Histories
 from web.comparisons import Comparisons
 from web.compute_resources import ComputeResources
+from web.data_paths import QuestionBankDataPaths, TrainingDataPaths
 from web.datasets import QuestionBankDatasets, TrainingDatasets
+from web.environment_changes import EnvironmentChanges
 from web.environment_choices import EnvironmentChoices
 from web.environments import Environments
 from web.errors import NOT_KEPT, Errors
@@ -83,7 +63,10 @@ from web.services import Account, Services
 from web.sessions import Cookies, Gate, Signer, Visits, request_id_of
 from web.sign_in import Doorkeeper, MyAccount, SignIn
 from web.task_types import TaskTypes
+from web.training_files import TrainingFiles
 from web.training_jobs import TrainingJobs
+from web.training_monitor import TrainingMonitor
+from web.training_reports import TrainingReports
 from web.training_wizard import Retraining, TrainingWizard
 from web.uploads import Uploads
 from web.users import Users
@@ -95,11 +78,14 @@ PAGES: tuple[ControllerRouterHandler, ...] = (
     Users,
     Industries,
     Environments,
+    EnvironmentChanges,
     EnvironmentChoices,
     TaskTypes,
     ComputeResources,
     TrainingDatasets,
     QuestionBankDatasets,
+    TrainingDataPaths,
+    QuestionBankDataPaths,
     Images,
     Scans,
     ModelImages,
@@ -114,40 +100,14 @@ PAGES: tuple[ControllerRouterHandler, ...] = (
     TrainingWizard,
     Retraining,
     TrainingJobs,
+    TrainingMonitor,
+    TrainingReports,
+    TrainingFiles,
     ApiTokens,
     MesFeed,
     Audit,
     Histories,
     ProvenancePages,
-)
-
-FOR_MACHINES: tuple[ControllerRouterHandler, ...] = (
-    Callers,
-    AccountForMachines,
-    OverviewFigures,
-    TaskTypesToChoose,
-    ComputeResourcesToChoose,
-    PlacesToChoose,
-    Datasets,
-    ImagesForMachines,
-    ModelImagesForMachines,
-    UploadsForMachines,
-    TrainingJobsForMachines,
-    PredictionJobsForMachines,
-    ComparisonsForMachines,
-    ModelsForMachines,
-    PublicEvents,
-    UsersForMachines,
-    IndustriesForMachines,
-    EnvironmentNodes,
-    TaskTypesForMachines,
-    ComputeResourcesForMachines,
-    LockedPathsForMachines,
-    MesFeedState,
-    AuditForMachines,
-    HistoriesForMachines,
-    Provenances,
-    event_description,
 )
 
 LARGEST_FORM_BYTES = 4 << 20

@@ -13,7 +13,8 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.response import Stream
 
-from domain.audit import KIND_NAMES, TOLD, Kind, check_history, kind_of
+from domain.audit.kinds import KIND_NAMES, Kind, check_history, kind_of
+from domain.audit.told import TOLD
 from domain.facts import SYSTEM, Recorded, fold, public_form, state_type_of
 from domain.permissions import Permission, Role
 from domain.refusals import NotFound, Refusal

@@ -5,7 +5,7 @@ step is asked for, not whenever the page is shown. The partial is `_chosen_paths
 a button sends the whole form.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -13,13 +13,11 @@ import msgspec
 from commands.ports import DataFolders
 from domain.data_paths import MOST_AT_ONCE, DataPathState, FolderName, Inspection, TooManyPathsAtOnce
 from domain.datasets import DataPathIsInvalid, DatasetPurpose
-from domain.refusals import NotFound, Refusal
-from projections.datasets import DataPathRow, DatasetChoices
+from domain.refusals import Refusal
+from projections.datasets import DatasetChoices
+from web.dataset_kinds import Kind
 from web.forms import Form, id_or_none
-from web.listing import Listing, read_listing
-from web.pages import Page
-from web.scans import stream_of
-from web.services import Services
+from web.scans import scans_of, stream_of
 
 TYPED = "typed"
 TICKED = "import"
@@ -28,7 +26,6 @@ SEARCH = "find"
 BUTTON = "do"
 REMOVE = "remove."
 """Before the folder, in the value of its button."""
-IMAGES_ON_A_PAGE = 60
 
 
 class ChosenPath(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,37 +90,12 @@ class Press(msgspec.Struct, frozen=True, kw_only=True):
         return [DataPathIsInvalid(at=TYPED)] if self.wrong else []
 
 
-class ImagesOfCode(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of the images of a defect code (D-9); `images` are `infra.images.ListedImage`.
-
-    `is_outdated`: the folder has changed since its images were counted.
-    """
-
-    defect_code: str
-    images: tuple[Any, ...]
-    listing: Listing
-    is_outdated: bool
-
-
-class PathImagesPage(Page, frozen=True):
-    """The images of a chosen data path that is in no dataset, by defect code (D-9).
-
-    `trail` are the pages above, title and address; the last one is the step.
-    """
-
-    TEMPLATE = "chosen_paths/images.html"
-    path: Inspection
-    shown: ImagesOfCode
-    trail: tuple[tuple[str, str], ...]
-
-
 def chosen_paths(
     found: Sequence[Inspection],
     datasets: Any,
-    purpose: DatasetPurpose,
+    kind: Kind,
     *,
     search: str,
-    datasets_address: str,
     images_address: str,
     data_folders: Any,
     locked: Collection[FolderName] = (),
@@ -137,10 +109,10 @@ def chosen_paths(
     """
     folders = [one.folder for one in found]
     known = {
-        placed.folder: f"{datasets_address}/{placed.dataset_id}/paths/{placed.path_id}"
-        for placed in datasets.placed(purpose, folders)
+        placed.folder: f"{kind.address}/{placed.dataset_id}/paths/{placed.path_id}"
+        for placed in datasets.placed(kind.purpose, folders)
     }
-    scans = _scans(found, data_folders)
+    scans = scans_of(data_folders, found)
     lines = (
         ChosenPath(
             line=line,
@@ -156,7 +128,7 @@ def chosen_paths(
         )
         for line, one in enumerate(found, 1)
     )
-    offered: DatasetChoices = datasets.choices(purpose, search=search, chosen=folders)
+    offered: DatasetChoices = datasets.choices(kind.purpose, search=search, chosen=folders)
     return ChosenPaths(lines=tuple(lines), offered=offered, search=search)
 
 
@@ -198,7 +170,7 @@ def looked_into_again(found: Sequence[Inspection], data_folders: DataFolders) ->
 
 def as_known_now(found: Sequence[Inspection], data_folders: Any) -> tuple[Inspection, ...]:
     """The same paths with what their scans have seen by now; nothing is looked into."""
-    scans = _scans(found, data_folders)
+    scans = scans_of(data_folders, found)
     return tuple(scans[one.folder].inspection if one.folder in scans else one for one in found)
 
 
@@ -206,47 +178,3 @@ def form_of(found: Sequence[Inspection], typed: Sequence[str] = ()) -> Form:
     """The form of the step, with a place for what the rules say of each line."""
     lines = (f"data_paths.{line}" for line in range(1, len(found) + 1))
     return Form((("data_paths", ""), *((line, "") for line in lines), (TYPED, "\n".join(typed))))
-
-
-def path_images(
-    found: Sequence[Inspection],
-    line: int,
-    services: Services,
-    form: Form,
-    *,
-    address: str,
-    trail: tuple[tuple[str, str], ...],
-) -> PathImagesPage:
-    """The page behind the number of a line; `address` is the page's own.
-
-    Raises:
-        NotFound: there is no such line.
-    """
-    if not 1 <= line <= len(found):
-        raise NotFound
-    path = found[line - 1]
-    return PathImagesPage(path=path, shown=images_of_code(path, services, form, address), trail=trail)
-
-
-def images_of_code(path: Inspection | DataPathRow, services: Services, form: Form, address: str) -> ImagesOfCode:
-    """The images that a page of a data path shows: those of the code that the address asks for, else of the first."""
-    codes = [counted.defect_code for counted in path.defect_codes]
-    defect_code = form.value("code") if form.value("code") in codes else next(iter(codes), "")
-    listing = read_listing(address, form, rows=IMAGES_ON_A_PAGE)
-    found = services.images.page(path.folder, defect_code, offset=listing.offset, count=IMAGES_ON_A_PAGE)
-    if found.total and not found.images:  # a page behind the end becomes the last one
-        listing = listing.of(found.total)
-        found = services.images.page(path.folder, defect_code, offset=listing.offset, count=IMAGES_ON_A_PAGE)
-    return ImagesOfCode(
-        defect_code=defect_code,
-        images=found.images,
-        listing=listing.of(found.total),
-        is_outdated=found.is_outdated,
-    )
-
-
-def _scans(found: Sequence[Inspection], data_folders: Any) -> Mapping[FolderName, Any]:
-    scans: Mapping[FolderName, Any] = data_folders.scans_of(
-        [one.folder for one in found if one.state is DataPathState.SCANNING]
-    )
-    return scans

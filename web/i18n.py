@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from functools import cache
 from gettext import NullTranslations
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from babel.messages.catalog import Catalog, Message
@@ -20,6 +21,7 @@ from jinja2 import pass_context
 from jinja2.ext import babel_extract
 from jinja2.runtime import Context
 
+from domain.durations import clock
 from domain.sentences import N_, Sentence
 from domain.shares import percent
 
@@ -38,9 +40,24 @@ SLICES = (
     "evaluation_reports", "audit", "sign_in", "training_wizard", "gpu_worker",
 )  # fmt: skip
 """Slices with a catalogue of their own; everything else is in `base.po`."""
+PARTS_OF_SLICES: Mapping[str, str] = MappingProxyType(
+    {
+        "data_paths": "datasets",
+        "dataset_kinds": "datasets",
+        "environment_changes": "environments",
+        "prediction_kinds": "prediction_jobs",
+        "prediction_wizard": "prediction_jobs",
+        "provenance": "audit",
+        "training_curves": "training_jobs",
+        "training_lines": "training_jobs",
+        "training_monitor": "training_jobs",
+        "typed_paths": "datasets",
+    }
+)
+"""Modules that hold a part of a slice under a name of their own."""
 HTML_OPTIONS = {"trimmed": "true", "silent": "false", "extensions": "jinja2.ext.do"}
 KEYWORDS = {"N_": None, "gettext": None, "_": None, "ngettext": (1, 2)}
-_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+_DAY = 86400
 
 
 class Translations(NullTranslations):
@@ -159,8 +176,8 @@ def duration(seconds: float | None, language: str = "en") -> str:
     if seconds is None:
         return "—"
     days, rest = divmod(int(seconds), _DAY)
-    clock = f"{rest // _HOUR:02}:{rest % _HOUR // _MINUTE:02}:{rest % _MINUTE:02}"
-    return translate(Sentence(N_("{days} d {clock}"), {"days": days, "clock": clock}), language) if days else clock
+    written = clock(rest)
+    return translate(Sentence(N_("{days} d {clock}"), {"days": days, "clock": written}), language) if days else written
 
 
 FILTERS = {
@@ -198,7 +215,8 @@ def slice_of(path: Path) -> str:
     """
     if path.parts[0] == "gpu_worker":
         return "gpu_worker"
-    name = path.parts[2] if path.parts[:2] == ("web", "templates") and len(path.parts) > 3 else path.stem
+    folder = path.parent.name  # `domain/audit/told.py` belongs to the audit, too
+    name = folder if folder in SLICES else PARTS_OF_SLICES.get(path.stem, path.stem)
     return name if name in SLICES else "base"
 
 

@@ -22,24 +22,15 @@ from domain.sentences import N_
 from projections.compute_resources import ComputeResourceRow
 from projections.models import ModelVersionChoices
 from projections.overview import SetupSteps
+from web import dataset_kinds
 from web.cascade import Cascade, cascade_fields, environment_cascade, standing_nodes
-from web.chosen_paths import (
-    SEARCH,
-    ChosenPaths,
-    Press,
-    as_known_now,
-    chosen_paths,
-    form_of,
-    looked_into_again,
-    path_images,
-    press,
-)
+from web.chosen_paths import SEARCH, ChosenPaths, Press, as_known_now, chosen_paths, form_of, looked_into_again, press
 from web.forms import Form, button_of, id_or_none
 from web.pages import Desk, Page
+from web.path_images import path_images
 from web.prediction_kinds import COMPARISON, QUESTION_BANK, KindOfPages
 from web.services import Services
 
-QUESTION_BANKS = "/question-bank-datasets"
 FIND_VERSION = "find_version"
 """The field for a part of a model's name."""
 
@@ -352,9 +343,8 @@ def _data_step(services: Services, kind: KindOfPages, kept: KeptDraft, checked: 
     chosen = chosen_paths(
         kept.found,
         services.read.datasets,
-        DatasetPurpose.QUESTION_BANK,
+        dataset_kinds.QUESTION_BANK,
         search=kept.search,
-        datasets_address=QUESTION_BANKS,
         images_address=f"{kind.new_address}/images",
         data_folders=services.data_folders,
         code_list=known_codes(checked.versions),

@@ -4,7 +4,7 @@ A page puts what may move into elements named by `datasets/_data_paths.html` and
 scripts the page is simply loaded again.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -65,6 +65,13 @@ def stream_of(paths: Iterable[Inspection | DataPathRow]) -> str:
     """The address of the stream for those paths that are still scanned; empty where there is none."""
     moving = [("folder", str(path.folder)) for path in paths if path.state is DataPathState.SCANNING]
     return f"{ADDRESS}?{urlencode(moving[:MOST_WATCHED])}" if moving else ""
+
+
+def scans_of(data_folders: Any, paths: Iterable[Inspection | DataPathRow]) -> Mapping[FolderName, Any]:
+    """The scans of those paths that are still scanned, by folder."""
+    scanning = [path.folder for path in paths if path.state is DataPathState.SCANNING]
+    scans: Mapping[FolderName, Any] = data_folders.scans_of(scanning)
+    return scans
 
 
 def _folder(text: str) -> FolderName:

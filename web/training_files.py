@@ -1,10 +1,14 @@
-"""The files that a training leaves behind, for people and for machines: logs, curves, images, weights. Source: T-4, T-5.
+"""The files that a training leaves behind, for people and for machines: logs, curves, images, weights. T-4, T-5.
 
 Everyone may have them but the weights, which are the owner's, as the model is.
 """
 
 from typing import Any
 from uuid import UUID
+
+from litestar import Controller, get
+from litestar.di import NamedDependency
+from litestar.params import FromPath
 
 from domain.artifacts import Artifact
 from domain.permissions import check_owner
@@ -13,6 +17,50 @@ from domain.training_jobs import TrainedWeights
 from projections.training_jobs import TrainingJobDetail
 from web.downloads import Download, run_log, stored_file
 from web.services import Services
+from web.training_lines import ADDRESS, job_of
+
+
+class TrainingFiles(Controller):
+    """Under the address of their job."""
+
+    path = f"{ADDRESS}/{{job_id:uuid}}"
+
+    @get("/log", sync_to_thread=True)
+    def log(self, job_id: FromPath[UUID], services: NamedDependency[Services]) -> Download:
+        """下载日志: of a run that goes on, as far as it is."""
+        return whole_log(services, job_of(services.read, job_id))
+
+    @get("/log/{part:str}", sync_to_thread=True)
+    def part_log(self, job_id: FromPath[UUID], part: FromPath[str], services: NamedDependency[Services]) -> Download:
+        """下载日志 of one of two networks (T-5)."""
+        return part_log(services, job_of(services.read, job_id), part)
+
+    @get("/losses", sync_to_thread=True)
+    def losses(self, job_id: FromPath[UUID], services: NamedDependency[Services]) -> Download:
+        """Every raw point of the loss curves, as JSON Lines."""
+        return losses(services, job_of(services.read, job_id))
+
+    @get("/manifest", sync_to_thread=True)
+    def manifest(self, job_id: FromPath[UUID], services: NamedDependency[Services]) -> Download:
+        """Which images trained and validated, with their checksums, as JSON Lines."""
+        return manifest(services, job_of(services.read, job_id))
+
+    @get("/preview", sync_to_thread=True)
+    def preview(self, job_id: FromPath[UUID], services: NamedDependency[Services]) -> Download:
+        """Augmented samples, as a picture."""
+        return preview(services, job_of(services.read, job_id))
+
+    @get("/weights/{which:str}/{part:str}", sync_to_thread=True)
+    def weights(
+        self,
+        job_id: FromPath[UUID],
+        which: FromPath[str],
+        part: FromPath[str],
+        actor: NamedDependency[UUID],
+        services: NamedDependency[Services],
+    ) -> Download:
+        """The best or the last weights of a network, as safetensors; for the owner, as the model is."""
+        return weights(services, job_of(services.read, job_id), which, part, actor)
 
 
 def whole_log(services: Services, job: TrainingJobDetail) -> Download:

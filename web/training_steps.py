@@ -7,7 +7,6 @@ import msgspec
 
 from commands.training_jobs import STEP_COUNT, CheckedDraft, check_step
 from domain.data_paths import Inspection
-from domain.datasets import DatasetPurpose
 from domain.json_forms import write_json
 from domain.messages import LossPart
 from domain.model_images import ModelImageKind
@@ -25,19 +24,12 @@ from projections.overview import SetupSteps
 from web.cascade import Cascade, environment_cascade, standing_nodes
 from web.charts import LineChart, Series, line_chart
 from web.chosen_paths import ChosenPaths, as_known_now, chosen_paths, form_of
+from web.dataset_kinds import TRAINING
 from web.forms import Form, id_or_none
 from web.pages import Page
 from web.services import Services
-from web.training_drafts import (
-    Course,
-    KeptDraft,
-    filled_in,
-    first_model_form,
-    named_image_version,
-    preprocessing_form,
-)
+from web.training_drafts import Course, KeptDraft, filled_in, first_model_form, named_image_version, preprocessing_form
 
-TRAINING_DATASETS = "/training-datasets"
 FILTER = "filter_"
 """Before the names of the fields that only narrow the list of business images."""
 FIND_GENERAL, FIND_BUSINESS, FIND_VERSION = "find_general", "find_business", "find_version"
@@ -252,9 +244,8 @@ def data_step(services: Services, actor: UUID, kept: KeptDraft, course: Course) 
         chosen=chosen_paths(
             found,
             services.read.datasets,
-            DatasetPurpose.TRAINING,
+            TRAINING,
             search=kept.search,
-            datasets_address=TRAINING_DATASETS,
             images_address=f"{course.address}/images",
             data_folders=data_folders,
             locked=course.locked,

@@ -22,10 +22,11 @@ from domain.sentences import N_
 from domain.training_advice import advised_from_nothing
 from domain.training_jobs import TrainingJob
 from domain.training_parameters import read_training_parameters
-from web.chosen_paths import as_known_now, looked_into_again, path_images, press
+from web.chosen_paths import as_known_now, looked_into_again, press
 from web.forms import Form, button_of, id_or_none
 from web.models import own_model
 from web.pages import Desk, Page, Refused
+from web.path_images import path_images
 from web.services import Services
 from web.training_drafts import (
     NEW_MODEL,

@@ -5,8 +5,11 @@ from uuid import UUID
 
 import pytest
 
-from domain.audit import BOOKKEEPING, KIND_NAMES, TOLD, Kind, Subject, check_history, kind_of, tell, who_sentence
+from domain.audit.kinds import KIND_NAMES, Kind, check_history, kind_of
+from domain.audit.remembered import Subject
+from domain.audit.told import BOOKKEEPING, TOLD, tell, who_sentence
 from domain.compute_resources import ComputeResourceChanged, ComputeResourceCreated, ComputeResourceKind
+from domain.environments import EnvironmentNode, EnvironmentNodesAdded
 from domain.facts import SYSTEM, Fact, State, fold, public_form, state_type_of
 from domain.industries import DefaultIndustryChosen, IndustryLevelsDefined
 from domain.messages import Resources
@@ -18,6 +21,7 @@ from domain.training_jobs import TrainingFailed
 from domain.users import User, UserCreated, UserEmailChanged, UserRoleChanged
 from tests.every_fact import FACT_TYPES, SECRET, every_fact
 from tests.examples import (
+    INDUSTRY_ID,
     QUALITY_LEAD,
     QUALITY_LEAD_ID,
     TRAINER_LI_ID,
@@ -67,8 +71,10 @@ def test_a_history_is_for_those_who_may_look_at_the_thing_and_for_super_administ
 
 @pytest.mark.parametrize("fact_type", FACT_TYPES.values(), ids=FACT_TYPES)
 def test_every_fact_has_a_sentence(fact_type: type[Fact]) -> None:  # E-3
-    assert fact_type in TOLD, f"write what is told of {fact_type.TOPIC} in domain/audit.py"
-    assert kind_of(fact_type) is not Kind.OTHER, f"name the kind of {state_type_of(fact_type).__name__} there, too"
+    assert fact_type in TOLD, f"write what is told of {fact_type.TOPIC} in domain/audit/told.py"
+    assert kind_of(fact_type) is not Kind.OTHER, (
+        f"name the kind of {state_type_of(fact_type).__name__} in domain/audit/kinds.py"
+    )
 
 
 @pytest.mark.parametrize("fact", every_fact().values(), ids=FACT_TYPES)
@@ -148,6 +154,12 @@ def test_the_default_industry_is_named_before_and_after() -> None:
     _, subject = tell(first, None, names.__getitem__)
     sentence, _ = tell(second, subject, names.__getitem__)
     assert (sentence.values["before"], sentence.values["after"]) == ("显示面板", "电池")
+
+
+@pytest.mark.parametrize(("count", "named"), [(5, "1 / 2 / 3 / 4 / 5"), (6, "1 / 2 / 3 / 4 / 5 / …")])
+def test_of_many_things_the_first_five_are_named(count: int, named: str) -> None:
+    nodes = tuple(EnvironmentNode(example_id(f"{number}"), f"{number}") for number in range(1, count + 1))
+    assert told(EnvironmentNodesAdded(industry_id=INDUSTRY_ID, nodes=nodes)).endswith(f"({count}): {named}")
 
 
 def test_a_renamed_task_type_is_told_with_both_names() -> None:

@@ -1,12 +1,15 @@
 """Everything that happened can be found again, among however much else. Source: REQUIREMENTS, E-3."""
 
+import shutil
 from datetime import timedelta
+from pathlib import Path
 from uuid import UUID
 
 import msgspec
 import pytest
 
-from domain.audit import Kind
+import domain.audit
+from domain.audit.kinds import Kind
 from domain.datasets import DataPathsRemoved, DatasetCreated, DatasetDeleted
 from domain.facts import SYSTEM
 from domain.names import NameKind
@@ -54,6 +57,19 @@ def busy_plant() -> History:
 
 def told(rows: tuple[AuditRow, ...] | list[AuditRow]) -> list[str]:
     return [str(row.sentence) for row in rows]
+
+
+def test_other_words_are_other_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # E-2, E-3
+    folder = tmp_path / "audit"
+    shutil.copytree(Path(domain.audit.__file__).parent, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(domain.audit, "__file__", str(folder / "__init__.py"))
+    seen = {Audit.definition()}
+    assert Audit.definition() in seen
+    files = list(folder.glob("*.py"))
+    for file in files:
+        file.write_text(f"{file.read_text(encoding='utf-8')}\n# said otherwise\n", encoding="utf-8")
+        seen.add(Audit.definition())
+    assert len(seen) == 1 + len(files)
 
 
 def test_the_newest_stands_first_and_says_who_did_what(project: Project) -> None:  # E-3

@@ -11,12 +11,16 @@ from uuid import UUID, uuid4
 import httpx
 
 from domain.api_tokens import ApiTokenCreated, TokenScope
+from domain.artifacts import Artifact
 from tests.examples import (
+    MODEL_IMAGE_ID,
+    PANEL_65,
     PORTS,
     QUALITY_LEAD_ID,
     TRAINER_LI_ID,
     TRAINING_DATASET,
     TRAINING_DATASET_ID,
+    TWO_CORES_ID,
     History,
     plant,
 )
@@ -24,6 +28,15 @@ from tests.web.real_site import RealSite, open_real_site
 from web.bearer import hash_of, new_secret
 
 API = "/api/v1"
+NEW_TRAINING = {
+    "model_name": "panel-b",
+    "model_image_id": str(MODEL_IMAGE_ID),
+    "model_image_version": 1,
+    "environment": [str(PANEL_65.node_id)],
+    "data_paths": [{"root": "data", "path": "panel-a/train"}],
+    "compute_resource_id": str(TWO_CORES_ID),
+}
+"""What a machine sends to have a new model trained."""
 
 
 class Machine:
@@ -86,3 +99,16 @@ def machine_of(
     token_id = uuid4()
     site.happened(History().add(token_id, token, actor=QUALITY_LEAD_ID))
     return Machine(site, secret, token_id)
+
+
+def rule_of(answer: httpx.Response) -> tuple[int, str]:
+    """The status of a refusal and the rule that said no."""
+    return answer.status_code, answer.json()["refusals"][0]["rule"]
+
+
+def kept(site: RealSite, folder: Path, content: bytes) -> Artifact:
+    """A file on the shared storage."""
+    file = folder / "to be kept"
+    file.write_bytes(content)
+    artifact: Artifact = site.services.artifacts.keep(file)
+    return artifact

@@ -1,6 +1,9 @@
 """Pages as a reader meets them: the words in their order, and the first rounds of a live page."""
 
+import html
 import re
+
+import httpx
 
 from tests.web.site import Site
 
@@ -10,6 +13,12 @@ def words(page: str) -> str:
     text = re.sub(r"<(script|style)\b.*?</\1>", " ", page, flags=re.DOTALL)
     text = re.sub(r"<[^>]*>", " ", text).replace("&#34;", '"').replace("&quot;", '"')
     return " ".join(text.split())
+
+
+def text(answer: httpx.Response, status: int = 200) -> str:
+    """The same of an answer, which is as it was expected."""
+    assert answer.status_code == status, answer.text
+    return words(html.unescape(answer.text))
 
 
 def assert_in_order(shown: str, *parts: str) -> None:

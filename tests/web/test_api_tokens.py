@@ -1,13 +1,11 @@
 """API 令牌: what super administrators see and do. Source: REQUIREMENTS, K-5, U-6, E-6."""
 
-import html
 import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
-import httpx
 import pytest
 from msgspec.structs import replace
 
@@ -17,7 +15,7 @@ from projections.api_tokens import ApiTokenRow
 from projections.read_model import Page
 from tests.examples import QUALITY_LEAD_ID, TRAINER_WANG_ID, example_id, plant
 from tests.web.machines import Machine
-from tests.web.reading import words
+from tests.web.reading import text
 from tests.web.real_site import RealSite, open_real_site
 from tests.web.site import MODEL_TRAINER, QUALITY_LEAD, Site
 from web.bearer import LastUse, hash_of, is_expired
@@ -60,11 +58,6 @@ def tokens(site: Site) -> FakeApiTokens:
     found = site.read.api_tokens = FakeApiTokens(ROW)
     object.__setattr__(site.services, "token_uses", FakeUses())
     return found
-
-
-def text(answer: httpx.Response, status: int = 200) -> str:
-    assert answer.status_code == status, answer.text
-    return words(html.unescape(answer.text))
 
 
 def form_id(page: str) -> str:

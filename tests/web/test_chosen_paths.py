@@ -11,6 +11,7 @@ from domain.datasets import DataPathIsInvalid, DatasetPurpose
 from tests.examples import KnownFolders, inspection
 from tests.web.offered_datasets import OfferedDatasets
 from web.chosen_paths import as_known_now, chosen_paths, looked_into_again, press
+from web.dataset_kinds import TRAINING
 from web.forms import Form
 
 LARGE = FolderName("data", "panel-a/large")
@@ -36,9 +37,8 @@ def shown(kept: list[Inspection], folders: ScannedFolders) -> Any:
     return chosen_paths(
         kept,
         NO_DATASETS,
-        DatasetPurpose.TRAINING,
+        TRAINING,
         search="",
-        datasets_address="/d",
         images_address="/i",
         data_folders=folders,
     )

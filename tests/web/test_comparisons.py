@@ -32,7 +32,7 @@ from tests.examples import (
     plant,
     sample,
 )
-from tests.web.reading import assert_in_order, words
+from tests.web.reading import assert_in_order, text, words
 from tests.web.real_site import RealSite, open_real_site
 
 LIST, NEW = "/comparisons", "/comparisons/new"
@@ -94,11 +94,6 @@ def site(database: str, tmp_path: Path) -> Iterator[RealSite]:
         )
         opened.enter(TRAINER_WANG_ID)
         yield opened
-
-
-def text(answer: httpx.Response) -> str:
-    assert answer.status_code == 200
-    return words(html.unescape(answer.text))
 
 
 def shown(answer: httpx.Response) -> list[str]:

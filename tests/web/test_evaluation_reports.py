@@ -25,7 +25,7 @@ from tests.web.predictions import (
     job,
     with_iou,
 )
-from tests.web.reading import assert_in_order, words
+from tests.web.reading import assert_in_order, text, words
 from tests.web.site import Site
 from web.evaluation_reports import HEAT_LEVELS, MOST_NAME_BYTES, name_in_zip, report_view
 from web.forms import Form
@@ -42,11 +42,6 @@ def services(services: Services) -> Services:
     services.read.prediction_jobs = FakePredictionJobs(job())
     services.read.evaluation_reports = FakeEvaluationReports(*KEYS)
     return services
-
-
-def text(answer: httpx.Response) -> str:
-    assert answer.status_code == 200
-    return words(html.unescape(answer.text))
 
 
 def rows_of(answer: httpx.Response, table: str) -> list[list[str]]:

@@ -123,6 +123,8 @@ def test_places_are_found_in_sentences_and_templates() -> None:
 def test_a_text_belongs_to_the_slice_whose_file_says_it() -> None:
     assert slice_of(Path("web/templates/users/list.html")) == "users"
     assert slice_of(Path("domain/users.py")) == "users"
+    assert slice_of(Path("domain/audit/told.py")) == "audit"
+    assert slice_of(Path("web/training_lines.py")) == "training_jobs"
     assert slice_of(Path("gpu_worker/training.py")) == "gpu_worker"
     assert slice_of(Path("web/templates/_forms.html")) == "base"
     assert slice_of(Path("domain/names.py")) == "base"

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
-import httpx
 import pytest
 
 from commands.models import ReleaseDataPath
@@ -14,7 +13,7 @@ from domain.models import DataPathHasImages
 from projections.models import LockedModelRow, LockedPath, ModelDetail
 from projections.read_model import Page
 from tests.examples import MODEL_ID, TRAINING_FOLDER, example_id, inspection
-from tests.web.reading import assert_in_order, words
+from tests.web.reading import assert_in_order, text
 from tests.web.site import QUALITY_LEAD, Site
 from tests.web.test_models import PANEL_A
 
@@ -72,11 +71,6 @@ def models(site: Site) -> FakeModels:
     found = site.read.models = FakeModels()
     object.__setattr__(site.services, "data_folders", FakeFolders())
     return found
-
-
-def text(answer: httpx.Response, status: int = 200) -> str:
-    assert answer.status_code == status, answer.text
-    return words(html.unescape(answer.text))
 
 
 def test_the_menu_of_a_super_administrator_leads_to_everyones_models(site: Site, models: FakeModels) -> None:  # W-5

@@ -1,12 +1,10 @@
 """MES 事件推送: what super administrators see of Kafka, and what they do about reports. Source: REQUIREMENTS, K-1, U-6."""
 
-import html
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
 import msgspec
 import psycopg
 import pytest
@@ -20,7 +18,7 @@ from infra.unusable_reports import KeptReport, keep_unusable
 from projections.read_model import Page
 from tests.examples import QUALITY_LEAD_ID, TRAINING_JOB_ID, TRAINING_QUEUED, example_id, plant
 from tests.infra.kafka_plant import losses
-from tests.web.reading import words
+from tests.web.reading import text
 from tests.web.real_site import RealSite, open_real_site
 from tests.web.site import Site
 
@@ -53,11 +51,6 @@ class FakeReports:
 
     def page(self, *, number: int) -> Page[KeptReport]:
         return Page(items=self.kept, total=len(self.kept), number=number, size=20)
-
-
-def text(answer: httpx.Response, status: int = 200) -> str:
-    assert answer.status_code == status, answer.text
-    return words(html.unescape(answer.text))
 
 
 @pytest.mark.parametrize(

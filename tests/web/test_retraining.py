@@ -37,24 +37,14 @@ from tests.examples import (
     example_id,
     inspection,
 )
+from tests.web.drafts import MemoryDrafts
+from tests.web.new_model import PANEL_A as TRAINING_DATASET
+from tests.web.new_model import RESOURCES, goes_to, history, is_ticked, use, value_of
 from tests.web.offered_datasets import OfferedDatasets, dataset, path_row
 from tests.web.places import PANELS, FakeEnvironments, FakeIndustries
-from tests.web.reading import assert_in_order
+from tests.web.reading import assert_in_order, text
 from tests.web.site import MODEL_TRAINER, QUALITY_LEAD, Site
 from tests.web.test_models import PANEL_A, version
-from tests.web.test_training_wizard import (
-    PANEL_A as TRAINING_DATASET,
-)
-from tests.web.test_training_wizard import (
-    RESOURCES,
-    FakeDrafts,
-    goes_to,
-    history,
-    is_ticked,
-    text,
-    use,
-    value_of,
-)
 from web.services import Services
 
 RETRAIN = f"/models/{MODEL_ID}/versions/v1.01/retrain"
@@ -103,7 +93,7 @@ def log() -> MemoryLog:
 @pytest.fixture
 def services(services: Services, log: MemoryLog) -> Services:
     use(services, log, FOLDERS)
-    object.__setattr__(services, "drafts", FakeDrafts())
+    object.__setattr__(services, "drafts", MemoryDrafts())
     services.read.industries, services.read.environments = FakeIndustries(PANELS), FakeEnvironments()
     services.read.compute_resources = SimpleNamespace(list=lambda: RESOURCES)
     services.read.models = FakeModels()

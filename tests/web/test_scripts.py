@@ -29,6 +29,7 @@ from tests.web.predictions import FakeEvaluationReports, FakePredictionJobs, job
 from tests.web.served_pages import Server, served, signed_in
 from tests.web.site import QUALITY_LEAD, FakeAssay, new_services, renew
 from web.cascade import Cascade, environment_cascade
+from web.environment_changes import EnvironmentChanges
 from web.environment_choices import EnvironmentChoices
 from web.environments import Environments
 from web.forms import Form
@@ -185,7 +186,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     (folder / "try_out_pages.html").write_text(PAGES)
     loader = cast(FileSystemLoader, templates("en").loader)
     loader.searchpath.append(str(folder))
-    with served(new_services(), Users, Environments, PredictionJobs, EnvironmentChoices, TryOut) as server:
+    with served(
+        new_services(), Users, Environments, EnvironmentChanges, PredictionJobs, EnvironmentChoices, TryOut
+    ) as server:
         yield server
     loader.searchpath.pop()
     cast(Any, templates("en").cache).clear()

@@ -13,6 +13,6 @@
 * Errors are `application/problem+json` (`web.api.problems`).
 * Left to the pages is what is for the eye (thumbnails, masks, previews of augmentation and learning rates, charts, zips), what
   remembers where a person was (sessions, languages, drafts of the wizards, notices, streams), and making and revoking tokens
-  (`tests/web/test_api_commands.py` says why, and that no other command is left out).
+  (`tests/web/api/test_commands.py` says why, and that no other command is left out).
 * `GET /api/v1/openapi.json` describes all of it; it is made from the handlers (`web.api.document`).
 """

@@ -11,7 +11,7 @@ from litestar.params import FromPath, FromQuery, QueryParameter
 from msgspec import Meta
 
 from domain.api_tokens import Area
-from domain.audit import Kind
+from domain.audit.kinds import Kind
 from domain.facts import public_form
 from domain.permissions import Permission
 from projections.audit import AuditRow, Question

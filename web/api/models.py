@@ -26,7 +26,7 @@ from web.api.training_jobs import TrainingChoices, chosen, seed_of, sent_job
 from web.downloads import Download, stored_file
 from web.models import own_model
 from web.services import ReadModels, Services
-from web.training_jobs import job_of
+from web.training_lines import job_of
 
 
 class Withdrawal(Shape, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -24,7 +24,8 @@ from web.api.routes import ACTS, LOOKS, IdempotencyKey, file_answer
 from web.api.shapes import Curve, CurvePoint, Shape, Stage, TrainingJob, TrainingJobDetail, Validation, shaped
 from web.downloads import Download
 from web.services import ReadModels, Services
-from web.training_jobs import StageLine, job_of, stage_lines
+from web.training_lines import job_of
+from web.training_monitor import StageLine, stage_lines
 
 MOST_POINTS = 10_000
 

@@ -128,3 +128,22 @@ def test_the_document_names_every_route_and_nobody_needs_a_token_to_read_it(
     assert {"me", "datasets_list", "training_jobs_terminate"} <= set(names)
     assert document["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
     assert site.client.get("/api/v1/asyncapi.json").json() == json.loads(written(asyncapi()))
+
+
+def test_the_document_is_told_in_words_for_people_and_its_examples_are_true(site: RealSite) -> None:
+    document = site.client.get("/api/v1/openapi.json").json()
+    assert not any("." in name or name.endswith("_") for name in document["components"]["schemas"])
+    assert {"DatasetList", "TrainingJobList"} <= set(document["components"]["schemas"])
+    operations = [one for methods in document["paths"].values() for one in methods.values()]
+    for operation in operations:
+        name = operation["operationId"]
+        assert operation["tags"], name
+        assert operation["description"].startswith(operation["summary"] or "?"), name
+        assert {"401", "403", "404"} <= set(operation["responses"]), name
+        assert "application/problem+json" in operation["responses"]["401"]["content"], name
+        body = operation.get("requestBody", {}).get("content", {}).get("application/json")
+        assert body is None or "example" in body, name
+    used = json.dumps(document["paths"])
+    assert "#/components/schemas/DatasetList" in used
+    assert "Listed_" not in used
+    assert sum("requestBody" in operation for operation in operations) > 9

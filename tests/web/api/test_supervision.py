@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import msgspec
 import psycopg
 import pytest
@@ -26,7 +25,7 @@ from tests.examples import (
 )
 from tests.infra.kafka_plant import losses
 from tests.web.busy_plant import COMPARISON_ID, open_busy_plant
-from tests.web.machines import Machine, machine_of
+from tests.web.machines import Machine, machine_of, rule_of
 from tests.web.real_site import RealSite
 
 PROVENANCE = f"/models/{MODEL_ID}/versions/v1.01/provenance"
@@ -40,21 +39,9 @@ def site(database: str, tmp_path: Path) -> Iterator[RealSite]:
 
 
 @pytest.fixture
-def lead(site: RealSite) -> Machine:
-    """Manages in the name of the super administrator."""
-    return machine_of(site, QUALITY_LEAD_ID, TokenScope.MANAGE)
-
-
-@pytest.fixture
 def wang(site: RealSite) -> Machine:
     """Manages in the name of trainer_wang, which is little."""
     return machine_of(site, TRAINER_WANG_ID, TokenScope.MANAGE)
-
-
-def rule(answer: httpx.Response, status: int) -> str:
-    assert answer.status_code == status, answer.text
-    (refusal,) = answer.json()["refusals"]
-    return str(refusal["rule"])
 
 
 # The overview
@@ -103,13 +90,13 @@ def test_a_locked_path_is_released_once_its_images_are_gone(
     wish = {"folder": {"root": TRAINING_FOLDER.root, "path": TRAINING_FOLDER.path}}
     (line,) = lead.get(path).json()
     assert (line["folder"], line["can_be_released"], line["released_at"]) == (wish["folder"], False, None)
-    assert rule(lead.ask("POST", f"{path}/release", wish), 422) == "DataPathHasImages"
+    assert rule_of(lead.ask("POST", f"{path}/release", wish)) == (422, "DataPathHasImages")
     (tmp_path / TRAINING_FOLDER.path).rename(tmp_path / "elsewhere")
     (line,) = lead.get(path).json()
     assert (line["state"], line["can_be_released"]) == ("invalid", True)
     (released,) = lead.ask("POST", f"{path}/release", wish).json()
     assert (released["released_by"], released["can_be_released"]) == ("quality_lead", False)
-    assert rule(lead.ask("POST", f"{path}/release", wish), 422) == "DataPathIsNotLocked"
+    assert rule_of(lead.ask("POST", f"{path}/release", wish)) == (422, "DataPathIsNotLocked")
     assert lead.get(f"/locked-paths/{example_id('nothing')}").status_code == 404
 
 
@@ -201,7 +188,10 @@ def test_a_thing_has_a_history_and_was_something_at_any_moment(site: RealSite, l
     assert (newest["version"], newest["state"]["status"]) == (len(history), "published")
     moment = history[0]["happened_at"].replace("+", "%2B")
     assert lead.get(f"/history/{TRAINING_JOB_ID}/state?moment={moment}").json() == newest
-    assert rule(lead.get(f"/history/{TRAINING_JOB_ID}/state?moment=2020-01-01T00:00:00Z"), 422) == "NothingHappenedYet"
+    assert rule_of(lead.get(f"/history/{TRAINING_JOB_ID}/state?moment=2020-01-01T00:00:00Z")) == (
+        422,
+        "NothingHappenedYet",
+    )
     assert lead.get(f"/history/{TRAINING_JOB_ID}/state?version=1000").status_code == 404
     assert lead.get(f"/history/{example_id('nothing')}").status_code == 404
     assert lead.get(f"/history/{example_id('nothing')}/state").status_code == 404
@@ -212,17 +202,17 @@ def test_a_history_is_open_to_who_may_look_at_the_thing(site: RealSite, wang: Ma
     assert (
         wang.get(f"/history/{MODEL_ID}").status_code == wang.get(f"/history/{COMPARISON_ID}/state").status_code == 200
     )
-    assert rule(li.get(f"/history/{MODEL_ID}"), 403) == "NotTheOwner"
-    assert rule(li.get(f"/history/{COMPARISON_ID}/state"), 403) == "NotTheOwner"
+    assert rule_of(li.get(f"/history/{MODEL_ID}")) == (403, "NotTheOwner")
+    assert rule_of(li.get(f"/history/{COMPARISON_ID}/state")) == (403, "NotTheOwner")
     assert li.get(f"/history/{TRAINING_DATASET_ID}").status_code == 200
-    assert rule(li.get(f"/history/{QUALITY_LEAD_ID}"), 403) == "NotPermitted"
+    assert rule_of(li.get(f"/history/{QUALITY_LEAD_ID}")) == (403, "NotPermitted")
 
 
 @pytest.mark.parametrize("after", ["WyJ4Il0=", "WzBd", "Wzk5OTk5OTk5OTk5OTk5OTk5OTk5XQ==", "bnVsbA=="])
 def test_a_place_that_no_history_gave_is_refused(lead: Machine, after: str) -> None:
     """`["x"]`, `[0]`, a number beyond all versions, and null."""
-    assert rule(lead.get(f"/history/{MODEL_ID}?after={after}"), 400) == "CursorIsWrong"
-    assert rule(lead.get(f"/audit?after={after}"), 400) == "CursorIsWrong"
+    assert rule_of(lead.get(f"/history/{MODEL_ID}?after={after}")) == (400, "CursorIsWrong")
+    assert rule_of(lead.get(f"/audit?after={after}")) == (400, "CursorIsWrong")
 
 
 # Provenance
@@ -259,4 +249,4 @@ def test_images_are_listed_and_compared_in_the_background(site: RealSite, wang: 
     assert (told["is_done"], told["gone_count"]) == (True, 1)
     li = machine_of(site, TRAINER_LI_ID, TokenScope.MANAGE)
     for method, way in (("GET", ""), ("GET", "/images"), ("POST", "/check")):
-        assert rule(li.ask(method, f"{PROVENANCE}{way}"), 403) == "NotTheOwner"
+        assert rule_of(li.ask(method, f"{PROVENANCE}{way}")) == (403, "NotTheOwner")

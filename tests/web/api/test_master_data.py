@@ -1,13 +1,9 @@
 """Master data over the HTTP API, as the pages manage it. Source: REQUIREMENTS, M-1 to M-6, K-5."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
-from domain.api_tokens import TokenScope
 from domain.environments import EnvironmentNodesAdded
 from tests.examples import (
     AOI_STATION,
@@ -20,29 +16,16 @@ from tests.examples import (
     ONE_GPU_ID,
     PANEL_65,
     PANEL_75,
-    QUALITY_LEAD_ID,
     REPAIR_STATION,
     TRAINER_WANG_ID,
     TRAINING_DATASET_ID,
     TWO_CORES_ID,
     example_id,
 )
-from tests.web.machines import Machine, machine_of, open_plant
+from tests.web.machines import Machine, machine_of
 from tests.web.real_site import RealSite
 
 NODES = f"/industries/{INDUSTRY_ID}/environment-nodes"
-
-
-@pytest.fixture
-def site(database: str, tmp_path: Path) -> Iterator[RealSite]:
-    with open_plant(database, tmp_path) as real:
-        yield real
-
-
-@pytest.fixture
-def lead(site: RealSite) -> Machine:
-    """Manages in the name of the super administrator."""
-    return machine_of(site, QUALITY_LEAD_ID, TokenScope.MANAGE)
 
 
 def rules(answer: httpx.Response) -> list[str]:
@@ -153,6 +136,13 @@ def test_a_node_is_found_in_its_own_industry_only(site: RealSite, lead: Machine)
     assert lead.ask("DELETE", f"{nodes}/{FACTORY_1.node_id}").status_code == 404
     assert lead.ask("POST", f"{nodes}/remove", {"node_ids": [str(FACTORY_1.node_id)]}).status_code == 404
     assert site.log.position() == before
+
+
+def test_places_are_offered_from_the_top_down(wang: Machine) -> None:
+    top = wang.get("/environment-nodes").json()
+    assert [node["name"] for node in top["nodes"]] == ["一厂区", "二厂区"]
+    below = wang.get(f"/environment-nodes?below={top['nodes'][0]['node_id']}").json()
+    assert [node["name"] for node in below["nodes"]] == ["阵列厂", "成盒厂"]
 
 
 def test_a_task_type_is_created_renamed_and_deleted(lead: Machine) -> None:  # M-5

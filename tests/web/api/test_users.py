@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from uuid import UUID
 
 import psycopg
@@ -21,25 +19,13 @@ from tests.examples import (
     History,
     example_id,
 )
-from tests.web.machines import Machine, machine_of, open_plant
+from tests.web.machines import Machine, machine_of
 from tests.web.real_site import RealSite
 from web.attempts import Attempts
 from web.sessions import Session
 
 PASSWORD, ANOTHER = "Correct-Horse-77", "Battery-Staple-88"
 ZHAO = {"username": "trainer_zhao", "password": PASSWORD, "role": "model_trainer", "email": "", "remark": "line 3"}
-
-
-@pytest.fixture
-def site(database: str, tmp_path: Path) -> Iterator[RealSite]:
-    with open_plant(database, tmp_path) as real:
-        yield real
-
-
-@pytest.fixture
-def lead(site: RealSite) -> Machine:
-    """Manages in the name of the super administrator."""
-    return machine_of(site, QUALITY_LEAD_ID, TokenScope.MANAGE)
 
 
 def rules(answer: object) -> list[tuple[str, str]]:
