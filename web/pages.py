@@ -229,3 +229,18 @@ class Desk:
         except NotFound as gone:
             self.say(N_("This was deleted or removed already."))
             raise Refused(self.go(address)) from gone
+
+    @contextmanager
+    def unless_settled(self, address: str) -> Iterator[None]:
+        """Inside, a refusal means that there is nothing left to ask: whoever was faster has decided. `address` then tells it.
+
+        Raises:
+            Refused, NotPermitted, NotFound: each has its answer in `web.errors`.
+        """
+        try:
+            yield
+        except (NotPermitted, NotFound):
+            raise
+        except Refusal as refusal:
+            self._notices.append(refusal.sentence)
+            raise Refused(self.go(address)) from refusal

@@ -21,7 +21,7 @@ from domain.messages import Heartbeat, LossPart, StageName
 from domain.permissions import check_owner, owns
 from domain.refusals import NotFound
 from domain.sentences import N_
-from domain.training_jobs import TrainedWeights, TrainingAction, TrainingStatus, offered
+from domain.training_jobs import TrainedWeights, TrainingAction, TrainingStatus, check_offered, offered
 from domain.waiting import Wait
 from projections.evaluation_reports import LAST_LABEL, TRAINING_LABEL
 from projections.training_jobs import (
@@ -364,8 +364,8 @@ class TrainingJobs(Controller):
         desk: NamedDependency[Desk],
     ) -> Response[str]:
         """The question before."""
-        with desk.unless_gone(ADDRESS):
-            page = _confirm_page(read, job_id, actor, "terminate", Form())
+        with desk.unless_gone(ADDRESS), desk.unless_settled(f"{ADDRESS}/{job_id}"):
+            page = _confirm_page(read, job_id, actor, TrainingAction.TERMINATE, Form())
         return desk.show(page)
 
     @get("/{job_id:uuid}/delete", sync_to_thread=True)
@@ -378,8 +378,8 @@ class TrainingJobs(Controller):
         desk: NamedDependency[Desk],
     ) -> Response[str]:
         """The question before."""
-        with desk.unless_gone(way_back(form, ADDRESS)):
-            page = _confirm_page(read, job_id, actor, "delete", form)
+        with desk.unless_gone(way_back(form, ADDRESS)), desk.unless_settled(f"{ADDRESS}/{job_id}"):
+            page = _confirm_page(read, job_id, actor, TrainingAction.DELETE, form)
         return desk.show(page)
 
     @get("/{job_id:uuid}/publish", sync_to_thread=True)
@@ -391,8 +391,8 @@ class TrainingJobs(Controller):
         desk: NamedDependency[Desk],
     ) -> Response[str]:
         """The question before."""
-        with desk.unless_gone(ADDRESS):
-            page = _confirm_page(read, job_id, actor, "publish", Form())
+        with desk.unless_gone(ADDRESS), desk.unless_settled(f"{ADDRESS}/{job_id}"):
+            page = _confirm_page(read, job_id, actor, TrainingAction.PUBLISH, Form())
         return desk.show(page)
 
     @post("/{job_id:uuid}/terminate", sync_to_thread=True)
@@ -516,12 +516,13 @@ def _line(row: TrainingJobRow, beat: Heartbeat | None, actor: UUID, now: datetim
     )
 
 
-def _confirm_page(read: ReadModels, job_id: UUID, actor: UUID, action: str, form: Form) -> ConfirmPage:
+def _confirm_page(read: ReadModels, job_id: UUID, actor: UUID, action: TrainingAction, form: Form) -> ConfirmPage:
     job = job_of(read, job_id)
     check_owner(job.owner, actor)
+    check_offered(action, job.status, job.model_name)
     asked = Form((*form.fields, ("weights", TrainedWeights.BEST.value)))
     return ConfirmPage(
-        form=asked, line=_line(job, None, actor, datetime.now(UTC)), action=action, kept=_kept(job, actor)
+        form=asked, line=_line(job, None, actor, datetime.now(UTC)), action=action.value, kept=_kept(job, actor)
     )
 
 

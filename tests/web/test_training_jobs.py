@@ -601,6 +601,24 @@ def test_whoever_acts_on_what_is_gone_is_told_so_in_the_list(trainer: Site, acti
         assert "该项此前已被删除或移除。" in text(trainer.get("/training-jobs"))
 
 
+@pytest.mark.parametrize(
+    ("action", "status", "told"),
+    [
+        ("publish", TrainingStatus.PUBLISHED, "“panel-a”不能发布：只有训练完成的任务才能发布，且只能发布一次。"),
+        ("terminate", TrainingStatus.COMPLETED, "“panel-a”已不在训练中。"),
+        ("terminate", TrainingStatus.WAITING, "“panel-a”正在等待"),
+        ("delete", TrainingStatus.PUBLISHED, "“panel-a”在当前状态下不能删除。"),
+    ],
+)
+def test_what_is_settled_already_is_told_and_not_asked(
+    trainer: Site, action: str, status: TrainingStatus, told: str
+) -> None:  # T-2, V-1
+    use(trainer.services, job(**{**COMPLETED, "status": status}))
+    answer = trainer.get(f"{MONITOR}/{action}")
+    assert (answer.status_code, answer.headers["Location"]) == (303, MONITOR)
+    assert told in text(trainer.get(MONITOR))
+
+
 def test_what_was_filtered_stays_so_when_a_job_is_deleted(trainer: Site) -> None:  # T-2, T-3
     use(trainer.services, job(**{**ENDED, "status": TrainingStatus.FAILED}))
     filtered = "/training-jobs?status=failed"
@@ -713,16 +731,17 @@ def test_a_log_that_was_kept_goes_before_the_one_that_was_written(trainer: Site,
 
 
 @pytest.mark.parametrize(
-    ("action", "command", "question"),
+    ("action", "command", "state", "question"),
     [
-        ("terminate", TerminateTraining, "确定终止“panel-a”的训练吗？"),
-        ("delete", DeleteTrainingJob, "确定删除训练任务“panel-a”吗？"),
-        ("publish", PublishModelVersion, "确定将“panel-a”发布到我的模型吗？"),
+        ("terminate", TerminateTraining, {}, "确定终止“panel-a”的训练吗？"),
+        ("delete", DeleteTrainingJob, COMPLETED, "确定删除训练任务“panel-a”吗？"),
+        ("publish", PublishModelVersion, COMPLETED, "确定将“panel-a”发布到我的模型吗？"),
     ],
 )
 def test_what_cannot_be_undone_is_asked_for_first(
-    trainer: Site, action: str, command: type[Any], question: str
+    trainer: Site, action: str, command: type[Any], state: dict[str, Any], question: str
 ) -> None:
+    use(trainer.services, job(**state))
     shown = trainer.get(f"{MONITOR}/{action}")
     assert question in text(shown)
     assert f'action="{MONITOR}/{action}"' in shown.text
