@@ -40,6 +40,7 @@ _AS_ENTERED_FIELD = re.compile(rb"(?:^|&)%s=(%s)(?:&|$)" % (AS_ENTERED.encode(),
 MOST_ENTERED_BYTES = 45 << 10
 """So much of a form outlives its session; with it the sign-in's own form stays below what strangers may send."""
 PLAIN_FORM = "application/x-www-form-urlencoded"
+FORM_WITH_FILE = "multipart/form-data"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 
@@ -257,12 +258,18 @@ class Gate(ASGIMiddleware):
 
     @staticmethod
     async def _keep_what_was_entered(request: Request[Any, Any, Any]) -> None:
-        """A form of ours whose session ended meanwhile: `web.errors` shows a way on that loses nothing of it.
+        """A form of ours whose session ended meanwhile: `web.errors` shows a way on that loses nothing of it, or says that it is
+        lost, because it is too large.
 
         Only where the browser says that one of our pages sent it; nothing of it is ever done without being shown first.
         """
-        if request.content_type[0] == PLAIN_FORM and _is_short(request) and _is_surely_from_here(request):
+        kind = request.content_type[0]
+        if kind not in {PLAIN_FORM, FORM_WITH_FILE} or not _is_surely_from_here(request):
+            return
+        if kind == PLAIN_FORM and _is_short(request):
             request.scope["state"]["entered"] = await request.body()
+        else:
+            request.scope["state"]["is_lost"] = True
 
 
 def _is_from_here(request: Request[Any, Any, Any]) -> bool:
