@@ -800,7 +800,7 @@ def test_whoever_works_on_a_later_page_of_paths_stays_there(site: Site) -> None:
 def test_deleting_asks_first(site: Site) -> None:  # D-8
     address = f"/training-datasets/{TRAINING_DATASET_ID}/delete"
     question = shown(site.get(address))
-    assert "确定删除数据集“panel-a-training”？" in question
+    assert "确定删除数据集“panel-a-training”吗？" in question
     assert "2 条数据路径 126 张图片 文件夹及其中的图片保持不变。" in words(question)
     assert site.assay.commands == []
     answer = site.post(address)
