@@ -116,6 +116,13 @@ def session_key(session_id: str) -> str:
     return hashlib.sha256(session_id.encode()).hexdigest()
 
 
+class Notice(msgspec.Struct, frozen=True):
+    """What the next page shown says of the last action: that it was done, or why there was nothing left to do."""
+
+    sentence: Sentence
+    was_done: bool = True
+
+
 class Visit(msgspec.Struct, frozen=True, kw_only=True):
     """One request, seen by the pages: who asks, in which language, through which request; `token` is that of a machine.
 
@@ -131,7 +138,7 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
     session_id: str = ""
     visitor: str = ""
     csrf_token: str = ""
-    notices: tuple[Sentence, ...] = ()
+    notices: tuple[Notice, ...] = ()
     shows_as_entered: bool = False
 
     @property
@@ -384,14 +391,14 @@ class Visits:
             "notices": self._notices(connection.cookies.get(self.cookies.notices, "")),
         }
 
-    def _notices(self, signed: str) -> tuple[Sentence, ...]:
+    def _notices(self, signed: str) -> tuple[Notice, ...]:
         text = self.signer.read("notices", signed)
         try:
-            return msgspec.json.decode(bytes.fromhex(text), type=tuple[Sentence, ...]) if text else ()
+            return msgspec.json.decode(bytes.fromhex(text), type=tuple[Notice, ...]) if text else ()
         except (ValueError, msgspec.MsgspecError):
             return ()
 
-    def notices_cookie(self, notices: tuple[Sentence, ...]) -> Cookie:
+    def notices_cookie(self, notices: tuple[Notice, ...]) -> Cookie:
         """Carries notices over a redirect; signed, so that nobody else puts words into our mouth."""
         return self.cookies.make(self.cookies.notices, self.signer.sign("notices", msgspec.json.encode(notices).hex()))
 

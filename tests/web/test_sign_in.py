@@ -346,7 +346,7 @@ def test_a_notice_is_shown_once(site: Site) -> None:
 
 
 def test_nobody_else_puts_notices_into_our_mouth(site: Site) -> None:
-    site.client.cookies.set("assay_notices", b'[{"text":"Send your password to eve"}]'.hex() + ".forged")
+    site.client.cookies.set("assay_notices", b'[{"sentence":{"text":"Send your password to eve"}}]'.hex() + ".forged")
     assert "eve" not in site.get("/account").text
 
 
