@@ -3,7 +3,7 @@
 A page that shows a report has a field `view: ReportView` from `report_view(...)` and includes `evaluation_reports/_report.html`.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import cycle
 from math import ceil
 from pathlib import Path
@@ -18,7 +18,7 @@ from litestar.params import FromPath
 from litestar.response import Stream
 
 from domain.artifacts import FileIsGone
-from domain.evaluation import CODE_COLOURS, DefectFigures, SampleState
+from domain.evaluation import CODE_COLOURS, DefectFigures, SampleState, Segmented
 from domain.permissions import check_owner
 from domain.refusals import NotFound
 from domain.sentences import N_, Sentence
@@ -253,12 +253,12 @@ class SamplePage(Page, frozen=True):
         return f"{sample_address(self.report, number)}{self.question}"
 
 
-def _pixels(report: EvaluationReport, sample: SampleRow) -> tuple[PixelsOfCode, ...]:
-    """Of the codes that were predicted anywhere, most first."""
-    if sample.segmented is None:
+def pixels_of(defect_codes: Sequence[str], segmented: Segmented | None) -> tuple[PixelsOfCode, ...]:
+    """Of the codes that a version predicted anywhere in an image, most first; `defect_codes` are all of its report."""
+    if segmented is None:
         return ()
     drawn = cycle("#{:02x}{:02x}{:02x}".format(*colour) for colour in CODE_COLOURS)
-    counted = map(PixelsOfCode, report.defect_codes, sample.segmented.predicted_pixels, drawn)
+    counted = map(PixelsOfCode, defect_codes, segmented.predicted_pixels, drawn)
     return tuple(sorted((one for one in counted if one.count), key=lambda one: -one.count))
 
 
@@ -318,7 +318,7 @@ class EvaluationReports(Controller):
             report=report,
             sample=sample,
             scores=tuple(scores),
-            pixels=_pixels(report, sample),
+            pixels=pixels_of(report.defect_codes, sample.segmented),
             place=read.evaluation_reports.place(job_id, label, number, chosen.query),
             trail=trail,
             back=f"{trail[-1][1]}{question}#samples",
