@@ -752,6 +752,13 @@ def test_what_cannot_be_undone_is_asked_for_first(
     assert (type(sent), sent.actor, sent.job_id) == (command, MODEL_TRAINER.user_id, TRAINING_JOB_ID)
 
 
+def test_the_list_says_why_a_training_failed(trainer: Site) -> None:  # T-7
+    failed = {**ENDED, "status": TrainingStatus.FAILED, "reason": Sentence("“{name}” has 99 versions.", {"name": "a"})}
+    use(trainer.services, job(**failed))
+    row = trainer.get("/training-jobs").text
+    assert "has 99 versions" in row[row.index('<tr class="reason"') :]
+
+
 def test_starting_again_needs_one_click(trainer: Site) -> None:  # T-2
     use(trainer.services, job(**{**ENDED, "status": TrainingStatus.FAILED}))
     assert f'action="{MONITOR}/restart"' in trainer.get("/training-jobs").text
