@@ -5,10 +5,14 @@ The formulas of the figures are in `domain.evaluation_figures`: they need numpy,
 
 import enum
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
 from domain.data_paths import FolderName
+
+CODE_COLOURS: Final = ((0, 150, 255), (255, 176, 0), (140, 82, 255), (0, 190, 120), (255, 110, 30), (90, 215, 230))
+"""Red, green and blue of predicted pixels, by the place of their code in code_list; after the last the first comes again."""
 
 
 class SampleState(enum.Enum):

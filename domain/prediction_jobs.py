@@ -50,7 +50,7 @@ ACTIONS: Mapping[PredictionStatus, tuple[PredictionAction, ...]] = MappingProxyT
         PredictionStatus.FAILED: (PredictionAction.START_AGAIN, PredictionAction.DELETE),
     }
 )
-"""P-2. The decisions below say no to everything else."""
+"""P-2. `check_offered` says no to everything else."""
 
 
 class PredictionKind(enum.Enum):
@@ -331,14 +331,32 @@ def interrupt(job: PredictionJob, attempt: int, max_attempts: int, *, is_fault: 
     return [PredictionInterrupted(is_fault=is_fault)]
 
 
+_NOT_OFFERED: Mapping[PredictionAction, type[Refusal]] = MappingProxyType(
+    {
+        PredictionAction.TERMINATE: PredictionIsNotRunning,
+        PredictionAction.START_AGAIN: PredictionCannotBeStartedAgain,
+        PredictionAction.DELETE: PredictionIsRunning,
+    }
+)
+
+
+def check_offered(action: PredictionAction, status: PredictionStatus, name: str) -> None:
+    """P-2, for whoever decides and for whoever only asks first: a decision that a state does not offer is refused.
+
+    Raises:
+        PredictionIsNotRunning, PredictionCannotBeStartedAgain, PredictionIsRunning.
+    """
+    if action not in ACTIONS[status]:
+        raise _NOT_OFFERED[action](name=name)
+
+
 def terminate(job: PredictionJob) -> list[Fact]:
     """Stop a job that is predicting.
 
     Raises:
         PredictionIsNotRunning
     """
-    if job.status is not PredictionStatus.PREDICTING:
-        raise PredictionIsNotRunning(name=job.name)
+    check_offered(PredictionAction.TERMINATE, job.status, job.name)
     return [PredictionTerminated()]
 
 
@@ -348,8 +366,7 @@ def restart(job: PredictionJob, model: Model) -> list[Fact]:
     Raises:
         PredictionCannotBeStartedAgain, ModelVersionIsWithdrawn.
     """
-    if job.status not in (PredictionStatus.TERMINATED, PredictionStatus.FAILED):
-        raise PredictionCannotBeStartedAgain(name=job.name)
+    check_offered(PredictionAction.START_AGAIN, job.status, job.name)
     for version in job.order.versions:
         model.published_version(version.label)
     return [PredictionRestarted()]
@@ -361,8 +378,7 @@ def delete(job: PredictionJob) -> list[Fact]:
     Raises:
         PredictionIsRunning
     """
-    if job.status is PredictionStatus.PREDICTING:
-        raise PredictionIsRunning(name=job.name)
+    check_offered(PredictionAction.DELETE, job.status, job.name)
     return [PredictionDeleted()]
 
 

@@ -67,7 +67,7 @@ ACTIONS: Mapping[TrainingStatus, tuple[TrainingAction, ...]] = MappingProxyType(
         TrainingStatus.PUBLISHED: (TrainingAction.MONITOR, TrainingAction.REPORT),
     }
 )
-"""T-2. The decisions below say no to everything else."""
+"""T-2. `check_offered` says no to everything else."""
 LOOKING = frozenset((TrainingAction.MONITOR, TrainingAction.REPORT))
 """What anyone may do with anyone's job (section U)."""
 
@@ -389,16 +389,37 @@ def interrupt(job: TrainingJob, attempt: int, max_attempts: int, *, is_fault: bo
     return [TrainingInterrupted(is_fault=is_fault)]
 
 
+_NOT_OFFERED: Mapping[TrainingAction, type[Refusal]] = MappingProxyType(
+    {
+        TrainingAction.TERMINATE: OnlyTrainingCanBeTerminated,
+        TrainingAction.START_AGAIN: CannotBeStartedAgain,
+        TrainingAction.DELETE: CannotBeDeleted,
+        TrainingAction.PUBLISH: OnlyCompletedCanBePublished,
+    }
+)
+
+
+def check_offered(action: TrainingAction, status: TrainingStatus, name: str) -> None:
+    """T-2, for whoever decides and for whoever only asks first: a decision that a state does not offer is refused.
+
+    Raises:
+        WaitingJobCannotBeTerminated: it has no process to stop.
+        OnlyTrainingCanBeTerminated, CannotBeStartedAgain, CannotBeDeleted, OnlyCompletedCanBePublished.
+    """
+    if action in ACTIONS[status]:
+        return
+    if action is TrainingAction.TERMINATE and status is TrainingStatus.WAITING:
+        raise WaitingJobCannotBeTerminated(name=name)
+    raise _NOT_OFFERED[action](name=name)
+
+
 def terminate(job: TrainingJob) -> list[Fact]:
-    """Stop a run that is training; a waiting job has no process to stop.
+    """Stop a run that is training.
 
     Raises:
         WaitingJobCannotBeTerminated, OnlyTrainingCanBeTerminated.
     """
-    if job.status is TrainingStatus.WAITING:
-        raise WaitingJobCannotBeTerminated(name=job.name)
-    if job.status is not TrainingStatus.TRAINING:
-        raise OnlyTrainingCanBeTerminated(name=job.name)
+    check_offered(TrainingAction.TERMINATE, job.status, job.name)
     return [TrainingTerminated()]
 
 
@@ -408,8 +429,7 @@ def restart(job: TrainingJob) -> list[Fact]:
     Raises:
         CannotBeStartedAgain
     """
-    if job.status not in (TrainingStatus.TERMINATED, TrainingStatus.FAILED):
-        raise CannotBeStartedAgain(name=job.name)
+    check_offered(TrainingAction.START_AGAIN, job.status, job.name)
     return [TrainingRestarted()]
 
 
@@ -419,8 +439,7 @@ def delete(job: TrainingJob) -> list[Fact]:
     Raises:
         CannotBeDeleted
     """
-    if job.status in (TrainingStatus.TRAINING, TrainingStatus.PUBLISHED):
-        raise CannotBeDeleted(name=job.name)
+    check_offered(TrainingAction.DELETE, job.status, job.name)
     return [TrainingDeleted()]
 
 
@@ -430,8 +449,7 @@ def publish(job: TrainingJob, version: str, chosen: TrainedWeights = TrainedWeig
     Raises:
         OnlyCompletedCanBePublished
     """
-    if job.status is not TrainingStatus.COMPLETED:
-        raise OnlyCompletedCanBePublished(name=job.name)
+    check_offered(TrainingAction.PUBLISH, job.status, job.name)
     return [TrainingPublished(version=version, chosen_weights=chosen)]
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
-from domain.evaluation import Segmented, special_code
+from domain.evaluation import CODE_COLOURS, Segmented, special_code
 from domain.evaluation_figures import iou_of, mean_iou, or_none
 from domain.model_packages import NetworkInput
 from gpu_worker.batch_threads import JUDGED_BATCH, Indices, answered_by_batch
@@ -31,7 +31,6 @@ FEWEST_SEGMENTED: Final = 4
 OVERLAY_SIDE: Final = 256
 """The longer side of an overlay in pixels at most: enough to see where, small enough to keep one for every image."""
 
-_COLOURS: Final = ((0, 150, 255), (255, 176, 0), (140, 82, 255), (0, 190, 120), (255, 110, 30), (90, 215, 230))
 _OPACITY: Final = 130
 
 Labels = npt.NDArray[np.int64]
@@ -112,13 +111,13 @@ def pixels_per_code(labels_HW: Labels, code_count: int) -> Labels:
 
 def overlay(predicted_HW: Labels, width: int, height: int) -> bytes:
     """A PNG of the predicted pixels, each code in a colour, the rest transparent, shaped as the image of `width` × `height`."""
-    colours_HW = np.where(predicted_HW > 0, 1 + (predicted_HW - 1) % len(_COLOURS), 0).astype(np.uint8)
+    colours_HW = np.where(predicted_HW > 0, 1 + (predicted_HW - 1) % len(CODE_COLOURS), 0).astype(np.uint8)
     shrink = min(1.0, OVERLAY_SIDE / max(width, height))
     size = max(1, round(width * shrink)), max(1, round(height * shrink))
     picture: Any = Image.fromarray(colours_HW).resize(size, Image.Resampling.NEAREST)
-    picture.putpalette([0, 0, 0, *(part for colour in _COLOURS for part in colour)])
+    picture.putpalette([0, 0, 0, *(part for colour in CODE_COLOURS for part in colour)])
     png = io.BytesIO()
-    picture.save(png, "PNG", optimize=True, transparency=bytes((0, *[_OPACITY] * len(_COLOURS))))
+    picture.save(png, "PNG", optimize=True, transparency=bytes((0, *[_OPACITY] * len(CODE_COLOURS))))
     return png.getvalue()
 
 

@@ -45,7 +45,7 @@ MOST_CURVE_POINTS = 600
 class TrainingJobRow(msgspec.Struct, frozen=True, kw_only=True):
     """A line of the list. `iteration` of `max_iter` counts over all networks that are trained.
 
-    `interruptions` are the workers that fell silent over this run or were stopped.
+    `interruptions` are the workers that fell silent over this run or were stopped, `reason` says why it failed.
     `spent_seconds` is the training time of this run up to `running_since`, which is None while nobody trains. `owner` owns the
     job now; `inherited_from` is the deleted user who made it, empty where the owner did.
     """
@@ -70,6 +70,7 @@ class TrainingJobRow(msgspec.Struct, frozen=True, kw_only=True):
     max_iter: int
     interruptions: int = 0
     inherited_from: str = ""
+    reason: Sentence | None = None
 
     @property
     def label(self) -> str:
@@ -98,7 +99,6 @@ class TrainingJobDetail(TrainingJobRow, frozen=True, kw_only=True):
     compute_resource_id: UUID
     ordered: TrainingOrder
     started_from: VersionUsed | None = None
-    reason: Sentence | None
     log: Artifact | None
     part_logs: tuple[PartLog, ...]
     losses: Artifact | None
@@ -466,7 +466,7 @@ SORTS: Mapping[str, str] = MappingProxyType(
 
 _COLUMNS = f"""
     job_id, {OWNER_COLUMNS}, model_id, model_name, model_image, task_type, status, version,
-    worker, attempt, run, interruptions, queued_at, running_since, ended_at, spent_seconds, iteration, max_iter
+    worker, attempt, run, interruptions, queued_at, running_since, ended_at, spent_seconds, iteration, max_iter, reason
 """
 _JOBS = f"""
     training_jobs USING (job_id) {OWNERS}

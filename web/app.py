@@ -9,6 +9,8 @@ How a slice writes its pages; `web/users.py` and `web/templates/users/` are the 
 * Handlers are plain functions with `sync_to_thread=True`. They name what they need: `read` (the read models), `desk` (`ask`, `say`,
   `show`, `go`), `form`, `actor` (the signed-in user's id), `user` (the account), `live`, `services`.
 * Every page is a frozen `Page` struct that names its `TEMPLATE`; the template sees it as `page`, and `site` around it.
+* A question about a thing is made inside `desk.unless_gone(the_list)`, and inside `desk.unless_settled(the_thing)` where its state
+  may have answered it: whoever comes second is led there and told.
 * A form posts to the address that shows it. `with desk.refusals_on(ThePage(form=form)): desk.ask(Command(...))`, then
   `desk.say(N_("…"))` and `desk.go("/address")`. A refusal inside shows the page again with 422 and each sentence beside its field
   (`refusal.at` = the field's name). `NotPermitted` is a 403 page, `NotFound` a 404 page, anything else 500 and a request id.

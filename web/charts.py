@@ -10,7 +10,9 @@ WIDTH, HEIGHT = 640.0, 290.0
 LEFT, RIGHT, TOP, BOTTOM = 64.0, 24.0, 14.0, 42.0
 LOW_HEIGHT, LOW_BOTTOM = 170.0, 26.0
 """Of a small chart, whose axis of time needs no name."""
-LONE_WIDTH = 4
+LONE_RADIUS = 3
+RING = f"a{LONE_RADIUS},{LONE_RADIUS},0,1,0,{2 * LONE_RADIUS},0a{LONE_RADIUS},{LONE_RADIUS},0,1,0,{-2 * LONE_RADIUS},0"
+"""From its left end; with commas, because charts.js finds the points of a path by their blanks."""
 MOST_POINTS = 400
 """More points than pixels show nothing more; of each bundle the lowest and highest stay, so that no spike is lost."""
 
@@ -221,7 +223,7 @@ def evenly(points: Sequence[Point], most: int) -> list[Point]:
 
 
 def svg_path(points: Sequence[Point]) -> str:
-    """`M x y L x y …`, lifted over gaps; a point alone is a short dash, because a line from it to itself would not be seen."""
+    """`M x y L x y …`, lifted over gaps; a point alone is a ring, because a line from it to itself would not be seen."""
     stretches: list[list[Point]] = [[]]
     for x, y in points:
         if math.isfinite(y):
@@ -234,5 +236,5 @@ def svg_path(points: Sequence[Point]) -> str:
 def _stretch(points: Sequence[Point]) -> str:
     if len(points) == 1:
         [(x, y)] = points
-        return f"M{x - LONE_WIDTH / 2:.1f} {y:.1f}h{LONE_WIDTH}"
+        return f"M{x - LONE_RADIUS:.1f} {y:.1f}{RING}"
     return " ".join(f"{'L' if number else 'M'}{x:.1f} {y:.1f}" for number, (x, y) in enumerate(points))

@@ -19,17 +19,19 @@ from domain.artifacts import FileIsGone
 from domain.evaluation import Outcome
 from domain.refusals import NotFound
 from domain.sentences import N_, Sentence
-from projections.comparisons import OUTCOMES, ComparedChoice, ComparedKind, ComparedSample, Comparison
-from projections.evaluation_reports import PAGE_SIZE, Place
+from projections.comparisons import OUTCOMES, ComparedChoice, ComparedKind, ComparedSample, Comparison, Verdict
+from projections.evaluation_reports import PAGE_SIZE, EvaluationReport, Place
 from projections.prediction_jobs import PredictionJobRow
 from projections.read_model import Page as Part
 from projections.sample_order import Order
 from web.evaluation_reports import (
     ORDERS,
     TABLE,
+    PixelsOfCode,
     ReportView,
     name_in_zip,
     order_of,
+    pixels_of,
     question_of,
     report_view,
     ticked_numbers,
@@ -290,16 +292,26 @@ class VersionReportPage(Page, frozen=True):
     view: ReportView
 
 
+class PixelsOfBoth(msgspec.Struct, frozen=True):
+    """How many pixels each version predicted as a code, and the colour in which they are drawn."""
+
+    defect_code: str
+    colour: str
+    counts: tuple[int, int]
+
+
 class ComparedSamplePage(Page, frozen=True):
     """One image, large, with both verdicts and the scores of all classes. `place` is None outside of the chosen ones.
 
-    `scores` are a code and its score in each version, None where a version has no such class; the highest of either first.
+    `scores` are a code and its score in each version, None where a version has no such class; the highest of either first. `pixels`
+    are the codes with predicted pixels, where a version segments.
     """
 
     TEMPLATE = "comparisons/sample.html"
     job: PredictionJobRow
     sample: ComparedSample
     scores: tuple[tuple[str, float | None, float | None], ...]
+    pixels: tuple[PixelsOfBoth, ...]
     place: Place | None
     question: str
 
@@ -375,6 +387,7 @@ class Comparisons(JobPages):
             job=job,
             sample=sample,
             scores=_scores(sample),
+            pixels=_pixels(read, job, sample),
             place=read.comparisons.place(job_id, number, chosen.query),
             question=question_of(chosen.fields, form),
         )
@@ -460,6 +473,23 @@ def _scores(sample: ComparedSample) -> tuple[tuple[str, float | None, float | No
     first, second = (dict(verdict.scores) if verdict else {} for verdict in sample.verdicts)
     lines = [(code, first.get(code), second.get(code)) for code in first | second]
     return tuple(sorted(lines, key=lambda line: -max(line[1] or 0.0, line[2] or 0.0)))
+
+
+def _pixels(read: ReadModels, job: PredictionJobRow, sample: ComparedSample) -> tuple[PixelsOfBoth, ...]:
+    """Most of either version first. Versions of one model have the same codes in the same order, and so the same colours."""
+
+    def of_version(label: str, verdict: Verdict | None) -> dict[str, PixelsOfCode]:
+        report: EvaluationReport = read.evaluation_reports.get(job.job_id, label)
+        seen = verdict.segmented if verdict else None
+        return {one.defect_code: one for one in pixels_of(report.defect_codes, seen)}
+
+    first, second = map(of_version, job.versions, sample.verdicts)
+    none = PixelsOfCode("", 0, "")
+    lines = [
+        PixelsOfBoth(code, one.colour, (first.get(code, none).count, second.get(code, none).count))
+        for code, one in (first | second).items()
+    ]
+    return tuple(sorted(lines, key=lambda line: -max(line.counts)))
 
 
 def _sample_address(job_id: UUID, number: int) -> str:

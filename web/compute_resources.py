@@ -97,7 +97,8 @@ class ComputeResources(Controller):
         self, compute_resource_id: FromPath[UUID], read: NamedDependency[ReadModels], desk: NamedDependency[Desk]
     ) -> Response[str]:
         """The form with the present configuration."""
-        resource = resource_of(read, compute_resource_id)
+        with desk.unless_gone(ADDRESS):
+            resource = resource_of(read, compute_resource_id)
         given = resource.resources
         form = Form.of(
             kind=resource.kind,
@@ -138,7 +139,9 @@ class ComputeResources(Controller):
         self, compute_resource_id: FromPath[UUID], read: NamedDependency[ReadModels], desk: NamedDependency[Desk]
     ) -> Response[str]:
         """What that means for jobs."""
-        return desk.show(DeleteComputeResourcePage(resource=resource_of(read, compute_resource_id)))
+        with desk.unless_gone(ADDRESS):
+            page = DeleteComputeResourcePage(resource=resource_of(read, compute_resource_id))
+        return desk.show(page)
 
     @post("/{compute_resource_id:uuid}/delete", sync_to_thread=True)
     def delete(

@@ -92,22 +92,28 @@ class Errors:
         }
 
     def sign_in_needed(self, request: Request[Any, Any, Any], _error: SignInNeeded) -> Response[Any]:
-        """To the sign-in page, and from there back to where one wanted to go; with what was entered, where a form was sent."""
+        """To the sign-in page, and from there back to where one wanted to go; with what was entered, where a form was sent, or
+        with the word that it is lost.
+        """
         if wants_json(request):
             return self._answer(request, 401)
         if entered := _entered(request):
-            visit, cookie = self._visits.welcome(self._visit(request))
-            form = Form.of(entered=entered.text, entered_at=entered.address)
-            answer = Response(
-                self._text(SignInPage(form=form), visit), status_code=401, media_type=MediaType.HTML, headers=NOT_KEPT
-            )
-            answer.cookies.append(cookie)
-            return answer
+            return self._sign_in_first(request, Form.of(entered=entered.text, entered_at=entered.address))
         came_from = request.headers.get("Referer", "") if request.method not in SAFE_METHODS else str(request.url)
         wanted = _parts_of(came_from)
         return_to = f"{wanted.path}?{wanted.query}" if wanted.query else wanted.path
+        if request.scope["state"].get("is_lost"):
+            return self._sign_in_first(request, Form.of(next=return_to, is_lost="yes"))
         address = "/sign-in" if return_to in {"", "/"} else f"/sign-in?next={quote(return_to)}"
         return Response(None, status_code=303, headers={"Location": address, "Cache-Control": "no-store"})
+
+    def _sign_in_first(self, request: Request[Any, Any, Any], form: Form) -> Response[Any]:
+        """The sign-in page in place of what was sent, of which it tells."""
+        visit, cookie = self._visits.welcome(self._visit(request))
+        text = self._text(SignInPage(form=form), visit)
+        answer = Response(text, status_code=401, media_type=MediaType.HTML, headers=NOT_KEPT)
+        answer.cookies.append(cookie)
+        return answer
 
     def form_out_of_date(self, request: Request[Any, Any, Any], error: FormIsOutOfDate) -> Response[Any]:
         """Signed in anew elsewhere: what was entered is offered once more; of another site's form nothing is."""

@@ -3,7 +3,8 @@
 A page that shows a report has a field `view: ReportView` from `report_view(...)` and includes `evaluation_reports/_report.html`.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import cycle
 from math import ceil
 from pathlib import Path
 from types import MappingProxyType
@@ -17,7 +18,7 @@ from litestar.params import FromPath
 from litestar.response import Stream
 
 from domain.artifacts import FileIsGone
-from domain.evaluation import DefectFigures, SampleState
+from domain.evaluation import CODE_COLOURS, DefectFigures, SampleState, Segmented
 from domain.permissions import check_owner
 from domain.refusals import NotFound
 from domain.sentences import N_, Sentence
@@ -218,6 +219,14 @@ class ReportView(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class PixelsOfCode(msgspec.Struct, frozen=True):
+    """How many pixels were predicted as a code, and the colour in which they are drawn."""
+
+    defect_code: str
+    count: int
+    colour: str
+
+
 class SamplePage(Page, frozen=True):
     """One sample, large, with the scores of all classes, the highest first. `place` is None outside of the chosen ones.
 
@@ -228,7 +237,7 @@ class SamplePage(Page, frozen=True):
     report: EvaluationReport
     sample: SampleRow
     scores: tuple[tuple[str, float], ...]
-    pixels: tuple[tuple[str, int], ...]
+    pixels: tuple[PixelsOfCode, ...]
     place: Place | None
     trail: Trail
     back: str
@@ -242,6 +251,15 @@ class SamplePage(Page, frozen=True):
     def beside(self, number: int) -> str:
         """Another sample of the same choice."""
         return f"{sample_address(self.report, number)}{self.question}"
+
+
+def pixels_of(defect_codes: Sequence[str], segmented: Segmented | None) -> tuple[PixelsOfCode, ...]:
+    """Of the codes that a version predicted anywhere in an image, most first; `defect_codes` are all of its report."""
+    if segmented is None:
+        return ()
+    drawn = cycle("#{:02x}{:02x}{:02x}".format(*colour) for colour in CODE_COLOURS)
+    counted = map(PixelsOfCode, defect_codes, segmented.predicted_pixels, drawn)
+    return tuple(sorted((one for one in counted if one.count), key=lambda one: -one.count))
 
 
 def sample_address(report: EvaluationReport, number: int) -> str:
@@ -295,14 +313,12 @@ class EvaluationReports(Controller):
             raise NotFound
         chosen = _chosen(report, form)
         question = question_of(chosen.fields, form)
-        seen = sample.segmented
-        pixels = [*zip(report.defect_codes, seen.predicted_pixels, strict=False)] if seen else []
         scores = sorted(zip(report.defect_codes, sample.scores, strict=False), key=lambda pair: -pair[1])
         page = SamplePage(
             report=report,
             sample=sample,
             scores=tuple(scores),
-            pixels=tuple(sorted(((code, count) for code, count in pixels if count), key=lambda pair: -pair[1])),
+            pixels=pixels_of(report.defect_codes, sample.segmented),
             place=read.evaluation_reports.place(job_id, label, number, chosen.query),
             trail=trail,
             back=f"{trail[-1][1]}{question}#samples",

@@ -98,7 +98,8 @@ class Industries(Controller):
         self, industry_id: FromPath[UUID], read: NamedDependency[ReadModels], desk: NamedDependency[Desk]
     ) -> Response[str]:
         """The levels that are saved; for a new industry one empty field."""
-        industry = industry_of(read, industry_id)
+        with desk.unless_gone(ADDRESS):
+            industry = industry_of(read, industry_id)
         return desk.show(LevelsPage(industry=industry, form=Form.of(level_names=industry.level_names or ("",))))
 
     @post("/{industry_id:uuid}/levels", sync_to_thread=True)
@@ -142,7 +143,9 @@ class Industries(Controller):
         self, industry_id: FromPath[UUID], read: NamedDependency[ReadModels], desk: NamedDependency[Desk]
     ) -> Response[str]:
         """How many environment nodes go with it, and what is bound to them."""
-        return desk.show(_delete_page(read, industry_id))
+        with desk.unless_gone(ADDRESS):
+            page = _delete_page(read, industry_id)
+        return desk.show(page)
 
     @post("/{industry_id:uuid}/delete", sync_to_thread=True)
     def delete(

@@ -294,7 +294,7 @@ class ModelImages(Controller):
         try:
             desk.ask(RetryLoading(actor=actor, model_image_id=model_image_id, loading=loading))
         except NotFound:
-            desk.say(N_("Somebody loads this archive again already, or has removed it."))
+            desk.say(N_("Somebody loads this archive again already, or has removed it."), was_done=False)
         else:
             desk.say(_LOADING)
         return desk.go(ADDRESS)

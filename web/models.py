@@ -13,7 +13,7 @@ from commands.models import WithdrawModelVersion
 from domain.exports import ExportStatus
 from domain.json_forms import write_json
 from domain.messages import Heartbeat
-from domain.models import LONGEST_REASON
+from domain.models import LONGEST_REASON, ModelVersionIsWithdrawn
 from domain.permissions import check_owner
 from domain.refusals import NotFound
 from domain.sentences import N_
@@ -225,7 +225,11 @@ class Models(Controller):
     ) -> Response[str]:
         """The question, with the reason to be entered (V-4)."""
         model = own_model(read, model_id, actor)
-        return desk.show(WithdrawPage(model=model, version=_version(model, label)))
+        version = _version(model, label)
+        with desk.unless_settled(f"{ADDRESS}/{model_id}/versions"):
+            if version.is_withdrawn:
+                raise ModelVersionIsWithdrawn(name=model.name, version=label)
+        return desk.show(WithdrawPage(model=model, version=version))
 
     @post("/{model_id:uuid}/versions/{label:str}/withdraw", sync_to_thread=True)
     def withdraw(

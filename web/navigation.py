@@ -34,7 +34,7 @@ MENU = (
         "master_data",
         (
             Entry(N_("Industries"), "/industries", MASTER_DATA),
-            Entry(N_("Production environment"), "/environments", MASTER_DATA),
+            Entry(N_("Environment data"), "/environments", MASTER_DATA),
             Entry(N_("Task types"), "/task-types", MASTER_DATA),
             Entry(N_("Compute resources"), "/compute-resources", MASTER_DATA),
         ),

@@ -21,7 +21,7 @@ from web.forms import Form
 from web.i18n import FILTERS, counting, duration, translations
 from web.navigation import Section, sections_for
 from web.services import Services
-from web.sessions import Visit, Visits
+from web.sessions import Notice, Visit, Visits
 
 TEMPLATES = Path(__file__).parent / "templates"
 STATIC = Path(__file__).parent / "static"
@@ -41,7 +41,7 @@ class Site(msgspec.Struct, frozen=True):
 
     visit: Visit
     sections: tuple[Section, ...]
-    notices: tuple[Sentence, ...]
+    notices: tuple[Notice, ...]
 
     @property
     def user(self) -> Any:
@@ -115,7 +115,7 @@ class Renderer:
     def __init__(self, has_page: Callable[[str], bool]) -> None:
         self._has_page = has_page
 
-    def render(self, template: str, page: Page, visit: Visit, notices: tuple[Sentence, ...] = ()) -> str:
+    def render(self, template: str, page: Page, visit: Visit, notices: tuple[Notice, ...] = ()) -> str:
         """The finished page, or a fragment of one."""
         role = Role(visit.account.role) if visit.account else None
         site = Site(visit, sections_for(role, visit.path, self._has_page), visit.notices + notices)
@@ -135,7 +135,7 @@ class Desk:
     def __init__(self, services: Services, renderer: Renderer, visits: Visits, visit: Visit) -> None:
         self._services, self._renderer, self._visits = services, renderer, visits
         self.visit = visit
-        self._notices: list[Sentence] = []
+        self._notices: list[Notice] = []
 
     def ask(self, command: Any) -> None:
         """Dispatch, then wait for the read models, so that the next page shows the effect (E-5).
@@ -153,9 +153,9 @@ class Desk:
             _log.warning("read_models_are_late", extra={"position": position, "request_id": self.visit.request_id})
             self.say(N_("Your change is saved. The lists are a moment behind and will show it soon."))
 
-    def say(self, text: str, **values: Value) -> None:
+    def say(self, text: str, *, was_done: bool = True, **values: Value) -> None:
         """A notice on the next page shown; `text` is marked `N_("…")` where it is written."""
-        self._notices.append(Sentence(text, dict(values)))
+        self._notices.append(Notice(Sentence(text, dict(values)), was_done))
 
     def show(self, page: Page, *, status: int = 200) -> Response[str]:
         """The page, finished in the reader's language."""
@@ -227,5 +227,20 @@ class Desk:
         try:
             yield
         except NotFound as gone:
-            self.say(N_("This was deleted or removed already."))
+            self.say(N_("This was deleted or removed already."), was_done=False)
             raise Refused(self.go(address)) from gone
+
+    @contextmanager
+    def unless_settled(self, address: str) -> Iterator[None]:
+        """Inside, a refusal means that there is nothing left to ask: whoever was faster has decided. `address` then tells it.
+
+        Raises:
+            Refused, NotPermitted, NotFound: each has its answer in `web.errors`.
+        """
+        try:
+            yield
+        except (NotPermitted, NotFound):
+            raise
+        except Refusal as refusal:
+            self._notices.append(Notice(refusal.sentence, was_done=False))
+            raise Refused(self.go(address)) from refusal

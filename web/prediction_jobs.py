@@ -17,7 +17,7 @@ from litestar.response import Redirect, ServerSentEvent
 
 from commands.prediction_jobs import DeletePredictionJob, RestartPrediction, TerminatePrediction
 from domain.messages import Heartbeat
-from domain.prediction_jobs import PredictionStatus
+from domain.prediction_jobs import PredictionAction, PredictionStatus, check_offered
 from domain.refusals import NotFound
 from domain.sentences import N_
 from domain.waiting import Wait
@@ -220,7 +220,10 @@ class JobPages(Controller):
         desk: NamedDependency[Desk],
     ) -> Response[str]:
         """The question before."""
-        return desk.show(self._confirm_page(read, job_id, actor, "terminate", Form()))
+        with desk.unless_gone(self.kind.address), desk.unless_settled(f"{self.kind.address}/{job_id}"):
+            page = self._confirm_page(read, job_id, actor, PredictionAction.TERMINATE, Form())
+            check_offered(PredictionAction.TERMINATE, page.job.status, page.job.name)
+        return desk.show(page)
 
     @post("/{job_id:uuid}/terminate", sync_to_thread=True)
     def terminate(
@@ -231,9 +234,10 @@ class JobPages(Controller):
         desk: NamedDependency[Desk],
     ) -> Redirect:
         """终止."""
-        page = self._confirm_page(read, job_id, actor, "terminate", Form())
-        with desk.refusals_on(page):
-            desk.ask(TerminatePrediction(actor=actor, job_id=job_id))
+        with desk.unless_gone(self.kind.address):
+            page = self._confirm_page(read, job_id, actor, PredictionAction.TERMINATE, Form())
+            with desk.refusals_on(page):
+                desk.ask(TerminatePrediction(actor=actor, job_id=job_id))
         desk.say(N_("“{name}” is terminated."), name=page.job.name)
         return desk.go(f"{self.kind.address}/{job_id}")
 
@@ -247,8 +251,9 @@ class JobPages(Controller):
         desk: NamedDependency[Desk],
     ) -> Redirect:
         """启动: from 0 %."""
-        job = own_job(read, job_id, actor, self.kind)
-        desk.ask(RestartPrediction(actor=actor, job_id=job_id))
+        with desk.unless_gone(way_back(form, self.kind.address)):
+            job = own_job(read, job_id, actor, self.kind)
+            desk.ask(RestartPrediction(actor=actor, job_id=job_id))
         desk.say(N_("“{name}” waits for a worker. The prediction will begin from 0 %."), name=job.name)
         return desk.go(f"{self.kind.address}/{job_id}" if form.text("stay") else way_back(form, self.kind.address))
 
@@ -262,8 +267,10 @@ class JobPages(Controller):
         desk: NamedDependency[Desk],
     ) -> Response[str]:
         """The question before."""
-        with desk.unless_gone(way_back(form, self.kind.address)):
-            page = self._confirm_page(read, job_id, actor, "delete", form)
+        back = way_back(form, self.kind.address)
+        with desk.unless_gone(back), desk.unless_settled(f"{self.kind.address}/{job_id}"):
+            page = self._confirm_page(read, job_id, actor, PredictionAction.DELETE, form)
+            check_offered(PredictionAction.DELETE, page.job.status, page.job.name)
         return desk.show(page)
 
     @post("/{job_id:uuid}/delete", sync_to_thread=True)
@@ -277,14 +284,17 @@ class JobPages(Controller):
     ) -> Redirect:
         """删除."""
         with desk.unless_gone(way_back(form, self.kind.address)):
-            page = self._confirm_page(read, job_id, actor, "delete", form)
+            page = self._confirm_page(read, job_id, actor, PredictionAction.DELETE, form)
             with desk.refusals_on(page):
                 desk.ask(DeletePredictionJob(actor=actor, job_id=job_id))
         desk.say(self.kind.deleted, name=page.job.name)
         return desk.go(page.back)
 
-    def _confirm_page(self, read: ReadModels, job_id: UUID, actor: UUID, action: str, form: Form) -> ConfirmPage:
-        return ConfirmPage(form=form, kind=self.kind, job=own_job(read, job_id, actor, self.kind), action=action)
+    def _confirm_page(
+        self, read: ReadModels, job_id: UUID, actor: UUID, action: PredictionAction, form: Form
+    ) -> ConfirmPage:
+        job = own_job(read, job_id, actor, self.kind)
+        return ConfirmPage(form=form, kind=self.kind, job=job, action=action.value)
 
 
 class PredictionJobs(JobPages):

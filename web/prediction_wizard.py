@@ -314,7 +314,7 @@ def _model_step(services: Services, actor: UUID, kind: KindOfPages, kept: KeptDr
     form = Form(
         (
             ("name", kept.draft.name),
-            *(("version", name) for name in kept.chosen),
+            *(("version", name) for name in kept.chosen or ("",)),  # a field also while nothing is chosen
             (FIND_VERSION, kept.model_search),
             *kept.places,
         )

@@ -40,6 +40,7 @@ _AS_ENTERED_FIELD = re.compile(rb"(?:^|&)%s=(%s)(?:&|$)" % (AS_ENTERED.encode(),
 MOST_ENTERED_BYTES = 45 << 10
 """So much of a form outlives its session; with it the sign-in's own form stays below what strangers may send."""
 PLAIN_FORM = "application/x-www-form-urlencoded"
+FORM_WITH_FILE = "multipart/form-data"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 
@@ -115,6 +116,13 @@ def session_key(session_id: str) -> str:
     return hashlib.sha256(session_id.encode()).hexdigest()
 
 
+class Notice(msgspec.Struct, frozen=True):
+    """What the next page shown says of the last action: that it was done, or why there was nothing left to do."""
+
+    sentence: Sentence
+    was_done: bool = True
+
+
 class Visit(msgspec.Struct, frozen=True, kw_only=True):
     """One request, seen by the pages: who asks, in which language, through which request; `token` is that of a machine.
 
@@ -130,7 +138,7 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
     session_id: str = ""
     visitor: str = ""
     csrf_token: str = ""
-    notices: tuple[Sentence, ...] = ()
+    notices: tuple[Notice, ...] = ()
     shows_as_entered: bool = False
 
     @property
@@ -257,12 +265,18 @@ class Gate(ASGIMiddleware):
 
     @staticmethod
     async def _keep_what_was_entered(request: Request[Any, Any, Any]) -> None:
-        """A form of ours whose session ended meanwhile: `web.errors` shows a way on that loses nothing of it.
+        """A form of ours whose session ended meanwhile: `web.errors` shows a way on that loses nothing of it, or says that it is
+        lost, because it is too large.
 
         Only where the browser says that one of our pages sent it; nothing of it is ever done without being shown first.
         """
-        if request.content_type[0] == PLAIN_FORM and _is_short(request) and _is_surely_from_here(request):
+        kind = request.content_type[0]
+        if kind not in {PLAIN_FORM, FORM_WITH_FILE} or not _is_surely_from_here(request):
+            return
+        if kind == PLAIN_FORM and _is_short(request):
             request.scope["state"]["entered"] = await request.body()
+        else:
+            request.scope["state"]["is_lost"] = True
 
 
 def _is_from_here(request: Request[Any, Any, Any]) -> bool:
@@ -377,14 +391,14 @@ class Visits:
             "notices": self._notices(connection.cookies.get(self.cookies.notices, "")),
         }
 
-    def _notices(self, signed: str) -> tuple[Sentence, ...]:
+    def _notices(self, signed: str) -> tuple[Notice, ...]:
         text = self.signer.read("notices", signed)
         try:
-            return msgspec.json.decode(bytes.fromhex(text), type=tuple[Sentence, ...]) if text else ()
+            return msgspec.json.decode(bytes.fromhex(text), type=tuple[Notice, ...]) if text else ()
         except (ValueError, msgspec.MsgspecError):
             return ()
 
-    def notices_cookie(self, notices: tuple[Sentence, ...]) -> Cookie:
+    def notices_cookie(self, notices: tuple[Notice, ...]) -> Cookie:
         """Carries notices over a redirect; signed, so that nobody else puts words into our mouth."""
         return self.cookies.make(self.cookies.notices, self.signer.sign("notices", msgspec.json.encode(notices).hex()))
 

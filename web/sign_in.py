@@ -109,7 +109,7 @@ class Browser(msgspec.Struct, frozen=True):
 class SignInPage(Page, frozen=True):
     """`form` holds username and the address to go to afterwards, `next`; `csrf_token` belongs to this browser.
 
-    `entered` and `entered_at` are what was entered before the session ended (`web.entered`).
+    `entered` and `entered_at` are what was entered before the session ended (`web.entered`); `is_lost` where that was too large.
     """
 
     TEMPLATE = "sign_in/sign_in.html"

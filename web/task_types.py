@@ -85,7 +85,8 @@ class TaskTypes(Controller):
         self, task_type_id: FromPath[UUID], read: NamedDependency[ReadModels], desk: NamedDependency[Desk]
     ) -> Response[str]:
         """The form with the present name."""
-        task_type = task_type_of(read, task_type_id)
+        with desk.unless_gone(ADDRESS):
+            task_type = task_type_of(read, task_type_id)
         return desk.show(RenameTaskTypePage(task_type=task_type, form=Form.of(name=task_type.name)))
 
     @post("/{task_type_id:uuid}/rename", sync_to_thread=True)
@@ -110,7 +111,9 @@ class TaskTypes(Controller):
         self, task_type_id: FromPath[UUID], read: NamedDependency[ReadModels], desk: NamedDependency[Desk]
     ) -> Response[str]:
         """What becomes of what was made for it."""
-        return desk.show(DeleteTaskTypePage(task_type=task_type_of(read, task_type_id)))
+        with desk.unless_gone(ADDRESS):
+            page = DeleteTaskTypePage(task_type=task_type_of(read, task_type_id))
+        return desk.show(page)
 
     @post("/{task_type_id:uuid}/delete", sync_to_thread=True)
     def delete(

@@ -19,7 +19,7 @@ from commands.models import PublishModelVersion
 from commands.training_jobs import DeleteTrainingJob, RestartTraining, TerminateTraining
 from domain.permissions import check_owner
 from domain.sentences import N_
-from domain.training_jobs import TrainedWeights, TrainingStatus
+from domain.training_jobs import TrainedWeights, TrainingAction, TrainingStatus, check_offered
 from projections.training_jobs import SORTS, Creator
 from web.forms import Form, id_or_none
 from web.listing import Listing, read_listing, way_back
@@ -110,8 +110,8 @@ class TrainingJobs(Controller):
         desk: NamedDependency[Desk],
     ) -> Response[str]:
         """The question before."""
-        with desk.unless_gone(ADDRESS):
-            page = _confirm_page(read, job_id, actor, "terminate", Form())
+        with desk.unless_gone(ADDRESS), desk.unless_settled(f"{ADDRESS}/{job_id}"):
+            page = _confirm_page(read, job_id, actor, TrainingAction.TERMINATE, Form())
         return desk.show(page)
 
     @get("/{job_id:uuid}/delete", sync_to_thread=True)
@@ -124,8 +124,8 @@ class TrainingJobs(Controller):
         desk: NamedDependency[Desk],
     ) -> Response[str]:
         """The question before."""
-        with desk.unless_gone(way_back(form, ADDRESS)):
-            page = _confirm_page(read, job_id, actor, "delete", form)
+        with desk.unless_gone(way_back(form, ADDRESS)), desk.unless_settled(f"{ADDRESS}/{job_id}"):
+            page = _confirm_page(read, job_id, actor, TrainingAction.DELETE, form)
         return desk.show(page)
 
     @get("/{job_id:uuid}/publish", sync_to_thread=True)
@@ -137,8 +137,8 @@ class TrainingJobs(Controller):
         desk: NamedDependency[Desk],
     ) -> Response[str]:
         """The question before."""
-        with desk.unless_gone(ADDRESS):
-            page = _confirm_page(read, job_id, actor, "publish", Form())
+        with desk.unless_gone(ADDRESS), desk.unless_settled(f"{ADDRESS}/{job_id}"):
+            page = _confirm_page(read, job_id, actor, TrainingAction.PUBLISH, Form())
         return desk.show(page)
 
     @post("/{job_id:uuid}/terminate", sync_to_thread=True)
@@ -227,10 +227,14 @@ def _list_page(services: Services, form: Form, actor: UUID) -> TrainingJobsPage:
     )
 
 
-def _confirm_page(read: ReadModels, job_id: UUID, actor: UUID, action: str, form: Form) -> ConfirmPage:
+def _confirm_page(read: ReadModels, job_id: UUID, actor: UUID, action: TrainingAction, form: Form) -> ConfirmPage:
     job = job_of(read, job_id)
     check_owner(job.owner, actor)
+    check_offered(action, job.status, job.model_name)
     asked = Form((*form.fields, ("weights", TrainedWeights.BEST.value)))
     return ConfirmPage(
-        form=asked, line=line_of(job, None, actor, datetime.now(UTC)), action=action, kept=kept_weights(job, actor)
+        form=asked,
+        line=line_of(job, None, actor, datetime.now(UTC)),
+        action=action.value,
+        kept=kept_weights(job, actor),
     )

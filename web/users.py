@@ -160,7 +160,8 @@ class Users(Controller):
         desk: NamedDependency[Desk],
     ) -> Response[str]:
         """The present address, to be changed."""
-        user = _user(read, user_id)
+        with desk.unless_gone(way_back(form, ADDRESS)):
+            user = _user(read, user_id)
         filled = Form.of(email=user.email, back=form.text("back"))
         return desk.show(UserEmailPage(form=filled, user=user, is_self=user_id == actor))
 
@@ -174,7 +175,7 @@ class Users(Controller):
         desk: NamedDependency[Desk],
     ) -> Redirect:
         """修改邮箱."""
-        with desk.unless_gone(ADDRESS):
+        with desk.unless_gone(way_back(form, ADDRESS)):
             page = UserEmailPage(form=form, user=_user(read, user_id), is_self=user_id == actor)
             with desk.refusals_on(page):
                 desk.ask(ChangeUserEmail(actor=actor, user_id=user_id, email=form.text("email")))
@@ -191,7 +192,9 @@ class Users(Controller):
         desk: NamedDependency[Desk],
     ) -> Response[str]:
         """An empty field."""
-        return desk.show(ResetPasswordPage(form=form, user=_user(read, user_id), is_self=user_id == actor))
+        with desk.unless_gone(way_back(form, ADDRESS)):
+            page = ResetPasswordPage(form=form, user=_user(read, user_id), is_self=user_id == actor)
+        return desk.show(page)
 
     @post("/{user_id:uuid}/password", sync_to_thread=True)
     def reset_password(
@@ -203,7 +206,7 @@ class Users(Controller):
         desk: NamedDependency[Desk],
     ) -> Redirect:
         """重置密码: everyone signed in as this user signs in again, the super administrator's own browser included."""
-        with desk.unless_gone(ADDRESS):
+        with desk.unless_gone(way_back(form, ADDRESS)):
             page = ResetPasswordPage(form=form, user=_user(services.read, user_id), is_self=user_id == actor)
             with desk.refusals_on(page):
                 desk.ask(ResetPassword(actor=actor, user_id=user_id, new_password=form.secret("new_password")))
@@ -224,7 +227,8 @@ class Users(Controller):
         desk: NamedDependency[Desk],
     ) -> Response[str]:
         """The present role, to be changed."""
-        user = _user(read, user_id)
+        with desk.unless_gone(way_back(form, ADDRESS)):
+            user = _user(read, user_id)
         filled = Form.of(role=user.role, back=form.text("back"))
         return desk.show(UserRolePage(form=filled, user=user, is_self=user_id == actor))
 
@@ -238,7 +242,7 @@ class Users(Controller):
         desk: NamedDependency[Desk],
     ) -> Redirect:
         """修改角色; whoever gives up the own role leaves these pages."""
-        with desk.unless_gone(ADDRESS):
+        with desk.unless_gone(way_back(form, ADDRESS)):
             page = UserRolePage(form=form, user=_user(read, user_id), is_self=user_id == actor)
             with desk.refusals_on(page):
                 role = form.choice("role", Role)
@@ -256,7 +260,9 @@ class Users(Controller):
         desk: NamedDependency[Desk],
     ) -> Response[str]:
         """The question before."""
-        return desk.show(_delete_page(read, user_id, actor, form))
+        with desk.unless_gone(way_back(form, ADDRESS)):
+            page = _delete_page(read, user_id, actor, form)
+        return desk.show(page)
 
     @post("/{user_id:uuid}/delete", sync_to_thread=True)
     def delete(
@@ -268,7 +274,7 @@ class Users(Controller):
         desk: NamedDependency[Desk],
     ) -> Redirect:
         """删除: sessions and unfinished forms go at once, what the user made stays."""
-        with desk.unless_gone(ADDRESS):
+        with desk.unless_gone(way_back(form, ADDRESS)):
             page = _delete_page(services.read, user_id, actor, form)
             with desk.refusals_on(page):
                 heir = _named(services.read, form.text("heir")) if form.text("heir") else None

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import nn
 
 from domain.data_paths import FolderName
-from domain.evaluation import Evaluation, SampleState
+from domain.evaluation import CODE_COLOURS, Evaluation, SampleState
 from domain.evaluation_figures import figures_of
 from domain.messages import (
     ExportBuilt,
@@ -471,7 +471,7 @@ def test_an_overlay_has_the_shape_of_the_image_and_a_colour_for_each_code() -> N
         assert image.size == (OVERLAY_SIDE, OVERLAY_SIDE // 2)
         pixels = image.convert("RGBA")
     corners = [np.asarray(pixels)[row, column].tolist() for column, row in ((5, 5), (250, 120), (5, 120))]
-    assert corners[0] != corners[1]
+    assert [tuple(corner[:3]) for corner in corners[:2]] == list(CODE_COLOURS[:2]), "those that pages name"
     assert [corner[3] > 0 for corner in corners] == [True, True, False]
 
 

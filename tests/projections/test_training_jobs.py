@@ -217,8 +217,10 @@ def test_the_monitor_finds_everything_after_the_job_ended(project: Project) -> N
 
 
 def test_a_failed_job_keeps_its_reason_and_its_log(project: Project) -> None:  # T-7
-    job = read_after(project, TRAINING_STARTED, FAILED).training_jobs.get(TRAINING_JOB_ID)
+    read = read_after(project, TRAINING_STARTED, FAILED).training_jobs
+    job = read.get(TRAINING_JOB_ID)
     assert (job.reason, job.log) == (FAILED.reason, FAILED.log)
+    assert [row.reason for row in read.page().items] == [FAILED.reason]
 
 
 LOG_KEPT = TrainingLogKept(

@@ -125,6 +125,13 @@ def test_the_secret_is_shown_once_and_only_its_hash_goes_on(site: Site, tokens: 
     assert not re.search(r"assay_[A-Za-z0-9_-]{43}", again.text)
 
 
+def test_each_scope_is_followed_by_what_it_opens(site: Site, tokens: FakeApiTokens) -> None:
+    page = site.get("/api-tokens/new").text
+    scopes = re.findall(r'name="scope" value="(\w+)"[^>]*><span>([^<]+)<small>([^<]+)</small>', page)
+    assert [scope for scope, _name, _opens in scopes] == [scope.value for scope in TokenScope]
+    assert len({opens for _scope, _name, opens in scopes}) == len(TokenScope)
+
+
 def test_what_is_not_offered_is_refused_beside_its_field(site: Site, tokens: FakeApiTokens) -> None:
     wish = {"name": "MES", "username": "trainer_wang", "scope": "act", "lifetime": ""}
     for wrong in ({"scope": "everything"}, {"lifetime": "7"}, {"lifetime": "soon"}):

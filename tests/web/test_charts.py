@@ -12,6 +12,7 @@ from web.charts import (
     LEFT,
     MOST_POINTS,
     RIGHT,
+    RING,
     TOP,
     WIDTH,
     Series,
@@ -104,12 +105,12 @@ def test_a_curve_as_a_short_table_keeps_its_ends() -> None:
 
 def test_a_point_alone_is_seen() -> None:
     """A training of weeks begins with one point; a line needs two."""
-    assert svg_path([(10, 1)]) == "M8.0 1.0h4"
+    assert svg_path([(10, 1)]) == "M7.0 1.0a3,3,0,1,0,6,0a3,3,0,1,0,-6,0"
     assert svg_path([]) == ""
 
 
 def test_a_value_that_is_not_finite_leaves_a_gap() -> None:
-    assert svg_path([(2, 1), (3, math.nan), (4, 1), (5, 2)]) == "M0.0 1.0h4 M4.0 1.0 L5.0 2.0"
+    assert svg_path([(2, 1), (3, math.nan), (4, 1), (5, 2)]) == f"M-1.0 1.0{RING} M4.0 1.0 L5.0 2.0"
     chart = line_chart([Series("训练集", ((0.0, 1.0), (1.0, math.inf), (2.0, 3.0)))], x_label="", y_label="")
     assert "inf" not in chart.lines[0].path
     assert "nan" not in chart.lines[0].path
@@ -153,7 +154,7 @@ def test_a_chart_over_time_has_the_whole_stretch_and_tells_the_time_of_day() -> 
     assert chart.x_ticks[-1].label == f"{NOON.astimezone():%H:%M}"
     [line] = chart.lines
     middle = (LEFT + WIDTH - RIGHT) / 2
-    assert line.path == f"M{middle - 2:.1f} {(TOP + chart.bottom) / 2:.1f}h4"
+    assert line.path == f"M{middle - 3:.1f} {(TOP + chart.bottom) / 2:.1f}{RING}"
 
 
 @pytest.mark.parametrize(("hours", "apart"), [(1, 600), (24, 4 * 3600)])

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from domain.artifacts import Artifact
-from domain.evaluation import Evaluation, Sample, SampleState
+from domain.evaluation import Evaluation, Sample, SampleState, Segmented
 from domain.evaluation_figures import figures_of
 from domain.messages import VersionResult
 from domain.prediction_jobs import PredictionKind, PredictionQueued
@@ -42,10 +42,13 @@ SECOND_VERSION = msgspec.structs.replace(VERSION_PUBLISHED, version="v1.02")
 OTHER_MODEL_ID = example_id("glass-edge")
 
 
-def judged(*predicted: int, non_compliant: int) -> Evaluation:
-    """Six images: the first five of TPFIP, TPFIP, TTFBS, TTFBS, TTMUD; then one that a rule may set aside, and a broken file."""
+def judged(*predicted: int, non_compliant: int, pixels: tuple[int, ...]) -> Evaluation:
+    """Six images: the first five of TPFIP, TPFIP, TTFBS, TTFBS, TTMUD; then one that a rule may set aside, and a broken file.
+    `pixels` were predicted in the third.
+    """
     true = (0, 0, 1, 1, 2)
     samples: list[Sample] = [sample(number, code, predicted[number]) for number, code in enumerate(true)]
+    samples[2] = msgspec.structs.replace(samples[2], segmented=Segmented(pixels))
     samples.append(
         sample(5, 2, non_compliant, state=SampleState.NON_COMPLIANT if non_compliant < 0 else SampleState.JUDGED)
     )
@@ -53,7 +56,8 @@ def judged(*predicted: int, non_compliant: int) -> Evaluation:
     return Evaluation(defect_codes=DEFECT_CODES, samples=tuple(samples))
 
 
-FIRST, SECOND = judged(0, 1, 1, 0, 2, non_compliant=-1), judged(0, 0, 0, 0, 2, non_compliant=2)
+FIRST = judged(0, 1, 1, 0, 2, non_compliant=-1, pixels=(0, 1200, 0))
+SECOND = judged(0, 0, 0, 0, 2, non_compliant=2, pixels=(1500, 300, 0))
 """From the first to the second, one TPFIP is fixed, one TTFBS broken, one TTFBS wrong in both."""
 
 
@@ -168,6 +172,13 @@ def test_one_image_is_shown_with_the_scores_of_all_classes_of_both(site: RealSit
         "TTMUD 5.00 % 5.00 %",
     )
     assert site.get(f"{JOB}/samples/7").status_code == 404
+
+
+def test_one_image_is_shown_with_the_pixels_that_each_version_predicted(site: RealSite) -> None:  # P-5
+    answer = site.get(f"{JOB}/samples/2?kind=disagreed")
+    assert_in_order(text(answer), "预测像素", "v1.01 v1.02", "TPFIP 0 1,500", "TTFBS 1,200 300")
+    assert re.findall(r'fill="(#\w+)"/></svg>(\w+)<', answer.text) == [("#0096ff", "TPFIP"), ("#ffb000", "TTFBS")]
+    assert "预测像素" not in text(site.get(f"{JOB}/samples/1?kind=disagreed"))
 
 
 def zipped(answer: httpx.Response) -> tuple[list[str], list[list[str]]]:

@@ -380,7 +380,7 @@ def test_a_folder_around_another_is_refused_beside_its_line(site: Site, folders:
 def test_deleting_asks_first(site: Site) -> None:  # D-8
     address = f"/training-datasets/{TRAINING_DATASET_ID}/delete"
     question = shown(site.get(address))
-    assert "确定删除数据集“panel-a-training”？" in question
+    assert "确定删除数据集“panel-a-training”吗？" in question
     assert "2 条数据路径 126 张图片 文件夹及其中的图片保持不变。" in words(question)
     assert site.assay.commands == []
     answer = site.post(address)

@@ -232,6 +232,8 @@ def test_the_predicted_pixels_are_laid_over_and_told_by_code(trainer: Site) -> N
     assert f'data-prediction="{overlay}"' in trainer.get(REPORT).text
     assert "1,500 个，其中 1,100 个被预测为该类别" in text(answer)
     assert rows_of(answer, "scores pixels")[1:] == [["TTFBS", "1,200"], ["TPFIP", "60"]]
+    colours = re.findall(r'fill="(#\w+)"/></svg>(\w+)<', answer.text)
+    assert colours == [("#ffb000", "TTFBS"), ("#0096ff", "TPFIP")], "as the worker draws the second and the first code"
     picture = trainer.get(overlay)
     assert (picture.headers["Content-Type"], picture.content) == ("image/png", b"a picture")
     assert "predicted-mask" not in trainer.get(f"{SAMPLES}/6").text

@@ -91,7 +91,9 @@ def test_only_a_path_whose_images_are_gone_can_be_released(site: Site, models: F
 def test_a_path_is_released_after_a_question(site: Site, models: FakeModels) -> None:  # W-5
     address = html.unescape(site.get(LOCKED).text.split(f'href="{RELEASE}')[1].split('"')[0])
     assert_in_order(
-        text(site.get(f"{RELEASE}{address}")), "解除“panel-a”的数据路径“data:panel-a/gone & lost”的锁定？", "无法撤销"
+        text(site.get(f"{RELEASE}{address}")),
+        "确定解除“panel-a”的数据路径“data:panel-a/gone & lost”的锁定吗？",
+        "无法撤销",
     )
     answer = site.post(RELEASE, **NAMED)
     assert (answer.status_code, answer.headers["Location"]) == (303, LOCKED)

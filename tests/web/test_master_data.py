@@ -178,8 +178,11 @@ def test_a_model_trainer_can_send_no_management_form(trainer: Site, address: str
         f"/compute-resources/{example_id('x')}/delete",
     ],
 )
-def test_what_does_not_exist_is_not_found(site: Site, address: str) -> None:
-    assert site.get(address).status_code == 404
+def test_whoever_opens_the_page_of_what_is_gone_is_told_so_in_the_list(site: Site, address: str) -> None:
+    answer = site.get(address)
+    slice_address = "/" + address.split("/")[1]
+    assert (answer.status_code, answer.headers["Location"]) == (303, slice_address)
+    assert "该项此前已被删除或移除。" in site.get(slice_address).text
 
 
 SECOND_PRESSES = [
@@ -556,4 +559,4 @@ def test_a_deleted_compute_resource_has_no_pages(site: Site) -> None:  # M-6
     gone = ComputeResourceRow(RESOURCE_ID, ONE_GPU.kind, ONE_GPU.resources, LONG_AGO, is_deleted=True)
     site.read.compute_resources = FakeList(gone)
     for act in ("change", "delete"):
-        assert site.get(f"/compute-resources/{RESOURCE_ID}/{act}").status_code == 404
+        assert site.get(f"/compute-resources/{RESOURCE_ID}/{act}").headers["Location"] == "/compute-resources"

@@ -319,6 +319,19 @@ def test_without_a_prediction_the_report_says_what_to_do(site: Site, models: Fak
     assert f'href="/prediction-jobs/new?model={MODEL_ID}&amp;version=v1.02"' in answer.text
 
 
+# Withdrawing a version
+
+
+def test_a_version_that_is_withdrawn_already_is_not_asked_about(site: Site, models: FakeModels) -> None:  # V-4
+    question = f"{VERSIONS}/v1.01/withdraw"
+    assert "撤回后无法恢复" in site.get(question).text
+    gone = version("v1.01", withdrawn_at=LONG_AGO, withdrawn_by="quality_lead", withdrawal_reason="漏检划痕")
+    models.models = (replace(PANEL_A, versions=(version("v1.02"), gone)),)
+    answer = site.get(question)
+    assert (answer.status_code, answer.headers["Location"]) == (303, VERSIONS)
+    assert "“panel-a”的版本 v1.01 已撤回" in site.get(VERSIONS).text
+
+
 # Whose model it is
 
 

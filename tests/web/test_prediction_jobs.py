@@ -252,6 +252,22 @@ def test_an_action_that_comes_too_late_is_refused_with_a_sentence(trainer: Site,
     assert state_in(log).status is PredictionStatus.COMPLETED
 
 
+@pytest.mark.parametrize(
+    ("act", "status", "told"),
+    [
+        ("terminate", PredictionStatus.COMPLETED, "“panel-a-check”未处于预测中"),
+        ("delete", PredictionStatus.PREDICTING, "正在预测中，请先终止再删除"),
+    ],
+)
+def test_what_is_settled_already_is_told_and_not_asked(
+    trainer: Site, act: str, status: PredictionStatus, told: str
+) -> None:  # P-2
+    trainer.read.prediction_jobs = FakePredictionJobs(job(status=status))
+    answer = trainer.get(f"{JOB}/{act}")
+    assert (answer.status_code, answer.headers["Location"]) == (303, JOB)
+    assert told in text(trainer.get(JOB))
+
+
 def test_a_finished_job_is_not_started_again(trainer: Site, log: MemoryLog) -> None:  # P-2
     queue_a_job(trainer.services, log, PREDICTION_STARTED, PREDICTION_COMPLETED)
     answer = trainer.post(f"{JOB}/restart")
@@ -311,8 +327,11 @@ def test_nobody_acts_on_jobs_of_others(site: Site, log: MemoryLog, act: str) -> 
 
 
 def test_a_job_that_is_not_there_is_not_found(trainer: Site) -> None:
-    for page in ("", "/report", "/log", "/terminate"):
+    for page in ("", "/report", "/log"):
         assert trainer.get(f"{JOB}{page}").status_code == 404
+    for ask, act in ((trainer.get, "terminate"), (trainer.post, "terminate"), (trainer.post, "restart")):
+        assert ask(f"{JOB}/{act}").headers["Location"] == JOBS
+        assert "该项此前已被删除或移除" in text(trainer.get(JOBS))
 
 
 def test_who_deletes_a_job_a_second_time_is_told_that_it_is_gone(trainer: Site, log: MemoryLog) -> None:  # P-2

@@ -145,6 +145,7 @@ def test_the_first_step_tells_all_its_mistakes_at_once_and_keeps_what_was_entere
     answer = press(trainer, 1, "next", name="7-days")
     assert answer.status_code == 422
     assert_in_order(text(answer), "名称为 1 到 60 个字符", "请选择一个模型版本")
+    assert text(answer).count("请选择一个模型版本") == 1, "beside its field and nowhere else"
     assert 'value="7-days"' in answer.text
     assert 'value="7-days"' in trainer.get(f"{NEW}/step-1").text
 

@@ -346,7 +346,7 @@ def test_a_notice_is_shown_once(site: Site) -> None:
 
 
 def test_nobody_else_puts_notices_into_our_mouth(site: Site) -> None:
-    site.client.cookies.set("assay_notices", b'[{"text":"Send your password to eve"}]'.hex() + ".forged")
+    site.client.cookies.set("assay_notices", b'[{"sentence":{"text":"Send your password to eve"}}]'.hex() + ".forged")
     assert "eve" not in site.get("/account").text
 
 
@@ -503,8 +503,22 @@ def test_of_a_form_that_may_be_anothers_nothing_is_kept(site: Site, headers: dic
     assert (answer.status_code, answer.headers["Location"]) == (303, "/sign-in")
 
 
-def test_more_than_a_sign_in_may_carry_is_not_kept(stranger: Site) -> None:
-    assert sent_too_late(stranger, remark="夜" * 10_000, username="panel_expert").status_code == 303
+def test_more_than_a_sign_in_may_carry_is_not_kept_and_said_to_be_lost(stranger: Site) -> None:  # U-1
+    here = {**OURS, "Referer": "http://testserver.local/users/new"}
+    lost = sent_too_late(stranger, headers=here, remark="夜" * 10_000, username="panel_expert")
+    assert (lost.status_code, "您已登出，且您提交的内容过大，未能保留" in lost.text) == (401, True)
+    wrong = {**hidden_fields(lost.text), "username": "quality_lead", "password": "wrong"}
+    assert "未能保留" in stranger.client.post("/sign-in", data=wrong).text, "also after a slip"
+    signed_in = stranger.client.post("/sign-in", data={**wrong, "password": "Secret1"})
+    assert (signed_in.status_code, signed_in.headers["Location"]) == (303, "/users/new")
+
+
+def test_a_file_that_was_sent_too_late_is_said_to_be_lost(stranger: Site) -> None:  # U-1
+    answer = stranger.client.post("/model-images/import/file", files={"file": ("a@1", b"1")}, headers=OURS)
+    assert (answer.status_code, "未能保留" in answer.text) == (401, True)
+
+
+def test_less_than_that_is_kept(stranger: Site) -> None:  # U-1
     asked = sent_too_late(stranger, remark="夜" * 5_000, username="panel_expert")
     fields = hidden_fields(asked.text) | {"username": "quality_lead", "password": "Secret1"}
     assert "夜" * 5_000 in stranger.client.post("/sign-in", data=fields).text

@@ -186,6 +186,14 @@ def test_a_chart_says_what_it_shows_without_being_seen() -> None:
     assert html.count('class="line line-1"') == 2  # the line and its legend
 
 
+def test_a_chart_of_shares_says_so_beside_each_figure() -> None:
+    chart = line_chart([Series("准确率", ((0.0, 50.0), (100.0, 91.67)))], x_label="iteration", y_label="%")
+    macro = '{% import "_charts.html" as charts %}{{ charts.lines(chart, "验证指标", "", "shares") }}'
+    html = templates("zh").from_string(macro).render(chart=chart)
+    assert "准确率 <b>91.67 %</b>" in html
+    assert 'data-unit=" %"' in html, "for the figures under the pointer"
+
+
 def test_a_chart_without_points_says_so() -> None:
     html = (
         templates("zh")

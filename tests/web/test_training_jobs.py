@@ -11,6 +11,7 @@ import pytest
 from commands.models import PublishModelVersion
 from commands.training_jobs import DeleteTrainingJob, RestartTraining, TerminateTraining
 from domain.refusals import NotTheOwner
+from domain.sentences import Sentence
 from domain.training_jobs import OnlyTrainingCanBeTerminated, TrainedWeights, TrainingStatus
 from tests.examples import TRAINER_LI_ID, TRAINING_JOB_ID, example_id
 from tests.web.reading import assert_in_order, stream, text, words
@@ -146,6 +147,24 @@ def test_whoever_acts_on_what_is_gone_is_told_so_in_the_list(trainer: Site, acti
         assert "该项此前已被删除或移除。" in text(trainer.get("/training-jobs"))
 
 
+@pytest.mark.parametrize(
+    ("action", "status", "told"),
+    [
+        ("publish", TrainingStatus.PUBLISHED, "“panel-a”不能发布：只有训练完成的任务才能发布，且只能发布一次。"),
+        ("terminate", TrainingStatus.COMPLETED, "“panel-a”已不在训练中。"),
+        ("terminate", TrainingStatus.WAITING, "“panel-a”正在等待"),
+        ("delete", TrainingStatus.PUBLISHED, "“panel-a”在当前状态下不能删除。"),
+    ],
+)
+def test_what_is_settled_already_is_told_and_not_asked(
+    trainer: Site, action: str, status: TrainingStatus, told: str
+) -> None:  # T-2, V-1
+    use(trainer.services, job(**{**COMPLETED, "status": status}))
+    answer = trainer.get(f"{MONITOR}/{action}")
+    assert (answer.status_code, answer.headers["Location"]) == (303, MONITOR)
+    assert told in text(trainer.get(MONITOR))
+
+
 def test_what_was_filtered_stays_so_when_a_job_is_deleted(trainer: Site) -> None:  # T-2, T-3
     use(trainer.services, job(**{**ENDED, "status": TrainingStatus.FAILED}))
     filtered = "/training-jobs?status=failed"
@@ -160,16 +179,17 @@ def test_what_was_filtered_stays_so_when_a_job_is_deleted(trainer: Site) -> None
 
 
 @pytest.mark.parametrize(
-    ("action", "command", "question"),
+    ("action", "command", "state", "question"),
     [
-        ("terminate", TerminateTraining, "确定终止“panel-a”的训练吗？"),
-        ("delete", DeleteTrainingJob, "确定删除训练任务“panel-a”吗？"),
-        ("publish", PublishModelVersion, "确定将“panel-a”发布到我的模型吗？"),
+        ("terminate", TerminateTraining, {}, "确定终止“panel-a”的训练吗？"),
+        ("delete", DeleteTrainingJob, COMPLETED, "确定删除训练任务“panel-a”吗？"),
+        ("publish", PublishModelVersion, COMPLETED, "确定将“panel-a”发布到我的模型吗？"),
     ],
 )
 def test_what_cannot_be_undone_is_asked_for_first(
-    trainer: Site, action: str, command: type[Any], question: str
+    trainer: Site, action: str, command: type[Any], state: dict[str, Any], question: str
 ) -> None:
+    use(trainer.services, job(**state))
     shown = trainer.get(f"{MONITOR}/{action}")
     assert question in text(shown)
     assert f'action="{MONITOR}/{action}"' in shown.text
@@ -178,6 +198,13 @@ def test_what_cannot_be_undone_is_asked_for_first(
     assert answer.status_code == 303
     (sent,) = trainer.assay.commands
     assert (type(sent), sent.actor, sent.job_id) == (command, MODEL_TRAINER.user_id, TRAINING_JOB_ID)
+
+
+def test_the_list_says_why_a_training_failed(trainer: Site) -> None:  # T-7
+    failed = {**ENDED, "status": TrainingStatus.FAILED, "reason": Sentence("“{name}” has 99 versions.", {"name": "a"})}
+    use(trainer.services, job(**failed))
+    row = trainer.get("/training-jobs").text
+    assert "has 99 versions" in row[row.index('<tr class="reason"') :]
 
 
 def test_starting_again_needs_one_click(trainer: Site) -> None:  # T-2

@@ -112,6 +112,9 @@ def test_a_wrong_name_is_told_at_once(tab: Tab, services: Services, archive: Pat
     choose(tab, archive)
     expect(tab.locator("[data-problem]")).to_have_text("This model image already exists; add a version to it instead")
     expect(tab.locator("[data-transfer]")).to_be_hidden()
+    tab.get_by_role("button", name="Import now").last.click()
+    expect(tab.locator('input[type="file"]')).to_be_focused()
+    expect(tab.locator("[data-problem]")).to_be_visible()  # “choose a file” would take the place of the reason
     assert own(services) == []
 
 

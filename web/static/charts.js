@@ -26,7 +26,7 @@ document.addEventListener("pointermove", (event) => {
     mark.setAttribute("cy", places[at].split(" ")[1]);
     drawing.append(mark);
     if (!tip.childElementCount) tip.append(Object.assign(document.createElement("span"), { textContent: `${drawing.dataset.xLabel} ${points[at][0].toLocaleString(document.documentElement.lang)}` }));
-    tip.append(Object.assign(document.createElement("b"), { textContent: `${line.dataset.name} ${spoken(points[at][1])}` }));
+    tip.append(Object.assign(document.createElement("b"), { textContent: `${line.dataset.name} ${spoken(points[at][1])}${drawing.dataset.unit}` }));
     tip.dataset.at = place(points[at][0]) / box.width;
   }
   if (!tip.childElementCount) return;

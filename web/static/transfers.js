@@ -164,7 +164,9 @@ document.addEventListener("click", (event) => {
 document.addEventListener("submit", (event) => {
   const form = event.target;
   if (!form.dataset.plainAction) return;
-  if (isWaiting(form)) { event.preventDefault(); event.stopImmediatePropagation(); return; }
+  const refused = form.elements.source?.value === "upload" && form.querySelector("[data-problem]:not([hidden])");
+  if (refused) form.querySelector('[type="file"]').focus(); // what was said of the chosen file stays until another one is chosen
+  if (refused || isWaiting(form)) { event.preventDefault(); event.stopImmediatePropagation(); return; }
   form.action = form.dataset.plainAction; // the file has arrived already, or a path was typed
   form.enctype = "application/x-www-form-urlencoded";
   for (const one of going) if (one.form === form) { one.isStopped = true; one.request?.abort(); }
