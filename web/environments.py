@@ -25,7 +25,7 @@ from projections.industries import IndustryRow
 from projections.read_model import Page as Rows
 from web.access import needs
 from web.form_ids import id_made_by, new_form
-from web.forms import Form, id_or_none
+from web.forms import Form, id_or_none, number_or_none
 from web.industries import industry_of
 from web.listing import Listing, read_listing
 from web.pages import Desk, Page
@@ -230,7 +230,7 @@ class Environments(Controller):
     ) -> Response[str]:
         """Some of what stands directly below a node or an industry, behind `from` others, for the script of the tree."""
         industry, _ = _industry_and_branch(read, below)
-        return desk.show(SiblingsPage(siblings=_part(read, industry, below, _count(form.text("from")))))
+        return desk.show(SiblingsPage(siblings=_part(read, industry, below, number_or_none(form.text("from")) or 0)))
 
     @get("/new", sync_to_thread=True)
     def new(self, read: NamedDependency[ReadModels], desk: NamedDependency[Desk]) -> Response[str]:
@@ -583,8 +583,4 @@ def _branch(read: ReadModels, node_id: UUID) -> Branch:
 def _part_asked(text: str) -> tuple[UUID | None, int]:
     """`<node>.<skipped>` of an address."""
     node_id, _, count = text.partition(".")
-    return id_or_none(node_id), _count(count)
-
-
-def _count(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 0
+    return id_or_none(node_id), number_or_none(count) or 0

@@ -355,11 +355,14 @@ def test_sessions_grow_old_when_unused_and_in_any_case() -> None:  # U-1
     sessions = SessionsInMemory(clock=lambda: now)
     unused = sessions.open(Session(user_id=QUALITY_LEAD.user_id, epoch=1))
     used = sessions.open(Session(user_id=QUALITY_LEAD.user_id, epoch=1))
+    now = IDLE_SECONDS
+    assert sessions.find(used) is not None
+    now += 1
+    assert sessions.find(unused) is None
     while now <= LONGEST_SECONDS:
         assert sessions.find(used) is not None
-        now += IDLE_SECONDS - 1
+        now += IDLE_SECONDS
     assert sessions.find(used) is None
-    assert sessions.find(unused) is None
 
 
 @pytest.mark.parametrize(
