@@ -22,7 +22,7 @@ from tests.permission_table import REQUESTS
 from tests.web.accessibility import Element, read
 from tests.web.busy_plant import HOSTILE, begin_everything, open_busy_plant, spoiled
 from tests.web.real_site import RealSite
-from tests.web.requests import PAGES, PICTURE, Sender, sent_by
+from tests.web.requests import PAGES, PICTURE, Sender, line_of, sent_by
 from web.spreadsheets import Spreadsheet
 
 READS = {line: who for line, who in REQUESTS.items() if line.startswith("GET ")}
@@ -255,16 +255,7 @@ def _read_form(form: Element, here: str) -> FoundForm:
         elif one.tag == "button" and one.attributes.get("value") in {"next", "find"}:
             fields.append((name, one.attributes["value"]))
     path = address.partition("?")[0]
-    return FoundForm(f"{method} {_pattern_of(method, path)}", address, tuple(fields), tuple(dict.fromkeys(texts)))
-
-
-def _pattern_of(method: str, path: str) -> str:
-    """The address as the permission table spells it."""
-    for line in PAGES:
-        wanted, pattern = line.split(" ")
-        if wanted == method and re.fullmatch(re.sub(r"{\w+}", "[^/]+", pattern), path):
-            return pattern
-    raise AssertionError(f"no line for {method} {path}")
+    return FoundForm(line_of(method, path), address, tuple(fields), tuple(dict.fromkeys(texts)))
 
 
 def test_a_log_tells_any_text_in_one_line() -> None:  # S-3

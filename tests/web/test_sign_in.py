@@ -19,7 +19,7 @@ from tests.web.site import MODEL_TRAINER, QUALITY_LEAD, FakeAccount, FakeUsers, 
 from web.app import create_app
 from web.attempts import Attempts
 from web.services import Services
-from web.sessions import IDLE_SECONDS, LONGEST_SECONDS, Cookies, Session, SessionsInMemory, Signer, Visits, safe_address
+from web.sessions import Cookies, Session, Signer, Visits, safe_address
 from web.sign_in import Browser
 
 WRONG = "用户名或密码不正确，请检查后重试。"
@@ -276,7 +276,9 @@ def test_over_https_the_cookie_is_secure_and_bound_to_the_host(services: Service
 
 def test_signing_out_ends_the_session_on_the_server(site: Site) -> None:  # U-1
     cookie = site.client.cookies["assay_session"]
-    assert site.post("/sign-out").headers["Location"] == "/sign-in"
+    answer = site.post("/sign-out")
+    assert answer.headers["Location"] == "/sign-in"
+    assert "assay_session" not in site.client.cookies  # and in the browser
     site.client.cookies.set("assay_session", cookie)
     assert site.get("/").status_code == 303
 
@@ -350,19 +352,16 @@ def test_nobody_else_puts_notices_into_our_mouth(site: Site) -> None:
     assert "eve" not in site.get("/account").text
 
 
-def test_sessions_grow_old_when_unused_and_in_any_case() -> None:  # U-1
-    now = 0.0
-    sessions = SessionsInMemory(clock=lambda: now)
-    unused = sessions.open(Session(user_id=QUALITY_LEAD.user_id, epoch=1))
-    used = sessions.open(Session(user_id=QUALITY_LEAD.user_id, epoch=1))
-    now = IDLE_SECONDS
-    assert sessions.find(used) is not None
-    now += 1
-    assert sessions.find(unused) is None
-    while now <= LONGEST_SECONDS:
-        assert sessions.find(used) is not None
-        now += IDLE_SECONDS
-    assert sessions.find(used) is None
+def test_a_text_that_was_signed_for_one_purpose_passes_for_no_other() -> None:  # U-1
+    signer = Signer("0123456789abcdef0123456789abcdef")
+    assert signer.read("session", signer.sign("session", "mark")) == "mark"
+    assert signer.read("session", signer.sign("visitor", "mark")) == ""
+    assert signer.mark("form", "mark") != signer.mark("session", "mark")
+
+
+def test_a_secret_that_could_be_guessed_signs_nothing() -> None:  # U-1
+    with pytest.raises(ValueError, match="at least 32 characters"):
+        Signer("x" * 31)
 
 
 @pytest.mark.parametrize(
