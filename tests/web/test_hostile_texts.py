@@ -127,12 +127,13 @@ def test_what_happened_is_one_sentence_in_one_line_wherever_it_is_told(spoiled_s
 
 def test_a_spreadsheet_sees_texts_where_texts_are() -> None:  # P-5
     formulas = ["=1+1", "+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1+1", '=HYPERLINK("http://evil.example")']
+    plain = ["-", "TPFIP", "划伤", "a=1", "a;b", ""]
     table = Spreadsheet("code", "confidence")
-    for text in (*formulas, "-", "TPFIP", "划伤", "a=1", ""):
+    for text in (*formulas, "TPFIP;=1+1;-2", *plain):
         table.add(text, -0.5)
     with table.finished() as finished:
         rows = list(csv.reader(io.StringIO(finished.read().decode("utf-8-sig"), newline="")))
-    assert [row[0] for row in rows] == ["code", *(f"'{text}" for text in formulas), "-", "TPFIP", "划伤", "a=1", ""]
+    assert [row[0] for row in rows] == ["code", *(f"'{text}" for text in formulas), "TPFIP;'=1+1;'-2", *plain]
     assert {row[1] for row in rows[1:]} == {"-0.5"}
 
 
