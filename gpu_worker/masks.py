@@ -93,7 +93,7 @@ def _steps(corners: Sequence[tuple[float, float]], width: int, height: int) -> f
     """About how much there is to do for an outline: on each line its corners are asked, then pixels are filled, many at once."""
     if not corners:
         return 0
-    across, down = zip(*corners, strict=True)
+    across, down = [x for x, _ in corners], [y for _, y in corners]
     lines = min(max(down), height) - max(min(down), 0) + 1
     columns = min(max(across), width) - max(min(across), 0) + 1
     return max(lines, 0) * (len(corners) + max(columns, 0) / _FILLED_AT_ONCE)

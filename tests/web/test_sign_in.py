@@ -264,6 +264,16 @@ def test_the_session_cookie_is_out_of_reach_for_scripts_and_other_sites(stranger
     assert "path=/" in cookie
 
 
+def test_a_browser_keeps_a_session_for_a_week_and_a_language_for_a_year(stranger: Site) -> None:  # U-1, S-4
+    kept = [
+        cookie
+        for answer in (stranger.sign_in(), stranger.post("/language", language="en", next="/"))
+        for cookie in answer.headers.get_list("Set-Cookie")
+    ]
+    ages = {cookie.partition("=")[0]: re.findall(r"Max-Age=(\d+)", cookie) for cookie in kept}
+    assert ages == {"assay_session": ["604800"], "assay_browser": ["31536000"], "assay_language": ["31536000"]}
+
+
 def test_over_https_the_cookie_is_secure_and_bound_to_the_host(services: Services) -> None:  # U-1
     secure = replace(services, settings=replace(services.settings, secure_cookies=True))
     with TestClient(create_app(secure), base_url="https://assay.example", raise_server_exceptions=False) as client:
