@@ -249,6 +249,7 @@ def _not_plain(event: yaml.Event, depth: int) -> Sentence | None:
     if event.value == "<<" and event.style is None:
         return Sentence(HAS_MERGES)
     is_seen_whole = is_seen(event.value.replace("\n", " ").replace("\t", " "))
+    assert event.start_mark is not None, "read from a text"
     return None if is_seen_whole else Sentence(HOLDS_UNSEEN, {"line": event.start_mark.line + 1})
 
 

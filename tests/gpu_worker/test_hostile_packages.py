@@ -27,7 +27,6 @@ from gpu_worker.package_archives import (
 from gpu_worker.package_descriptions import SHIPPED
 from gpu_worker.packages import DescriptionIsTooLarge
 from tests.gpu_worker.test_packages import a_description, entry, packed, read, with_weights
-from web.i18n import translate
 
 BLOCK = tarfile.BLOCKSIZE
 END = bytes(10240)
@@ -238,9 +237,7 @@ NOT_FINITE = [".inf", "-.inf", ".nan", "1.0e+999"]
 def test_a_hostile_description_is_refused_in_a_sentence(tmp_path: Path, description: bytes, words: str) -> None:
     with pytest.raises((Refusal, Refusals), match=words) as refused:
         read(packed(tmp_path / "p", {"image.yaml": description}))
-    several = refused.value.refusals if isinstance(refused.value, Refusals) else [refused.value]
-    for one in several:
-        assert "\0" not in translate(one.sentence, "zh")
+    assert "\0" not in str(refused.value)
 
 
 def test_a_description_of_a_hundred_megabytes_is_not_read(tmp_path: Path) -> None:

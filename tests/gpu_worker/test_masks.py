@@ -3,6 +3,7 @@
 import io
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -99,7 +100,7 @@ def test_a_worker_finds_masks_and_polygons_as_an_inspection_counts_them(tmp_path
     assert read_mask(polygons).tolist() == [[False, False]]
 
 
-def outlined(width: int, height: int, *outlines: list[list[float]], kind: str = "polygon") -> bytes:
+def outlined(width: int, height: int, *outlines: Sequence[Sequence[float]], kind: str = "polygon") -> bytes:
     shapes = [{"points": points, "shape_type": kind} for points in outlines]
     return json.dumps({"shapes": shapes, "imageWidth": width, "imageHeight": height}).encode()
 

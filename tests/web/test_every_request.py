@@ -235,7 +235,7 @@ HOSTILE_ANSWERS = [
 
 def questions_on(site: RealSite) -> set[tuple[str, str]]:
     """What addresses ask: lines of the permission table, and names behind the question mark of a link, a form or a description."""
-    found = set()
+    found = set[tuple[str, str]]()
     for line, who in READS.items():
         answer = Sender(site, sent_by(who)).ask(line)
         if line in PAGES and "html" in answer.headers.get("Content-Type", ""):

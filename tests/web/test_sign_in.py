@@ -18,6 +18,7 @@ from domain.users import OldPasswordIsWrong
 from tests.web.site import MODEL_TRAINER, QUALITY_LEAD, FakeAccount, FakeUsers, Site
 from web.app import create_app
 from web.attempts import Attempts
+from web.entered import Entered
 from web.services import Services
 from web.sessions import Cookies, Session, Signer, Visits, safe_address
 from web.sign_in import Browser
@@ -528,6 +529,17 @@ def test_what_nobody_entered_is_no_hindrance(stranger: Site) -> None:
         "/sign-in", username="quality_lead", password="Secret1", entered="n", entered_at="/users/new"
     )
     assert answer.status_code == 303
+
+
+def test_no_password_outlives_its_session() -> None:  # U-1, E-6
+    sent = "username=trainer_zhao&password=Secret1&old_password=Secret2&repeated_password=Secret3&csrf_token=x"
+    entered = Entered.read("/users/new", sent)
+    assert entered is not None
+    assert entered.fields == (("username", "trainer_zhao"),)
+
+
+def test_a_form_of_more_fields_than_any_of_ours_is_not_kept() -> None:
+    assert Entered.read("/users/new", "&".join(["email=x"] * 20_001)) is None
 
 
 def test_a_button_alone_holds_nothing_to_be_kept(stranger: Site) -> None:
