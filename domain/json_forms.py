@@ -17,7 +17,7 @@ LONGEST_TEXT = 200_000
 _DEEPEST = 20
 """Levels; no parameters nest half as deep, and each is looked through once more."""
 _PLACE = re.compile(r" - at `(?P<path>[^`]+)`$")
-_STEP = re.compile(r"([^.$\[\]]+)|\[(\d+)\]")
+_STEP = re.compile(r"([^.$\[\]]+)|\[(\d{1,6})\]")
 _SIGNS = {">=": "≥", "<=": "≤", ">": ">", "<": "<"}
 _SOLID = re.compile(r"[^ \t\n\r]")
 _NOT_FINITE = re.compile(r'"(?:[^"\\]|\\.)*"|(?P<word>-?Infinity|NaN)')

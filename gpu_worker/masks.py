@@ -3,6 +3,7 @@
 Shape letters: H = height, W = width, both in pixels of the image that the mask belongs to.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,9 @@ from gpu_worker.images import ImageIsDamaged, upright
 
 MAXIMUM_POLYGON_BYTES: Final = 64 << 20
 """LabelMe may put the whole image into its file; a larger one is none."""
+MOST_STEPS: Final = 1_000_000_000
+"""Of drawing, a second or two: each line of a polygon is compared with all of its corners, and nothing else runs meanwhile."""
+_FILLED_AT_ONCE: Final = 16
 LEAST_VALUE: Final = 128
 """From here on a value means defect."""
 
@@ -71,15 +75,28 @@ def area_of_polygons(content: bytes) -> Area:
         raise ImageIsDamaged(f"declares {width} x {height} pixels")
     area = Image.new("L", (width, height))
     draw = ImageDraw.Draw(area)
-    far = 2 * max(area.size)
+    far, steps = 2 * max(area.size), 0.0
     for shape in labels.shapes:
         corners = [(min(max(x, -far), far), min(max(y, -far), far)) for x, y in shape.points]
+        steps += _steps(corners, width, height)
+        if steps > MOST_STEPS:
+            raise ImageIsDamaged("its outlines would take too long to draw")
         if shape.shape_type == "rectangle" and len(corners) == 2:
             (left, top), (right, bottom) = corners
             draw.rectangle((min(left, right), min(top, bottom), max(left, right), max(top, bottom)), fill=255)
         elif shape.shape_type == "polygon" and len(corners) > 2:
             draw.polygon(corners, fill=255)
     return np.asarray(area) > 0
+
+
+def _steps(corners: Sequence[tuple[float, float]], width: int, height: int) -> float:
+    """About how much there is to do for an outline: on each line its corners are asked, then pixels are filled, many at once."""
+    if not corners:
+        return 0
+    across, down = [x for x, _ in corners], [y for _, y in corners]
+    lines = min(max(down), height) - max(min(down), 0) + 1
+    columns = min(max(across), width) - max(min(across), 0) + 1
+    return max(lines, 0) * (len(corners) + max(columns, 0) / _FILLED_AT_ONCE)
 
 
 class _Shape(msgspec.Struct):

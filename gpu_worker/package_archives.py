@@ -24,6 +24,8 @@ MAXIMUM_UNPACKED_BYTES: Final = 8 << 30
 _MAXIMUM_NAME: Final = 200
 _CHUNK: Final = 1 << 20
 _MAXIMUM_READ: Final = 2 * _CHUNK
+_MAXIMUM_HEADERS: Final = 1 << 16
+"""Bytes before the content of one entry: a name takes two blocks, what other systems note beside it a few more."""
 _MAXIMUM_PADDING: Final = 1 << 20
 """Tars are filled up to whole records of 10 KiB, rarely more."""
 _MAXIMUM_WINDOW_BYTES: Final = 1 << 27
@@ -93,12 +95,15 @@ class PackageArchive:
 
     def __init__(self, opened: BinaryIO, on_bytes: Callable[[int], None]) -> None:
         self._on_bytes = on_bytes
+        headers = _BoundedReads(opened)
         try:
-            self._tar = tarfile.open(fileobj=cast("BinaryIO", _BoundedReads(opened)), mode="r:", errorlevel=2)  # noqa: SIM115
-            self._entries = _checked_entries(self._tar)
+            # tarfile (3.14) looks for the end of some headers without asking whether there is more: hence LookupError.
+            self._tar = tarfile.open(fileobj=cast("BinaryIO", headers), mode="r:", errorlevel=2)  # noqa: SIM115
+            self._entries = _checked_entries(self._tar, headers)
             _check_end(opened, self._tar)
-        except (tarfile.TarError, EOFError, ValueError, OverflowError, RecursionError) as error:
+        except (tarfile.TarError, EOFError, ValueError, OverflowError, RecursionError, LookupError) as error:
             raise ArchiveIsBroken(problem=_told(error)) from error
+        headers.are_over()
 
     @property
     def names(self) -> list[str]:
@@ -157,14 +162,29 @@ class _HeaderIsTooLarge(tarfile.TarError):
 
 
 class _BoundedReads:
-    """tarfile reads a whole extended header at once, as long as it claims to be; none of ours is longer than a name."""
+    """tarfile reads a whole extended header at once, as long as it claims to be, and one after the other, as many as there are; and
+    it keeps what they say. None of ours is longer than a name.
+    """
 
     def __init__(self, opened: BinaryIO) -> None:
         self.seek, self.tell, self._opened = opened.seek, opened.tell, opened
+        self._left: int | None = _MAXIMUM_HEADERS
+
+    def begin_anew(self) -> None:
+        """The headers of the next entry come."""
+        self._left = _MAXIMUM_HEADERS
+
+    def are_over(self) -> None:
+        """Only contents are read from now on."""
+        self._left = None
 
     def read(self, size: int = -1) -> bytes:
         if not 0 <= size <= _MAXIMUM_READ:
             raise _HeaderIsTooLarge
+        if self._left is not None:
+            self._left -= size
+            if self._left < 0:
+                raise _HeaderIsTooLarge
         return self._opened.read(size)
 
 
@@ -208,11 +228,12 @@ def _copy_bounded(unpacked: BinaryIO, plain: Path, on_bytes: Callable[[int], Non
             on_bytes(len(chunk))
 
 
-def _checked_entries(tar: tarfile.TarFile) -> dict[str, tarfile.TarInfo]:
+def _checked_entries(tar: tarfile.TarFile, headers: _BoundedReads) -> dict[str, tarfile.TarInfo]:
     entries: dict[str, tarfile.TarInfo] = {}
     seen: set[str] = set()
     total = 0
     for count, entry in enumerate(tar, start=1):
+        headers.begin_anew()
         if count > MAXIMUM_ENTRIES:
             raise ArchiveHasTooManyEntries(limit=MAXIMUM_ENTRIES)
         name = _checked_name(entry)

@@ -26,6 +26,7 @@ from domain.json_forms import write_json
 from domain.model_packages import NetworkInput, NetworkTask
 from domain.refusals import Refusal
 from domain.sentences import N_, Sentence
+from domain.texts import is_seen
 from domain.training_parameters import read_model_parameters, read_prediction_parameters, read_training_parameters
 from gpu_worker.networks import LARGEST_INPUT, SMALLEST_INPUT, check_network
 
@@ -85,6 +86,9 @@ _Deviation = Annotated[float, Meta(gt=0, le=10)]
 
 NOT_A_MAPPING = N_("it is not a list of names with values")
 HAS_ALIASES = N_("aliases (*name) are not allowed")
+HAS_TAGS = N_("tags (!name) are not allowed")
+HAS_MERGES = N_("taking in another list of names (<<) is not allowed")
+HOLDS_UNSEEN = N_("line {line} holds a character that nobody sees")
 IS_NESTED = N_("nested deeper than {most} levels")
 STANDS_TWICE = N_("“{name}” stands twice")
 IS_NOT_YAML = N_("line {line}, column {column} is not YAML")
@@ -194,7 +198,7 @@ class Description(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     training_parameters: dict[str, Any]
     prediction_parameters: dict[str, Any] = {}
     resolution_rule: Rule = Rule()
-    special_code_min_pixels: Annotated[int, Meta(ge=1)] = 1
+    special_code_min_pixels: Annotated[int, Meta(ge=1, le=LARGEST_INPUT**2)] = 1
     summary: Annotated[str, Meta(max_length=2000)] = ""
     files: dict[str, File] = {}
 
@@ -215,7 +219,8 @@ def description_of(content: Any) -> Description:
 
 
 def plain_yaml(text: bytes) -> Any:
-    """YAML without aliases, a few lines of which can stand for more values than memory holds, and without deep nesting.
+    """YAML without aliases, a few lines of which can stand for more values than memory holds, and without deep nesting; without
+    what readers of YAML 1.2 read otherwise, and without characters that neither a log nor a person could hold.
 
     Raises:
         DescriptionIsMalformed
@@ -224,13 +229,28 @@ def plain_yaml(text: bytes) -> Any:
     try:
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            if isinstance(event, yaml.AliasEvent):
-                raise DescriptionIsMalformed(problem=Sentence(HAS_ALIASES))
-            if depth > _MAXIMUM_DEPTH:
-                raise DescriptionIsMalformed(problem=Sentence(IS_NESTED, {"most": _MAXIMUM_DEPTH}))
+            if problem := _not_plain(event, depth):
+                raise DescriptionIsMalformed(problem=problem)
         return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
     except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
         raise DescriptionIsMalformed(problem=_not_yaml(error)) from error
+
+
+def _not_plain(event: yaml.Event, depth: int) -> Sentence | None:
+    """What a description does not need; None where it is as plain as others."""
+    if isinstance(event, yaml.AliasEvent):
+        return Sentence(HAS_ALIASES)
+    if depth > _MAXIMUM_DEPTH:
+        return Sentence(IS_NESTED, {"most": _MAXIMUM_DEPTH})
+    if getattr(event, "tag", None) is not None:
+        return Sentence(HAS_TAGS)
+    if not isinstance(event, yaml.ScalarEvent):
+        return None
+    if event.value == "<<" and event.style is None:
+        return Sentence(HAS_MERGES)
+    is_seen_whole = is_seen(event.value.replace("\n", " ").replace("\t", " "))
+    assert event.start_mark is not None, "read from a text"
+    return None if is_seen_whole else Sentence(HOLDS_UNSEEN, {"line": event.start_mark.line + 1})
 
 
 def _not_yaml(error: Exception) -> Sentence:

@@ -6,7 +6,6 @@ Run again after an interruption, the stages give the same result, and take the d
 
 import hashlib
 import io
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -26,6 +25,7 @@ from domain.sentences import N_
 from domain.training_progress import PREPARED_SHARE, READ_SHARE
 from gpu_worker.augmentation import augment, draw
 from gpu_worker.decoded_images import DecodedImages, decoded_folder, decoded_masks, mask_key
+from gpu_worker.groups import group_names
 from gpu_worker.image_masks import with_mask
 from gpu_worker.images import FoundImage, Pixels, ReadImage, find_images, read_image
 from gpu_worker.jobs import Job
@@ -424,10 +424,10 @@ def _is_learnt_from(order: TrainingOrder, image: ReadImage) -> bool:
 def _split(order: TrainingOrder, screening: Screening) -> tuple[bool, ...]:
     """Of each code, and within it of the images with and without a mask, a part validates."""
     images = screening.compliant
-    pattern = re.compile(order.preprocessing.group_pattern) if order.preprocessing.group_pattern else None
+    groups = group_names([image.found for image in images], order.preprocessing.group_pattern)
     validates = validation_split(
         [image.found.defect_code + ("/masked" if image.mask_checksum else "") for image in images],
-        linked_groups([_group(image.found, pattern) for image in images], [image.checksum for image in images]),
+        linked_groups(groups, [image.checksum for image in images]),
         split_ratio=order.preprocessing.split_ratio,
         seed=order.seed,
     )
@@ -438,15 +438,6 @@ def _split(order: TrainingOrder, screening: Screening) -> tuple[bool, ...]:
     if screening.segmentation is not None and len(masked) < 2:
         raise NoMaskOnOneSide
     return validates
-
-
-def _group(image: FoundImage, pattern: re.Pattern[str] | None) -> str:
-    """The name of an image's group among the code folders that lie side by side; "" where it has none."""
-    name = image.group
-    if not name and pattern and (match := pattern.search(image.name)):
-        name = match[1] if pattern.groups and match[1] else match[0]
-    beside = image.code_folder.rpartition("/")[0]
-    return f"{image.folder.root}:{beside}/{name}" if name else ""
 
 
 def _preview(order: TrainingOrder, screening: Screening) -> bytes | None:

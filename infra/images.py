@@ -11,13 +11,12 @@ import json
 import os
 import secrets
 import sqlite3
-import stat
 import threading
 import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 import numpy as np
@@ -43,6 +42,7 @@ from gpu_worker.ports import FolderNotFound
 from infra.data_folders import CodeFolder, DataFolders, below
 from infra.image_heads import Unread, look_at
 from infra.image_index import index_file, open_index
+from infra.roots import RealPath
 
 THUMBNAIL_SIZES = (160, 320, 640)
 """Longer sides in pixels. Few, so that the cache holds few copies of each image."""
@@ -61,7 +61,7 @@ class _ImageNotFound(LookupError):
 
 
 class ShownImage(msgspec.Struct, frozen=True):
-    """A file that a browser can show. `path` may lie in the cache or be the image itself."""
+    """A file that a browser can show. `path` may lie in the cache or be the image itself, then a `RealPath`."""
 
     path: Path
     media_type: str
@@ -115,7 +115,7 @@ class Images:
         return self._shown(lambda: self._original(image))
 
     def file(self, image: FolderName) -> Path | None:
-        """The file itself, whatever is in it; None where it is gone or lies outside the data roots."""
+        """The file itself, whatever is in it, as a `RealPath`; None where it is gone or lies outside the data roots."""
         try:
             return self._source(image)
         except _ImageNotFound:
@@ -213,7 +213,7 @@ class Images:
             return msgspec.structs.replace(image, is_damaged=True, has_mask=False)
         return msgspec.structs.replace(image, width=seen.width, height=seen.height, size=seen.size)
 
-    def _source(self, image: FolderName) -> Path:
+    def _source(self, image: FolderName) -> RealPath:
         try:
             path = self._folders.resolve(image)
             is_file = path.is_file()
@@ -221,7 +221,7 @@ class Images:
             raise _ImageNotFound(str(image)) from error
         if not is_file:
             raise _ImageNotFound(str(image))
-        return path
+        return RealPath(path)
 
     def _kept(self, source: Path, kind: str, make: Callable[[bytes], bytes]) -> Path:
         """What `make` gives for the content of `source`, from the cache where it is there."""
@@ -254,16 +254,11 @@ def _is_used(kept: Path) -> bool:
     return True
 
 
-def _opened(path: Path) -> io.BufferedReader:
-    """A regular file; opening never waits, whatever lies there by now."""
+def _opened(path: Path) -> BinaryIO:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        return RealPath(path).open()
     except OSError as error:
         raise _ImageNotFound(str(path)) from error
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise _ImageNotFound(str(path))
-    return os.fdopen(descriptor, "rb")
 
 
 def _is_image(path: str) -> bool:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Collection
 from io import FileIO
 from pathlib import Path
+from threading import Lock
 from typing import Final
 from uuid import UUID, uuid4
 
@@ -65,6 +66,7 @@ class Uploads:
         self.folder = folder
         self._most_bytes, self._keep_free_bytes, self._keep_seconds = most_bytes, keep_free_bytes, keep_seconds
         self._free_bytes = free_bytes
+        self._beginning = Lock()
 
     def begin(self, owner: UUID, file_name: str, size: int, mark: str = "") -> Upload:
         """Make room for a file of `size` bytes, or find what has arrived of the same file before (`mark` is not empty then).
@@ -74,15 +76,19 @@ class Uploads:
         """
         archive_name(file_name)
         asked = _Description(owner, file_name, size, mark[:_LONGEST_MARK])
+        with self._beginning:  # the same room, and the last of so many uploads, is promised to one only
+            return self._begin(asked)
+
+    def _begin(self, asked: _Description) -> Upload:
         begun = self._all()
-        known = next((upload for upload, described in begun if mark and described == asked), None)
+        known = next((upload for upload, described in begun if asked.mark and described == asked), None)
         if known is not None:
             return known
-        check_count(sum(described.owner == owner for _, described in begun))
+        check_count(sum(described.owner == asked.owner for _, described in begun))
         self.folder.mkdir(parents=True, exist_ok=True)
         promised = sum(upload.size - upload.received for upload, _ in begun)
         free = self._free_bytes(self.folder) - self._keep_free_bytes - promised
-        check_size(size, limit=self._most_bytes, free=free)
+        check_size(asked.size, limit=self._most_bytes, free=free)
         upload_id = uuid4()
         place = self.folder / str(upload_id)
         try:
@@ -93,9 +99,9 @@ class Uploads:
             if error.errno not in DISK_IS_FULL:
                 raise
             _remove(place)
-            raise StorageHasNoRoom(size_gib=as_gib(size), free_gib=0.0) from error
+            raise StorageHasNoRoom(size_gib=as_gib(asked.size), free_gib=0.0) from error
         UPLOADS.labels("begun").inc()
-        return Upload(upload_id=upload_id, file_name=file_name, size=size, received=0)
+        return Upload(upload_id=upload_id, file_name=asked.file_name, size=asked.size, received=0)
 
     def find(self, upload_id: UUID, owner: UUID) -> Upload:
         """How far an upload is.

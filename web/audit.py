@@ -22,7 +22,7 @@ from domain.sentences import N_
 from projections.audit import AuditPart, AuditRow, Place, Question, Thing
 from web.access import needs
 from web.downloads import content_disposition
-from web.forms import Form, id_or_none
+from web.forms import Form, id_or_none, number_or_none
 from web.i18n import LANGUAGES, translate
 from web.listing import with_question
 from web.pages import Desk, Page
@@ -405,9 +405,12 @@ def _mark(place: Place) -> str:
 
 def _place(mark: str) -> Place | None:
     """The place of a mark; None for nonsense, which begins the list anew."""
-    moment, _, position = mark.partition("~")
+    moment, _, text = mark.partition("~")
+    position = number_or_none(text)
+    if position is None:
+        return None
     try:
-        return Place(datetime.fromisoformat(moment).astimezone(UTC), int(position))
+        return Place(datetime.fromisoformat(moment).astimezone(UTC), position)
     except (ValueError, OverflowError):
         return None
 
@@ -432,8 +435,7 @@ def visible_thing(read: ReadModels, user: Asker, aggregate_id: UUID) -> Thing:
 
 def _history_page(read: ReadModels, user: Account, aggregate_id: UUID, form: Form) -> HistoryPage:
     thing = visible_thing(read, user, aggregate_id)
-    before = form.text("before")
-    rows = read.audit.history(aggregate_id, before=int(before) if _is_version(before) else None)
+    rows = read.audit.history(aggregate_id, before=_numbered(form.text("before")))
     (newest,) = read.audit.history(aggregate_id, size=1)
     has_older = bool(rows) and rows[-1].version > 1
     return HistoryPage(form=form, thing=thing, rows=tuple(rows), has_older=has_older, newest_version=newest.version)
@@ -447,14 +449,16 @@ def _version(read: ReadModels, page: HistoryPage, form: Form) -> int:
     """
     if moment := _moment(form, "moment"):
         return version_at(read, page.thing.aggregate_id, through(moment))
-    typed = form.text("version")
-    if not _is_version(typed):
+    version = _numbered(form.text("version"))
+    if version is None:
         raise NotFound
-    return int(typed)
+    return version
 
 
-def _is_version(text: str) -> bool:
-    return text.isascii() and text.isdigit() and 0 < int(text) < MOST_VERSIONS
+def _numbered(text: str) -> int | None:
+    """The number of an event, counted from 1."""
+    number = number_or_none(text) or 0
+    return number if 0 < number < MOST_VERSIONS else None
 
 
 def _compared(events: list[Recorded], version: int) -> tuple[Field, ...]:

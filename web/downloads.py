@@ -7,7 +7,7 @@ A handler returns `stored_file(services, artifact, name)` with `-> Download` as 
 import re
 from email.utils import formatdate
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from urllib.parse import quote
 
 import anyio
@@ -50,9 +50,10 @@ class Download:
         *,
         kind: str = "application/octet-stream",
         is_attachment: bool = True,
+        kept: str = "no-cache",
     ) -> None:
         """The first `size` bytes of the file; `mark` is another one for every other content. `name` is what the reader's folder
-        shows; `kind` is the media type.
+        shows; `kind` is the media type, `kept` how long a browser shows the file without asking.
         """
         self._path, self._size = path, size
         self.etag = f'"{mark}"'
@@ -62,8 +63,8 @@ class Download:
             "Accept-Ranges": "bytes",
             "ETag": self.etag,
             "Last-Modified": formatdate(path.stat().st_mtime, usegmt=True),
-            # Kept, but asked about each time: whoever signs out or loses a right sees nothing more.
-            "Cache-Control": "private, no-cache",
+            # Kept, but by default asked about each time: whoever signs out or loses a right sees nothing more.
+            "Cache-Control": f"private, {kept}",
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -165,8 +166,8 @@ def run_log(services: Services, kept: Artifact | None, written: Path | None, nam
     return growing_file(written, name, kind=kind)
 
 
-def lying_file(path: Path, name: str) -> Download:
-    """The answer with a file of other people's, which they may overwrite.
+def lying_file(path: Path, name: str, **options: Any) -> Download:
+    """The answer with a file of other people's, which they may overwrite; `options` are those of `Download`.
 
     Raises:
         NotFound: it was just taken away.
@@ -175,7 +176,7 @@ def lying_file(path: Path, name: str) -> Download:
         found = path.stat()
     except FileNotFoundError:
         raise NotFound from None
-    return Download(path, f"{found.st_mtime_ns:x}-{found.st_size:x}", found.st_size, name)
+    return Download(path, f"{found.st_mtime_ns:x}-{found.st_size:x}", found.st_size, name, **options)
 
 
 def read_range(header: str, size: int) -> Part | None:

@@ -20,7 +20,7 @@ from projections.environments import Branch, ChildRow, FoundNode
 from projections.industries import IndustryRow
 from projections.read_model import Page as Rows
 from web.access import needs
-from web.forms import Form, id_or_none
+from web.forms import Form, id_or_none, number_or_none
 from web.industries import industry_of
 from web.listing import Listing, read_listing
 from web.pages import Desk, Page
@@ -159,7 +159,7 @@ class Environments(Controller):
         """Some of what stands directly below a node or an industry, behind `from` others, for the script of the tree."""
         industry, _ = industry_and_branch(read, below)
         return desk.show(
-            SiblingsPage(siblings=grown(read, industry, below, _Shown({below: _count(form.text("from"))})))
+            SiblingsPage(siblings=grown(read, industry, below, _Shown({below: number_or_none(form.text("from")) or 0})))
         )
 
 
@@ -258,8 +258,4 @@ def industry_and_branch(read: ReadModels, below: UUID) -> tuple[IndustryRow, Bra
 def _part_asked(text: str) -> tuple[UUID | None, int]:
     """`<node>.<skipped>` of an address."""
     node_id, _, count = text.partition(".")
-    return id_or_none(node_id), _count(count)
-
-
-def _count(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 0
+    return id_or_none(node_id), number_or_none(count) or 0

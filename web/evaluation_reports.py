@@ -36,7 +36,7 @@ from projections.read_model import Page as Part
 from projections.sample_order import Order
 from projections.training_jobs import TrainingJobDetail
 from web.downloads import safe_name
-from web.forms import Form
+from web.forms import Form, number_or_none
 from web.listing import Listing, read_listing, with_question
 from web.pages import Desk, Page
 from web.prediction_kinds import PAGES
@@ -448,13 +448,15 @@ def order_of(form: Form) -> Order:
 
 def question_of(chosen: Mapping[str, str], form: Form) -> str:
     """The question of a list of samples with its page, for the ways on from one of them; empty where nothing is chosen."""
-    page = {"page": form.text("page")} if form.text("page").isdigit() else {}
+    number = number_or_none(form.text("page"))
+    page = {} if number is None else {"page": str(number)}
     return with_question("", {**chosen, **page}.items())
 
 
 def ticked_numbers(form: Form) -> list[int]:
     """The samples that are ticked, as many as stand on a page at most."""
-    return [int(number) for number in form.all("number") if number.isascii() and number.isdigit()][:PAGE_SIZE]
+    numbers = (number_or_none(text) for text in form.all("number"))
+    return [number for number in numbers if number is not None][:PAGE_SIZE]
 
 
 def name_in_zip(true_code: str | None, predicted: str, number: int, file_name: str) -> str:

@@ -18,6 +18,7 @@ from domain.sentences import N_, Sentence
 
 E = TypeVar("E", bound=enum.Enum)
 MOST_FIELDS = 20_000
+_MOST_DIGITS = 18  # PostgreSQL and SQLite hold all of them
 _NUL = "\0"  # nobody can type it, and no text of PostgreSQL can hold it, not even a search
 
 
@@ -198,6 +199,11 @@ def id_or_none(text: str) -> UUID | None:
         return UUID(text)
     except ValueError:
         return None
+
+
+def number_or_none(text: str) -> int | None:
+    """A whole number that came with an address; nonsense counts as none, and so does what no table could count."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS else None
 
 
 async def read_form(request: Request[Any, Any, Any]) -> Form:

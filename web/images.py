@@ -7,16 +7,15 @@ import asyncio
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
-from litestar import Controller, Request, Response, get
-from litestar.datastructures import ETag
+from litestar import Controller, Response, get
 from litestar.di import NamedDependency
-from litestar.response import File
 
 from domain.data_paths import FolderName
+from web.downloads import Download, lying_file
 from web.forms import Form
+from web.pages import Refused
 from web.services import Services
 
 SECONDS_UNASKED = 60
@@ -37,37 +36,25 @@ class Images(Controller):
     path = "/images"
 
     @get("/thumbnail")
-    async def thumbnail(
-        self, request: Request[Any, Any, Any], form: NamedDependency[Form], services: NamedDependency[Services]
-    ) -> Response[Any]:
+    async def thumbnail(self, form: NamedDependency[Form], services: NamedDependency[Services]) -> Download:
         """A small picture; `size` is its longer side in pixels."""
         size = int(form.text("size")) if _WHOLE_NUMBER.fullmatch(form.text("size")) else 160
-        return await _drawn(lambda: _answer(request, services.images.thumbnail(_named(form), size)))
+        return await _drawn(lambda: _answer(services.images.thumbnail(_named(form), size)))
 
     @get("/original")
-    async def original(
-        self, request: Request[Any, Any, Any], form: NamedDependency[Form], services: NamedDependency[Services]
-    ) -> Response[Any]:
+    async def original(self, form: NamedDependency[Form], services: NamedDependency[Services]) -> Download:
         """The picture itself, in a format that browsers know; with `download` as a file of its name."""
-
-        def answer() -> Response[Any]:
-            name = _named(form)
-            shown = services.images.original(name)
-            if form.checked("download") and shown is not None:
-                return _file(shown, name.path.rpartition("/")[2])
-            return _answer(request, shown)
-
-        return await _drawn(answer)
+        name = _named(form)
+        kept_as = name.path.rpartition("/")[2] if form.checked("download") else ""
+        return await _drawn(lambda: _answer(services.images.original(name), kept_as))
 
     @get("/mask")
-    async def mask(
-        self, request: Request[Any, Any, Any], form: NamedDependency[Form], services: NamedDependency[Services]
-    ) -> Response[Any]:
+    async def mask(self, form: NamedDependency[Form], services: NamedDependency[Services]) -> Download:
         """The defect's area in a colour, to be laid over the picture."""
-        return await _drawn(lambda: _answer(request, services.images.mask_overlay(_named(form))))
+        return await _drawn(lambda: _answer(services.images.mask_overlay(_named(form))))
 
 
-async def _drawn(answer: Callable[[], Response[Any]]) -> Response[Any]:
+async def _drawn(answer: Callable[[], Download]) -> Download:
     """An answer that may have to decode a picture, made by threads of its own, so that pages never wait for pictures."""
     return await asyncio.get_running_loop().run_in_executor(_PICTURE_THREADS, answer)
 
@@ -76,30 +63,21 @@ def _named(form: Form) -> FolderName:
     return FolderName(form.value("root"), form.value("path"))
 
 
-def _answer(request: Request[Any, Any, Any], shown: Any) -> Response[Any]:
-    """The file, or 304 where the browser has it already."""
+def _answer(shown: Any, name: str = "") -> Download:
+    """The file, to be shown or, where it is given a name, to be kept.
+
+    Raises:
+        Refused: with a picture that says that there is none.
+    """
     if shown is None:
-        return Response(
-            _NO_IMAGE, status_code=404, media_type="image/svg+xml", headers={"Cache-Control": "private, no-cache"}
+        raise Refused(
+            Response(
+                _NO_IMAGE, status_code=404, media_type="image/svg+xml", headers={"Cache-Control": "private, no-cache"}
+            )
         )
-    status = Path(shown.path).stat()
-    mark = ETag(value=f"{status.st_mtime_ns:x}-{status.st_size:x}")
-    headers = {"Cache-Control": f"private, max-age={SECONDS_UNASKED}"}
-    if request.headers.get("If-None-Match") == mark.to_header():
-        return Response(
-            b"", status_code=304, headers={**headers, "ETag": mark.to_header()}, media_type=shown.media_type
-        )
-    return File(
-        path=shown.path, media_type=shown.media_type, content_disposition_type="inline", headers=headers, etag=mark
-    )
-
-
-def _file(shown: Any, name: str) -> Response[Any]:
-    if shown.media_type == "image/png" and not name.lower().endswith(".png"):
-        name = f"{name}.png"  # a BMP or TIFF that was converted
-    return File(
-        path=shown.path,
-        media_type=shown.media_type,
-        filename=name,
-        headers={"Cache-Control": "private, no-cache"},
-    )
+    if name:
+        if shown.media_type == "image/png" and not name.lower().endswith(".png"):
+            name = f"{name}.png"  # a BMP or TIFF that was converted
+        return lying_file(shown.path, name, kind=shown.media_type)
+    kept = f"max-age={SECONDS_UNASKED}"
+    return lying_file(shown.path, shown.path.name, kind=shown.media_type, is_attachment=False, kept=kept)

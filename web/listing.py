@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from web.forms import Form
+from web.forms import Form, number_or_none
 
 ROWS_ON_A_PAGE = 20
 
@@ -101,11 +101,11 @@ def read_listing(
 ) -> Listing:
     """What a list's address asks for; unknown columns and pages fall back to the first page in the default order."""
     sort = form.text("sort")
-    page = form.text("page")
+    page = number_or_none(form.text("page")) or 1
     return Listing(
         path,
         form.fields,
         sort if sort.removeprefix("-") in columns else default,
-        int(page) if page.isascii() and page.isdigit() and 0 < int(page) < 1_000_000 else 1,
+        page if page < 1_000_000 else 1,
         rows=rows,
     )

@@ -8,10 +8,6 @@ import hmac
 import re
 import secrets
 from base64 import urlsafe_b64encode
-from collections import OrderedDict
-from collections.abc import Callable
-from threading import Lock
-from time import time
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -65,45 +61,6 @@ class SessionStore(Protocol):
 
     def close_all(self, user_id: UUID) -> None:
         """End every session of a user."""
-
-
-class SessionsInMemory:
-    """For one process and for tests."""
-
-    def __init__(self, clock: Callable[[], float] = time, capacity: int = 10_000) -> None:
-        self._clock, self._capacity, self._lock = clock, capacity, Lock()
-        self._sessions: OrderedDict[str, tuple[Session, float, float]] = OrderedDict()
-
-    def open(self, session: Session) -> str:
-        """Keep a session; the oldest makes room."""
-        session_id, now = new_session_id(), self._clock()
-        with self._lock:
-            self._sessions[session_key(session_id)] = (session, now, now)
-            while len(self._sessions) > self._capacity:
-                self._sessions.popitem(last=False)
-        return session_id
-
-    def find(self, session_id: str) -> Session | None:
-        """The session, if it is not too old."""
-        key, now = session_key(session_id), self._clock()
-        with self._lock:
-            session, opened_at, seen_at = self._sessions.get(key, (None, 0.0, 0.0))
-            if session is None or now - seen_at > IDLE_SECONDS or now - opened_at > LONGEST_SECONDS:
-                self._sessions.pop(key, None)
-                return None
-            self._sessions[key] = (session, opened_at, now)
-            return session
-
-    def close(self, session_id: str) -> None:
-        """End one session."""
-        with self._lock:
-            self._sessions.pop(session_key(session_id), None)
-
-    def close_all(self, user_id: UUID) -> None:
-        """End every session of a user."""
-        with self._lock:
-            for key in [key for key, (session, *_) in self._sessions.items() if session.user_id == user_id]:
-                del self._sessions[key]
 
 
 def new_session_id() -> str:

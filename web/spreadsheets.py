@@ -2,10 +2,12 @@
 
 import csv
 import io
+import re
 from tempfile import TemporaryFile
 from typing import IO
 
-_BEGINS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+_BEGINS_A_FORMULA = re.compile(r"(?:^|(?<=;))(?=[-=+@\t\r\n＝＋－＠])")
+"""Also behind a semicolon, at which spreadsheets part cells where the comma is the decimal sign, whether we quote them or not."""
 _ALONE = frozenset({"-", "+"})
 
 
@@ -35,5 +37,4 @@ class Spreadsheet:
 
 
 def _harmless(cell: object) -> object:
-    is_formula = isinstance(cell, str) and cell.startswith(_BEGINS_A_FORMULA) and cell not in _ALONE
-    return f"'{cell}" if is_formula else cell
+    return _BEGINS_A_FORMULA.sub("'", cell) if isinstance(cell, str) and cell not in _ALONE else cell

@@ -1,5 +1,7 @@
 """W-3, W-6, W-8. Every mistake is named by line and field."""
 
+import json
+
 import pytest
 
 from domain.json_forms import (
@@ -274,7 +276,69 @@ def test_the_manuals_training_parameters_are_read_as_they_stand() -> None:
 
 def test_only_rate_batch_size_and_iterations_must_be_said() -> None:
     text = '{"classification": {"base_lr": 0.01, "batch_size": 8, "max_iter": 100}}'
-    assert read_training_parameters(text) == TrainingParameters(SgdParameters(base_lr=0.01, batch_size=8, max_iter=100))
+    sgd = SgdParameters(
+        base_lr=0.01,
+        batch_size=8,
+        max_iter=100,
+        weight_decay=0.0001,
+        momentum=0.9,
+        lr_policy=LearningRatePolicy.POLY,
+        power=0.9,
+        gamma=0.1,
+    )
+    assert read_training_parameters(text) == TrainingParameters(sgd)
+
+
+@pytest.mark.parametrize("part", ["classification", "segmentation"])
+@pytest.mark.parametrize(
+    ("name", "last", "beyond"),
+    [
+        ("base_lr", 1e-9, 0),
+        ("base_lr", 100, 100.1),
+        ("batch_size", 1, 0),
+        ("batch_size", 65536, 65537),
+        ("max_iter", 1, 0),
+        ("max_iter", 100_000_000, 100_000_001),
+        ("weight_decay", 0, -0.1),
+        ("weight_decay", 1, 1.1),
+        ("momentum", 0, -0.1),
+        ("momentum", 0.999, 1),
+        ("power", 0, -0.1),
+        ("power", 100, 100.1),
+        ("gamma", 0, -0.1),
+        ("gamma", 100, 100.1),
+    ],
+)
+def test_every_parameter_ends_somewhere(part: str, name: str, last: float, beyond: float) -> None:
+    parameters = json.loads(THE_MANUALS_TRAINING_PARAMETERS)
+    parameters[part][name] = last
+    assert getattr(getattr(read_training_parameters(json.dumps(parameters)), part), name) == last
+    parameters[part][name] = beyond
+    when(read_training_parameters, json.dumps(parameters)).then_refused(
+        FieldIsOutOfRange, f"“{part}.{name}” must be", at="training_parameters"
+    )
+
+
+@pytest.mark.parametrize(
+    ("class_count", "code_count", "refusal"),
+    [
+        (1, 2, FieldIsOutOfRange),
+        (2, 2, None),
+        (1000, 1000, None),
+        (1001, 1000, FieldIsOutOfRange),
+        (2, 1, FieldHasWrongLength),
+        (2, 1001, FieldHasWrongLength),
+    ],
+)
+def test_a_model_tells_two_to_a_thousand_codes_apart(
+    class_count: int, code_count: int, refusal: type[Refusal] | None
+) -> None:
+    codes = [f"C{number}" for number in range(code_count)]
+    text = json.dumps({"classification": {"name": "ResNet18", "num_of_classes": class_count}, "code_list": codes})
+    if refusal is None:
+        assert len(read_model_parameters(text, OFFERED).classifier_codes) == class_count
+    else:
+        when(read_model_parameters, text, OFFERED).then_refused(refusal, "must be", at="model_parameters")
 
 
 @pytest.mark.parametrize(
@@ -310,11 +374,15 @@ def test_exp_with_a_gamma_above_one_would_grow_without_end() -> None:
         GammaGrows, "Line 10: with the policy exp, “classification.gamma” must be ≤ 1", at="training_parameters"
     )
     assert read_training_parameters(text.replace('"exp"', '"inv"')).classification.gamma == 1.5
+    assert read_training_parameters(text.replace("1.5", "1")).classification.gamma == 1
+    of_segmentation = text.replace('"gamma": 0.1', '"gamma": 1.5').replace('"gamma": 1.5', '"gamma": 0.1', 1)
+    when(read_training_parameters, of_segmentation).then_refused(GammaGrows, "“segmentation.gamma” must be ≤ 1")
 
 
 def test_prediction_parameters_have_a_batch_size_with_a_default() -> None:
     assert read_prediction_parameters("{}") == PredictionParameters(batch_size=32)
-    assert read_prediction_parameters('{"batch_size": 8}').batch_size == 8
+    assert read_prediction_parameters('{"batch_size": 65536}').batch_size == 65536
+    when(read_prediction_parameters, '{"batch_size": 65537}').then_refused(FieldIsOutOfRange)
     when(read_prediction_parameters, '{"batch_size": 0}').then_refused(
         FieldIsOutOfRange, "Line 1: “batch_size” must be ≥ 1.", at="prediction_parameters"
     )

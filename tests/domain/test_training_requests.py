@@ -14,6 +14,7 @@ from domain.names import ObjectNameIsInvalid
 from domain.refusals import Refusal
 from domain.task_types import TaskKind
 from domain.training_parameters import (
+    USUAL_AUGMENTATIONS,
     Augmentation,
     ClassificationModel,
     GroupPatternIsWrong,
@@ -272,6 +273,13 @@ def test_the_fourth_step_checks_split_and_groups(changes: dict[str, object], ref
 
 
 # W-9
+def test_the_fourth_step_begins_with_four_fifths_screened_and_not_segmented() -> None:  # W-8
+    begun = PreprocessingParameters(split_ratio=0.8, resolution_screening=True, augmentations=(), group_pattern="")
+    assert TrainingDraft().preprocessing == PreprocessingParameters() == begun
+    assert not begun.train_segmentation
+    assert USUAL_AUGMENTATIONS == (Augmentation.COLOR_ENHANCEMENT, Augmentation.RANDOM_TRANSFORM)
+
+
 def test_segmentation_is_offered_with_the_kind_and_a_network_for_it() -> None:
     assert SEGMENTING_BASIS.can_train_segmentation
     assert not basis_of_image(IMAGE, SEGMENTING_VERSION).can_train_segmentation

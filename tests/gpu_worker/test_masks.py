@@ -1,6 +1,9 @@
 """How masks are read: D-5, for training as for pages."""
 
 import io
+import json
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -95,3 +98,29 @@ def test_a_worker_finds_masks_and_polygons_as_an_inspection_counts_them(tmp_path
     assert polygons is not None
     assert read_mask(drawn).tolist() == [[False, True]], "a drawn mask comes before polygons"
     assert read_mask(polygons).tolist() == [[False, False]]
+
+
+def outlined(width: int, height: int, *outlines: Sequence[Sequence[float]], kind: str = "polygon") -> bytes:
+    shapes = [{"points": points, "shape_type": kind} for points in outlines]
+    return json.dumps({"shapes": shapes, "imageWidth": width, "imageHeight": height}).encode()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        outlined(10_000, 10_000, [[float(at % 7), at / 10] for at in range(110_000)]),
+        outlined(1, 100_000_000, [[0, 0], [1, 100_000_000]] * 6),
+        outlined(10_000, 10_000, *[[[0, 0], [10_000, 10_000]]] * 200, kind="rectangle"),
+        outlined(10_000, 10_000, *[[[-1e300, -1e300], [1e300, 0], [1e300, 1e300]]] * 200),
+    ],
+    ids=["corners without end", "a tall strip", "many that cover all", "many that reach beyond"],
+)
+def test_outlines_that_would_take_for_ever_to_draw_are_no_mask(content: bytes) -> None:
+    with pytest.raises(ImageIsDamaged, match="too long to draw"):
+        area_of_polygons(content)
+
+
+def test_a_careful_outline_on_a_line_scan_is_drawn() -> None:
+    circle = [[3000 + 2000 * math.cos(at / 500), 3000 + 2000 * math.sin(at / 500)] for at in range(3142)]
+    drawn = area_of_polygons(outlined(6000, 6000, circle, [], [[5.0, 5.0]]))
+    assert drawn.sum() == pytest.approx(math.pi * 2000**2, rel=0.01)

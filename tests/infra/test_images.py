@@ -166,6 +166,36 @@ def test_a_file_that_is_no_image_has_no_original(root: Path, images: Images) -> 
     assert images.original(named("TPFIP/cut.tif")) is None
 
 
+@pytest.mark.parametrize("swapped", ["aoi", "aoi/TPFIP", "aoi/TPFIP/a.png"])
+def test_a_link_that_came_since_a_file_was_found_leads_nowhere(
+    tmp_path: Path, root: Path, images: Images, swapped: str
+) -> None:  # D-4
+    put(root / "TPFIP" / "a.png")
+    lies = {"aoi": "secret/TPFIP/a.png", "aoi/TPFIP": "secret/a.png", "aoi/TPFIP/a.png": "secret"}[swapped]
+    put(tmp_path / lies, b"the seal key")
+    shown, file = images.original(named("TPFIP/a.png")), images.file(named("TPFIP/a.png"))
+    assert shown is not None
+    assert file is not None
+    with shown.path.open("rb") as one, file.open("rb") as other:
+        assert one.read() == other.read() == encoded()
+    (tmp_path / swapped).rename(tmp_path / "aside")
+    (tmp_path / swapped).symlink_to(tmp_path / "secret")
+    assert (root / "TPFIP" / "a.png").read_bytes() == b"the seal key"
+    for path in (shown.path, file):
+        with pytest.raises(OSError):  # noqa: PT011 - which one, the file system decides
+            path.open("rb")
+
+
+def test_a_pipe_that_came_since_a_file_was_found_holds_nobody_up(root: Path, images: Images) -> None:  # D-4
+    put(root / "TPFIP" / "a.png")
+    file = images.file(named("TPFIP/a.png"))
+    assert file is not None
+    (root / "TPFIP" / "a.png").unlink()
+    os.mkfifo(root / "TPFIP" / "a.png")
+    with pytest.raises(OSError, match="no regular file"):
+        file.open("rb")
+
+
 def test_nothing_outside_the_data_roots_is_shown(tmp_path: Path, root: Path, images: Images) -> None:  # D-4
     put(tmp_path / "secret" / "a.png")
     put(tmp_path / "secret" / "masks" / "b.png")

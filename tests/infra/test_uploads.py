@@ -3,8 +3,10 @@
 import contextlib
 import shutil
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -310,3 +312,24 @@ def test_importing_keeps_an_upload_from_expiring(uploads: Uploads) -> None:
 
 def test_sweeping_where_nobody_ever_uploaded_is_nothing(uploads: Uploads) -> None:
     assert uploads.sweep(loading=(), loaded=()) == 0
+
+
+def test_two_that_begin_at_once_are_not_promised_the_same_room(tmp_path: Path) -> None:
+    meeting = threading.Barrier(2)
+
+    def free_bytes(_folder: Path) -> int:
+        with contextlib.suppress(threading.BrokenBarrierError):
+            meeting.wait(timeout=0.3)  # both look at the room before either has taken it, if they can
+        return 1000
+
+    uploads = Uploads(
+        tmp_path / "uploads", most_bytes=1 << 20, keep_free_bytes=0, keep_seconds=HOUR, free_bytes=free_bytes
+    )
+
+    def begin(owner: UUID) -> bool:
+        with contextlib.suppress(StorageHasNoRoom):
+            return bool(uploads.begin(owner, NAME, 800))
+        return False
+
+    with ThreadPoolExecutor(2) as both:
+        assert sorted(both.map(begin, (WANG, LI))) == [False, True]

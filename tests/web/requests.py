@@ -52,6 +52,15 @@ def address_of(pattern: str, **parts: object) -> str:
     return re.sub(r"\{(\w+)\}", part, pattern)
 
 
+def line_of(method: str, path: str) -> str:
+    """The line of the permission table that a page's address belongs to."""
+    for line in PAGES:
+        wanted, pattern = line.split(" ")
+        if wanted == method and re.fullmatch(re.sub(r"{\w+}", "[^/]+", pattern), path):
+            return line
+    raise AssertionError(f"no line for {method} {path}")
+
+
 def sent_by(who: Who) -> UUID:
     """Somebody who may send what the permission table grants to `who`; of an owner it is the owner."""
     return QUALITY_LEAD_ID if who is Who.SUPER_ADMINISTRATOR else TRAINER_WANG_ID
@@ -121,7 +130,7 @@ class Sender:
         return self._site.client.request(
             method,
             address or address_of(pattern),
-            params=dict(QUESTIONS.get(line, ())) or None,
+            params=None if "?" in address else dict(QUESTIONS.get(line, ())) or None,
             headers={**known, "Idempotency-Key": line.replace(" ", "_")[:128], **(headers or {})},
             json=BODIES.get(line) if body is None else body,
         )

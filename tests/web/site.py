@@ -31,7 +31,7 @@ from projections.read_model import Page
 from projections.users import UserRow
 from tests.web.accessibility import complaints
 from web.services import Services, WebSettings
-from web.sessions import SessionsInMemory
+from web.sessions import Session, new_session_id
 
 
 class FakeAccount(msgspec.Struct, frozen=True):
@@ -89,6 +89,25 @@ class FakePasswords:
     def verify(self, password_hash: str, password: str) -> bool:
         self.verified.append(password_hash)
         return password_hash == f"hash of {password}"
+
+
+class FakeSessions:
+    def __init__(self) -> None:
+        self._sessions: dict[str, Session] = {}
+
+    def open(self, session: Session) -> str:
+        session_id = new_session_id()
+        self._sessions[session_id] = session
+        return session_id
+
+    def find(self, session_id: str) -> Session | None:
+        return self._sessions.get(session_id)
+
+    def close(self, session_id: str) -> None:
+        self._sessions.pop(session_id, None)
+
+    def close_all(self, user_id: UUID) -> None:
+        self._sessions = {key: session for key, session in self._sessions.items() if session.user_id != user_id}
 
 
 class FakeAssay:
@@ -223,7 +242,7 @@ def new_services() -> Services:
         read=SimpleNamespace(users=FakeUsers(QUALITY_LEAD, MODEL_TRAINER), overview=FakeOverview()),
         wait=lambda _position: None,
         changes=FakeChanges(),
-        sessions=SessionsInMemory(),
+        sessions=FakeSessions(),
         passwords=FakePasswords(),
         settings=WebSettings(secret="0123456789abcdef0123456789abcdef"),
         drafts=FakeDrafts(),

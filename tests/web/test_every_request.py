@@ -4,9 +4,11 @@ All of them stand in the permission table, which a test compares with the routes
 """
 
 import re
+from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import parse_qsl, quote, urlsplit
 from uuid import UUID
 
 import httpx
@@ -16,10 +18,11 @@ from litestar.testing import TestClient
 from domain.users import UserRefusedAction
 from tests.examples import QUALITY_LEAD_ID, TRAINER_LI_ID, TRAINER_WANG_ID
 from tests.permission_table import REQUESTS, Who
+from tests.web.accessibility import read
 from tests.web.busy_plant import open_busy_plant
 from tests.web.machines import API
 from tests.web.real_site import RealSite
-from tests.web.requests import FOR_MACHINES, PAGES, UNSAFE_PAGES, Sender, address_of, sent_by
+from tests.web.requests import FOR_MACHINES, PAGES, QUESTIONS, UNSAFE_PAGES, Sender, address_of, line_of, sent_by
 from tests.web.site import Site
 from tests.web.test_permissions import secret_of
 from web.app import SECURITY_HEADERS, create_app
@@ -211,6 +214,55 @@ def test_no_part_of_an_address_breaks_a_page_or_leads_out_of_it(site: RealSite) 
                 assert "stolen" not in answer.headers.get("Set-Cookie", ""), told
                 assert "<script>alert" not in answer.text, told
                 assert "root:" not in answer.text, told
+
+
+HOSTILE_ANSWERS = [
+    "-1",
+    "9" * 5000,
+    f"1{'0' * 30}",
+    "٣²",
+    "0001-01-01T00:00",
+    "9999-12-31T23:59:59.999999-14:00",
+    f"2026-01-01T00:00:00+00:00~{'9' * 30}",
+    f"{UUID(int=1)}.{'9' * 30}",
+    "%00%ff%ed%a0%80",
+    *(
+        b64encode(place).decode()
+        for place in (b"[1" + b"0" * 30 + b",20]", b"[-1,-1]", b'["0001-01-01T00:00:00+14:00",-1]')
+    ),
+]
+
+
+def questions_on(site: RealSite) -> set[tuple[str, str]]:
+    """What addresses ask: lines of the permission table, and names behind the question mark of a link, a form or a description."""
+    found = set[tuple[str, str]]()
+    for line, who in READS.items():
+        answer = Sender(site, sent_by(who)).ask(line)
+        if line in PAGES and "html" in answer.headers.get("Content-Type", ""):
+            for element in read(answer.text).all():
+                address = urlsplit(element.attributes.get("href") or element.attributes.get("action") or "")
+                names = [name for name, _ in parse_qsl(address.query, keep_blank_values=True)]
+                if element.tag == "form" and element.attributes.get("method", "get") == "get":
+                    names += [field.attributes["name"] for field in element.all() if "name" in field.attributes]
+                found.update((line_of("GET", address.path or answer.url.path), name) for name in names)
+    for path, item in site.client.app.openapi_schema.paths.items():
+        if item.get is not None:
+            found.update((f"GET {path}", one.name) for one in item.get.parameters or () if one.param_in == "query")
+    return found
+
+
+def test_no_question_of_an_address_breaks_a_page(site: RealSite) -> None:
+    questions = sorted(questions_on(site))
+    for line, name in questions:
+        for answered in HOSTILE_ANSWERS:
+            given = answered if "%" in answered else quote(answered)
+            others = "".join(f"&{known}={quote(value)}" for known, value in QUESTIONS.get(line, ()) if known != name)
+            address = f"{address_of(line.split(' ')[1])}?{name}={given}{others}"
+            sender = Sender(site, sent_by(REQUESTS[line]))
+            is_page = line in PAGES
+            answer = sender.send(line, address=address) if is_page else sender.send_as_machine(line, address=address)
+            assert answer.status_code < 500, f"{line}?{name}={answered[:40]}: {answer.status_code}"
+    assert len(questions) > 60
 
 
 def test_the_name_that_a_request_gives_the_server_stands_nowhere(site: RealSite) -> None:

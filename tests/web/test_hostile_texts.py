@@ -22,7 +22,7 @@ from tests.permission_table import REQUESTS
 from tests.web.accessibility import Element, read
 from tests.web.busy_plant import HOSTILE, begin_everything, open_busy_plant, spoiled
 from tests.web.real_site import RealSite
-from tests.web.requests import PAGES, PICTURE, Sender, sent_by
+from tests.web.requests import PAGES, PICTURE, Sender, line_of, sent_by
 from web.spreadsheets import Spreadsheet
 
 READS = {line: who for line, who in REQUESTS.items() if line.startswith("GET ")}
@@ -127,12 +127,13 @@ def test_what_happened_is_one_sentence_in_one_line_wherever_it_is_told(spoiled_s
 
 def test_a_spreadsheet_sees_texts_where_texts_are() -> None:  # P-5
     formulas = ["=1+1", "+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1+1", '=HYPERLINK("http://evil.example")']
+    plain = ["-", "TPFIP", "划伤", "a=1", "a;b", ""]
     table = Spreadsheet("code", "confidence")
-    for text in (*formulas, "-", "TPFIP", "划伤", "a=1", ""):
+    for text in (*formulas, "TPFIP;=1+1;-2", *plain):
         table.add(text, -0.5)
     with table.finished() as finished:
         rows = list(csv.reader(io.StringIO(finished.read().decode("utf-8-sig"), newline="")))
-    assert [row[0] for row in rows] == ["code", *(f"'{text}" for text in formulas), "-", "TPFIP", "划伤", "a=1", ""]
+    assert [row[0] for row in rows] == ["code", *(f"'{text}" for text in formulas), "TPFIP;'=1+1;'-2", *plain]
     assert {row[1] for row in rows[1:]} == {"-0.5"}
 
 
@@ -255,16 +256,7 @@ def _read_form(form: Element, here: str) -> FoundForm:
         elif one.tag == "button" and one.attributes.get("value") in {"next", "find"}:
             fields.append((name, one.attributes["value"]))
     path = address.partition("?")[0]
-    return FoundForm(f"{method} {_pattern_of(method, path)}", address, tuple(fields), tuple(dict.fromkeys(texts)))
-
-
-def _pattern_of(method: str, path: str) -> str:
-    """The address as the permission table spells it."""
-    for line in PAGES:
-        wanted, pattern = line.split(" ")
-        if wanted == method and re.fullmatch(re.sub(r"{\w+}", "[^/]+", pattern), path):
-            return pattern
-    raise AssertionError(f"no line for {method} {path}")
+    return FoundForm(line_of(method, path), address, tuple(fields), tuple(dict.fromkeys(texts)))
 
 
 def test_a_log_tells_any_text_in_one_line() -> None:  # S-3

@@ -18,8 +18,9 @@ from domain.users import OldPasswordIsWrong
 from tests.web.site import MODEL_TRAINER, QUALITY_LEAD, FakeAccount, FakeUsers, Site
 from web.app import create_app
 from web.attempts import Attempts
+from web.entered import Entered
 from web.services import Services
-from web.sessions import IDLE_SECONDS, LONGEST_SECONDS, Cookies, Session, SessionsInMemory, Signer, Visits, safe_address
+from web.sessions import Cookies, Session, Signer, Visits, safe_address
 from web.sign_in import Browser
 
 WRONG = "用户名或密码不正确，请检查后重试。"
@@ -264,6 +265,16 @@ def test_the_session_cookie_is_out_of_reach_for_scripts_and_other_sites(stranger
     assert "path=/" in cookie
 
 
+def test_a_browser_keeps_a_session_for_a_week_and_a_language_for_a_year(stranger: Site) -> None:  # U-1, S-4
+    kept = [
+        cookie
+        for answer in (stranger.sign_in(), stranger.post("/language", language="en", next="/"))
+        for cookie in answer.headers.get_list("Set-Cookie")
+    ]
+    ages = {cookie.partition("=")[0]: re.findall(r"Max-Age=(\d+)", cookie) for cookie in kept}
+    assert ages == {"assay_session": ["604800"], "assay_browser": ["31536000"], "assay_language": ["31536000"]}
+
+
 def test_over_https_the_cookie_is_secure_and_bound_to_the_host(services: Services) -> None:  # U-1
     secure = replace(services, settings=replace(services.settings, secure_cookies=True))
     with TestClient(create_app(secure), base_url="https://assay.example", raise_server_exceptions=False) as client:
@@ -276,7 +287,9 @@ def test_over_https_the_cookie_is_secure_and_bound_to_the_host(services: Service
 
 def test_signing_out_ends_the_session_on_the_server(site: Site) -> None:  # U-1
     cookie = site.client.cookies["assay_session"]
-    assert site.post("/sign-out").headers["Location"] == "/sign-in"
+    answer = site.post("/sign-out")
+    assert answer.headers["Location"] == "/sign-in"
+    assert "assay_session" not in site.client.cookies  # and in the browser
     site.client.cookies.set("assay_session", cookie)
     assert site.get("/").status_code == 303
 
@@ -350,16 +363,16 @@ def test_nobody_else_puts_notices_into_our_mouth(site: Site) -> None:
     assert "eve" not in site.get("/account").text
 
 
-def test_sessions_grow_old_when_unused_and_in_any_case() -> None:  # U-1
-    now = 0.0
-    sessions = SessionsInMemory(clock=lambda: now)
-    unused = sessions.open(Session(user_id=QUALITY_LEAD.user_id, epoch=1))
-    used = sessions.open(Session(user_id=QUALITY_LEAD.user_id, epoch=1))
-    while now <= LONGEST_SECONDS:
-        assert sessions.find(used) is not None
-        now += IDLE_SECONDS - 1
-    assert sessions.find(used) is None
-    assert sessions.find(unused) is None
+def test_a_text_that_was_signed_for_one_purpose_passes_for_no_other() -> None:  # U-1
+    signer = Signer("0123456789abcdef0123456789abcdef")
+    assert signer.read("session", signer.sign("session", "mark")) == "mark"
+    assert signer.read("session", signer.sign("visitor", "mark")) == ""
+    assert signer.mark("form", "mark") != signer.mark("session", "mark")
+
+
+def test_a_secret_that_could_be_guessed_signs_nothing() -> None:  # U-1
+    with pytest.raises(ValueError, match="at least 32 characters"):
+        Signer("x" * 31)
 
 
 @pytest.mark.parametrize(
@@ -530,6 +543,17 @@ def test_what_nobody_entered_is_no_hindrance(stranger: Site) -> None:
         "/sign-in", username="quality_lead", password="Secret1", entered="n", entered_at="/users/new"
     )
     assert answer.status_code == 303
+
+
+def test_no_password_outlives_its_session() -> None:  # U-1, E-6
+    sent = "username=trainer_zhao&password=Secret1&old_password=Secret2&repeated_password=Secret3&csrf_token=x"
+    entered = Entered.read("/users/new", sent)
+    assert entered is not None
+    assert entered.fields == (("username", "trainer_zhao"),)
+
+
+def test_a_form_of_more_fields_than_any_of_ours_is_not_kept() -> None:
+    assert Entered.read("/users/new", "&".join(["email=x"] * 20_001)) is None
 
 
 def test_a_button_alone_holds_nothing_to_be_kept(stranger: Site) -> None:

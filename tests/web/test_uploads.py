@@ -21,7 +21,7 @@ from tests.web.reading import words
 from tests.web.site import MODEL_TRAINER, QUALITY_LEAD, Site
 from tests.web.test_model_images import FakeModelImages, FakeTaskTypes, image
 from web.services import Services
-from web.uploads import PIECE_BYTES, _write
+from web.uploads import MOST_DRAINED_BYTES, PIECE_BYTES, _drain, _write
 
 CONTENT = bytes(range(256)) * 4096 * 3
 """Three pieces, as they go to the disk."""
@@ -211,6 +211,25 @@ def test_pieces_are_small_however_large_the_file_is(uploads: Uploads) -> None:
     noting = Noting()
     asyncio.run(_write(noting, long()))
     assert noting.largest < PIECE_BYTES + 65_536
+
+
+def test_a_refused_body_is_heard_to_its_end_as_long_as_it_has_one() -> None:
+    heard = 0
+
+    async def chunks(count: int) -> AsyncIterator[bytes]:
+        nonlocal heard
+        for _ in range(count):
+            heard += PIECE_BYTES
+            yield bytes(PIECE_BYTES)
+
+    asyncio.run(_drain(0, chunks(3)))
+    assert heard == 3 * PIECE_BYTES
+    heard = 0
+    asyncio.run(_drain(0, chunks(1000)))  # in chunks: nobody knows how many come
+    assert heard == MOST_DRAINED_BYTES + PIECE_BYTES
+    heard = 0
+    asyncio.run(_drain(MOST_DRAINED_BYTES + 1, chunks(3)))
+    assert heard == 0
 
 
 # Inside of a plain form
