@@ -18,6 +18,8 @@ MAXIMUM_POLYGON_BYTES: Final = 64 << 20
 """LabelMe may put the whole image into its file; a larger one is none."""
 LEAST_VALUE: Final = 128
 """From here on a value means defect."""
+_FARTHEST: Final = float(1 << 20)
+"""A corner may lie outside the image, and its edges go on inside; so far out, no edge moves by a pixel that matters."""
 
 Area = npt.NDArray[np.bool_]
 
@@ -71,15 +73,19 @@ def area_of_polygons(content: bytes) -> Area:
         raise ImageIsDamaged(f"declares {width} x {height} pixels")
     area = Image.new("L", (width, height))
     draw = ImageDraw.Draw(area)
-    far = 2 * max(area.size)
     for shape in labels.shapes:
-        corners = [(min(max(x, -far), far), min(max(y, -far), far)) for x, y in shape.points]
+        corners = [(_drawable(x), _drawable(y)) for x, y in shape.points]
         if shape.shape_type == "rectangle" and len(corners) == 2:
             (left, top), (right, bottom) = corners
             draw.rectangle((min(left, right), min(top, bottom), max(left, right), max(top, bottom)), fill=255)
         elif shape.shape_type == "polygon" and len(corners) > 2:
             draw.polygon(corners, fill=255)
     return np.asarray(area) > 0
+
+
+def _drawable(place: float) -> float:
+    """Pillow counts places in 32 bits."""
+    return min(max(place, -_FARTHEST), _FARTHEST)
 
 
 class _Shape(msgspec.Struct):
