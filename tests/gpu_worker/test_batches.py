@@ -1,11 +1,21 @@
-"""Which images form which batch."""
+"""Which images form which batch, and what is done to them."""
 
 from collections import Counter
+from collections.abc import Collection
 
 import numpy as np
 import pytest
+import torch
+from torch import Tensor
 
-from gpu_worker.batches import BatchOrder, round_quotas
+from domain.training_parameters import Augmentation
+from gpu_worker.augmentation import augment, draw
+from gpu_worker.batches import Batches, BatchOrder, round_quotas
+from gpu_worker.decoded_images import DecodedImages
+from gpu_worker.metrics import standardized
+from gpu_worker.randomness import stream
+from gpu_worker.team import Team
+from tests.gpu_worker.workplace import an_order
 
 
 def drawn(labels: list[int], batch_size: int, iterations: int, seed: int = 7) -> list[int]:
@@ -45,3 +55,102 @@ def test_a_round_is_as_long_as_the_split_and_no_code_is_left_out(counts: list[in
     quotas = round_quotas(counts)
     assert min(quotas) >= 1
     assert sum(quotas) == sum(counts)
+
+
+CPU = torch.device("cpu")
+COUNT, SIDE = 12, 32
+
+
+def decoded(rows: np.ndarray) -> DecodedImages:
+    return DecodedImages([rows], [(0, row) for row in range(len(rows))])
+
+
+def squares() -> np.ndarray:
+    """(N, H, W) each with a square of its own somewhere."""
+    masks = np.zeros((COUNT, SIDE, SIDE), np.uint8)
+    for mask, (top, left) in zip(masks, np.random.default_rng(1).integers(0, SIDE // 2, (COUNT, 2)), strict=True):
+        mask[top : top + 12, left : left + 12] = 1
+    return masks
+
+
+def batches(
+    chosen: Collection[Augmentation] = (), *, seed: int = 7, purpose: str = "", team: Team | None = None
+) -> Batches:
+    """Of twelve images that show as brightness what their masks mark; four codes, three images each."""
+    masks = squares()
+    images = np.repeat(60 + 150 * masks[:, None], 3, axis=1)
+    order = an_order(seed=seed, augmentations=tuple(chosen))
+    return Batches(
+        order,
+        decoded(images),
+        [row // 3 for row in range(COUNT)],
+        CPU,
+        batch_size=8,
+        network_input=order.input,
+        masks=decoded(masks),
+        purpose=purpose,
+        team=team or Team(),
+    )
+
+
+def made(source: Batches, iteration: int) -> tuple[Tensor, Tensor]:
+    return source.make(source.fetch(source.chosen(iteration)))
+
+
+EVERY_CHOICE = [(), *((one,) for one in Augmentation), tuple(Augmentation)]
+
+
+# W-8
+@pytest.mark.parametrize("chosen", EVERY_CHOICE)
+def test_a_batch_comes_out_the_same_to_the_bit_with_every_augmentation(chosen: tuple[Augmentation, ...]) -> None:
+    images, truth = made(batches(chosen), 5)
+    source = batches(chosen)
+    for iteration in (3, 9):
+        made(source, iteration)  # what was learnt from before, or was skipped by a resume, changes nothing
+    again, same_truth = made(source, 5)
+    assert torch.equal(images, again)
+    assert torch.equal(truth, same_truth)
+
+
+@pytest.mark.parametrize("chosen", EVERY_CHOICE)
+def test_every_batch_and_every_seed_draws_anew(chosen: tuple[Augmentation, ...]) -> None:
+    drawn = [
+        torch.stack([figures.float() for figures in batches(chosen, seed=seed, purpose=purpose).chosen(number).drawn])
+        for seed, purpose, number in ((7, "", 0), (7, "", 1), (8, "", 0), (7, "segmentation ", 0))
+    ]
+    for position, one in enumerate(drawn):
+        for other in drawn[position + 1 :]:
+            assert torch.equal(one, other) is (not chosen)
+
+
+def test_the_images_of_a_batch_are_standardised_and_augmented_as_was_drawn() -> None:
+    source, chosen = batches(tuple(Augmentation)), tuple(Augmentation)
+    indices = source.batch_order.indices(2)
+    pixels = torch.from_numpy(np.repeat(60 + 150 * squares()[indices][:, None], 3, axis=1)).float() / 255
+    drawn = draw(8, chosen, stream(7, "augmentation", 2))
+    expected = standardized(augment(pixels, drawn, chosen), an_order().input)
+    images, truth = made(source, 2)
+    assert torch.equal(images, expected)
+    assert truth.shape == (8, SIDE, SIDE)
+
+
+@pytest.mark.parametrize("chosen", EVERY_CHOICE)
+def test_masks_go_along_with_their_images_and_say_their_codes(chosen: tuple[Augmentation, ...]) -> None:
+    source = batches(chosen)
+    images, truth = made(source, 1)
+    brightness = images.mean(1)
+    middle = (brightness.amax((1, 2), keepdim=True) + brightness.amin((1, 2), keepdim=True)) / 2
+    agrees = (brightness > middle) == (truth > 0)
+    assert agrees.float().mean() > 0.97  # the edge of an image is a mixture, that of a label is not
+    for shown, index in zip(truth, source.batch_order.indices(1), strict=True):
+        assert set(shown.unique().tolist()) == {0, 1 + int(index) // 3}
+
+
+def test_ranks_share_out_a_batch_with_what_was_drawn_for_each_image() -> None:
+    chosen = tuple(Augmentation)
+    whole = batches(chosen).chosen(4)
+    for rank in range(3):
+        mine = batches(chosen, team=Team(rank, 3, 8)).chosen(4)
+        assert mine.indices.tolist() == whole.indices[rank::3].tolist()
+        for ours, everyones in zip(mine.drawn, whole.drawn, strict=True):
+            assert torch.equal(ours, everyones[rank::3])

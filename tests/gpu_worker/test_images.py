@@ -4,11 +4,14 @@ import io
 import os
 import struct
 import zlib
-from pathlib import Path
+from collections.abc import Iterator
+from pathlib import Path, PosixPath
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torch.nn import functional
 
 from domain.data_paths import FolderName
 from domain.image_files import MAXIMUM_PIXELS
@@ -54,6 +57,21 @@ def test_a_data_path_is_a_code_folder_or_a_folder_of_code_folders(tmp_path: Path
     assert found(tmp_path, "line-1") == both
     assert list(found(tmp_path, "line-1")) == sorted(both)
     assert found(tmp_path, "line-1/OK") == {"line-1/OK/c.bmp": "OK"}
+
+
+class Backwards(PosixPath):
+    """A folder on a disk that lists names from the last to the first."""
+
+    def iterdir(self) -> Iterator[Path]:  # type: ignore[override]
+        return iter(sorted(super().iterdir(), reverse=True))
+
+
+# W-8
+def test_images_come_in_the_order_of_their_names_however_the_disk_lists_them(tmp_path: Path) -> None:
+    for number in range(9):
+        paint(tmp_path / ("OK", "SPOT")[number % 2] / f"{number}.png", seed=number, size=(4, 4))
+    assert next(Backwards(tmp_path).iterdir()).name == "SPOT"
+    assert list(found(Backwards(tmp_path))) == list(found(tmp_path)) == sorted(found(tmp_path))
 
 
 # D-5
@@ -210,3 +228,14 @@ def test_pixels_are_planar_and_resized_with_pillows_bilinear() -> None:
     assert pixels.shape == (3, 10, 20)
     expected = np.asarray(image.resize((20, 10), Image.Resampling.BILINEAR))
     assert np.array_equal(pixels.transpose(1, 2, 0), expected)
+
+
+@pytest.mark.parametrize(("width", "height"), [(20, 10), (50, 30), (90, 64), (13, 70)])
+def test_resizing_is_torchs_antialiased_bilinear_within_a_level(width: int, height: int) -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (30, 50, 3), dtype=np.uint8)
+    ours = pixels_of(Image.fromarray(pixels), width, height).astype(float)
+    exact = functional.interpolate(
+        torch.from_numpy(pixels).permute(2, 0, 1)[None].double(), (height, width), mode="bilinear", antialias=True
+    )[0].numpy()
+    assert np.abs(ours - exact).max() <= 1  # Pillow rounds between the two directions
+    assert np.abs(ours - exact).mean() < 0.5
