@@ -172,6 +172,29 @@ def test_random_transform_flips_in_both_directions_and_masks_go_along() -> None:
     assert torch.equal(augment_labels(labels, drawn, chosen), (wanted[:, 0] > 0.5).long())
 
 
+def test_flipping_and_the_random_transform_together_flip_half_of_the_samples() -> None:
+    """Each tosses a coin; heads and heads is as if nobody had turned the image."""
+    drawn = draw(4000, (Augmentation.FLIPPING, Augmentation.RANDOM_TRANSFORM), stream(1, "two coins"))
+    assert drawn.is_flipped.float().mean().item() == pytest.approx(0.5, abs=0.03)
+
+
+# E-3
+@pytest.mark.parametrize(
+    ("chosen", "expected"),
+    [
+        ((Augmentation.COLOR_ENHANCEMENT,), [-0.0140656, 0.809523, 1.2314993, 1.0, 0.0, 0.0, 0.0, -0.0]),
+        ((Augmentation.SCALING,), [0.0, 1.0, 1.0, 1.0955236, 0.0, 0.0, 0.0656962, -0.0176468]),
+        ((Augmentation.FLIPPING,), [0.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, -0.0]),
+        ((Augmentation.RANDOM_TRANSFORM,), [0.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, -0.0]),
+        (ALL, [-0.0140656, 0.809523, 1.2314993, 1.0955236, 1.0, 0.0, 0.0656962, -0.0176468]),
+    ],
+)
+def test_what_an_order_meant_once_it_means_for_ever(chosen: tuple[Augmentation, ...], expected: list[float]) -> None:
+    """A training is replayed from its order: these draws were recorded when they were first trusted."""
+    drawn = draw(5, chosen, stream(7, "augmentation", 3))
+    assert [figures[4].item() for figures in drawn] == pytest.approx(expected, abs=1e-6)
+
+
 def test_only_the_colours_change_where_only_colours_are_chosen_and_never_otherwise() -> None:
     images = some_images()
     drawn = draw(5, ALL, stream(1, "all"))

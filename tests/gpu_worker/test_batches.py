@@ -1,5 +1,6 @@
 """Which images form which batch, and what is done to them."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Collection
 
@@ -48,6 +49,36 @@ def test_rare_codes_are_seen_more_often_than_their_number_says_but_not_as_often_
     assert seen[1] == 250  # √100 : √900 = 1 : 3
     rare = Counter(index for index in drawn(labels, batch_size=50, iterations=20) if labels[index] == 1)
     assert set(rare.values()) <= {2, 3}
+
+
+def test_a_frequent_codes_images_come_in_turn_over_all_rounds_and_shuffled_anew_each_time() -> None:
+    labels = [0] * 9 + [1] * 3
+    round_length, turns = 12, []
+    seen = [index for index in drawn(labels, batch_size=round_length, iterations=60) if labels[index] == 0]
+    assert len(seen) % 9 != 0, "rounds and turns end at different times"
+    for start in range(0, len(seen) // 9 * 9, 9):
+        turns.append(tuple(seen[start : start + 9]))
+    quota = round_quotas([9, 3])[0]
+    assert 1 < quota < 9
+    counts = Counter(seen)
+    assert max(counts.values()) - min(counts.values()) <= 1
+    assert len(set(turns)) > len(turns) // 2
+
+
+def test_what_a_round_lacks_goes_to_the_codes_that_lack_most() -> None:
+    # √4 : √9 : √25 = 2 : 3 : 5 of 38 images: 7.6, 11.4 and 19; the largest remainder is that of the first.
+    assert round_quotas([4, 9, 25]) == [8, 11, 19]
+    assert round_quotas([1] * 49) == [1] * 49  # 49 times 1/49 is a little less than 1
+
+
+# E-3
+def test_what_an_order_meant_once_it_means_for_ever() -> None:
+    """A training is replayed from its order: these batches were recorded when they were first trusted."""
+    digest = hashlib.sha256()
+    for seed, purpose in ((7, ""), (7, "segmentation "), (8, "")):
+        order = BatchOrder([0] * 30 + [1] * 7 + [2] * 2, 11, seed, purpose)
+        digest.update(np.concatenate([order.indices(iteration) for iteration in range(40)]).tobytes())
+    assert digest.hexdigest() == "09a425ae5a59158bb4e7aeb821a7e554fbdf527566a4369516440975a6102248"
 
 
 @pytest.mark.parametrize("counts", [[5], [1, 1], [952, 32, 57, 85, 103, 115], [10_000, 1]])
@@ -144,6 +175,16 @@ def test_masks_go_along_with_their_images_and_say_their_codes(chosen: tuple[Augm
     assert agrees.float().mean() > 0.97  # the edge of an image is a mixture, that of a label is not
     for shown, index in zip(truth, source.batch_order.indices(1), strict=True):
         assert set(shown.unique().tolist()) == {0, 1 + int(index) // 3}
+
+
+def test_seed_and_purpose_decide_the_batches_too() -> None:
+    same, *others = (
+        batches(seed=seed, purpose=purpose).chosen(3).indices.tolist()
+        for seed, purpose in ((7, ""), (8, ""), (7, "segmentation "))
+    )
+    assert same == batches().chosen(3).indices.tolist() == batches().batch_order.indices(3).tolist()
+    assert same not in others
+    assert others[0] != others[1]
 
 
 def test_ranks_share_out_a_batch_with_what_was_drawn_for_each_image() -> None:
