@@ -53,11 +53,9 @@ def test_rare_codes_are_seen_more_often_than_their_number_says_but_not_as_often_
 
 def test_a_frequent_codes_images_come_in_turn_over_all_rounds_and_shuffled_anew_each_time() -> None:
     labels = [0] * 9 + [1] * 3
-    round_length, turns = 12, []
-    seen = [index for index in drawn(labels, batch_size=round_length, iterations=60) if labels[index] == 0]
+    seen = [index for index in drawn(labels, batch_size=12, iterations=60) if labels[index] == 0]
     assert len(seen) % 9 != 0, "rounds and turns end at different times"
-    for start in range(0, len(seen) // 9 * 9, 9):
-        turns.append(tuple(seen[start : start + 9]))
+    turns = [tuple(seen[start : start + 9]) for start in range(0, len(seen) // 9 * 9, 9)]
     quota = round_quotas([9, 3])[0]
     assert 1 < quota < 9
     counts = Counter(seen)

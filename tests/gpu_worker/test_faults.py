@@ -276,6 +276,25 @@ def test_an_image_that_goes_while_it_is_used_is_left_out_and_is_welcome_again(pl
     assert place.all(StageFinished)[0].damaged_count == 0  # nobody remembers it as damaged
 
 
+def test_an_image_that_goes_between_two_networks_is_learnt_from_by_neither(tmp_path: Path) -> None:
+    paint_defects(tmp_path / "images" / "train", count=3)
+    place = Workplace(tmp_path)
+    decoded: list[Progress] = []
+    job = place.job()
+
+    def tell(progress: Progress) -> None:
+        if progress.activity == DECODING:
+            decoded.append(progress)
+            if len(decoded) == 9:  # all of them at the size of the first network
+                (place.images / "train" / "SPOT" / "001.png").unlink()
+
+    train(BOTH, Resources(), replace(job, tell=tell), SETTINGS)
+    screened, split, _ = place.all(StageFinished)
+    assert (screened.image_count, screened.damaged_count) == (9, 1)
+    assert (split.training_count or 0) + (split.validation_count or 0) == 8
+    assert "SPOT/001.png is damaged and left out" in place.content(place.the(TrainingSucceeded).log).decode()
+
+
 def test_a_folder_that_goes_while_it_is_used_is_named(place: Workplace) -> None:
     folder = place.images / "train"
     job = at_decoding(place.job(), lambda: folder.rename(place.images / "elsewhere"))
