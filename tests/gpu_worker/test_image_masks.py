@@ -74,6 +74,13 @@ def test_a_mask_that_changes_while_it_is_used_is_noticed(tmp_path: Path) -> None
         mask_of(image)
 
 
+def test_of_a_damaged_image_nobody_asks_for_the_mask(tmp_path: Path) -> None:
+    beside_a_mask(tmp_path, BLACK)
+    (tmp_path / "SPOT" / "a.jpg").write_bytes(b"")
+    (image,) = find_images(FolderName(ROOT, ""), MountedFolders(tmp_path))
+    assert (image.has_mask, with_mask(read_image(image)).mask_checksum) == (True, "")
+
+
 # D-4
 def test_a_mask_outside_the_root_is_as_if_it_were_not_there(tmp_path: Path) -> None:
     outside = paint(tmp_path / "outside" / "a.png", seed=1, size=(8, 6))
