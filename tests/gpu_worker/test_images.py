@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from domain.data_paths import FolderName
 from domain.image_files import MAXIMUM_PIXELS
+from gpu_worker import images
 from gpu_worker.images import (
     GroupsFileIsWrong,
     ImageIsDamaged,
@@ -128,6 +129,43 @@ def test_a_misread_groups_file_is_refused_with_its_line(tmp_path: Path, text: st
     (tmp_path / "OK" / "groups.csv").write_text(text)
     with pytest.raises(GroupsFileIsWrong, match=r"OK/groups\.csv”, line [12]"):
         found(tmp_path)
+
+
+# W-8
+@pytest.mark.parametrize(
+    "content",
+    [
+        "file,group\na.png,T1\n".encode("utf-8-sig"),
+        b"File , GROUP\r\n a.png , T1 \r\n\r\n",
+        "file,group\na.png,T1\n面板.png,T2\n".encode("gb18030"),  # names that are no UTF-8 belong to no file here
+    ],
+)
+def test_groups_are_read_as_spreadsheets_write_them(tmp_path: Path, content: bytes) -> None:
+    paint(tmp_path / "OK" / "a.png", seed=1)
+    (tmp_path / "OK" / "groups.csv").write_bytes(content)
+    (image,) = find_images(FolderName(ROOT, ""), MountedFolders(tmp_path))
+    assert image.group == "T1"
+
+
+def test_a_groups_file_that_is_none_is_refused_and_not_half_read(tmp_path: Path) -> None:
+    paint(tmp_path / "OK" / "a.png", seed=1)
+    (tmp_path / "OK" / "groups.csv").write_text("file,group\na.png,T1\nb.png," + "x" * 200_000)
+    with pytest.raises(GroupsFileIsWrong, match="line 3"):
+        found(tmp_path)
+
+
+def test_broken_exif_beside_sound_pixels_does_no_harm() -> None:
+    image = Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3))
+    content = encoded(image, "PNG", exif=b"Exif\x00\x00no TIFF inside")
+    assert np.array_equal(np.asarray(decode(content)), np.asarray(image))
+
+
+def test_a_file_larger_than_any_image_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    size = paint(tmp_path / "OK" / "a.png", seed=1).stat().st_size
+    for most, damage in ((size, ""), (size - 1, f"larger than {size - 1} bytes")):
+        monkeypatch.setattr(images, "MAXIMUM_BYTES", most)
+        (image,) = find_images(FolderName(ROOT, ""), MountedFolders(tmp_path))
+        assert read_image(image).damage == damage
 
 
 @pytest.mark.parametrize(
