@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -94,7 +95,7 @@ def test_a_polygon_marks_what_lies_inside_it(seed: int) -> None:  # D-5
 
 
 def test_a_polygon_without_area_marks_nothing_and_two_overlapping_ones_mark_both() -> None:  # D-5
-    def drawn(*shapes: dict[str, object]) -> np.ndarray:
+    def drawn(*shapes: Mapping[str, object]) -> np.ndarray:
         return area_of_polygons(json.dumps({"imageWidth": 9, "imageHeight": 9, "shapes": shapes}).encode())
 
     assert not drawn({"points": [[1, 1], [5, 5]]}).any(), "a line"

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-import sklearn.metrics as reckoned
+import sklearn.metrics as reckoned  # type: ignore[import-untyped]
 import torch
 from torch import Tensor, nn
 
@@ -50,7 +50,7 @@ class Brightness(nn.Module):
         self.of_pixels = of_pixels
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
-        seen = self.norm(images_BCHW).mean(1, keepdim=True) * torch.tensor([0.0, 9.0, 14.0])[:, None, None]
+        seen: Tensor = self.norm(images_BCHW).mean(1, keepdim=True) * torch.tensor([0.0, 9.0, 14.0])[:, None, None]
         seen = seen - torch.tensor([0.0, 3.0, 6.0])[:, None, None]
         return seen if self.of_pixels else seen.mean((2, 3))
 
