@@ -75,7 +75,7 @@ def round_quotas(counts: Sequence[int]) -> list[int]:
     """
     shares = np.sqrt(counts) / np.sqrt(counts).sum() * sum(counts)
     quotas = np.floor(shares).astype(int)
-    for index in np.argsort(quotas - shares, kind="stable")[: sum(counts) - quotas.sum()]:
+    for index in np.argsort(quotas - shares, kind="stable")[: max(0, sum(counts) - quotas.sum())]:
         quotas[index] += 1
     return [int(quota) for quota in quotas]
 
