@@ -3,6 +3,7 @@
 import io
 import os
 import struct
+import warnings
 import zlib
 from collections.abc import Iterator
 from pathlib import Path, PosixPath
@@ -202,6 +203,13 @@ def test_a_bomb_is_refused_before_its_pixels_are_decoded() -> None:
     assert MAXIMUM_PIXELS < 60_000 * 60_000
     with pytest.raises(ImageIsDamaged, match=r"(?i)pixels|bomb"):
         decode(png_that_declares(60_000, 60_000))
+
+
+@pytest.mark.parametrize(("width", "height"), [(10_001, 10_000), (1, MAXIMUM_PIXELS + 1)])
+def test_where_pillow_would_only_warn_of_so_many_pixels_they_are_refused(width: int, height: int) -> None:
+    with warnings.catch_warnings(), pytest.raises(ImageIsDamaged, match=f"declares {width} x {height} pixels"):
+        warnings.simplefilter("ignore")  # as outside of tests
+        decode(png_that_declares(width, height))
 
 
 def test_a_file_that_changes_after_it_was_read_is_damaged(tmp_path: Path) -> None:
