@@ -436,14 +436,16 @@ def test_what_is_wrong_with_a_path_is_kept(project: Project) -> None:
 
 def test_paths_keep_their_order_whatever_is_added_and_scanned_again_later(project: Project) -> None:  # D-7
     third = DataPath(example_id("third"), inspection(FolderName("data", "third")))
-    history = both_datasets().add(
-        TRAINING_DATASET_ID,
+    history = both_datasets()
+    read = project(history, Users, Datasets)
+    for fact in (
         DataPathsAdded(data_paths=(NEXT_LINE, LAST_LINE)),
         DataPathInspected(path_id=NEXT_LINE.path_id, inspection=NEXT_LINE.inspection),
         DataPathsAdded(data_paths=(third,)),
         DataPathInspected(path_id=TRAINING_PATH_ID, inspection=inspection()),
-    )
-    datasets = project(history, Users, Datasets).datasets
+    ):
+        read.take_in(history.add(TRAINING_DATASET_ID, fact))
+    datasets = read.datasets
     in_order = [TRAINING_PATH_ID, NEXT_LINE.path_id, LAST_LINE.path_id, third.path_id]
     assert [path.path_id for path in datasets.get(TRAINING_DATASET_ID).paths] == in_order
     assert [path.path_id for path in datasets.paths(TRAINING_DATASET_ID, page=1, size=9).items] == in_order

@@ -410,7 +410,7 @@ def test_a_curve_begins_and_ends_where_it_was_measured(project: Project) -> None
         part=LossPart.CLASSIFICATION, iterations=(1, 2, 3, 4, 5, 6), losses=tuple(zigzag), learning_rate=0.1
     )
     nothing = msgspec.structs.replace(measured, iterations=(), losses=())
-    read = read_after(project, TRAINING_STARTED, measured, nothing).training_jobs
+    read = read_after(project, TRAINING_STARTED, nothing, measured).training_jobs
     curve = read.losses(TRAINING_JOB_ID, LossPart.CLASSIFICATION, most=2)
     assert [point.iteration for point in curve] == [1, 2, 3, 6]  # first, highest, lowest, last
     assert [point.loss for point in curve] == [1.0, 2.0, 0.5, 1.0]
