@@ -70,9 +70,11 @@ class BatchOrder:
 
 
 def round_quotas(counts: Sequence[int]) -> list[int]:
-    """How many images of each code a round holds: in proportion to the square root of `counts`, their sum kept."""
+    """How many images of each code a round holds: in proportion to the square root of `counts`, their sum kept. At least one: a
+    share is no smaller than the root of its count.
+    """
     shares = np.sqrt(counts) / np.sqrt(counts).sum() * sum(counts)
-    quotas = np.floor(shares).astype(int).clip(1)
+    quotas = np.floor(shares).astype(int)
     for index in np.argsort(quotas - shares, kind="stable")[: max(0, sum(counts) - quotas.sum())]:
         quotas[index] += 1
     return [int(quota) for quota in quotas]

@@ -15,7 +15,7 @@ from domain.image_files import MAXIMUM_BYTES
 from gpu_worker.images import ImageIsDamaged, ImageIsGone, Pixels, ReadImage
 from gpu_worker.masks import Area, area_of_mask, area_of_polygons
 
-MASK_VERSION: Final = 1
+MASK_VERSION: Final = 2
 """Counts up whenever the same mask would mark other pixels; fitted copies of an older version are then made anew."""
 
 

@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from domain.data_paths import FolderName
 from domain.image_files import (
@@ -184,7 +184,7 @@ def decode(content: bytes) -> Image.Image:
     except (MemoryError, ImageIsDamaged):
         raise
     except Exception as error:
-        raise ImageIsDamaged(f"{type(error).__name__}: {error}") from error
+        raise _damage(error) from error
 
 
 def upright(content: bytes) -> Image.Image:
@@ -202,7 +202,7 @@ def upright(content: bytes) -> Image.Image:
     except (MemoryError, ImageIsDamaged):
         raise
     except Exception as error:
-        raise ImageIsDamaged(f"{type(error).__name__}: {error}") from error
+        raise _damage(error) from error
 
 
 def pixels_of(image: Image.Image, width: int, height: int) -> Pixels:
@@ -319,10 +319,17 @@ def _header(content: bytes) -> tuple[int, int]:
     except MemoryError:
         raise
     except Exception as error:
-        raise ImageIsDamaged(f"{type(error).__name__}: {error}") from error
+        raise _damage(error) from error
     if width * height > MAXIMUM_PIXELS or not width * height:
         raise ImageIsDamaged(f"declares {width} x {height} pixels")
     return width, height
+
+
+def _damage(error: Exception) -> ImageIsDamaged:
+    """In the library's words, but for those that name an object in memory: a file has the same damage each time it is read."""
+    if isinstance(error, UnidentifiedImageError):
+        return ImageIsDamaged("it begins as an image, but does not go on as one")
+    return ImageIsDamaged(f"{type(error).__name__}: {error}")
 
 
 def _orientation(image: Image.Image) -> int:

@@ -1,6 +1,6 @@
 """The networks that a training trains one after the other, each with its own parameters: what the loop asks of them.
 
-Shape letters: B = batch, K = outputs, C, H, W = image.
+Shape letters: B = batch, N = images, K = outputs, H and W = height and width of an image.
 """
 
 from typing import Final, Protocol

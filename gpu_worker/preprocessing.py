@@ -1,7 +1,8 @@
 """The three stages before a training (T-4): resolution screening, data split, data augmentation.
 
 All images are read and decoded in the first stage, because only decoding proves an image sound, and the split must know.
-Run again after an interruption, the stages give the same result, and take the decoded images from their cache.
+Run again after an interruption, the stages give the same result, and take the decoded images from their cache. Shape letters:
+B = batch, C = 3 colours, H and W = height and width in pixels.
 """
 
 import hashlib

@@ -1,5 +1,4 @@
-"""A training: preprocessing, the loop for each network, the report. Shape letters: B = batch, C = 3 colours, H and W = input height
-and width.
+"""A training: preprocessing, the loop for each network, the report. Shape letters: K = classes, H and W = input height and width.
 
 The loop of one job is decided by its order, its images and the first attempt's threads and precision, by nothing else: an attempt
 that goes on from a checkpoint computes what the interrupted one would have computed (bit for bit on a CPU).
@@ -56,7 +55,6 @@ EVALUATING = N_("Evaluating")
 MOST_VALIDATIONS: Final = 20
 VALIDATION_COST_SHARE: Final = 0.1
 """Validations may take about this share of the training's time; judging an image costs a third of learning from it."""
-
 
 HIGH_RATE: Final = 0.05
 """From this rate on a network from nothing begins shallow, as its shortcuts, because the first large steps would spoil a deep one.
@@ -371,7 +369,7 @@ def _validate(
 ) -> Best | None:
     figures = part.validated(model, device)
     if not math.isfinite(figures.loss):
-        raise not_finite(part.part, done, part.sgd.base_lr)
+        raise not_finite(part.part, done, part.sgd.rate_at(done - 1))
     job.report(
         ValidationMeasured(
             **job.sender,

@@ -262,7 +262,6 @@ class TrainingJobs(ReadModel):
                     worker=worker,
                     attempt=attempt,
                     running_since=at,
-                    ended_at=None,
                 )
             case TrainingStageFinished() as fact:
                 values = msgspec.structs.asdict(fact)
@@ -486,7 +485,7 @@ WITH bundled AS (
     FROM (
         SELECT DISTINCT ON (iteration) iteration, loss
         FROM training_losses, unnest(iterations, losses) AS measured (iteration, loss)
-        WHERE job_id = %(job_id)s AND part = %(part)s AND loss IS NOT NULL
+        WHERE job_id = %(job_id)s AND part = %(part)s
     ) AS points
 ), ranked AS (
     SELECT iteration, loss,

@@ -90,6 +90,23 @@ def test_damaged_images_are_counted_apart() -> None:
     assert (figures.accuracy, figures.sample_count, figures.damaged_count) == (1.0, 1, 1)
 
 
+def test_an_image_of_no_code_of_the_report_is_in_no_codes_figures() -> None:
+    """Its index is -1, which must not be read as the last code; nor has an image that was set aside a share in the IoU."""
+    known, stray = (
+        msgspec.structs.replace(sample(number, true_index, 1), segmented=Segmented((0, 4, 0), 4, 2))
+        for number, true_index in ((0, 1), (1, -1))
+    )
+    aside = sample(2, -1, -1, state=SampleState.NON_COMPLIANT)
+    seen_aside = msgspec.structs.replace(
+        sample(3, 1, -1, state=SampleState.NON_COMPLIANT), segmented=Segmented((0, 9, 0), 9, 9)
+    )
+    figures = figures_of(Evaluation(defect_codes=DEFECT_CODES, samples=(known, stray, aside, seen_aside)))
+    assert [one.non_compliant_count for one in figures.defects] == [0, 1, 0]
+    assert [one.sample_count for one in figures.defects] == [0, 1, 0]
+    assert [one.iou for one in figures.defects] == [None, 2 / (4 + 8 - 2), None]
+    assert (figures.accuracy, figures.non_compliant_count) == (1.0, 2)
+
+
 def test_the_confidence_is_the_probability_of_the_predicted_class() -> None:
     assert sample(0, 1, 2, confidence=0.7).confidence == 0.7
     assert sample(0, 1, -1, state=SampleState.NON_COMPLIANT).confidence == 0.0

@@ -1,11 +1,26 @@
 """Augmentation against torchvision, where it has the same, and against what the manual says."""
 
+import colorsys
+
 import pytest
 import torch
 from torchvision.transforms.v2 import functional as tv  # type: ignore[import-untyped]
 
 from domain.training_parameters import Augmentation
-from gpu_worker.augmentation import SCALE_RANGE, SHIFT_RANGE, Draw, augment, augment_labels, draw, shift_colour, warp
+from gpu_worker.augmentation import (
+    HUE_TURN,
+    RANDOM_SCALE_RANGE,
+    SATURATION_RANGE,
+    SCALE_RANGE,
+    SHIFT_RANGE,
+    VALUE_RANGE,
+    Draw,
+    augment,
+    augment_labels,
+    draw,
+    shift_colour,
+    warp,
+)
 from gpu_worker.randomness import stream
 
 ALL = tuple(Augmentation)
@@ -24,6 +39,22 @@ def test_turning_the_hue_is_what_torchvision_does(turn: float) -> None:
     images = some_images()
     ours = shift_colour(images, torch.full((5,), turn), torch.ones(5), torch.ones(5))
     assert torch.allclose(ours, tv.adjust_hue(images, turn), atol=1e-5)
+
+
+@pytest.mark.parametrize(("turn", "saturation", "value"), [(0.02, 1.25, 0.75), (-0.3, 0.5, 1.25), (0.7, 3.0, 2.0)])
+def test_colours_are_those_of_pythons_own_hsv(turn: float, saturation: float, value: float) -> None:
+    plain = torch.tensor(
+        [[0, 0, 0], [1, 1, 1], [0.5, 0.5, 0.5], [1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [0, 1, 1], [1, 0, 1]]
+    )
+    pixels = torch.cat([plain, torch.rand(400, 3, generator=stream(1, "pixels"))])
+    ours = shift_colour(
+        pixels.T[None, :, :, None], torch.tensor([turn]), torch.tensor([saturation]), torch.tensor([value])
+    )[0, :, :, 0].T
+    theirs = []
+    for red, green, blue in pixels.tolist():
+        h, s, v = colorsys.rgb_to_hsv(red, green, blue)
+        theirs.append(colorsys.hsv_to_rgb((h + turn) % 1, min(1.0, s * saturation), min(1.0, v * value)))
+    torch.testing.assert_close(ours, torch.tensor(theirs), rtol=0, atol=2e-6)
 
 
 def test_no_shift_of_colour_changes_nothing() -> None:
@@ -109,6 +140,29 @@ def test_only_what_is_scaled_is_moved_and_never_far() -> None:
     assert torch.equal(random.right.ne(0), random.scale.ne(1))
 
 
+@pytest.mark.parametrize("chosen", [*((one,) for one in ALL), ALL])
+def test_every_figure_is_drawn_over_its_whole_range_and_apart_from_the_others(chosen: tuple[Augmentation, ...]) -> None:
+    drawn = draw(4000, chosen, stream(1, "whole range"))
+    if Augmentation.COLOR_ENHANCEMENT in chosen:
+        for figures, low, high in (
+            (drawn.hue, -HUE_TURN, HUE_TURN),
+            (drawn.saturation, 1 - SATURATION_RANGE, 1 + SATURATION_RANGE),
+            (drawn.value, 1 - VALUE_RANGE, 1 + VALUE_RANGE),
+        ):
+            assert figures.amin().item() == pytest.approx(low, abs=0.01 * (high - low))
+            assert figures.amax().item() == pytest.approx(high, abs=0.01 * (high - low))
+            assert figures.mean().item() == pytest.approx((low + high) / 2, abs=0.03 * (high - low))
+    low, high = 1.0, 1.0
+    if Augmentation.SCALING in chosen:
+        low, high = SCALE_RANGE
+    if Augmentation.RANDOM_TRANSFORM in chosen:
+        low, high = low * RANDOM_SCALE_RANGE[0], high * RANDOM_SCALE_RANGE[1]
+    assert drawn.scale.amin().item() == pytest.approx(low, abs=0.05)
+    assert drawn.scale.amax().item() == pytest.approx(high, abs=0.05)
+    varied = torch.stack([figures.float() for figures in drawn if figures.float().std() > 0])
+    assert (torch.corrcoef(varied) - torch.eye(len(varied))).abs().amax() < 0.1
+
+
 def test_flipping_is_left_to_right_and_exact() -> None:
     images = some_images()
     chosen = (Augmentation.FLIPPING,)
@@ -160,6 +214,38 @@ def test_what_was_drawn_survives_its_packing() -> None:
     for same, wanted in zip(Draw.unpacked(drawn.packed()), drawn, strict=True):
         assert torch.equal(same, wanted)
         assert same.dtype == wanted.dtype
+
+
+def test_flipping_and_the_random_transform_together_flip_half_of_the_samples() -> None:
+    """Each tosses a coin; heads and heads is as if nobody had turned the image."""
+    drawn = draw(4000, (Augmentation.FLIPPING, Augmentation.RANDOM_TRANSFORM), stream(1, "two coins"))
+    assert drawn.is_flipped.float().mean().item() == pytest.approx(0.5, abs=0.03)
+
+
+# E-3
+@pytest.mark.parametrize(
+    ("chosen", "expected"),
+    [
+        ((Augmentation.COLOR_ENHANCEMENT,), [-0.0140656, 0.809523, 1.2314993, 1.0, 0.0, 0.0, 0.0, -0.0]),
+        ((Augmentation.SCALING,), [0.0, 1.0, 1.0, 1.0955236, 0.0, 0.0, 0.0656962, -0.0176468]),
+        ((Augmentation.FLIPPING,), [0.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, -0.0]),
+        ((Augmentation.RANDOM_TRANSFORM,), [0.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, -0.0]),
+        (ALL, [-0.0140656, 0.809523, 1.2314993, 1.0955236, 1.0, 0.0, 0.0656962, -0.0176468]),
+    ],
+)
+def test_what_an_order_meant_once_it_means_for_ever(chosen: tuple[Augmentation, ...], expected: list[float]) -> None:
+    """A training is replayed from its order: these draws were recorded when they were first trusted."""
+    drawn = draw(5, chosen, stream(7, "augmentation", 3))
+    assert [figures[4].item() for figures in drawn] == pytest.approx(expected, abs=1e-6)
+
+
+def test_only_the_colours_change_where_only_colours_are_chosen_and_never_otherwise() -> None:
+    images = some_images()
+    drawn = draw(5, ALL, stream(1, "all"))
+    coloured = augment(images, drawn, (Augmentation.COLOR_ENHANCEMENT,))
+    assert torch.equal(coloured, shift_colour(images, drawn.hue, drawn.saturation, drawn.value))
+    moved = augment(images, drawn, (Augmentation.FLIPPING,))
+    assert torch.equal(moved, torch.where(drawn.is_flipped[:, None, None, None], images.flip(-1), images))
 
 
 def test_the_same_draw_gives_the_same_samples_and_each_sample_its_own() -> None:

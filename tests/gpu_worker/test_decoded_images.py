@@ -58,6 +58,14 @@ def test_the_second_job_decodes_nothing_and_another_size_or_set_decodes_anew(
     assert decoded(images[::-1], tmp_path)[1] == 5
 
 
+def test_what_is_used_again_counts_as_used_lately(images: list[ReadImage], tmp_path: Path) -> None:  # S-5
+    decoded(images, tmp_path)
+    (folder,) = (tmp_path / "decoded").iterdir()
+    os.utime(folder, (100, 100))
+    decoded(images, tmp_path)
+    assert folder.stat().st_mtime > 100
+
+
 def test_an_interrupted_decoding_leaves_nothing_that_looks_finished(images: list[ReadImage], tmp_path: Path) -> None:
     def stop() -> None:
         raise KeyboardInterrupt

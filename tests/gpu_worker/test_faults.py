@@ -3,6 +3,8 @@
 The disks are real ones, small and mounted for the test; the kills are SIGKILL.
 """
 
+import os
+import random
 import shutil
 import signal
 import subprocess
@@ -15,9 +17,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import torch
 
 from domain.messages import AnyReport, LossPart, Resources, StageFinished, TrainingSucceeded
-from domain.training_parameters import Augmentation
+from domain.training_parameters import Augmentation, SgdParameters
 from gpu_worker import checkpoints
 from gpu_worker.child_process import reason_in_child
 from gpu_worker.jobs import Job, Progress
@@ -27,7 +30,7 @@ from gpu_worker.preprocessing import DECODING
 from gpu_worker.reasons import DISK_IS_FULL, OUT_OF_MEMORY, STORAGE_FAILS, UNEXPECTED
 from gpu_worker.settings import Precision, TrainingSettings
 from gpu_worker.training import train
-from tests.gpu_worker.workplace import Workplace, an_order, paint_codes
+from tests.gpu_worker.workplace import Workplace, an_order, paint_codes, paint_defects
 
 SETTINGS = TrainingSettings(precision=Precision.FLOAT32, on_cpu=True, checkpoint_every_iterations=2)
 
@@ -139,6 +142,103 @@ def test_a_training_killed_at_any_moment_ends_with_the_same_losses_and_weights(t
     assert (ours.weights, ours.evaluation, ours.figures) == (wanted.weights, wanted.evaluation, wanted.figures)
 
 
+class PowerCut(BaseException):
+    """Nobody handles it."""
+
+
+def with_a_power_cut(job: Job, after: int) -> Job:
+    """The job until it has told or asked something so many times."""
+    left = after
+
+    def lives() -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise PowerCut
+
+    def report(report: AnyReport) -> None:
+        lives()
+        job.report(report)
+
+    def tell(progress: Progress) -> None:
+        lives()
+        job.tell(progress)
+
+    def is_stopping() -> bool:
+        lives()
+        return False
+
+    return replace(job, report=report, tell=tell, is_stopping=is_stopping)
+
+
+BOTH = an_order(
+    max_iter=5,
+    batch_size=4,
+    data_paths=("train",),
+    augmentations=tuple(Augmentation),
+    segmentation=SgdParameters(base_lr=0.02, batch_size=4, max_iter=5),
+)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
+    torch.set_num_threads(1)
+    place = Workplace(tmp_path_factory.mktemp("undisturbed"))
+    paint_defects(place.images / "train", count=3)
+    train(BOTH, Resources(), place.job(), SETTINGS)
+    return place
+
+
+# T-6
+@pytest.mark.parametrize("seed", range(2))
+def test_a_training_of_two_networks_that_breaks_off_again_and_again_ends_the_same(
+    tmp_path: Path, undisturbed: Workplace, seed: int
+) -> None:
+    paint_defects(tmp_path / "images" / "train", count=3)
+    place, dice, attempt = Workplace(tmp_path), random.Random(seed), 1
+    is_over = False
+    while not is_over:
+        job = place.job(attempt=attempt)
+        try:
+            train(BOTH, Resources(), with_a_power_cut(job, after=dice.randint(25, 60)), SETTINGS)
+            is_over = True
+        except PowerCut:
+            attempt += 1
+    assert attempt > 2
+    ours, wanted = place.the(TrainingSucceeded), undisturbed.the(TrainingSucceeded)
+    assert place.content(ours.losses) == undisturbed.content(wanted.losses)
+    assert (ours.kept_weights, ours.evaluation, ours.last_evaluation) == (
+        wanted.kept_weights,
+        wanted.evaluation,
+        wanted.last_evaluation,
+    )
+
+
+HASHED = """
+import sys
+from pathlib import Path
+import torch
+from domain.messages import Resources
+from gpu_worker.training import train
+from tests.gpu_worker.test_faults import BOTH, SETTINGS
+from tests.gpu_worker.workplace import Workplace
+torch.set_num_threads(1)
+train(BOTH, Resources(), Workplace(Path(sys.argv[1])).job(), SETTINGS)
+"""
+
+
+def test_pythons_hashes_decide_nothing(tmp_path: Path, undisturbed: Workplace) -> None:
+    """They are drawn anew for every process, so the order of a set must not reach a training."""
+    paint_defects(tmp_path / "images" / "train", count=3)
+    subprocess.run(
+        [sys.executable, "-c", HASHED, tmp_path], check=True, env={**os.environ, "PYTHONHASHSEED": "20261127"}
+    )
+    kept = {file.name for file in (tmp_path / "artifacts").iterdir()}
+    wanted = undisturbed.the(TrainingSucceeded)
+    for artifact in (wanted.losses, wanted.evaluation, *(weights.last for weights in wanted.kept_weights)):
+        assert artifact.checksum in kept
+
+
 def test_a_disk_that_fills_up_while_images_are_decoded_is_named(place: Workplace) -> None:
     with small_disk(place.folder / "decoded", 64), pytest.raises(OSError, match="No space left") as failed:
         train(ORDER, Resources(), place.job(), SETTINGS)
@@ -174,6 +274,25 @@ def test_an_image_that_goes_while_it_is_used_is_left_out_and_is_welcome_again(pl
     place.reports.clear()
     train(ORDER, Resources(), place.job(), SETTINGS)
     assert place.all(StageFinished)[0].damaged_count == 0  # nobody remembers it as damaged
+
+
+def test_an_image_that_goes_between_two_networks_is_learnt_from_by_neither(tmp_path: Path) -> None:
+    paint_defects(tmp_path / "images" / "train", count=3)
+    place = Workplace(tmp_path)
+    decoded: list[Progress] = []
+    job = place.job()
+
+    def tell(progress: Progress) -> None:
+        if progress.activity == DECODING:
+            decoded.append(progress)
+            if len(decoded) == 9:  # all of them at the size of the first network
+                (place.images / "train" / "SPOT" / "001.png").unlink()
+
+    train(BOTH, Resources(), replace(job, tell=tell), SETTINGS)
+    screened, split, _ = place.all(StageFinished)
+    assert (screened.image_count, screened.damaged_count) == (9, 1)
+    assert (split.training_count or 0) + (split.validation_count or 0) == 8
+    assert "SPOT/001.png is damaged and left out" in place.content(place.the(TrainingSucceeded).log).decode()
 
 
 def test_a_folder_that_goes_while_it_is_used_is_named(place: Workplace) -> None:

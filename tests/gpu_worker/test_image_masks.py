@@ -4,11 +4,13 @@ import io
 import json
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from PIL import Image
 
 from domain.data_paths import FolderName
+from gpu_worker import image_masks
 from gpu_worker.image_masks import mask_of, mask_pixels_of, with_mask
 from gpu_worker.images import ImageIsDamaged, ReadImage, find_images, read_image
 from tests.gpu_worker.workplace import ROOT, MountedFolders, paint
@@ -74,6 +76,26 @@ def test_a_mask_that_changes_while_it_is_used_is_noticed(tmp_path: Path) -> None
         mask_of(image)
 
 
+def test_of_a_damaged_image_nobody_asks_for_the_mask(tmp_path: Path) -> None:
+    beside_a_mask(tmp_path, BLACK)
+    (tmp_path / "SPOT" / "a.jpg").write_bytes(b"")
+    (image,) = find_images(FolderName(ROOT, ""), MountedFolders(tmp_path))
+    assert (image.has_mask, with_mask(read_image(image)).mask_checksum) == (True, "")
+
+
+def test_a_mask_that_cannot_be_read_is_as_if_it_were_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = beside_a_mask(tmp_path, BLACK)
+    assert image.mask_checksum
+    unasked = msgspec.structs.replace(image, mask_checksum="")
+    monkeypatch.setattr(image_masks, "MAXIMUM_BYTES", len(BLACK))
+    assert with_mask(unasked) == image
+    monkeypatch.setattr(image_masks, "MAXIMUM_BYTES", len(BLACK) - 1)
+    assert with_mask(unasked) == unasked, "larger than any picture"
+    monkeypatch.undo()
+    (tmp_path / "SPOT" / "masks" / "a.png").unlink()
+    assert with_mask(unasked) == unasked, "gone since the folder was listed"
+
+
 # D-4
 def test_a_mask_outside_the_root_is_as_if_it_were_not_there(tmp_path: Path) -> None:
     outside = paint(tmp_path / "outside" / "a.png", seed=1, size=(8, 6))
@@ -93,3 +115,5 @@ def test_a_mask_is_fitted_by_the_nearest_pixel() -> None:
     fitted = mask_pixels_of(np.array([[False, True], [True, False]]), 4, 2)
     assert fitted.tolist() == [[0, 0, 1, 1], [1, 1, 0, 0]]
     assert fitted.dtype == np.uint8
+    thin = np.array([[False, False, False, True, False, False, False, False]])
+    assert mask_pixels_of(thin, 4, 1).tolist() == [[0, 1, 0, 0]], "a thin defect is not averaged away"

@@ -3,15 +3,20 @@
 import io
 import os
 import struct
+import warnings
 import zlib
-from pathlib import Path
+from collections.abc import Iterator
+from pathlib import Path, PosixPath
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torch.nn import functional
 
 from domain.data_paths import FolderName
 from domain.image_files import MAXIMUM_PIXELS
+from gpu_worker import images
 from gpu_worker.images import (
     GroupsFileIsWrong,
     ImageIsDamaged,
@@ -54,6 +59,21 @@ def test_a_data_path_is_a_code_folder_or_a_folder_of_code_folders(tmp_path: Path
     assert found(tmp_path, "line-1") == both
     assert list(found(tmp_path, "line-1")) == sorted(both)
     assert found(tmp_path, "line-1/OK") == {"line-1/OK/c.bmp": "OK"}
+
+
+class Backwards(PosixPath):
+    """A folder on a disk that lists names from the last to the first."""
+
+    def iterdir(self) -> Iterator[Path]:  # type: ignore[override]
+        return iter(sorted(super().iterdir(), reverse=True))
+
+
+# W-8
+def test_images_come_in_the_order_of_their_names_however_the_disk_lists_them(tmp_path: Path) -> None:
+    for number in range(9):
+        paint(tmp_path / ("OK", "SPOT")[number % 2] / f"{number}.png", seed=number, size=(4, 4))
+    assert next(Backwards(tmp_path).iterdir()).name == "SPOT"
+    assert list(found(Backwards(tmp_path))) == list(found(tmp_path)) == sorted(found(tmp_path))
 
 
 # D-5
@@ -112,6 +132,43 @@ def test_a_misread_groups_file_is_refused_with_its_line(tmp_path: Path, text: st
         found(tmp_path)
 
 
+# W-8
+@pytest.mark.parametrize(
+    "content",
+    [
+        "file,group\na.png,T1\n".encode("utf-8-sig"),
+        b"File , GROUP\r\n a.png , T1 \r\n\r\n",
+        "file,group\na.png,T1\n面板.png,T2\n".encode("gb18030"),  # names that are no UTF-8 belong to no file here
+    ],
+)
+def test_groups_are_read_as_spreadsheets_write_them(tmp_path: Path, content: bytes) -> None:
+    paint(tmp_path / "OK" / "a.png", seed=1)
+    (tmp_path / "OK" / "groups.csv").write_bytes(content)
+    (image,) = find_images(FolderName(ROOT, ""), MountedFolders(tmp_path))
+    assert image.group == "T1"
+
+
+def test_a_groups_file_that_is_none_is_refused_and_not_half_read(tmp_path: Path) -> None:
+    paint(tmp_path / "OK" / "a.png", seed=1)
+    (tmp_path / "OK" / "groups.csv").write_text("file,group\na.png,T1\nb.png," + "x" * 200_000)
+    with pytest.raises(GroupsFileIsWrong, match="line 3"):
+        found(tmp_path)
+
+
+def test_broken_exif_beside_sound_pixels_does_no_harm() -> None:
+    image = Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3))
+    content = encoded(image, "PNG", exif=b"Exif\x00\x00no TIFF inside")
+    assert np.array_equal(np.asarray(decode(content)), np.asarray(image))
+
+
+def test_a_file_larger_than_any_image_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    size = paint(tmp_path / "OK" / "a.png", seed=1).stat().st_size
+    for most, damage in ((size, ""), (size - 1, f"larger than {size - 1} bytes")):
+        monkeypatch.setattr(images, "MAXIMUM_BYTES", most)
+        (image,) = find_images(FolderName(ROOT, ""), MountedFolders(tmp_path))
+        assert read_image(image).damage == damage
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -146,6 +203,14 @@ def test_a_bomb_is_refused_before_its_pixels_are_decoded() -> None:
     assert MAXIMUM_PIXELS < 60_000 * 60_000
     with pytest.raises(ImageIsDamaged, match=r"(?i)pixels|bomb"):
         decode(png_that_declares(60_000, 60_000))
+
+
+@pytest.mark.parametrize(("width", "height"), [(10_001, 10_000), (1, MAXIMUM_PIXELS + 1)])
+def test_where_pillow_would_only_warn_of_so_many_pixels_they_are_refused(width: int, height: int) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as outside of tests
+        with pytest.raises(ImageIsDamaged, match=f"declares {width} x {height} pixels"):
+            decode(png_that_declares(width, height))
 
 
 def test_a_file_that_changes_after_it_was_read_is_damaged(tmp_path: Path) -> None:
@@ -210,3 +275,14 @@ def test_pixels_are_planar_and_resized_with_pillows_bilinear() -> None:
     assert pixels.shape == (3, 10, 20)
     expected = np.asarray(image.resize((20, 10), Image.Resampling.BILINEAR))
     assert np.array_equal(pixels.transpose(1, 2, 0), expected)
+
+
+@pytest.mark.parametrize(("width", "height"), [(20, 10), (50, 30), (90, 64), (13, 70)])
+def test_resizing_is_torchs_antialiased_bilinear_within_a_level(width: int, height: int) -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (30, 50, 3), dtype=np.uint8)
+    ours = pixels_of(Image.fromarray(pixels), width, height).astype(float)
+    exact = functional.interpolate(
+        torch.from_numpy(pixels).permute(2, 0, 1)[None].double(), (height, width), mode="bilinear", antialias=True
+    )[0].numpy()
+    assert np.abs(ours - exact).max() <= 1  # Pillow rounds between the two directions
+    assert np.abs(ours - exact).mean() < 0.5

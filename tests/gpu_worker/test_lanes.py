@@ -93,6 +93,20 @@ def test_a_step_moves_the_parameters_of_all_lanes_and_their_statistics_are_the_m
     torch.testing.assert_close(dict(model.named_buffers())["1.running_mean"], torch.stack(means).mean(0))
 
 
+def test_lanes_share_the_threads_between_them_and_give_them_back(place: Workplace) -> None:
+    torch.set_num_threads(5)
+    seen: list[int] = []
+
+    def looking(logits: Tensor, labels: Tensor) -> Tensor:
+        seen.append(torch.get_num_threads())
+        return functional.cross_entropy(logits, labels)
+
+    with two_lanes(a_network(), batches_of(place, 16), looking) as lanes:
+        lanes.learn(0)
+    assert seen == [2, 2]
+    assert torch.get_num_threads() == 5
+
+
 def test_what_goes_wrong_in_a_lane_reaches_the_loop(place: Workplace) -> None:
     def broken(logits: Tensor, labels: Tensor) -> Tensor:
         raise MemoryError

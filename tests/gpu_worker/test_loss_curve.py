@@ -78,6 +78,31 @@ def test_points_come_in_batches_not_one_by_one(place: Workplace) -> None:
     assert len(reported(place)) == 500
 
 
+def test_a_fast_device_waits_no_longer_than_there_is_room(place: Workplace) -> None:
+    with LossCurve(place.job(), START, 10_000, CPU) as curve:
+        for number in range(10_000):
+            curve._asked += 10  # as if no time had passed
+            curve.add(torch.tensor(float(number)), 0.01)
+            if curve.is_due():
+                curve.publish()
+        curve.publish(everything=True)
+    assert [loss for _, loss in written(curve)] == [float(number) for number in range(10_000)]
+
+
+def test_a_resumed_curve_knows_the_latest_loss_and_its_rate(place: Workplace) -> None:  # T-5
+    with LossCurve(place.job(), START, 10, CPU) as curve:
+        curve.add(torch.tensor(0.25), 0.03)
+        curve.publish()
+        kept = curve.kept_bytes()
+    place.reports.clear()
+    later = msgspec.structs.replace(START, iteration=1, curve_bytes=kept)
+    with LossCurve(place.job(), later, 10, CPU) as curve:
+        assert curve.latest == 0.25
+        curve.publish(everything=True)
+    (report,) = place.all(LossesMeasured)
+    assert (report.iterations, report.learning_rate) == ((1,), 0.03)
+
+
 def test_what_was_looked_at_but_not_reported_yet_comes_at_the_end(place: Workplace) -> None:  # T-5
     with LossCurve(place.job(), START, 3, CPU) as curve:
         curve._started -= 10_000  # a job of hours reports rarely

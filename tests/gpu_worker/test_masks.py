@@ -3,7 +3,7 @@
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from domain.data_paths import FolderName
+from gpu_worker import masks
 from gpu_worker.images import ImageIsDamaged, find_images
 from gpu_worker.masks import area_of_mask, area_of_polygons, read_mask
 from tests.gpu_worker.workplace import ROOT, MountedFolders
@@ -64,6 +65,85 @@ def test_polygons_become_the_same_kind_of_area() -> None:  # D-5
     drawn = area_of_polygons(labels)
     assert drawn.shape == (4, 8)
     assert drawn[0].tolist() == [False, True, True, True, False, False, False, False]
+
+
+def inside(corners: np.ndarray, width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which pixels lie inside a polygon by the even-odd rule, and how far each is from its outline; worked out edge by edge."""
+    rows, columns = np.mgrid[0:height, 0:width].astype(float)
+    is_inside, distance = np.zeros((height, width), bool), np.full((height, width), np.inf)
+    for (x1, y1), (x2, y2) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+        crosses = (y1 > rows) != (y2 > rows)
+        at = x1 + (rows - y1) * (x2 - x1) / (y2 - y1 or 1)
+        is_inside ^= crosses & (columns < at)
+        length = (x2 - x1) ** 2 + (y2 - y1) ** 2
+        along = (((columns - x1) * (x2 - x1) + (rows - y1) * (y2 - y1)) / (length or 1)).clip(0, 1)
+        distance = np.minimum(distance, np.hypot(columns - x1 - along * (x2 - x1), rows - y1 - along * (y2 - y1)))
+    return is_inside, distance
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_polygon_marks_what_lies_inside_it(seed: int) -> None:  # D-5
+    random = np.random.default_rng(seed)
+    width, height = (int(side) for side in random.integers(20, 70, 2))
+    corners = random.uniform(-10, 80, (int(random.integers(3, 8)), 2))  # beyond the image, and through themselves, too
+    labels = {"imageWidth": width, "imageHeight": height, "shapes": [{"points": corners.tolist()}]}
+    drawn = area_of_polygons(json.dumps(labels).encode())
+    is_inside, distance = inside(corners, width, height)
+    assert drawn.shape == (height, width)
+    sure = distance > 2  # corners are taken as whole numbers, and on the outline both answers are right
+    assert np.array_equal(drawn[sure], is_inside[sure])
+    assert sure.mean() > 0.5
+
+
+def test_a_polygon_without_area_marks_nothing_and_two_overlapping_ones_mark_both() -> None:  # D-5
+    def drawn(*shapes: Mapping[str, object]) -> np.ndarray:
+        return area_of_polygons(json.dumps({"imageWidth": 9, "imageHeight": 9, "shapes": shapes}).encode())
+
+    assert not drawn({"points": [[1, 1], [5, 5]]}).any(), "a line"
+    assert not drawn({"points": [[1, 1], [5, 5]], "shape_type": "line"}).any()
+    assert not drawn({"points": [[1, 1], [5, 5], [1, 5]], "shape_type": "linestrip"}).any()
+    assert not drawn({"points": [[1, 1]], "shape_type": "rectangle"}).any()
+    first, second = ({"points": [[left, 1], [left + 4, 1], [left + 4, 7], [left, 7]]} for left in (0, 2))
+    assert np.array_equal(drawn(first, second), drawn(first) | drawn(second))
+    far = drawn({"points": [[-1e300, -1e300], [1e300, -1e300], [1e300, 1e300], [-1e300, 1e300]]})
+    assert far.all(), "numbers that no drawing library can count with"
+
+
+@pytest.mark.parametrize(("width", "height"), [(0, 4), (4, 0), (-4, -4), (10_001, 10_000)])
+def test_polygons_of_an_impossible_image_are_none(width: int, height: int) -> None:
+    with pytest.raises(ImageIsDamaged, match=f"declares {width} x {height} pixels"):
+        area_of_polygons(json.dumps({"imageWidth": width, "imageHeight": height, "shapes": []}).encode())
+
+
+def test_a_file_too_large_for_a_mask_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = b'{"shapes": [], "imageWidth": 2, "imageHeight": 1}'
+    (tmp_path / "a.json").write_bytes(labels)
+    (tmp_path / "a.png").write_bytes(grey([0, 255]))
+    monkeypatch.setattr(masks, "MAXIMUM_POLYGON_BYTES", len(labels))
+    monkeypatch.setattr(masks, "MAXIMUM_BYTES", (tmp_path / "a.png").stat().st_size)
+    assert read_mask(tmp_path / "a.json").shape == read_mask(tmp_path / "a.png").shape == (1, 2)
+    for name in ("a.json", "a.png"):
+        with (tmp_path / name).open("ab") as file:
+            file.write(b" ")
+        with pytest.raises(ImageIsDamaged, match="too large"):
+            read_mask(tmp_path / name)
+    with pytest.raises(ImageIsDamaged, match="larger than"):
+        area_of_polygons(labels + b" ")
+
+
+def test_a_mask_is_turned_upright_as_its_image_is(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a camera held upright
+    file = io.BytesIO()
+    Image.fromarray(np.array([[0, 255]], dtype=np.uint8)).save(file, "PNG", exif=exif)
+    assert area_of_mask(file.getvalue()).tolist() == [[False], [True]]
+
+
+def test_masks_of_floating_point_pixels_are_refused() -> None:
+    file = io.BytesIO()
+    Image.fromarray(np.ones((2, 2), np.float32)).save(file, "TIFF")
+    with pytest.raises(ImageIsDamaged, match="floating-point"):
+        area_of_mask(file.getvalue())
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"shapes": [], "imageWidth": 60000, "imageHeight": 60000}'])

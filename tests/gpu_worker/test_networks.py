@@ -9,10 +9,8 @@ import pytest
 import torch
 import torchvision  # type: ignore[import-untyped]
 from safetensors.torch import save_file
-from torch import nn
 
 from domain.model_packages import NetworkTask
-from domain.training_parameters import SgdParameters
 from gpu_worker.networks import (
     NetworkUnknown,
     TensorHasOtherShape,
@@ -29,7 +27,6 @@ from gpu_worker.networks import (
     save_weights,
 )
 from gpu_worker.resnets import begin_as_shortcuts
-from gpu_worker.sgd import Sgd
 from tests.conftest import CHECKOUT
 
 CODES = ("OK", "SPOT", "SCRATCH")
@@ -160,32 +157,6 @@ def test_other_files_are_no_weights(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "w").write_bytes(content)
     with pytest.raises(WeightsUnreadable, match="w"):
         load_trained_weights(tmp_path / "w", "ResNet18", CODES)
-
-
-# W-6
-def test_a_step_is_torchs_sgd_with_momentum_and_decay_of_filters_only() -> None:
-    settings = SgdParameters(base_lr=0.1, batch_size=4, max_iter=9, weight_decay=0.05, momentum=0.9)
-    torch.manual_seed(1)
-    ours = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4 * 36, 2))
-    theirs = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4 * 36, 2))
-    theirs.load_state_dict(ours.state_dict())
-    decayed = [parameter for parameter in theirs.parameters() if parameter.ndim > 1]
-    others = [parameter for parameter in theirs.parameters() if parameter.ndim <= 1]
-    reference = torch.optim.SGD(
-        [{"params": decayed, "weight_decay": 0.05}, {"params": others, "weight_decay": 0.0}], lr=0.1, momentum=0.9
-    )
-    optimizer = Sgd(ours, settings, {})
-    for step in range(5):
-        images, rate = torch.rand(4, 3, 8, 8), 0.1 / (step + 1)
-        ours(images).square().mean().backward()
-        theirs(images).square().mean().backward()
-        optimizer.step(rate)
-        for group in reference.param_groups:
-            group["lr"] = rate
-        reference.step()
-        reference.zero_grad()
-        optimizer = Sgd(ours, settings, optimizer.momenta)  # as after a checkpoint
-    assert all(torch.equal(one, other) for one, other in zip(ours.parameters(), theirs.parameters(), strict=True))
 
 
 def test_loading_weights_does_not_load_torchs_compiler(tmp_path: Path) -> None:

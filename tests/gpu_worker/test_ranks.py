@@ -17,7 +17,15 @@ import numpy as np
 import pytest
 import torch
 
-from domain.messages import LossesMeasured, LossPart, Resources, TrainingOrder, TrainingSucceeded
+from domain.messages import (
+    AnyReport,
+    LossesMeasured,
+    LossPart,
+    Resources,
+    TrainingOrder,
+    TrainingSucceeded,
+    ValidationMeasured,
+)
 from domain.training_parameters import Augmentation, SgdParameters
 from gpu_worker import checkpoints
 from gpu_worker.batches import BatchOrder
@@ -116,26 +124,46 @@ def test_a_segmentation_is_shared_too(tmp_path: Path) -> None:
     assert "iteration 3: " in place.content(of_segmentation.log).decode()
 
 
-def test_ranks_that_were_stopped_go_on_bit_for_bit(tmp_path: Path) -> None:
-    order = an_order(max_iter=8, augmentations=tuple(Augmentation))
+def when_validated(job: Job, part: LossPart, act: Callable[[], object]) -> Job:
+    """The job with something done to it at the first validation of a network."""
+    has_acted = False
+
+    def report(report: AnyReport) -> None:
+        nonlocal has_acted
+        job.report(report)
+        if isinstance(report, ValidationMeasured) and report.part is part and not has_acted:
+            has_acted = True
+            act()
+
+    return replace(job, report=report)
+
+
+# T-6
+def test_ranks_that_were_stopped_at_either_network_go_on_bit_for_bit(tmp_path: Path) -> None:
+    sgd = SgdParameters(base_lr=0.02, batch_size=8, max_iter=12)
+    order = an_order(max_iter=12, segmentation=sgd, augmentations=tuple(Augmentation))
     places = []
     for name in ("whole", "stopped"):
-        paint_codes(tmp_path / name / "images")
+        paint_defects(tmp_path / name / "images")
         places.append(Workplace(tmp_path / name))
     whole, stopped = places
     in_two_ranks(whole, order)
 
-    is_stopping = threading.Event()
-    job = replace(stopped.job(cpu_cores=2), is_stopping=is_stopping.is_set)
-    settings = msgspec.structs.replace(TWO, checkpoint_every_iterations=2)
-    with pytest.raises(JobStopped):
-        train(msgspec.structs.replace(order), Resources(), while_it_trains(job, is_stopping.set), settings)
-    assert not ranks()
-    assert not stopped.all(TrainingSucceeded)
-    in_two_ranks(stopped, order, attempt=2)
-    assert "going on after iteration" in log_of(stopped)
+    for attempt, part in enumerate(LossPart, 1):
+        is_stopping = threading.Event()
+        job = replace(stopped.job(attempt=attempt, cpu_cores=2), is_stopping=is_stopping.is_set)
+        with pytest.raises(JobStopped):
+            train(order, Resources(), when_validated(job, part, is_stopping.set), TWO)
+        assert not ranks()
+        assert not stopped.all(TrainingSucceeded)
+        checkpoint = checkpoints.load(job.workspace, part)
+        assert checkpoint is not None
+        assert 0 < checkpoint.iteration < 12
+    in_two_ranks(stopped, order, attempt=3)
+    assert log_of(stopped).count("going on after iteration") == 3
+    ours, wanted = stopped.the(TrainingSucceeded), whole.the(TrainingSucceeded)
     assert losses(stopped) == losses(whole)
-    assert stopped.the(TrainingSucceeded).weights == whole.the(TrainingSucceeded).weights
+    assert (ours.kept_weights, ours.evaluation) == (wanted.kept_weights, wanted.evaluation)
 
 
 @pytest.mark.parametrize("rank", [0, 1])

@@ -369,6 +369,50 @@ def test_a_prediction_counts_pixels_as_plain_loops_do_and_gives_special_codes(
     assert figures_of(found).iou == segmenting_version.figures.iou
 
 
+# R-1
+def test_the_report_of_a_training_says_of_each_image_what_a_prediction_says(tmp_path: Path) -> None:
+    """Of more images than fit into a batch, so that none may be taken for another."""
+    paint_defects(tmp_path / "images", count=14, codes=CODES)
+    (tmp_path / "images" / "SPOT" / "masks" / "003.png").unlink()
+    place = Workplace(tmp_path)
+    order = an_order_of_both(max_iter=1, segmentation=segmenting(3), split_ratio=0.3)
+    trained = run(place, order, EXACT)
+    prediction = PredictionOrder(
+        versions=(version_of(place),),
+        data_paths=(FolderName(ROOT, ""),),
+        parameters=PredictionParameters(batch_size=7),
+        resolution_screening=True,
+    )
+    predict(prediction, Resources(), place.job(JobKind.PREDICTION))
+    (result,) = place.the(PredictionSucceeded).results
+    predicted = {sample.folder: sample for sample in evaluation(place.content(result.evaluation)).samples}
+    reported = evaluation(place.content(trained.evaluation)).samples
+    assert len(reported) > 2 * 16
+    for sample in reported:
+        other = predicted[sample.folder]
+        assert sample.scores == pytest.approx(other.scores, abs=1e-5)
+        assert sample.segmented is not None
+        assert other.segmented is not None
+        assert sample.segmented.marked_pixels == other.segmented.marked_pixels
+        assert sample.segmented.predicted_pixels == pytest.approx(other.segmented.predicted_pixels, abs=4)
+        assert sample.segmented.common_pixels == pytest.approx(other.segmented.common_pixels, abs=4)
+    unmasked = [one for one in reported if one.segmented and one.segmented.marked_pixels is None]
+    assert {one.folder.path for one in unmasked} <= {"SPOT/003.png"}
+
+
+# T-6
+def test_the_second_network_keeps_the_threads_of_the_first(place: Workplace) -> None:
+    order = an_order_of_both(max_iter=2)
+    job = place.job(cpu_cores=1)
+    file = checkpoints.file_of(job.workspace, LossPart.CLASSIFICATION)
+    object.__setattr__(job, "is_stopping", file.is_file)
+    with pytest.raises(JobStopped):
+        train(order, Resources(), job, msgspec.structs.replace(EXACT, checkpoint_every_iterations=1))
+    train(order, Resources(), place.job(attempt=2, cpu_cores=2), EXACT)
+    assert "1 × CPU" in place.the(TrainingSucceeded).device
+    assert "2 × CPU" not in place.the(TrainingSucceeded).device
+
+
 # X-1
 def test_an_export_holds_both_networks_and_agrees_with_the_platform(trained: Workplace, tmp_path: Path) -> None:
     version = version_of(trained)
@@ -473,6 +517,19 @@ def test_an_overlay_has_the_shape_of_the_image_and_a_colour_for_each_code() -> N
     corners = [np.asarray(pixels)[row, column].tolist() for column, row in ((5, 5), (250, 120), (5, 120))]
     assert [tuple(corner[:3]) for corner in corners[:2]] == list(CODE_COLOURS[:2]), "those that pages name"
     assert [corner[3] > 0 for corner in corners] == [True, True, False]
+
+
+def test_an_overlay_is_no_larger_than_its_image_never_empty_and_shows_more_codes_than_there_are_colours() -> None:
+    predicted = np.zeros((32, 32), np.int64)
+    predicted[:, :16], predicted[:, 16:] = 2, 8
+    for (width, height), size in {(100, 60): (100, 60), (4000, 2): (OVERLAY_SIDE, 1), (1, 512): (1, 256)}.items():
+        with Image.open(io.BytesIO(overlay(predicted, width, height))) as image:
+            assert image.size == size
+            pixels = np.asarray(image.convert("RGBA"))
+    with Image.open(io.BytesIO(overlay(predicted, 32, 32))) as image:
+        pixels = np.asarray(image.convert("RGBA"))
+    assert pixels[0, 0].tolist() == pixels[0, 31].tolist()
+    assert pixels[0, 0, 3] > 0
 
 
 def test_overlays_are_bounded_and_those_of_misjudged_images_go_first(trained: Workplace) -> None:

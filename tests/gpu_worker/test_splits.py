@@ -1,5 +1,6 @@
 """The split: stratified, seeded, groups whole (W-8)."""
 
+import hashlib
 import random
 from collections import Counter, defaultdict
 
@@ -65,6 +66,67 @@ def test_groups_stay_whole_and_codes_stay_on_both_sides_whatever_the_set(seed: i
         sides_of[code].add(side)
     assert all(len(side) == 1 for side in sides.values())
     assert all(len(sides_of[code]) == 2 for code, members in groups_of.items() if len(members) > 1)
+
+
+@pytest.mark.parametrize("own_groups_of_the_first", [1, 2])
+def test_a_code_whose_groups_all_show_other_codes_too_is_on_both_sides(own_groups_of_the_first: int) -> None:
+    """Those codes choose first; where they leave it on one side, its smallest group is moved that none of them misses."""
+    codes, groups = [], []
+    for number, (code, own) in enumerate({"A": own_groups_of_the_first, "B": 2, "C": 2}.items(), 1):
+        for group, count in ((f"shared-{number}", number), *((f"{code}-{place}", 1) for place in range(own))):
+            codes += [code] * count
+            groups += [group] * count
+        codes.append("Z")
+        groups.append(f"shared-{number}")
+    validating = Counter[str]()
+    for seed in range(40):
+        validates = split(codes, groups, seed=seed)
+        for code in "ABCZ":
+            assert {side for one, side in zip(codes, validates, strict=True) if one == code} == {True, False}
+        validating.update({group for group, side in zip(groups, validates, strict=True) if side})
+    # The first is the smallest; where it cannot be moved, because its code has it and one other, the second is.
+    assert validating["shared-3"] == 0
+    assert validating["shared-1"] == 40 if own_groups_of_the_first == 2 else validating["shared-2"] > 10
+
+
+def test_no_group_is_moved_where_another_code_would_lose_its_only_one_on_that_side() -> None:
+    """B has two groups, one on either side; A has both of them and nothing else, so it stays as B chose."""
+    for seed in range(20):
+        codes, groups = ["A", "B", "A", "B", "C", "C"], ["one", "one", "two", "two", "three", "four"]
+        validates = split(codes, groups, seed=seed)
+        assert validates[1] != validates[3]
+        assert validates[4] != validates[5]
+
+
+def drawn_set(seed: int) -> tuple[list[str], list[str]]:
+    """Parts of one to six images; every third part shows several codes."""
+    dice = random.Random(seed)
+    codes, groups = [], []
+    for number in range(dice.randint(3, 40)):
+        code, is_mixed = dice.choice("ABCDE"), dice.random() < 0.35
+        for _ in range(dice.randint(1, 6)):
+            codes.append(dice.choice("ABCDE") if is_mixed else code)
+            groups.append(f"part-{number}")
+    return codes, groups
+
+
+# E-3
+def test_what_an_order_meant_once_it_means_for_ever() -> None:
+    """A training is replayed from its order: the split of these sets was recorded when it was first trusted."""
+    digest = hashlib.sha256()
+    for seed in range(80):
+        codes, groups = drawn_set(seed)
+        for ratio in (0.05, 0.3, 0.5, 0.8, 0.95):
+            digest.update(bytes(split(codes, groups, ratio=ratio, seed=seed)))
+        digest.update(" ".join(linked_groups(groups, [f"{seed} {number}" for number in range(len(groups))])).encode())
+    assert digest.hexdigest() == "d22d3d28b737168bd848846cf6be3bc25ec4d6584b48dbd8a5388ae897a8d8fc"
+
+
+def test_the_order_of_the_images_decides_nothing() -> None:
+    for seed in range(10):
+        codes, groups = drawn_set(seed)
+        forwards = dict(zip(groups, split(codes, groups, seed=seed), strict=True))
+        assert forwards == dict(zip(groups[::-1], split(codes[::-1], groups[::-1], seed=seed), strict=True))
 
 
 def test_equal_files_and_equal_groups_are_linked_also_through_others() -> None:

@@ -7,8 +7,9 @@ import math
 import pickle
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -17,9 +18,11 @@ import torch
 import torchvision  # type: ignore[import-untyped]
 from PIL import Image
 from safetensors.torch import load_file
+from torch import nn
 
 from domain.evaluation import Evaluation, SampleState
 from domain.evaluation_figures import figures_of
+from domain.learning_rates import LearningRatePolicy
 from domain.messages import (
     AnyReport,
     LossesMeasured,
@@ -33,20 +36,23 @@ from domain.messages import (
     ValidationMeasured,
 )
 from domain.model_packages import ResolutionRule
-from domain.training_parameters import Augmentation
-from gpu_worker import checkpoints, loss_curve
+from domain.training_parameters import Augmentation, SgdParameters
+from domain.training_progress import share_of_whole
+from gpu_worker import checkpoints, loss_curve, training
 from gpu_worker.checkpoints import Best
 from gpu_worker.devices import GpuIsMissing, device_for
 from gpu_worker.jobs import Job, JobStopped
 from gpu_worker.loss_curve import LossIsNotFinite
+from gpu_worker.metrics import ValidationFigures
 from gpu_worker.networks import new_network
 from gpu_worker.preprocessing import ClassWithoutImages, DefectCodeNotInList, NothingToValidate
 from gpu_worker.settings import Precision, TrainingSettings
-from gpu_worker.training import ImagesChangedMeanwhile, train
+from gpu_worker.training import TRAINING, TRAINING_SEGMENTATION, Clock, ImagesChangedMeanwhile, train
 from tests.gpu_worker.workplace import Workplace, an_order, paint, paint_codes
 
 SETTINGS = TrainingSettings(precision=Precision.FLOAT32, on_cpu=True)
 ALL = tuple(Augmentation)
+CPU = torch.device("cpu")
 
 
 @pytest.fixture
@@ -250,6 +256,14 @@ def test_other_images_under_a_checkpoint_are_refused(place: Workplace) -> None:
     paint(place.images / "OK" / "000.png", seed=12345)
     with pytest.raises(ImagesChangedMeanwhile, match="changed while the training was interrupted"):
         train(order, Resources(), place.job(), SETTINGS)
+
+
+def test_a_checkpoint_of_another_order_is_not_gone_on_from(place: Workplace) -> None:
+    order = an_order(max_iter=4)
+    with pytest.raises(JobStopped):
+        train(order, Resources(), job_that_stops_in_the_loop(place.job(), iter([True])), SETTINGS)
+    with pytest.raises(ImagesChangedMeanwhile):
+        train(an_order(max_iter=5), Resources(), place.job(), SETTINGS)
 
 
 @pytest.mark.parametrize("spoil", ["empty", "torn", "rotten", "pickle"])
@@ -463,3 +477,123 @@ def test_progress_rises_from_nothing_to_almost_all(place: Workplace) -> None:
     assert shares == sorted(shares)
     assert shares[0] < 0.01
     assert 0.9 < shares[-1] < 1
+
+
+AT_A_TENTH = SgdParameters(base_lr=0.1, batch_size=4, max_iter=10, lr_policy=LearningRatePolicy.FIXED)
+
+
+@dataclass
+class OfFigures:
+    """A network to validate whose figures are known."""
+
+    figures: ValidationFigures
+    part: LossPart = LossPart.CLASSIFICATION
+    sgd: SgdParameters = AT_A_TENTH
+    cost: float = 1.0
+
+    def validated(self, *_: object) -> ValidationFigures:
+        return self.figures
+
+
+def scored(score: float, loss: float = 0.5) -> Any:
+    return OfFigures(ValidationFigures(score=score, loss=loss, accuracy=0.25, recall=0.75))
+
+
+# V-1
+def test_the_best_weights_are_a_copy_and_of_equally_good_ones_the_later_count(place: Workplace) -> None:
+    model = nn.Linear(1, 1, bias=False)
+    best = None
+    for iteration, score in enumerate((1.0, 1.5, 1.5, 1.25), 1):
+        nn.init.constant_(model.weight, iteration)
+        best = training._validate(scored(score), model, CPU, iteration, best, place.job())
+    assert best is not None
+    assert (best.iteration, best.score, best.weights["weight"].item()) == (3, 1.5, 3.0)
+    told = place.all(ValidationMeasured)
+    assert [(one.iteration, one.accuracy, one.recall, one.loss) for one in told] == [
+        (iteration, 0.25, 0.75, 0.5) for iteration in range(1, 5)
+    ]
+
+
+def test_a_validation_that_is_not_finite_ends_the_training(place: Workplace) -> None:
+    with pytest.raises(LossIsNotFinite, match=r"iteration 7 is not a finite number \(learning rate 0\.1\)"):
+        training._validate(scored(1.0, loss=math.nan), nn.Linear(1, 1), CPU, 7, None, place.job())
+    assert not place.all(ValidationMeasured)
+
+
+# T-5
+@pytest.mark.parametrize(
+    ("max_iter", "batch_size", "image_count", "expected"),
+    [
+        (1, 4, 1000, {1}),
+        (100, 10, 100, {33, 67, 100}),  # judged three times, 300 images cost as much as learning from a tenth of 1000
+        (100, 10, 1000, {100}),
+        (40_000, 256, 100, {2000 * number for number in range(1, 21)}),
+        (7, 64, 1, {1, 2, 3, 4, 5, 6, 7}),
+    ],
+)
+def test_validations_take_a_tenth_of_the_time_at_most_and_come_evenly_to_the_last_iteration(
+    max_iter: int, batch_size: int, image_count: int, expected: set[int]
+) -> None:
+    sgd = SgdParameters(base_lr=0.1, batch_size=batch_size, max_iter=max_iter)
+    assert training._validation_iterations(sgd, image_count) == expected
+
+
+def test_the_progress_counts_over_both_networks_and_tells_what_is_left() -> None:
+    first, second = scored(0), scored(0)
+    second.cost, second.part = 3.0, LossPart.SEGMENTATION
+    clock = Clock(TrainingSettings(), [first, second])
+    clock.begin(first, 2)
+    clock.started -= 30.0
+    early = clock.progress(5, 0.25)
+    assert (early.activity, early.iteration, early.loss) == (TRAINING, 5, 0.25)
+    assert early.share == pytest.approx(share_of_whole(5 / 40))
+    assert early.seconds_left == pytest.approx(10 * 35, rel=0.01)  # three iterations took half a minute
+    clock.begin(second, 0)
+    clock.started -= 30.0
+    late = clock.progress(5, 0.5)
+    assert (late.activity, late.iteration) == (TRAINING_SEGMENTATION, 15)
+    assert late.share == pytest.approx(share_of_whole(25 / 40))
+    assert late.seconds_left == pytest.approx(30, rel=0.01)
+
+
+def test_a_checkpoint_is_due_by_time_and_by_iterations_where_so_set() -> None:
+    part = scored(0)
+    clock = Clock(TrainingSettings(checkpoint_every_seconds=60.0), [part])
+    clock.begin(part, 0)
+    assert not clock.is_checkpoint_due(1)
+    clock.saved -= 61.0
+    assert clock.is_checkpoint_due(2)
+    assert not clock.is_checkpoint_due(3), "the minute begins anew"
+    every = Clock(TrainingSettings(checkpoint_every_iterations=3), [part])
+    every.begin(part, 0)
+    assert [done for done in range(1, 10) if every.is_checkpoint_due(done)] == [3, 6, 9]
+
+
+# T-6
+def test_random_numbers_go_on_where_they_stopped(place: Workplace) -> None:
+    """No network here draws any while it learns; one that did would go on as if nothing had happened."""
+    order, drawn = an_order(max_iter=4), list[float]()
+
+    def drawing(job: Job, looks: Iterator[bool]) -> Job:
+        stopping = job_that_stops_in_the_loop(job, looks)
+
+        def is_stopping() -> bool:
+            is_it = stopping.is_stopping()
+            drawn.append(torch.rand(1).item())
+            return is_it
+
+        return replace(stopping, is_stopping=is_stopping)
+
+    with pytest.raises(JobStopped):
+        train(order, Resources(), drawing(place.job(), iter([False, True])), SETTINGS)
+    checkpoint = checkpoints.load(place.job().workspace, LossPart.CLASSIFICATION)
+    assert checkpoint is not None
+    before = torch.Generator()
+    before.set_state(checkpoint.random_state)
+    expected = torch.rand(2, generator=before).tolist()
+    assert torch.equal(checkpoint.random_state, torch.get_rng_state())
+
+    torch.manual_seed(99)  # as in another process
+    drawn.clear()
+    train(order, Resources(), drawing(place.job(), iter([False] * 99)), SETTINGS)
+    assert [one for one in drawn if one in expected] == expected

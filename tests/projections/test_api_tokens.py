@@ -55,6 +55,7 @@ def test_revoked_tokens_and_those_of_deleted_users_stand_in_the_list_and_open_no
     history.add(TRAINER_LI_ID, UserDeleted(heir=TRAINER_WANG_ID), actor=QUALITY_LEAD_ID)
     read.take_in(history)
     assert not any(row.is_creator_deleted or row.is_revoker_deleted for row in read.api_tokens.page().items)
+    assert [row.is_user_deleted for row in read.api_tokens.page().items] == [True, False]
     read.take_in(history.add(QUALITY_LEAD_ID, UserDeleted(heir=TRAINER_WANG_ID), actor=TRAINER_WANG_ID))
     assert read.api_tokens.holder("a" * 64) is None
     assert read.api_tokens.holder("b" * 64) is None

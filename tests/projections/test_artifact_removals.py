@@ -163,3 +163,12 @@ def test_every_fact_that_names_a_file_is_looked_into() -> None:
 @pytest.mark.parametrize("topic", ["training.losses_measured", "user.created", "dataset.created"])
 def test_facts_that_cannot_name_a_file_are_not(topic: str) -> None:
     assert not names_artifacts(FACTS[topic])
+
+
+def test_what_a_fact_has_ever_named_is_known_and_nothing_else(project: Project) -> None:  # S-5
+    history = plant().add(MODEL_IMAGE_ID, DELETED)
+    history.add(MODEL_IMAGE_ID, ModelImageFileRemoved(number=1, checksum=ARCHIVE.checksum))
+    removals = project(history, Users, ArtifactRemovals).artifact_removals
+    asked = [ARCHIVE.checksum, WEIGHTS.checksum, artifact("never named").checksum]
+    assert removals.named(asked) == {ARCHIVE.checksum, WEIGHTS.checksum}
+    assert removals.named([ARCHIVE.checksum]) == {ARCHIVE.checksum}

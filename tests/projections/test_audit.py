@@ -14,7 +14,7 @@ from domain.datasets import DataPathsRemoved, DatasetCreated, DatasetDeleted
 from domain.facts import SYSTEM
 from domain.names import NameKind
 from domain.task_types import TaskTypeRenamed
-from domain.users import UserEmailChanged
+from domain.users import UserDeleted, UserEmailChanged
 from domain.uses import Needed, UseBegun, UseEnded
 from projections.audit import Audit, AuditRow, Question
 from projections.users import Users
@@ -212,3 +212,14 @@ def test_every_fact_is_taken_in_and_a_rebuild_tells_the_same(project: Project) -
     assert len(tables["audit_events"]) == len(history.events)
     assert "the-secret" not in str({name: rows for name, rows in tables.items() if name.startswith("audit")})
     assert SYSTEM in {row["actor"] for row in tables["audit_events"]}
+
+
+def test_whoever_inherited_a_thing_owns_its_history_and_deleted_people_are_named_last(project: Project) -> None:  # U-7
+    history = busy_plant().add(MODEL_ID, VERSION_PUBLISHED, actor=TRAINER_WANG_ID)
+    read = project(history, Users, Audit)
+    assert read.audit.usernames() == ["quality_lead", "trainer_li", "trainer_wang"]
+    read.take_in(history.add(TRAINER_LI_ID, UserDeleted(heir=QUALITY_LEAD_ID), actor=QUALITY_LEAD_ID))
+    assert read.audit.usernames() == ["quality_lead", "trainer_wang", "trainer_li"]
+    read.take_in(history.add(TRAINER_WANG_ID, UserDeleted(heir=QUALITY_LEAD_ID), actor=QUALITY_LEAD_ID))
+    assert read.audit.thing(MODEL_ID).owner == QUALITY_LEAD_ID
+    assert read.audit.person("TRAINER_wang") == TRAINER_WANG_ID

@@ -211,3 +211,8 @@ def test_a_report_of_one_version_is_no_comparison(comparisons: Comparisons) -> N
     assert comparisons.sample(TRAINING_JOB_ID, 0) is None
     assert comparisons.samples(TRAINING_JOB_ID, ComparedChoice()).total == 0
     assert comparisons.sample(PREDICTION_JOB_ID, 9) is None
+
+
+def test_a_version_that_set_an_image_aside_is_neither_right_nor_wrong(comparisons: Comparisons) -> None:  # P-4
+    _, one = comparisons.samples(PREDICTION_JOB_ID, ComparedChoice(kind=ComparedKind.ONE_JUDGED)).items
+    assert (one.true_defect_code, one.is_right(0), one.is_right(1)) == ("TTMUD", True, None)

@@ -342,6 +342,8 @@ def test_the_next_paths_of_a_large_dataset_are_offered_once_the_first_ones_are_c
     ).datasets
     [first] = datasets.choices(TRAINING).datasets
     assert (len(first.paths), first.path_count, first.has_more) == (MOST_PATHS, MOST_PATHS + 1, True)
+    [but_one] = datasets.choices(TRAINING, chosen=[first.paths[0].folder]).datasets
+    assert (len(but_one.paths), but_one.has_more) == (MOST_PATHS, False)
     [rest] = datasets.choices(TRAINING, chosen=[path.folder for path in first.paths]).datasets
     assert ([path.path_id for path in rest.paths], rest.has_more) == ([lines[-1].path_id], False)
 
@@ -430,3 +432,26 @@ def test_what_is_wrong_with_a_path_is_kept(project: Project) -> None:
     history = both_datasets().add(TRAINING_DATASET_ID, DataPathInspected(path_id=TRAINING_PATH_ID, inspection=gone))
     row = project(history, Users, Datasets).datasets.path(TRAINING_DATASET_ID, TRAINING_PATH_ID)
     assert (row.state, row.problem, row.has_groups) == (DataPathState.INVALID, DataPathProblem.GONE, True)
+
+
+def test_paths_keep_their_order_whatever_is_added_and_scanned_again_later(project: Project) -> None:  # D-7
+    third = DataPath(example_id("third"), inspection(FolderName("data", "third")))
+    history = both_datasets()
+    read = project(history, Users, Datasets)
+    for fact in (
+        DataPathsAdded(data_paths=(NEXT_LINE, LAST_LINE)),
+        DataPathInspected(path_id=NEXT_LINE.path_id, inspection=NEXT_LINE.inspection),
+        DataPathsAdded(data_paths=(third,)),
+        DataPathInspected(path_id=TRAINING_PATH_ID, inspection=inspection()),
+    ):
+        read.take_in(history.add(TRAINING_DATASET_ID, fact))
+    datasets = read.datasets
+    in_order = [TRAINING_PATH_ID, NEXT_LINE.path_id, LAST_LINE.path_id, third.path_id]
+    assert [path.path_id for path in datasets.get(TRAINING_DATASET_ID).paths] == in_order
+    assert [path.path_id for path in datasets.paths(TRAINING_DATASET_ID, page=1, size=9).items] == in_order
+    assert [path.path_id for path in datasets.choices(TRAINING).datasets[0].paths] == in_order
+
+
+def test_a_folder_of_several_datasets_is_one_folder(project: Project) -> None:
+    datasets = project(both_datasets().add(example_id("again"), a_dataset("again")), Users, Datasets).datasets
+    assert len(datasets.folders()) == len(set(datasets.folders())) == 2

@@ -145,6 +145,7 @@ def test_children_are_found_by_a_part_of_their_name(project: Project) -> None:  
 def test_a_way_says_where_every_node_on_it_stands_among_its_siblings(project: Project) -> None:  # M-3
     read = project(many_panels(), Environments)
     ways = read.environments.ways([example_id("面板123"), CELL_FAB.node_id, example_id("gone")])
+    assert len(ways) == 5, "each once, though two ways go through the factory"
     assert {(way.node_id, way.below, way.place) for way in ways} == {
         (example_id("面板123"), REPAIR_STATION.node_id, 123),
         (REPAIR_STATION.node_id, ARRAY_FAB.node_id, 1),
@@ -301,3 +302,19 @@ def test_many_children_are_cut_off_counted_and_found_by_a_part_of_the_name(proje
         "kept stays; what is no child does not come"
     )
     assert names(below("oled7", size=1, kept=[nodes[8].node_id])) == ["OLED7寸", "OLED8寸"]
+
+
+def test_what_is_found_stands_by_level_then_by_name(project: Project) -> None:  # M-3
+    deep = EnvironmentNode(example_id("0厂"), "0厂", AOI_STATION.node_id)
+    history = plant().add(ENVIRONMENT_ID, EnvironmentNodesAdded(industry_id=INDUSTRY_ID, nodes=(deep,)))
+    read = project(history, Environments)
+    found = read.environments.find(INDUSTRY_ID, "厂", number=1, size=20)
+    assert [node.depth for node in found.items] == [0, 0, 1, 1, 3]
+    paths = read.environments.paths((FACTORY_2.node_id, PANEL_75.node_id, FACTORY_1.node_id, PANEL_65.node_id))
+    assert [path.names for path in paths] == sorted(path.names for path in paths)
+    assert len(paths) == 4
+
+
+def test_nodes_are_known_in_the_tree_of_their_industry_alone(project: Project) -> None:  # M-1
+    environments = project(with_steel(), Environments).environments
+    assert environments.standing_in(STEEL, [MILL.node_id, PANEL_65.node_id, example_id("gone")]) == (MILL.node_id,)

@@ -8,9 +8,11 @@ import pytest
 
 from domain.evaluation import SampleState, Segmented
 from domain.prediction_jobs import PredictionDeleted
+from domain.training_jobs import TrainingDeleted
 from infra.connections import open_pool
 from infra.event_store import EventLog, create_tables, open_event_log
 from infra.projector import Projector
+from projections import evaluation_reports, sample_index
 from projections.evaluation_reports import LAST_LABEL, TRAINING_LABEL, EvaluationReports, SampleChoice
 from projections.sample_order import Order
 from tests.examples import (
@@ -28,6 +30,7 @@ from tests.examples import (
     WORSE_AT_THE_END,
     History,
     example_id,
+    sample,
 )
 from tests.projections.evaluation_files import EvaluationFolder
 from tests.projections.rebuild import assert_rebuild_equals_live
@@ -193,3 +196,35 @@ def test_a_report_goes_with_its_job(log: EventLog, database: str, reports: Evalu
 def test_a_rebuild_gives_the_same_rows(log: EventLog, database: str, reports: EvaluationReports) -> None:  # E-2
     rows = assert_rebuild_equals_live(log, database, [EvaluationReports], batch=2)
     assert len(rows["evaluation_reports"]) == 4  # one run has two reports
+
+
+def test_reports_of_a_training_go_with_it(log: EventLog, database: str, reports: EvaluationReports) -> None:
+    deleted = History().add(WORSE_ID, TrainingDeleted()).events[0]
+    log.append([msgspec.structs.replace(deleted, originator_version=4)])
+    drained(log, database)
+    assert reports.of_job(WORSE_ID) == []
+    assert reports.get(TRAINING_JOB_ID) is not None
+
+
+def test_large_reports_are_made_and_read_in_chunks(
+    reports: EvaluationReports, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # P-5
+    whole = [*reports.every_sample(TRAINING_JOB_ID, TRAINING_LABEL)]
+    monkeypatch.setattr(sample_index, "_CHUNK", 4)
+    monkeypatch.setattr(evaluation_reports, "READ_AT_ONCE", 3)
+    monkeypatch.setattr(sample_index, "MOST_OPEN", 1)
+    files = EvaluationFolder(tmp_path)
+    again = EvaluationReports(reports.pool, files, tmp_path / "other indexes")
+    assert [*again.every_sample(TRAINING_JOB_ID, TRAINING_LABEL)] == whole
+    assert [*again.every_sample(PREDICTION_JOB_ID, "v1.01")] == whole
+    assert len(list((tmp_path / "other indexes").iterdir())) == 2, "one that was made stays while others are made"
+    assert [*again.every_sample(TRAINING_JOB_ID, TRAINING_LABEL)] == whole
+
+
+def test_samples_of_equal_confidence_keep_the_order_of_the_report(tmp_path: Path) -> None:
+    samples = tuple(sample(number, number % 3, 0, confidence=0.5 + number % 2 / 4) for number in range(200))
+    (tmp_path / "evaluation").write_bytes(msgspec.msgpack.encode(msgspec.structs.replace(EVALUATION, samples=samples)))
+    sample_index.make_index(tmp_path / "index", [tmp_path / "evaluation"])
+    index = sample_index.SampleIndex(tmp_path / "index", [tmp_path / "evaluation"])
+    numbers = index.ordered(index.is_in(0, SampleState.JUDGED), Order.SUREST).tolist()
+    assert numbers == [*range(1, 200, 2), *range(0, 200, 2)]

@@ -88,3 +88,11 @@ def test_the_exports_of_a_model_are_found_by_version(project: Project) -> None:
         "v1.02": ExportStatus.WAITING,
     }
     assert len(read.assert_rebuild_equals_live()["exports"]) == 2
+
+
+def test_every_model_has_exports_of_its_own(project: Project) -> None:
+    other = example_id("another model")
+    history = after(QUEUED).add(export_id(other, "v1.01"), replace(QUEUED, model_id=other), STARTED)
+    exports = project(history, Exports).exports
+    assert [row.status for row in exports.of_model(MODEL_ID).values()] == [ExportStatus.WAITING]
+    assert [row.status for row in exports.of_model(other).values()] == [ExportStatus.BUILDING]

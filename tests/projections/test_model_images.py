@@ -336,3 +336,17 @@ def test_whoever_changed_it_last_stays_named_and_is_marked_once_deleted(project:
     after = read.model_images.get(MODEL_IMAGE_ID)
     assert (after.modified_by, after.is_modifier_deleted) == ("trainer_wang", True)
     assert (after.versions[0].imported_by, after.versions[0].is_importer_deleted) == ("trainer_wang", True)
+
+
+def test_what_is_loading_or_failed_is_no_version_that_can_be_used(project: Project) -> None:  # W-2
+    history = History().add(PANEL_AOI_ID, BUSINESS, queued("panel-aoi@7.tar"), LOADING_STARTED)
+    read = project(history, Users, ModelImages)
+    assert not read.model_images.has_versions()
+    read.take_in(history.add(PANEL_AOI_ID, DAMAGED))
+    assert not read.model_images.has_versions()
+
+
+def test_one_version_is_found_by_its_very_number(project: Project) -> None:  # W-2
+    history = plant().add(MODEL_IMAGE_ID, LOADING_QUEUED, LOADING_STARTED, replace(MODEL_IMAGE_LOADED, number=2))
+    read = project(history, Users, ModelImages)
+    assert [read.model_images.version_choice(MODEL_IMAGE_ID, number).number for number in (1, 2)] == [1, 2]

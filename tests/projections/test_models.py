@@ -8,7 +8,7 @@ from domain.data_paths import FolderName
 from domain.models import ModelDataPathReleased, ModelVersionWithdrawn
 from domain.training_jobs import TrainedWeights, VersionUsed
 from domain.users import UserDeleted
-from projections.models import SORTS, Models, ModelVersionChoices
+from projections.models import MOST_CHOICES, SORTS, Models, ModelVersionChoices
 from projections.users import Users
 from tests.examples import (
     BINDING,
@@ -297,3 +297,48 @@ def test_a_model_of_which_nothing_was_published_is_not_there(project: Project) -
 def test_the_log_alone_gives_the_same_rows(project: Project) -> None:  # E-2
     tables = project(published(), Users, Models).assert_rebuild_equals_live()
     assert [len(tables[name]) for name in ("models", "model_versions")] == [2, 3]
+
+
+def test_for_a_comparison_the_versions_of_one_model_stand_together(project: Project) -> None:  # P-1
+    history = plant()
+    for version in ("v1.01", "v1.02"):
+        for name in ("panel-a", "glass-edge"):
+            history.add(example_id(name), replace(VERSION_PUBLISHED, model_name=name, version=version))
+    models = project(history, Users, Models).models
+    together = ["glass-edge v1.02", "glass-edge v1.01", "panel-a v1.02", "panel-a v1.01"]
+    by_time = ["glass-edge v1.02", "panel-a v1.02", "glass-edge v1.01", "panel-a v1.01"]
+    for compared, expected in (((), together), (None, by_time)):
+        found = models.choices(TRAINER_WANG_ID, compared=compared).versions
+        assert [f"{one.model_name} {one.label}" for one in found] == expected
+
+
+def test_the_classes_of_a_version_stand_in_the_order_of_its_list(project: Project) -> None:  # W-3
+    parameters = replace(TRAINING_ORDER.model_parameters, code_list=DEFECT_CODES[::-1])
+    published = replace(VERSION_PUBLISHED, order=replace(TRAINING_ORDER, model_parameters=parameters))
+    (choice,) = project(plant().add(MODEL_ID, published), Users, Models).models.choices(TRAINER_WANG_ID).versions
+    assert choice.defect_codes == DEFECT_CODES[::-1]
+
+
+def test_exactly_as_many_versions_as_are_offered_are_all(project: Project) -> None:  # P-1
+    history = plant()
+    for number in range(1, MOST_CHOICES + 1):
+        history.add(MODEL_ID, replace(VERSION_PUBLISHED, version=f"v1.{number:02}"))
+    choices = project(history, Users, Models).models.choices(TRAINER_WANG_ID)
+    assert (len(choices.versions), choices.has_more) == (MOST_CHOICES, False)
+
+
+def test_whoever_published_withdrew_or_released_is_marked_once_deleted(project: Project) -> None:  # U-3
+    published = plant().add(MODEL_ID, VERSION_PUBLISHED, actor=TRAINER_WANG_ID)
+    other = replace(VERSION_PUBLISHED, model_name="other")
+    published.add(GLASS_EDGE_ID, other, actor=TRAINER_WANG_ID)
+    facts = (ModelVersionWithdrawn(version="v1.01", reason="…"), ModelDataPathReleased(folder=TRAINING_FOLDER))
+    history = published.add(MODEL_ID, *facts, actor=TRAINER_LI_ID)
+    read = project(history, Users, Models)
+    assert [path.is_releaser_deleted for path in read.models.locked_paths(MODEL_ID)] == [False]
+    read.take_in(history.add(TRAINER_LI_ID, UserDeleted(heir=TRAINER_WANG_ID), actor=QUALITY_LEAD_ID))
+    (version,) = read.models.get(MODEL_ID).versions
+    assert (version.is_publisher_deleted, version.is_withdrawer_deleted) == (False, True)
+    (released,) = read.models.locked_paths(MODEL_ID)
+    assert (released.released_by, released.is_releaser_deleted) == ("trainer_li", True)
+    (kept,) = read.models.locked_paths(GLASS_EDGE_ID)
+    assert (kept.released_by, kept.is_releaser_deleted) == ("", False)

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from domain.compute_resources import ComputeResourceCreated, ComputeResourceDeleted
 from domain.environments import EnvironmentNodesAdded
 from domain.facts import Fact
-from domain.industries import IndustryLevelsDefined
+from domain.industries import DefaultIndustryChosen, IndustryLevelsDefined
 from domain.messages import VersionResult
 from domain.models import ModelVersionWithdrawn
 from domain.prediction_jobs import (
@@ -280,3 +280,31 @@ def test_a_rebuild_gives_the_same_figures(project: Project) -> None:  # E-2
     history.add(SECOND_JOB_ID, TRAINING_QUEUED, TRAINING_STARTED, TrainingFailed(reason=OUT_OF_MEMORY))
     tables = project(history, Users, Overview).assert_rebuild_equals_live()
     assert (len(tables["overview_jobs"]), len(tables["overview_versions"])) == (3, 1)
+
+
+def test_of_versions_equally_low_the_first_by_name_is_named(project: Project) -> None:  # O-1
+    history = published().add(MODEL_ID, second_version(0.9))
+    history.add(OTHER_MODEL_ID, replace(VERSION_PUBLISHED, model_name="apple"))
+    found = project(history, Users, Overview).overview.key_figures(TRAINER_WANG_ID).lowest
+    assert (found.model_name, found.label) == ("apple", "v1.01")
+
+
+def test_a_deleted_report_gives_way_to_the_newest_of_the_same_version(project: Project) -> None:  # O-1, V-3
+    history = published().add(MODEL_ID, second_version(0.95))
+    for job_id, accuracy, label in (
+        (PREDICTION_JOB_ID, 0.75, "v1.01"),
+        (SECOND_PREDICTION_ID, 0.5, "v1.01"),
+        (example_id("of the other version"), 0.96, "v1.02"),
+        (THIRD_PREDICTION_ID, 0.25, "v1.01"),
+    ):
+        history.add(job_id, PREDICTION_QUEUED, PREDICTION_STARTED, predicted(accuracy, label))
+    read = project(history.add(THIRD_PREDICTION_ID, PredictionDeleted()), Users, Overview)
+    assert read.overview.key_figures(TRAINER_WANG_ID).lowest == lowest(0.5, report_id=SECOND_PREDICTION_ID)
+
+
+def test_an_industry_that_is_not_the_default_sets_nothing_up(project: Project) -> None:  # M-7
+    history = History()
+    for event in plant().events:
+        if not isinstance(event.data, DefaultIndustryChosen):
+            history.add(event.originator_id, event.data)
+    assert project(history, *MASTER_DATA).overview.setup() == SetupSteps(False, False, True, True)

@@ -210,3 +210,34 @@ def test_the_model_types_of_a_list_are_those_of_its_jobs(after: After) -> None: 
     assert sorted(jobs.task_types(TRAINER_WANG_ID, PredictionKind.QUESTION_BANK)) == ["分割分类", "分类"]
     assert jobs.task_types(TRAINER_WANG_ID, PredictionKind.COMPARISON) == ["分类"]
     assert jobs.task_types(TRAINER_LI_ID, PredictionKind.QUESTION_BANK) == []
+
+
+def test_durations_are_sorted_and_what_has_none_comes_last(after: After) -> None:  # P-2
+    quick, slow, waiting = (example_id(name) for name in ("quick", "slow", "waiting"))
+    history = _job(msgspec.structs.replace(PREDICTION_QUEUED, name="quick"), job_id=quick)
+    history.add(slow, msgspec.structs.replace(PREDICTION_QUEUED, name="slow"), PREDICTION_STARTED)
+    history.add(waiting, msgspec.structs.replace(PREDICTION_QUEUED, name="waiting"))
+    history.add(quick, PREDICTION_STARTED, PREDICTION_COMPLETED).add(slow, PREDICTION_COMPLETED)
+    jobs = after(history)
+    for sort, names in (("seconds", ["quick", "slow", "waiting"]), ("-seconds", ["slow", "quick", "waiting"])):
+        rows = jobs.page(TRAINER_WANG_ID, PredictionKind.QUESTION_BANK, sort=sort).items
+        assert [row.name for row in rows] == names
+
+
+def test_a_comparison_is_listed_with_the_figures_of_its_first_version_and_is_no_models_newest_report(
+    after: After,
+) -> None:  # P-3, V-3
+    [result] = PREDICTION_COMPLETED.results
+    second = msgspec.structs.replace(
+        result, label="v1.02", figures=msgspec.structs.replace(result.figures, accuracy=0.1)
+    )
+    completed = msgspec.structs.replace(PREDICTION_COMPLETED, results=(result, second))
+    compared = msgspec.structs.replace(PREDICTION_QUEUED, kind=PredictionKind.COMPARISON)
+    other = msgspec.structs.replace(PREDICTION_QUEUED, model_id=example_id("another model"))
+    history = _job(PREDICTION_QUEUED, PREDICTION_STARTED, PREDICTION_COMPLETED)
+    history.add(example_id("elsewhere"), other, PREDICTION_STARTED, PREDICTION_COMPLETED)
+    jobs = after(history.add(example_id("compared"), compared, PREDICTION_STARTED, completed))
+    row = jobs.get(example_id("compared"))
+    assert row is not None
+    assert row.accuracy == FIGURES.accuracy
+    assert jobs.newest_for(MODEL_ID, "v1.01") == PREDICTION_JOB_ID

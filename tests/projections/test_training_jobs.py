@@ -351,3 +351,87 @@ def test_a_job_tells_which_version_it_started_from(project: Project) -> None:  #
     history = plant().add(TRAINING_JOB_ID, TRAINING_QUEUED).add(example_id("again"), again)
     read = project(history, Users, TrainingJobs).training_jobs
     assert (read.get(TRAINING_JOB_ID).started_from, read.get(example_id("again")).started_from) == (None, started_from)
+
+
+def two_jobs() -> History:
+    """Another job beside the one that is asked for, with other measurements of everything."""
+    other = example_id("glass-b job")
+    queued = msgspec.structs.replace(TRAINING_QUEUED, model_name="Glass-b")
+    history = job_history(TRAINING_STARTED, SCREENED, MEASURED, VALIDATED)
+    elsewhere = msgspec.structs.replace(MEASURED, iterations=(150,), losses=(0.1,))
+    validated = msgspec.structs.replace(VALIDATED, iteration=150)
+    return history.add(other, queued, TRAINING_STARTED, SPLIT, elsewhere, validated)
+
+
+def test_every_job_has_measurements_of_its_own(project: Project) -> None:  # T-3, T-5
+    read = project(two_jobs(), Users, TrainingJobs).training_jobs
+    for job_id, stage, iteration, share in (
+        (TRAINING_JOB_ID, StageName.RESOLUTION_SCREENING, 20, TENTH_TRAINED),
+        (example_id("glass-b job"), StageName.DATA_SPLIT, 150, 0.05 + 0.93 * 0.75),
+    ):
+        assert [row.stage for row in read.stages(job_id)] == [stage]
+        assert [part.iteration for part in read.parts(job_id)] == [iteration]
+        assert [row.iteration for row in read.validations(job_id)] == [iteration]
+        assert read.losses(job_id, LossPart.CLASSIFICATION)[-1].iteration == iteration
+        assert read.get(job_id).share_done == pytest.approx(share)
+    assert {row.model_name: row.iteration for row in read.page().items} == {"panel-a": 20, "Glass-b": 150}
+
+
+def test_names_are_sorted_whatever_their_case_and_equal_rows_newest_first(project: Project) -> None:  # T-3
+    history = two_jobs().add(example_id("a third job"), msgspec.structs.replace(TRAINING_QUEUED, model_name="apple"))
+    history.add(example_id("a fourth job"), msgspec.structs.replace(TRAINING_QUEUED, model_name="zebra"))
+    read = project(history, Users, TrainingJobs).training_jobs
+    assert [row.model_name for row in read.page(sort="name").items] == ["apple", "Glass-b", "panel-a", "zebra"]
+    newest_first = ["zebra", "apple", "Glass-b", "panel-a"]
+    for sort in ("creator", "-creator"):
+        assert [row.model_name for row in read.page(sort=sort).items] == newest_first
+
+
+def test_validations_come_by_network_and_iteration(project: Project) -> None:  # T-5
+    facts = [
+        TrainingValidated(part=part, iteration=iteration, accuracy=None, recall=None, loss=None)
+        for part, iteration in (
+            (LossPart.SEGMENTATION, 5),
+            (LossPart.CLASSIFICATION, 100),
+            (LossPart.CLASSIFICATION, 20),
+            (LossPart.SEGMENTATION, 3),
+        )
+    ]
+    rows = read_after(project, TRAINING_STARTED, *facts).training_jobs.validations(TRAINING_JOB_ID)
+    assert [(row.part, row.iteration) for row in rows] == [
+        (LossPart.CLASSIFICATION, 20),
+        (LossPart.CLASSIFICATION, 100),
+        (LossPart.SEGMENTATION, 3),
+        (LossPart.SEGMENTATION, 5),
+    ]
+
+
+def test_a_curve_begins_and_ends_where_it_was_measured(project: Project) -> None:  # T-5
+    zigzag = [1.0, *([2.0, 0.5] * 2), 1.0]
+    measured = TrainingLossesMeasured(
+        part=LossPart.CLASSIFICATION, iterations=(1, 2, 3, 4, 5, 6), losses=tuple(zigzag), learning_rate=0.1
+    )
+    nothing = msgspec.structs.replace(measured, iterations=(), losses=())
+    read = read_after(project, TRAINING_STARTED, nothing, measured).training_jobs
+    curve = read.losses(TRAINING_JOB_ID, LossPart.CLASSIFICATION, most=2)
+    assert [point.iteration for point in curve] == [1, 2, 3, 6]  # first, highest, lowest, last
+    assert [point.loss for point in curve] == [1.0, 2.0, 0.5, 1.0]
+    assert read.parts(TRAINING_JOB_ID)[0].iteration == 6
+
+
+def test_every_new_start_is_a_run_of_its_own(project: Project) -> None:  # T-2
+    again = (TRAINING_STARTED, TrainingTerminated(), TrainingRestarted())
+    assert the_row(read_after(project, *again, *again, *again)).run == 4
+
+
+def test_parameters_of_a_segmentation_that_is_not_trained_have_no_effect(project: Project) -> None:  # W-9
+    sgd = SgdParameters(base_lr=0.01, batch_size=16, max_iter=200)
+    order = msgspec.structs.replace(
+        TRAINING_QUEUED.order,
+        training_parameters=TrainingParameters(sgd, sgd),
+        preprocessing=PreprocessingParameters(train_segmentation=False),
+    )
+    queued = msgspec.structs.replace(TRAINING_QUEUED, order=order)
+    read = project(plant().add(TRAINING_JOB_ID, queued), Users, TrainingJobs).training_jobs
+    assert [part.part for part in read.parts(TRAINING_JOB_ID)] == [LossPart.CLASSIFICATION]
+    assert read.get(TRAINING_JOB_ID).max_iter == 200

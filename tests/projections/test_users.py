@@ -215,3 +215,11 @@ def test_an_heir_of_an_heir_owns_everything(project: Project) -> None:  # U-7
     assert read.models.get(MODEL_ID).owner_name == "quality_lead"
     assert [row.heir_name for row in read.users.page(only_deleted=True).items] == ["quality_lead"] * 2
     read.assert_rebuild_equals_live()
+
+
+def test_who_is_there_has_no_heir_and_is_found_by_name(project: Project) -> None:  # U-7
+    read = project(deleted(plant()), Users)
+    assert {row.heir_name for row in read.users.page().items} == {""}
+    assert read.users.get(TRAINER_LI_ID).heir_name == ""
+    assert read.users.named("ＴRAINER_li") == TRAINER_LI_ID
+    assert read.users.named("trainer_wang") is None
