@@ -3,7 +3,6 @@
 import re
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -62,17 +61,3 @@ def test_who_only_asks_after_the_processes_loads_nothing_of_them(verb: str, tmp_
     loaded = loaded_in(asked.stderr)
     assert "msgspec" in loaded, asked.stderr
     assert not loaded & {*PIXELS, *THE_WEB, *WITHOUT_DATABASE, "kafka"}
-
-
-@pytest.mark.parametrize("installing", ["Makefile", "infra/compose/Dockerfile"])
-def test_bytecode_is_made_where_assay_is_installed(installing: str) -> None:  # S-1
-    """Where it runs it may not be written, and each start would compile everything anew."""
-    ours = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["tool"]["importlinter"]["root_packages"]
-    steps = (CHECKOUT / installing).read_text()
-    compiled = re.search(r"compileall -q ([\w ]+)$", steps, re.MULTILINE)
-    assert compiled is not None
-    assert set(compiled[1].split()) == set(ours)
-    required = re.findall(r"^.*(?:requirements/all|requirements/server|requirements/worker)\.txt$", steps, re.MULTILINE)
-    installed = [step for step in required if "sync" in step or "uv pip install" in step]
-    assert installed
-    assert all("--compile-bytecode" in step for step in installed)
