@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.connections import connect
 from infra.first_start import prepare
 from infra.programs import PROGRAMS
 from infra.settings import read_settings
@@ -61,3 +62,28 @@ def test_who_only_asks_after_the_processes_loads_nothing_of_them(verb: str, tmp_
     loaded = loaded_in(asked.stderr)
     assert "msgspec" in loaded, asked.stderr
     assert not loaded & {*PIXELS, *THE_WEB, *WITHOUT_DATABASE, "kafka"}
+
+
+def test_no_page_is_served_over_the_log_of_a_newer_release(database: str, tmp_path: Path) -> None:  # S-2
+    """Under systemd nothing but the process itself can refuse: the others are started however `prepare` ends."""
+    environment = {
+        "ASSAY_STATE": str(tmp_path / "state"),
+        "ASSAY_DATABASE_URL": database,
+        "ASSAY_PORT": str(free_ports(1)[0]),
+    }
+    prepare(read_settings(environment))
+    with connect(database) as connection:
+        connection.execute(
+            "INSERT INTO assay_events (originator_id, originator_version, topic, state)"
+            " VALUES (gen_random_uuid(), 1, 'of.tomorrow', '[]')"
+        )
+    refused = subprocess.run(
+        [sys.executable, "-m", "infra.cli", "web"],
+        cwd=CHECKOUT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert refused.returncode == 1
+    assert "does not know of.tomorrow: a newer one wrote" in refused.stderr
