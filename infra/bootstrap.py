@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 import commands
 from commands.ports import Ports
 from infra.artifacts import Artifacts
-from infra.connections import open_pool
+from infra.connections import connect, open_pool
 from infra.core import Core
 from infra.drafts import Drafts
 from infra.event_store import open_event_log
@@ -295,7 +295,7 @@ def run_web(settings: Settings, ready: Callable[[], None]) -> None:
         core = stack.enter_context(open_core(settings, pool_size=WEB_THREADS))
         pool = stack.enter_context(open_pool(core.dsn, size=WEB_THREADS))
         stack.enter_context(told_of_pool("pages", pool))
-        with pool.connection() as connection:
+        with connect(core.dsn) as connection:
             refuse_unknown_facts(connection)
         watcher = PositionWatcher(core.dsn)
         stack.callback(watcher.close)
