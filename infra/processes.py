@@ -271,7 +271,9 @@ class _Child:
                 stdout=output,
                 stderr=output,
                 pass_fds=[told],
-                env={name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"},  # systemd hears us only
+                env={
+                    name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"
+                },  # systemd hears us only
                 start_new_session=True,  # Ctrl-C reaches the supervisor only, which stops in order
                 preexec_fn=lambda: _die_with(supervisor),  # noqa: PLW1509 - no threads here that could hold a lock
             )
