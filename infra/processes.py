@@ -262,9 +262,8 @@ class _Child:
 
     def start(self) -> None:
         supervisor = os.getpid()
-        environment = {
-            name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"
-        }  # systemd hears us only
+        # Systemd hears the supervisor only.
+        environment = {name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"}
         self._ready_pipe, told = os.pipe()
         os.set_blocking(self._ready_pipe, False)
         with self.log_file.open("ab") as output:
