@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 import commands
 from commands.ports import Ports
 from infra.artifacts import Artifacts
-from infra.connections import open_pool
+from infra.connections import connect, open_pool
 from infra.core import Core
 from infra.drafts import Drafts
 from infra.event_store import open_event_log
@@ -268,7 +268,11 @@ def run_worker(settings: Settings, ready: Callable[[], None], role: WorkerRole) 
 
 
 def run_web(settings: Settings, ready: Callable[[], None]) -> None:
-    """Serve the pages until SIGTERM. Then nobody new is let in, and who is being answered has `WEB_GRACE_SECONDS` left."""
+    """Serve the pages until SIGTERM. Then nobody new is let in, and who is being answered has `WEB_GRACE_SECONDS` left.
+
+    Raises:
+        UnknownFacts: nobody writes into the log of a newer release, whoever started this process.
+    """
     import uvicorn  # noqa: PLC0415 - only the web process needs it
     from litestar.concurrency import set_asyncio_executor  # noqa: PLC0415
 
@@ -277,6 +281,7 @@ def run_web(settings: Settings, ready: Callable[[], None]) -> None:
     from infra.feed_watch import FeedWatch  # noqa: PLC0415
     from infra.image_checks import ImageChecks  # noqa: PLC0415
     from infra.images import Images  # noqa: PLC0415
+    from infra.named_artifacts import refuse_unknown_facts  # noqa: PLC0415
     from infra.relay_watch import RelayWatch  # noqa: PLC0415
     from infra.session_store import SessionStore  # noqa: PLC0415
     from infra.token_uses import TokenUses  # noqa: PLC0415
@@ -290,6 +295,8 @@ def run_web(settings: Settings, ready: Callable[[], None]) -> None:
         core = stack.enter_context(open_core(settings, pool_size=WEB_THREADS))
         pool = stack.enter_context(open_pool(core.dsn, size=WEB_THREADS))
         stack.enter_context(told_of_pool("pages", pool))
+        with connect(core.dsn) as connection:
+            refuse_unknown_facts(connection)
         watcher = PositionWatcher(core.dsn)
         stack.callback(watcher.close)
         stop = stack.enter_context(until_told_to_stop())

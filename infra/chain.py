@@ -264,6 +264,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (OSError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
+    except ModuleNotFoundError:
+        sys.stderr.write("Signatures are verified by the package `cryptography`: install it, or leave --key out.\n")
+        return 2
     sys.stdout.writelines(f"position {finding.position}: {finding.what}\n" for finding in findings)
     sys.stdout.write("Something does not fit.\n" if findings else "Everything fits.\n")
     return 1 if findings else 0

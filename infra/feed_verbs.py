@@ -53,7 +53,7 @@ def feed_status(settings: Settings) -> int:
     if relay.problem_at is not None:
         print(f"The relay's last problem, at {relay.problem_at:%Y-%m-%d %H:%M:%S %Z}: {relay.problem}")
     if relay.is_away:
-        print("No relay takes in what workers say; see `assay status` and its log.")
+        print("No relay takes in what workers say; see `assay health` and its log.")
     if relay.unusable_count:
         print(f"{relay.unusable_count:,} reports of workers could not be used; see `assay unusable-reports`.")
     return 1 if state.is_held_up or relay.is_held_up or relay.is_away else 0

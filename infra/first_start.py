@@ -13,9 +13,11 @@ from domain.refusals import ChangedMeanwhile, Refusal, Refusals
 from domain.task_types import TaskKind
 from domain.users import SUPER_ADMINISTRATORS_ID, SuperAdministrators, User, UserCreated
 from infra.bootstrap import open_core
+from infra.connections import connect
 from infra.core import Core
 from infra.event_store import create_tables
 from infra.kept_secrets import first_password, forget_first_password, untold_password
+from infra.named_artifacts import UnknownFacts, refuse_unknown_facts
 from infra.settings import Settings, WrongSetting
 from infra.side_tables import create_side_tables
 
@@ -28,7 +30,8 @@ def prepare(settings: Settings) -> list[str]:
     """Make folders, tables and the first administrator where they are missing; what a person must be told, once.
 
     Raises:
-        WrongSetting: nobody can be made an administrator as the settings say, or the log of this state folder is elsewhere.
+        WrongSetting: nobody can be made an administrator as the settings say, or the log of this state folder is elsewhere, or
+            that of a newer release.
     """
     for folder in (settings.state, *settings.data_roots.values(), *settings.archive_roots.values()):
         if settings.state in (folder, *folder.parents):
@@ -36,6 +39,7 @@ def prepare(settings: Settings) -> list[str]:
     assert settings.database_url is not None
     create_tables(settings.database_url)
     create_side_tables(settings.database_url)
+    _refuse_a_log_of_a_newer_release(settings.database_url)
     with open_core(settings) as core:
         if core.assay.find(SuperAdministrators, SUPER_ADMINISTRATORS_ID) is None:
             users = core.log.all_of(UserCreated)
@@ -53,6 +57,15 @@ def _refuse_to_begin_beside_a_history(settings: Settings) -> None:
             f"The database holds no log, but {settings.seals} seals one. Correct ASSAY_DATABASE_URL; or put a backup back with"
             " `assay restore`, into an empty ASSAY_STATE; or begin anew, with an empty ASSAY_STATE, too."
         )
+
+
+def _refuse_a_log_of_a_newer_release(dsn: str) -> None:
+    """Read models would stop before what they do not know, while people go on writing behind it."""
+    with connect(dsn) as connection:
+        try:
+            refuse_unknown_facts(connection)
+        except UnknownFacts as error:
+            raise WrongSetting(str(error)) from error
 
 
 def _first_start(settings: Settings, core: Core) -> list[str]:

@@ -44,6 +44,20 @@ class NamedArtifacts:
         return {checksum for standing in self._standing.values() for _, checksum in standing}
 
 
+def refuse_unknown_facts(connection: Connection[Any]) -> None:
+    """Whoever cannot read the whole log would show a part of it as if it were all.
+
+    Raises:
+        UnknownFacts
+    """
+    topics = {row[0] for row in connection.execute("SELECT DISTINCT topic FROM public.assay_events").fetchall()}
+    if unknown := sorted(topics - set(FACTS)):
+        raise UnknownFacts(
+            f"This release does not know {', '.join(unknown)}: a newer one wrote them. Use that one, or restore the backup from"
+            " before it."
+        )
+
+
 def named_in_log(connection: Connection[Any]) -> NamedArtifacts:
     """Of the log as `connection` sees it, which must be inside a transaction.
 
@@ -51,9 +65,7 @@ def named_in_log(connection: Connection[Any]) -> NamedArtifacts:
         UnknownFacts
     """
     mapper = FactMapper()
-    topics = {row[0] for row in connection.execute("SELECT DISTINCT topic FROM public.assay_events").fetchall()}
-    if unknown := sorted(topics - set(FACTS)):
-        raise UnknownFacts(f"This release does not know {', '.join(unknown)}: a newer one wrote them. Use that one.")
+    refuse_unknown_facts(connection)
     found = NamedArtifacts()
     for stored in _stored(connection, [topic for topic, fact in FACTS.items() if concerns_artifacts(fact)]):
         found.take_in(cast("Recorded", mapper.to_domain_event(stored)))

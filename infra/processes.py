@@ -262,6 +262,8 @@ class _Child:
 
     def start(self) -> None:
         supervisor = os.getpid()
+        # Systemd hears the supervisor only.
+        environment = {name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"}
         self._ready_pipe, told = os.pipe()
         os.set_blocking(self._ready_pipe, False)
         with self.log_file.open("ab") as output:
@@ -271,6 +273,7 @@ class _Child:
                 stdout=output,
                 stderr=output,
                 pass_fds=[told],
+                env=environment,
                 start_new_session=True,  # Ctrl-C reaches the supervisor only, which stops in order
                 preexec_fn=lambda: _die_with(supervisor),  # noqa: PLW1509 - no threads here that could hold a lock
             )

@@ -142,6 +142,8 @@ def status(settings: Settings) -> int:
     running = read_status(settings.records)
     if running is None:
         print("Assay is not running.")
+        if any(settings.run.glob("*.sock")):
+            print("Processes that systemd or containers start are told of by `assay health`.")
         return NOT_RUNNING
     print(f"Assay runs at {running.address} (process {running.pid})")
     for process in running.processes:

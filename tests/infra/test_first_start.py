@@ -23,13 +23,14 @@ from domain.users import (
     UserEmailChanged,
 )
 from infra.bootstrap import open_core
+from infra.connections import connect
 from infra.core import Core
 from infra.event_store import create_tables, open_event_log
 from infra.first_start import FIRST_ADMINISTRATOR_ID, _first_start, prepare
 from infra.kept_secrets import forget_first_password
 from infra.passwords import Argon2Passwords
 from infra.service_verbs import _prepare
-from infra.settings import Settings, read_settings
+from infra.settings import Settings, WrongSetting, read_settings
 from infra.side_tables import create_side_tables
 from tests.examples import (
     QUALITY_LEAD,
@@ -202,3 +203,14 @@ def test_both_kinds_of_task_types_exist_after_the_first_start_and_only_once(sett
             assert held.owner is not None
             kinds[name] = core.assay.load(TaskType, held.owner).kind
     assert kinds == {"分类": TaskKind.CLASSIFICATION, "分割分类": TaskKind.SEGMENTATION_AND_CLASSIFICATION}
+
+
+def test_an_older_release_does_not_start_on_the_log_of_a_newer_one(settings: Settings) -> None:  # S-2
+    prepare(settings)
+    with connect(str(settings.database_url)) as connection:
+        connection.execute(
+            "INSERT INTO assay_events (originator_id, originator_version, topic, state)"
+            " VALUES (gen_random_uuid(), 1, 'of.tomorrow', '[]')"
+        )
+    with pytest.raises(WrongSetting, match=r"does not know of\.tomorrow: .* restore the backup from before it"):
+        prepare(settings)

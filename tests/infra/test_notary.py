@@ -302,13 +302,13 @@ def test_a_tampered_export_is_found(  # E-4
     assert any(what in finding.what for finding in findings)
 
 
-def run_alone(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run_alone(
+    folder: Path, *arguments: str, python: tuple[str, ...] = (sys.executable, "-I")
+) -> subprocess.CompletedProcess[str]:
     """The verifier as an auditor has it: one file, in a folder without Assay."""
     alone = folder / "chain.py"
     alone.write_text(Path(chain.__file__).read_text())
-    return subprocess.run(
-        [sys.executable, "-I", str(alone), *arguments], cwd=folder, capture_output=True, text=True, check=False
-    )
+    return subprocess.run([*python, str(alone), *arguments], cwd=folder, capture_output=True, text=True, check=False)
 
 
 def test_the_verifier_stands_alone(office: Office, exported: list[str], tmp_path: Path) -> None:  # E-4
@@ -322,6 +322,17 @@ def test_the_verifier_stands_alone(office: Office, exported: list[str], tmp_path
     found = run_alone(tmp_path, *arguments)
     assert found.returncode == 1
     assert found.stdout.startswith(f"position {json.loads(exported[at])['position']}: the event was changed")
+
+
+def test_an_auditor_whose_python_has_no_packages_verifies_all_but_signatures(
+    office: Office, exported: list[str], tmp_path: Path
+) -> None:  # E-4
+    bare = (sys.executable, "-I", "-S")
+    arguments = [str(tmp_path / "log.jsonl"), "--seals", str(office.seals)]
+    assert run_alone(tmp_path, *arguments, python=bare).stdout == "Everything fits.\n"
+    refused = run_alone(tmp_path, *arguments, "--key", PUBLIC_KEY.hex(), python=bare)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr.startswith("Signatures are verified by the package `cryptography`")
 
 
 def test_a_file_that_is_no_log_is_refused(tmp_path: Path) -> None:

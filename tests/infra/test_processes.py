@@ -294,6 +294,16 @@ def test_systemd_hears_when_a_process_works_and_when_it_stops(systemd: Systemd) 
     assert process.returncode == 0
 
 
+def test_systemd_hears_of_the_supervisor_and_not_of_those_below_it(
+    running: Running, systemd: Systemd, monkeypatch: pytest.MonkeyPatch
+) -> None:  # S-3
+    monkeypatch.setenv("NOTIFY_SOCKET", str(systemd.address))
+    told = running.folder / "told"
+    script = f'echo "${{NOTIFY_SOCKET-nobody}}" > {told}; echo ready > /dev/fd/$0; while :; do sleep 0.1; done'
+    running.start_ready(Program(name="worker", arguments=("sh", "-c", script, "{ready}"), patience_seconds=0.3))
+    assert told.read_text() == "nobody\n"
+
+
 @pytest.mark.parametrize("is_ours", [True, False])
 def test_a_journal_is_known_by_our_own_output_not_by_a_variable_that_terminals_inherit(is_ours: bool) -> None:  # S-3
     reading, writing = os.pipe()

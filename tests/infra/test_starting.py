@@ -3,11 +3,11 @@
 import re
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
 
+from infra.connections import connect
 from infra.first_start import prepare
 from infra.programs import PROGRAMS
 from infra.settings import read_settings
@@ -64,15 +64,26 @@ def test_who_only_asks_after_the_processes_loads_nothing_of_them(verb: str, tmp_
     assert not loaded & {*PIXELS, *THE_WEB, *WITHOUT_DATABASE, "kafka"}
 
 
-@pytest.mark.parametrize("installing", ["Makefile", "infra/compose/Dockerfile"])
-def test_bytecode_is_made_where_assay_is_installed(installing: str) -> None:  # S-1
-    """Where it runs it may not be written, and each start would compile everything anew."""
-    ours = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["tool"]["importlinter"]["root_packages"]
-    steps = (CHECKOUT / installing).read_text()
-    compiled = re.search(r"compileall -q ([\w ]+)$", steps, re.MULTILINE)
-    assert compiled is not None
-    assert set(compiled[1].split()) == set(ours)
-    required = re.findall(r"^.*(?:requirements/all|requirements/server|requirements/worker)\.txt$", steps, re.MULTILINE)
-    installed = [step for step in required if "sync" in step or "uv pip install" in step]
-    assert installed
-    assert all("--compile-bytecode" in step for step in installed)
+def test_no_page_is_served_over_the_log_of_a_newer_release(database: str, tmp_path: Path) -> None:  # S-2
+    """Under systemd nothing but the process itself can refuse: the others are started however `prepare` ends."""
+    environment = {
+        "ASSAY_STATE": str(tmp_path / "state"),
+        "ASSAY_DATABASE_URL": database,
+        "ASSAY_PORT": str(free_ports(1)[0]),
+    }
+    prepare(read_settings(environment))
+    with connect(database) as connection:
+        connection.execute(
+            "INSERT INTO assay_events (originator_id, originator_version, topic, state)"
+            " VALUES (gen_random_uuid(), 1, 'of.tomorrow', '[]')"
+        )
+    refused = subprocess.run(
+        [sys.executable, "-m", "infra.cli", "web"],
+        cwd=CHECKOUT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert refused.returncode == 1
+    assert "does not know of.tomorrow: a newer one wrote" in refused.stderr

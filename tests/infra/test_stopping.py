@@ -238,3 +238,11 @@ def test_the_health_of_what_does_not_run_is_a_status_of_its_own(tmp_path: Path) 
     said = run(["health", "web"], {"ASSAY_STATE": str(tmp_path)})
     assert (said.returncode, said.stdout.split()) == (3, ["web", "does", "not", "run"])
     assert run(["health"], {"ASSAY_STATE": str(tmp_path)}).returncode == 3
+
+
+def test_the_status_says_where_to_look_when_processes_run_without_it(tmp_path: Path) -> None:  # S-3
+    nothing = run(["status"], {"ASSAY_STATE": str(tmp_path)})
+    assert (nothing.returncode, nothing.stdout) == (3, "Assay is not running.\n")
+    (tmp_path / "run").mkdir(exist_ok=True)
+    (tmp_path / "run" / "web.sock").touch()
+    assert "`assay health`" in run(["status"], {"ASSAY_STATE": str(tmp_path)}).stdout

@@ -146,7 +146,7 @@ def test_only_workers_see_devices() -> None:  # S-2
 @pytest.mark.parametrize("file", [SYSTEMD / "assay.env", COMPOSE / "example.env"], ids=lambda file: file.name)
 def test_every_variable_that_an_environment_file_names_is_used(file: Path) -> None:  # S-1
     used = set(re.findall(r"\$\{(\w+)", (COMPOSE / "compose.yaml").read_text(encoding="utf-8")))
-    assert set(variables(file)) <= (SETTINGS if file.parent == SYSTEMD else used)
+    assert set(variables(file)) <= (SETTINGS if file.parent == SYSTEMD else SETTINGS | used)
 
 
 def test_the_environment_file_of_systemd_is_one_that_assay_reads(tmp_path: Path) -> None:  # S-1
@@ -162,18 +162,17 @@ def test_the_environment_file_of_systemd_is_one_that_assay_reads(tmp_path: Path)
 
 @pytest.mark.parametrize("process", sorted(PROCESSES))
 def test_the_settings_of_a_container_are_some_that_assay_reads(process: str) -> None:  # S-1
-    given = variables(COMPOSE / "example.env") | {
-        "POSTGRES_PASSWORD": "Panel2026",
-        "ASSAY_KAFKA_BROKERS": "kafka-1:9092",
-    }
-    environment = {
-        name: filled_in(value, given) for name, value in compose()["services"][process]["environment"].items()
-    }
-    assert set(environment) <= SETTINGS
-    settings = read_settings(environment)
+    given = variables(COMPOSE / "example.env") | {"POSTGRES_PASSWORD": "Panel2026", "ASSAY_PORT": "80"}
+    service = compose()["services"][process]
+    assert service["env_file"] == ".env"
+    fixed = {name: filled_in(value, given) for name, value in service["environment"].items()}
+    assert set(fixed) <= SETTINGS
+    environment = {**given, **fixed}
+    settings = read_settings({**environment, "ASSAY_KAFKA_BROKERS": "kafka-1:9092"})
     assert settings.database_url == "postgresql://assay:Panel2026@database/assay"
+    assert (settings.host, settings.port) == ("0.0.0.0", 8080)
     assert settings.kafka is not None
-    assert read_settings({**environment, "ASSAY_KAFKA_BROKERS": ""}).kafka is None
+    assert read_settings(environment).kafka is None
 
 
 @pytest.mark.parametrize("process", sorted(PROCESSES))
