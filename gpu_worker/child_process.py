@@ -18,7 +18,14 @@ from gpu_worker.reasons import OUT_OF_MEMORY, reason_of
 
 _SET_PARENT_DEATH_SIGNAL: Final = 1
 """PR_SET_PDEATHSIG in linux/prctl.h."""
-_OUT_OF_MEMORY: Final = ("allocate memory", "bad_alloc", "out of memory", "can't start new thread")
+_OUT_OF_MEMORY: Final = (
+    "allocate memory",
+    "bad_alloc",
+    "out of memory",
+    "can't start new thread",
+    "_ALLOC_FAILED",  # cuBLAS and cuDNN, which allocate for themselves
+    "_ALLOCATION_FAILED",
+)
 """What libraries say of it in errors of no special kind."""
 
 

@@ -306,3 +306,6 @@ def test_what_an_error_hides_is_told_and_nothing_else_is_guessed() -> None:
     assert reason_in_child(away).text == STORAGE_FAILS
     assert reason_in_child(plain).text == UNEXPECTED
     assert reason_in_child(RuntimeError("std::bad_alloc")).text == OUT_OF_MEMORY
+    of_device = "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"
+    assert reason_in_child(RuntimeError(of_device)).text == OUT_OF_MEMORY
+    assert reason_in_child(RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED")).text == UNEXPECTED
