@@ -35,3 +35,8 @@ def fill(folder: Path) -> Path:
                 opened.write(bytes(4096))
         except OSError:
             return filling
+
+
+def make_read_only(folder: Path) -> None:
+    """As a storage whose device failed, or that somebody mounted so."""
+    subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
