@@ -3,7 +3,9 @@
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -81,6 +83,23 @@ def test_one_that_a_process_started_and_that_was_stopped_is_told_too(clock: Cloc
         os.kill(rank, signal.SIGSTOP)
         eventually(lambda: signs.held_up_by() == STANDS_STILL)
         os.kill(rank, signal.SIGKILL)
+
+
+IN_UNINTERRUPTIBLE_SLEEP = """
+import os, sys
+os.posix_spawn("/bin/true", ["true"], {}, file_actions=[(os.POSIX_SPAWN_OPEN, 0, sys.argv[1], os.O_RDONLY, 0)])
+"""
+"""As a process that waits for a disk: its child opens a pipe before it becomes a program of its own, and nobody writes there."""
+
+
+def test_a_process_that_waits_for_a_disk_is_told(tmp_path: Path, clock: Clock) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with subprocess.Popen([sys.executable, "-c", IN_UNINTERRUPTIBLE_SLEEP, tmp_path / "pipe"]) as waiting:
+        signs = signs_of(waiting.pid, clock)
+        clock.goes_on(11)
+        eventually(lambda: signs.held_up_by() == WAITS_FOR_STORAGE)
+        (tmp_path / "pipe").write_bytes(b"there")
+        assert waiting.wait(20) == 0
 
 
 def test_quiet_for_which_the_kernel_has_no_reason_is_told_after_a_minute(process: int, clock: Clock) -> None:
