@@ -120,9 +120,11 @@ class _Nobody:
 
 
 class _JobProcess:
-    """A process that has loaded its libraries and waits for work."""
+    """A process that loads its libraries and waits for work."""
 
     def __init__(self) -> None:
+        self.is_ready = False
+        """It has loaded them, and said so."""
         ours, theirs = socket.socketpair()
         with ours, theirs:
             self.process = subprocess.Popen(
@@ -187,8 +189,12 @@ class _Worker:
             with contextlib.closing(_JobProcess()) as process:
                 offered = self._wait_until_ready(process)
                 message = self._next_message(offered, process.is_alive) if offered else None
-                if message is not None and offered is not None:
+                if message is None or offered is None:
+                    continue
+                if process.is_alive():
                     self._do(process, message, offered)
+                else:  # whatever ended it, that is not what becomes of this job
+                    self._do_in_another(message, offered)
 
     def _work_with_processes_on_demand(self) -> None:
         # The first says what the machine offers, and that its libraries work.
@@ -198,8 +204,11 @@ class _Worker:
             self._tidy_if_possible()
             message = self._next_message(offered)
             if message is not None:
-                with contextlib.closing(_JobProcess()) as process:
-                    self._do(process, message, offered)
+                self._do_in_another(message, offered)
+
+    def _do_in_another(self, message: Message, offered: Resources) -> None:
+        with contextlib.closing(_JobProcess()) as process:
+            self._do(process, message, offered)
 
     def _do(self, process: _JobProcess, message: Message, offered: Resources) -> None:
         kind, started_at = kind_of(message), time.monotonic()
@@ -234,6 +243,7 @@ class _Worker:
                 f"a job process cannot start (exit code {process.close()}); see the output above"
             ) from None
         assert isinstance(ready, Ready)
+        process.is_ready = True
         most = self.settings.most_cpu_cores or ready.resources.cpu_cores
         return replace(ready.resources, cpu_cores=min(most, ready.resources.cpu_cores))
 
@@ -286,9 +296,7 @@ class _Attempt:
         self.workspace = workspace_of(worker.scratch, message.job_id, self.run_number, message.attempt)
         self.cpu_cores = max(1, min(message.needs.cpu_cores, offered.cpu_cores))
         self.progress = Progress(share=0.0, activity=STARTING)
-        self.signs = SignsOfLife(
-            process.process.pid, worker.name, worker.settings, is_ready=worker.settings.is_ready_ahead
-        )
+        self.signs = SignsOfLife(process.process.pid, worker.name, worker.settings, is_ready=process.is_ready)
         self.hangs: Sentence | None = None
         """Why it was ended though nobody had asked for that."""
         self.is_over = False

@@ -332,6 +332,10 @@ def is_gone(process: int) -> bool:
     return process not in job_processes()
 
 
+def has_ended(process: int) -> bool:
+    return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+
+
 def is_training(mailbox: MailboxInMemory, iteration: int = 1) -> bool:
     return bool(mailbox.beats) and mailbox.beats[-1].iteration >= iteration
 
@@ -494,6 +498,32 @@ def test_a_job_that_dies_fails_with_a_reason_and_the_worker_goes_on(tmp_path: Pa
     assert "ended unexpectedly (-11)" in str(crashed.reason)
     assert "training ResNet18 on" in worker.text(killed.log)
     assert "Segmentation fault" in worker.text(crashed.log)  # where it died
+
+
+@dataclass
+class WaitingProcessDies(MailboxInMemory):
+    """While a worker claims a job, something ends the process that waits for one."""
+
+    killed: list[int] = field(default_factory=list)
+
+    def take(self, offered: Resources) -> Message | None:
+        message = super().take(offered)
+        if message is not None:
+            for process in job_processes():
+                os.kill(process, signal.SIGKILL)
+                self.killed.append(process)
+                eventually(partial(has_ended, process))
+        return message
+
+
+def test_a_job_that_no_process_had_begun_does_not_fail_because_that_process_died(tmp_path: Path) -> None:  # T-7
+    (tmp_path / "archives").mkdir()
+    order = LoadingOrder(archive=FolderName(ROOT, "gone@1.0"), name="gone", archive_version="1.0")
+    mailbox = WaitingProcessDies([LoadModelImage(job_id=JOB_ID, attempt=1, needs=Resources(), order=order)])
+    with RunningWorker(tmp_path, mailbox) as worker:
+        failed = worker.wait_for(JobFailed)
+    assert len(mailbox.killed) == 1
+    assert "“images:gone@1.0” cannot be read" in str(failed.reason)
 
 
 def test_what_a_person_can_mend_is_said_and_the_log_holds_the_rest(tmp_path: Path) -> None:
