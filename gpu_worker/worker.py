@@ -189,12 +189,8 @@ class _Worker:
             with contextlib.closing(_JobProcess()) as process:
                 offered = self._wait_until_ready(process)
                 message = self._next_message(offered, process.is_alive) if offered else None
-                if message is None or offered is None:
-                    continue
-                if process.is_alive():
+                if message is not None and offered is not None:
                     self._do(process, message, offered)
-                else:  # whatever ended it, that is not what becomes of this job
-                    self._do_in_another(message, offered)
 
     def _work_with_processes_on_demand(self) -> None:
         # The first says what the machine offers, and that its libraries work.
@@ -204,11 +200,8 @@ class _Worker:
             self._tidy_if_possible()
             message = self._next_message(offered)
             if message is not None:
-                self._do_in_another(message, offered)
-
-    def _do_in_another(self, message: Message, offered: Resources) -> None:
-        with contextlib.closing(_JobProcess()) as process:
-            self._do(process, message, offered)
+                with contextlib.closing(_JobProcess()) as process:
+                    self._do(process, message, offered)
 
     def _do(self, process: _JobProcess, message: Message, offered: Resources) -> None:
         kind, started_at = kind_of(message), time.monotonic()
@@ -217,11 +210,18 @@ class _Worker:
         self.observer.job_taken(kind)
         outcome: JobOutcome = "lost"
         try:
-            outcome = _Attempt(self, process, message, offered).run()
+            outcome = self._outcome(process, message, offered)
         finally:
             seconds = time.monotonic() - started_at
             self.observer.job_left(kind, outcome, seconds)
             log.info("job_left", extra={**told, "outcome": outcome, "seconds": round(seconds, 1)})
+
+    def _outcome(self, process: _JobProcess, message: Message, offered: Resources) -> JobOutcome:
+        try:
+            return _Attempt(self, process, message, offered).run()
+        except _NeverBegun:
+            with contextlib.closing(_JobProcess()) as another:
+                return _Attempt(self, another, message, offered).run()
 
     def _wait_until_ready(self, process: _JobProcess) -> Resources | None:
         """What this machine offers; None when told to stop.
@@ -297,6 +297,8 @@ class _Attempt:
         self.cpu_cores = max(1, min(message.needs.cpu_cores, offered.cpu_cores))
         self.progress = Progress(share=0.0, activity=STARTING)
         self.signs = SignsOfLife(process.process.pid, worker.name, worker.settings, is_ready=process.is_ready)
+        self.has_begun = False
+        """The process said something of it."""
         self.hangs: Sentence | None = None
         """Why it was ended though nobody had asked for that."""
         self.is_over = False
@@ -306,7 +308,11 @@ class _Attempt:
         self.has_ended = threading.Event()
 
     def run(self) -> JobOutcome:
-        """Do it; returns how it ended."""
+        """Do it; returns how it ended.
+
+        Raises:
+            _NeverBegun
+        """
         pulse = threading.Thread(target=self._beat, daemon=True)
         pulse.start()
         try:
@@ -319,7 +325,7 @@ class _Attempt:
                 self._report(JobReleased(**self._sender))
                 return "released"
             elif ended is None:
-                ended = Ended(self.hangs or reason_of_exit(self.process.close()))
+                ended = Ended(self._why_it_died())
             if ended.reason is not None and not self.has_told_its_end:
                 self._report_failure(ended.reason)
         except AttemptIsOver:
@@ -339,6 +345,16 @@ class _Attempt:
                 self._keep_log()
         shutil.rmtree(self.workspace, ignore_errors=True)
         return "done" if ended.reason is None else "failed"
+
+    def _why_it_died(self) -> Sentence:
+        """Of a process that ended without a word.
+
+        Raises:
+            _NeverBegun
+        """
+        if self.hangs is None and self.process.is_ready and not self.has_begun:
+            raise _NeverBegun
+        return self.hangs or reason_of_exit(self.process.close())
 
     def _make_workspace(self) -> Ended | None:
         """None, or why there can be none."""
@@ -383,6 +399,7 @@ class _Attempt:
                     return Ended(is_stopped=True)
                 if channel.connection.poll(_POLL_SECONDS):
                     frame = channel.receive()
+                    self.has_begun = True
                     self.signs.heard()
                     if isinstance(frame, Ended):
                         return frame
@@ -538,6 +555,10 @@ class _Attempt:
             "attempt": self.message.attempt,
             "worker": self.worker.name,
         }
+
+
+class _NeverBegun(Exception):
+    """The process that waited for a job ended before it had one: whatever ended it, that is not what becomes of the job."""
 
 
 class _PatienceIsOver(Exception):

@@ -332,10 +332,6 @@ def is_gone(process: int) -> bool:
     return process not in job_processes()
 
 
-def has_ended(process: int) -> bool:
-    return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-
-
 def is_training(mailbox: MailboxInMemory, iteration: int = 1) -> bool:
     return bool(mailbox.beats) and mailbox.beats[-1].iteration >= iteration
 
@@ -512,7 +508,6 @@ class WaitingProcessDies(MailboxInMemory):
             for process in job_processes():
                 os.kill(process, signal.SIGKILL)
                 self.killed.append(process)
-                eventually(partial(has_ended, process))
         return message
 
 
