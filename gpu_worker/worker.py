@@ -373,8 +373,12 @@ class _Attempt:
         return newest_workspace(scratch, job_id, self.run_number, before=self.message.attempt)
 
     def _attend_alone(self) -> Ended | None:
-        with alone_in(self.workspace):
-            return self._attend()
+        try:
+            with alone_in(self.workspace):
+                return self._attend()
+        except OSError as error:  # a later attempt has removed it, or the storage is away
+            log.exception("no_workspace", extra={"job_id": str(self.message.job_id)})
+            return Ended(reason_of(error))
 
     def _attend(self) -> Ended | None:
         """Serve the job's process until it is done; None when it died."""

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -568,6 +569,16 @@ def test_a_workspace_that_cannot_be_made_fails_the_job_and_not_the_worker(tmp_pa
     with RunningWorker(tmp_path, mailbox) as worker:
         failed = worker.wait_for(JobFailed)
     assert "A file cannot be read or written" in str(failed.reason)
+
+
+def test_a_workspace_that_a_later_attempt_removed_ends_the_job_and_not_the_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # T-6
+    monkeypatch.setattr(worker_module, "remove_earlier_workspaces", shutil.rmtree)
+    paint_codes(tmp_path / "images")
+    with RunningWorker(tmp_path, MailboxInMemory([train_message(an_order(max_iter=3))])) as worker:
+        failed = worker.wait_for(JobFailed)
+    assert "is not there" in str(failed.reason)
 
 
 def losses_of(place: RunningWorker | Workplace, trained: TrainingSucceeded) -> list[tuple[str, int, str]]:
