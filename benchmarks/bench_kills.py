@@ -21,6 +21,7 @@ def kills(bench: Bench) -> Iterator[Row]:
             ("killed web server, until pages answer", _web),
             ("killed projector, until a termination is shown", _projector),
             ("killed dispatcher, until a job is claimed", _dispatcher),
+            ("worker, dispatcher and database killed at once, until the job waits or goes on", _all_at_once),
         ):
             longest = max(measured(plant) for _ in rounds)
             yield Row(name=name, figure=longest, unit="s", most=MOST_SECONDS)
@@ -29,6 +30,17 @@ def kills(bench: Bench) -> Iterator[Row]:
 def _worker(plant: Plant) -> float:
     job_id = plant.train()
     plant.kill("worker")
+    seconds = _seconds_until(plant, lambda: plant.job(job_id).attempt.number > 1)
+    plant.becomes(lambda: plant.job(job_id).status is TrainingStatus.TRAINING)
+    plant.terminate(job_id)
+    return seconds
+
+
+def _all_at_once(plant: Plant) -> float:
+    job_id = plant.train()
+    plant.kill("worker")
+    plant.kill("dispatcher")
+    plant.kill_database()
     seconds = _seconds_until(plant, lambda: plant.job(job_id).attempt.number > 1)
     plant.becomes(lambda: plant.job(job_id).status is TrainingStatus.TRAINING)
     plant.terminate(job_id)

@@ -7,8 +7,6 @@ import faulthandler
 import logging
 import os
 import signal
-import threading
-import time
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +18,14 @@ from gpu_worker.reasons import OUT_OF_MEMORY, reason_of
 
 _SET_PARENT_DEATH_SIGNAL: Final = 1
 """PR_SET_PDEATHSIG in linux/prctl.h."""
-_OUT_OF_MEMORY: Final = ("allocate memory", "bad_alloc", "out of memory", "can't start new thread")
+_OUT_OF_MEMORY: Final = (
+    "allocate memory",
+    "bad_alloc",
+    "out of memory",
+    "can't start new thread",
+    "_ALLOC_FAILED",  # cuBLAS and cuDNN, which allocate for themselves
+    "_ALLOCATION_FAILED",
+)
 """What libraries say of it in errors of no special kind."""
 
 
@@ -37,18 +42,11 @@ def log_into(file: Path) -> logging.Logger:
     return logging.getLogger("job")
 
 
-def end_with_parent(parent: int) -> None:
-    """A parent that was killed must not leave a process behind that writes into a checkpoint which is no longer its own.
-
-    `parent` is the parent's own word: asked here, the system may name whoever took over from one that is gone already.
-    """
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-
-
 def be_killed_with_parent(parent: int) -> None:
-    """As `end_with_parent`, by the kernel and at once, however stuck or stopped this process is.
+    """By the kernel and at once, however stuck or stopped this process is.
 
-    The kernel means the thread that started this process, so that one has to live as long.
+    `parent` is the parent's own word: asked here, the system may name whoever took over from one that is gone already. The kernel
+    means the thread that started this process, so that one has to live as long.
     """
     ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
     if os.getppid() != parent:  # gone before
@@ -61,9 +59,3 @@ def reason_in_child(error: Exception) -> Sentence:
         words in str(error) for words in _OUT_OF_MEMORY
     )
     return Sentence(OUT_OF_MEMORY) if is_out_of_memory else reason_of(error)
-
-
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)

@@ -190,9 +190,11 @@ def _build(
                 if damage:
                     damaged[key] = damage
                 on_image()
+        for index in [gone.pop() for _ in range(len(gone))]:  # storage that was away for a moment may be back
+            damaged[keys[index]] = decode(index)
         rows.flush()
         with (building / _DAMAGED).open("w") as opened:
-            json.dump(damaged, opened)
+            json.dump({key: damage for key, damage in damaged.items() if damage}, opened)
             opened.flush()
             os.fsync(opened.fileno())
         if gone:

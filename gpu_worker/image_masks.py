@@ -11,8 +11,7 @@ import msgspec
 import numpy as np
 from PIL import Image
 
-from domain.image_files import MAXIMUM_BYTES
-from gpu_worker.images import ImageIsDamaged, ImageIsGone, Pixels, ReadImage
+from gpu_worker.images import ImageIsDamaged, ImageIsGone, Pixels, ReadImage, content_of
 from gpu_worker.masks import Area, area_of_mask, area_of_polygons
 
 MASK_VERSION: Final = 2
@@ -56,8 +55,6 @@ def mask_pixels_of(area_HW: Area, width: int, height: int) -> Pixels:
 
 def _content(file: Path) -> bytes:
     try:
-        if file.stat().st_size > MAXIMUM_BYTES:
-            raise ImageIsDamaged(f"larger than {MAXIMUM_BYTES} bytes")
-        return file.read_bytes()
+        return content_of(file)
     except OSError as error:
         raise ImageIsGone(str(error)) from error

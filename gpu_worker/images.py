@@ -6,8 +6,9 @@ A file that cannot be read safely is damaged: it is named, counted and left out,
 import csv
 import hashlib
 import io
+import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -91,7 +92,7 @@ class FoundImage(msgspec.Struct, frozen=True, kw_only=True):
 class ReadImage(msgspec.Struct, frozen=True, kw_only=True):
     """What one read of a file told. `width` and `height` as shown, in pixels; `damage` says why it cannot be used, "" if it can.
 
-    `mask_checksum` is empty where there is no mask, or where nobody asked for it.
+    `mask_checksum` is empty where there is no mask, or where nobody asked for it. `is_gone`: the file could not even be read.
     """
 
     found: FoundImage
@@ -101,6 +102,7 @@ class ReadImage(msgspec.Struct, frozen=True, kw_only=True):
     height: int = 0
     damage: str = ""
     mask_checksum: str = ""
+    is_gone: bool = False
 
 
 class ImageIsDamaged(Exception):
@@ -111,10 +113,13 @@ class ImageIsGone(ImageIsDamaged):
     """The file is no longer the one that was read, or cannot be reached; nothing is known of the content that was there."""
 
 
-def find_images(data_path: FolderName, folders: Folders) -> list[FoundImage]:
+def find_images(
+    data_path: FolderName, folders: Folders, on_image: Callable[[], None] = lambda: None
+) -> list[FoundImage]:
     """All images of a data path, in the order of their names: directly inside, or in its code folders.
 
-    Links are followed only within the root; what leaves it, or has a name that is no text, is as if it were not there.
+    Links are followed only within the root; what leaves it, or has a name that is no text, is as if it were not there. `on_image`
+    is called after each: of a million on slow storage it takes long to know them all.
 
     Raises:
         FolderNotFound: the data path is not there.
@@ -122,7 +127,14 @@ def find_images(data_path: FolderName, folders: Folders) -> list[FoundImage]:
     """
     folder = folders.resolve(data_path)
     name = data_path.path.rpartition("/")[2] or folder.name
-    images = list(_images_inside(data_path, name, folders))
+    images = []
+
+    def look_into(inside: FolderName, defect_code: str) -> None:
+        for image in _images_inside(inside, defect_code, folders):
+            images.append(image)
+            on_image()
+
+    look_into(data_path, name)
     for entry in _entries(folder):
         inside = _below(data_path, entry.name)
         if (
@@ -130,7 +142,7 @@ def find_images(data_path: FolderName, folders: Folders) -> list[FoundImage]:
             and (resolved := _resolved(inside, entry, folders))
             and resolved.is_dir()
         ):
-            images.extend(_images_inside(inside, entry.name, folders))
+            look_into(inside, entry.name)
     return images
 
 
@@ -142,9 +154,9 @@ def read_image(found: FoundImage) -> ReadImage:
 def read_content(found: FoundImage) -> tuple[ReadImage, bytes]:
     """The same, and what was read, for `decode`; nothing where the file cannot be read."""
     try:
-        content = _content(found.path)
+        content = content_of(found.path)
     except (OSError, ImageIsDamaged) as error:
-        return ReadImage(found=found, damage=str(error)), b""
+        return ReadImage(found=found, damage=str(error), is_gone=isinstance(error, OSError)), b""
     checksum = hashlib.sha256(content).hexdigest()
     try:
         width, height = _header(content)
@@ -161,7 +173,7 @@ def decode_file(image: ReadImage) -> Image.Image:
         ImageIsGone
     """
     try:
-        content = _content(image.found.path)
+        content = content_of(image.found.path)
     except OSError as error:
         raise ImageIsGone(str(error)) from error
     if hashlib.sha256(content).hexdigest() != image.checksum:
@@ -298,10 +310,20 @@ def _groups(file: Path) -> dict[str, str]:
     return groups
 
 
-def _content(path: Path) -> bytes:
-    if path.stat().st_size > MAXIMUM_BYTES:
-        raise ImageIsDamaged(f"larger than {MAXIMUM_BYTES} bytes")
-    return path.read_bytes()
+def content_of(path: Path) -> bytes:
+    """All of a file; of what took its name meanwhile and is none, such as a pipe, nothing is waited for.
+
+    Raises:
+        OSError
+        ImageIsDamaged: it is no file, or too large.
+    """
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:
+        status = os.fstat(opened.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise ImageIsDamaged("not a regular file")
+        if status.st_size > MAXIMUM_BYTES:
+            raise ImageIsDamaged(f"larger than {MAXIMUM_BYTES} bytes")
+        return opened.read()
 
 
 def _formats(content: bytes) -> tuple[str, ...]:

@@ -3,7 +3,6 @@
 It is started before there is a job, loads its libraries and waits, so that jobs begin at once.
 """
 
-import os
 import signal
 import sys
 import threading
@@ -26,7 +25,7 @@ from domain.messages import (
 from domain.refusals import Refusal
 from domain.sentences import N_, Sentence
 from gpu_worker.channel import Answer, Channel, Deliver, Ended, FromJob, Keep, Locate, Ready, Resolve, Tell, ToJob, Work
-from gpu_worker.child_process import end_with_parent, log_into, reason_in_child
+from gpu_worker.child_process import be_killed_with_parent, log_into, reason_in_child
 from gpu_worker.devices import available_resources
 from gpu_worker.exports import build_export
 from gpu_worker.jobs import LOG_FILE, Job, JobStopped, Progress, kind_of
@@ -132,12 +131,12 @@ def run_job(message: Message, job: Job, settings: TrainingSettings) -> Ended:
     return Ended()
 
 
-def main(descriptor: int) -> None:
-    """Wait for work on the given socket, do it, end."""
+def main(descriptor: int, parent: int) -> None:
+    """Wait for work on the given socket, do it, end; a worker that is killed leaves nobody behind who writes checkpoints."""
+    be_killed_with_parent(parent)
     is_stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: is_stopping.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    end_with_parent(os.getppid())
     channel = Channel[FromJob, ToJob](Connection(descriptor), ToJob)
     channel.send(Ready(available_resources()))
     try:
@@ -181,4 +180,4 @@ def _do(message: Message, job: Job, settings: TrainingSettings) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), int(sys.argv[2]))

@@ -1,5 +1,6 @@
 """One attempt at one job: who asked, where it may work, and how it tells the world."""
 
+import fcntl
 import logging
 import os
 import shutil
@@ -34,6 +35,10 @@ LOG_FORMAT.converter = time.gmtime
 
 class JobStopped(Exception):
     """The worker shuts down; what is worth keeping has been kept."""
+
+
+class AttemptIsTaken(Exception):
+    """Another worker, which can only have the same name, works on this very attempt."""
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -141,6 +146,27 @@ def make_workspace(workspace: Path, earlier: Path | None) -> None:
     except OSError:
         shutil.rmtree(making, ignore_errors=True)
         raise
+
+
+@contextmanager
+def alone_in(workspace: Path) -> Iterator[None]:
+    """Inside, no other worker works on the same attempt: of two with one name, both may have been told that it is theirs.
+
+    Raises:
+        AttemptIsTaken
+    """
+    lock = os.open(workspace, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise AttemptIsTaken from None
+    except OSError:  # storage without locks: names that no two workers have are all there is
+        logging.getLogger(__name__).warning("workspace_not_locked", exc_info=True)
+    try:
+        yield
+    finally:
+        os.close(lock)
 
 
 def remove_earlier_workspaces(workspace: Path) -> None:

@@ -3,6 +3,7 @@
 Shape letters: B = batch, N = images, K = outputs, H and W = height and width of an image.
 """
 
+from collections.abc import Callable
 from typing import Final, Protocol
 
 import torch
@@ -49,8 +50,8 @@ class Part(Protocol):
     def loss(self, logits: Tensor, truth: Tensor) -> Tensor:
         """How far what it says is from what the batch shows."""
 
-    def validated(self, model: nn.Module, device: torch.device) -> ValidationFigures:
-        """How good it is on what it has not learnt from."""
+    def validated(self, model: nn.Module, device: torch.device, on_batch: Callable[[], None]) -> ValidationFigures:
+        """How good it is on what it has not learnt from; `on_batch` is called after each batch of that."""
 
 
 class ClassificationPart:
@@ -85,11 +86,11 @@ class ClassificationPart:
         """As `Part.loss`."""
         return functional.cross_entropy(logits_BK, labels_B, label_smoothing=LABEL_SMOOTHING)
 
-    def validated(self, model: nn.Module, device: torch.device) -> ValidationFigures:
+    def validated(self, model: nn.Module, device: torch.device, on_batch: Callable[[], None]) -> ValidationFigures:
         """As `Part.validated`."""
         chosen = self.prepared.of_classes(validation=True)
         images = self.prepared.screening.decoded.part(chosen)
-        scores_NK = evaluate(model, images, self.input, device, lambda: None)
+        scores_NK = evaluate(model, images, self.input, device, on_batch)
         return validation_figures(scores_NK, self.prepared.labels_of(chosen))
 
 
@@ -132,7 +133,7 @@ class SegmentationPart:
         """As `Part.loss`."""
         return segmentation_loss(logits_BKHW, labels_BHW)
 
-    def validated(self, model: nn.Module, device: torch.device) -> ValidationFigures:
+    def validated(self, model: nn.Module, device: torch.device, on_batch: Callable[[], None]) -> ValidationFigures:
         """As `Part.validated`."""
         chosen = self.prepared.with_masks(validation=True)
         return segmentation_figures(
@@ -143,6 +144,7 @@ class SegmentationPart:
             self.input,
             device,
             len(self.defect_codes),
+            on_batch,
         )
 
 

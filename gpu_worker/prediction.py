@@ -112,6 +112,9 @@ def predict(order: PredictionOrder, needs: Resources, job: Job) -> None:
     sound, damaged = _judge_all(wanted, hearings, batch_size, job)
     if damaged:
         check_still_there(order.data_paths, job)
+    if gone := [image.found for image in damaged if image.is_gone]:  # storage that was away for a moment may be back
+        back, away = _judge_all(gone, hearings, batch_size, job)
+        sound, damaged = sound + back, [image for image in damaged if not image.is_gone] + away
     for image in damaged:
         job.log.warning("%s is damaged and left out: %s", image.found.folder, image.damage)
     results = tuple(_result(hearing, damaged, len(found), job) for hearing in hearings)

@@ -282,7 +282,7 @@ def find_all(data_paths: Sequence[FolderName], job: Job) -> list[FoundImage]:
     found: dict[FolderName, FoundImage] = {}
     for data_path in data_paths:
         job.go_on(0.0, READING)
-        for image in find_images(data_path, job.folders):
+        for image in find_images(data_path, job.folders, lambda: job.go_on(0.0, READING)):
             found.setdefault(image.folder, image)
     return list(found.values())
 
@@ -301,6 +301,10 @@ def read_all(
         for image in images:
             read.append(image)
             job.go_on(share * len(read) / len(found), READING)
+    for place, image in enumerate(read):
+        if image.is_gone:  # storage that was away for a moment may be back
+            read[place] = one(image.found)
+            job.go_on(share, READING)
     return read
 
 

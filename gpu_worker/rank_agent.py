@@ -16,8 +16,9 @@ from typing import Final, Self
 from uuid import uuid4
 
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
-from torch.distributed.elastic.agent.server.api import RunResult, WorkerSpec
+from torch.distributed.elastic.agent.server.api import RunResult, Worker, WorkerSpec
 from torch.distributed.elastic.agent.server.local_elastic_agent import LocalElasticAgent
+from torch.distributed.elastic.events.api import Event, EventSource
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
 from torch.distributed.elastic.rendezvous import RendezvousHandler, RendezvousInfo, RendezvousStoreInfo
 
@@ -32,7 +33,7 @@ class RankAgent:
 
     def __init__(self, count: int, arguments: tuple[str, ...], *, has_gpu_each: bool) -> None:
         """`has_gpu_each`: a rank sees one GPU only, the one of its number among those that this process sees."""
-        self._agent = LocalElasticAgent(
+        self._agent = _Agent(
             WorkerSpec(
                 role="rank",
                 local_world_size=count,
@@ -91,6 +92,17 @@ class RankAgent:
         """
         failed = self._run.result().failures if self.is_over else {}
         return {rank: failure.exitcode for rank, failure in failed.items()}
+
+
+class _Agent(LocalElasticAgent):
+    """Asks nobody for the name of this machine. Torch does (2.15), for reports that nobody receives, before and after the
+    ranks run: where no name server answers, each time waits for it.
+    """
+
+    def _construct_event(
+        self, state: str, source: EventSource, worker: Worker | None = None, *_: object, **__: object
+    ) -> Event:
+        return Event(state, source, metadata={"worker_id": str(worker.id) if worker else None})
 
 
 class _OneMachine(RendezvousHandler):

@@ -4,7 +4,7 @@ Shape letters: B = batch, N = images, D = defect codes, K = 1 + D outputs (the f
 """
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -129,6 +129,7 @@ def segmentation_figures(
     network_input: NetworkInput,
     device: torch.device,
     code_count: int,
+    on_batch: Callable[[], None],
 ) -> ValidationFigures:
     """IoU of each code, their mean and the loss; the model is left in the mode in which it was found."""
     was_training = model.training
@@ -149,6 +150,7 @@ def segmentation_figures(
             marked_D += pixels_per_code(true_NHW, code_count)
             predicted_D += pixels_per_code(found_NHW, code_count)
             common_D += pixels_per_code(true_NHW[true_NHW == found_NHW], code_count)
+            on_batch()
     model.train(was_training)
     iou_D = iou_of(marked_D, predicted_D, common_D)
     iou = mean_iou(iou_D)

@@ -37,11 +37,17 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     `is_ready_ahead`: a process with its libraries loaded, 300 MB of them torch, waits for the next job, so that it begins at once;
     else each job's is started when it comes, some seconds later. `ready_patience_seconds`: the slowest disk loads libraries sooner;
     a driver that hangs takes for ever.
+
+    `quiet_patience_seconds`: how long a job may say nothing before it is ended; twice what ranks wait for each other, so that they
+    can tell more. `storage_patience_seconds`: the same of the shared storage, which answers sooner even for an export of many
+    gigabytes; a little less than what makes the worker itself count as stuck (`infra.vital_signs`), so that it can still tell.
     """
 
     most_cpu_cores: int | None = None
     is_ready_ahead: bool = True
     ready_patience_seconds: float = 300.0
+    quiet_patience_seconds: float = 3600.0
+    storage_patience_seconds: float = 540.0
     beat_every_seconds: float = 1.0
     stop_grace_seconds: float = 30.0
     report_patience_seconds: float = 600.0

@@ -50,6 +50,7 @@ from gpu_worker.team import ALONE, Team, team_size
 
 TRAINING = N_("Training")
 TRAINING_SEGMENTATION = N_("Training the segmentation")
+VALIDATING = N_("Validating")
 EVALUATING = N_("Evaluating")
 
 MOST_VALIDATIONS: Final = 20
@@ -183,7 +184,7 @@ def train_loop(
             curve.add(loss, rate)
             if done in validations:
                 curve.publish()
-                best = _validate(part, model, device, done, best, job)
+                best = _validate(part, model, device, done, best, job, clock.progress(done, curve.latest))
             if curve.is_due():
                 curve.publish()
                 job.tell(clock.progress(done, curve.latest))
@@ -365,9 +366,10 @@ def _validation_iterations(sgd: SgdParameters, image_count: int) -> frozenset[in
 
 
 def _validate(
-    part: Part, model: nn.Module, device: torch.device, done: int, best: Best | None, job: Job
+    part: Part, model: nn.Module, device: torch.device, done: int, best: Best | None, job: Job, progress: Progress
 ) -> Best | None:
-    figures = part.validated(model, device)
+    validating = msgspec.structs.replace(progress, activity=VALIDATING)
+    figures = part.validated(model, device, lambda: job.tell(validating))
     if not math.isfinite(figures.loss):
         raise not_finite(part.part, done, part.sgd.rate_at(done - 1))
     job.report(

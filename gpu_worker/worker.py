@@ -45,7 +45,9 @@ from domain.sentences import N_, Sentence
 from gpu_worker.channel import Answer, Channel, Deliver, Ended, FromJob, Keep, Locate, Ready, Resolve, Tell, ToJob, Work
 from gpu_worker.jobs import (
     LOG_FILE,
+    AttemptIsTaken,
     Progress,
+    alone_in,
     kept_copy,
     kept_part_logs,
     kind_of,
@@ -58,6 +60,7 @@ from gpu_worker.ports import Artifacts, FolderNotFound, Folders, JobOutcome, Mai
 from gpu_worker.reasons import of_packaging, reason_of, reason_of_exit
 from gpu_worker.scratch import remove_unused
 from gpu_worker.settings import TrainingSettings, WorkerSettings
+from gpu_worker.signs_of_life import SignsOfLife
 
 __all__ = ["Artifacts", "FolderNotFound", "Folders", "Mailbox", "TrainingSettings", "WorkerSettings", "run_worker"]
 
@@ -117,13 +120,15 @@ class _Nobody:
 
 
 class _JobProcess:
-    """A process that has loaded its libraries and waits for work."""
+    """A process that loads its libraries and waits for work."""
 
     def __init__(self) -> None:
+        self.is_ready = False
+        """It has loaded them, and said so."""
         ours, theirs = socket.socketpair()
         with ours, theirs:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "gpu_worker.job_process", str(theirs.fileno())],
+                [sys.executable, "-m", "gpu_worker.job_process", str(theirs.fileno()), str(os.getpid())],
                 pass_fds=(theirs.fileno(),),
                 env={**THREADS_THAT_WAIT_ASLEEP, **os.environ},
                 # A Ctrl-C in the terminal is the worker's to hear; it stops the job in its own way.
@@ -205,11 +210,18 @@ class _Worker:
         self.observer.job_taken(kind)
         outcome: JobOutcome = "lost"
         try:
-            outcome = _Attempt(self, process, message, offered).run()
+            outcome = self._outcome(process, message, offered)
         finally:
             seconds = time.monotonic() - started_at
             self.observer.job_left(kind, outcome, seconds)
             log.info("job_left", extra={**told, "outcome": outcome, "seconds": round(seconds, 1)})
+
+    def _outcome(self, process: _JobProcess, message: Message, offered: Resources) -> JobOutcome:
+        try:
+            return _Attempt(self, process, message, offered).run()
+        except _NeverBegun:
+            with contextlib.closing(_JobProcess()) as another:
+                return _Attempt(self, another, message, offered).run()
 
     def _wait_until_ready(self, process: _JobProcess) -> Resources | None:
         """What this machine offers; None when told to stop.
@@ -231,6 +243,7 @@ class _Worker:
                 f"a job process cannot start (exit code {process.close()}); see the output above"
             ) from None
         assert isinstance(ready, Ready)
+        process.is_ready = True
         most = self.settings.most_cpu_cores or ready.resources.cpu_cores
         return replace(ready.resources, cpu_cores=min(most, ready.resources.cpu_cores))
 
@@ -283,6 +296,11 @@ class _Attempt:
         self.workspace = workspace_of(worker.scratch, message.job_id, self.run_number, message.attempt)
         self.cpu_cores = max(1, min(message.needs.cpu_cores, offered.cpu_cores))
         self.progress = Progress(share=0.0, activity=STARTING)
+        self.signs = SignsOfLife(process.process.pid, worker.name, worker.settings, is_ready=process.is_ready)
+        self.has_begun = False
+        """The process said something of it."""
+        self.hangs: Sentence | None = None
+        """Why it was ended though nobody had asked for that."""
         self.is_over = False
         """The mailbox said no: the job was terminated or given to someone else."""
         self.has_told_its_end = False
@@ -290,24 +308,31 @@ class _Attempt:
         self.has_ended = threading.Event()
 
     def run(self) -> JobOutcome:
-        """Do it; returns how it ended."""
+        """Do it; returns how it ended.
+
+        Raises:
+            _NeverBegun
+        """
         pulse = threading.Thread(target=self._beat, daemon=True)
         pulse.start()
         try:
-            ended = self._make_workspace() or self._attend()
+            ended = self._make_workspace() or self._attend_alone()
             if self.has_told_its_end:
-                ended = Ended()
+                ended = Ended(self.hangs)
             elif self.is_over:
                 return "over"
-            if ended is not None and ended.is_stopped:
+            elif ended is not None and ended.is_stopped:
                 self._report(JobReleased(**self._sender))
                 return "released"
-            if ended is None:
-                ended = Ended(reason_of_exit(self.process.close()))
-            if ended.reason is not None:
+            elif ended is None:
+                ended = Ended(self._why_it_died())
+            if ended.reason is not None and not self.has_told_its_end:
                 self._report_failure(ended.reason)
         except AttemptIsOver:
             self.is_over = True
+            return "over"
+        except AttemptIsTaken:
+            log.error("another_worker_has_this_name", extra={"worker": self.worker.name})  # noqa: TRY400 - that says it all
             return "over"
         except _PatienceIsOver:
             log.exception("job_given_up", extra={"job_id": str(self.message.job_id)})
@@ -321,11 +346,22 @@ class _Attempt:
         shutil.rmtree(self.workspace, ignore_errors=True)
         return "done" if ended.reason is None else "failed"
 
+    def _why_it_died(self) -> Sentence:
+        """Of a process that ended without a word.
+
+        Raises:
+            _NeverBegun
+        """
+        if self.hangs is None and self.process.is_ready and not self.has_begun:
+            raise _NeverBegun
+        return self.hangs or reason_of_exit(self.process.close())
+
     def _make_workspace(self) -> Ended | None:
         """None, or why there can be none."""
         try:
-            make_workspace(self.workspace, self._earlier_workspace())
-            remove_earlier_workspaces(self.workspace)
+            with self.signs.at_storage():
+                make_workspace(self.workspace, self._earlier_workspace())
+                remove_earlier_workspaces(self.workspace)
         except OSError as error:
             log.exception("no_workspace", extra={"job_id": str(self.message.job_id)})
             return Ended(reason_of(error))
@@ -335,6 +371,14 @@ class _Attempt:
         """Of the attempt to go on from."""
         scratch, job_id = self.worker.scratch, self.message.job_id
         return newest_workspace(scratch, job_id, self.run_number, before=self.message.attempt)
+
+    def _attend_alone(self) -> Ended | None:
+        try:
+            with alone_in(self.workspace):
+                return self._attend()
+        except OSError as error:  # a later attempt has removed it, or the storage is away
+            log.exception("no_workspace", extra={"job_id": str(self.message.job_id)})
+            return Ended(reason_of(error))
 
     def _attend(self) -> Ended | None:
         """Serve the job's process until it is done; None when it died."""
@@ -359,9 +403,12 @@ class _Attempt:
                     return Ended(is_stopped=True)
                 if channel.connection.poll(_POLL_SECONDS):
                     frame = channel.receive()
+                    self.has_begun = True
+                    self.signs.heard()
                     if isinstance(frame, Ended):
                         return frame
                     self._serve(frame)
+                    self.signs.heard()
         except (EOFError, OSError):
             return Ended(is_stopped=True) if stopping_since else None
 
@@ -387,6 +434,12 @@ class _Attempt:
             case Deliver(report=report):
                 self._report(report)
                 return Answer()
+            case _:
+                with self.signs.at_storage():
+                    return self._answer_from_storage(frame)
+
+    def _answer_from_storage(self, frame: FromJob) -> Answer:
+        match frame:
             case Keep(file=file):
                 return Answer(artifact=self.worker.artifacts.keep(Path(file)))
             case Locate(artifact=artifact):
@@ -421,13 +474,20 @@ class _Attempt:
         kept: Artifact | None = None
         part_logs: tuple[PartLog, ...] = ()
         try:
-            if self._has_log_for_people() and log_file.is_file():
-                kept = self.worker.artifacts.keep(log_file)
-            part_logs = kept_part_logs(self.workspace, self.worker.artifacts)
+            with self.signs.at_storage():
+                if self._has_log_for_people() and log_file.is_file():
+                    kept = self.worker.artifacts.keep(log_file)
+                part_logs = kept_part_logs(self.workspace, self.worker.artifacts)
         except OSError:  # the reason matters more than the log, and is often the same: a full disk
             log.exception("log_not_kept", extra={"job_id": str(self.message.job_id)})
+        if not self.has_told_its_end:  # the storage may have taken so long that it was told meanwhile
+            self._report(self._failure(reason, kept, part_logs))
+
+    def _failure(
+        self, reason: Sentence, kept: Artifact | None = None, part_logs: tuple[PartLog, ...] = ()
+    ) -> JobFailed:
         told = reason if self._has_log_for_people() else of_packaging(reason)
-        self._report(JobFailed(**self._sender, reason=told, log=kept, part_logs=part_logs))
+        return JobFailed(**self._sender, reason=told, log=kept, part_logs=part_logs)
 
     def _has_log_for_people(self) -> bool:
         """Whether the fact of how the job ended names its log; no other log is kept, as nothing would ever lead to it."""
@@ -451,6 +511,7 @@ class _Attempt:
 
     def _beat(self) -> None:
         while not self.has_ended.wait(self.worker.settings.beat_every_seconds):
+            self._end_what_hangs()
             try:
                 goes_on = self.worker.mailbox.beat(self._heartbeat())
             except Exception:  # an edge: one lost beat is no reason to end a job
@@ -461,8 +522,23 @@ class _Attempt:
                 self.process.kill()
                 return
 
+    def _end_what_hangs(self) -> None:
+        """Whoever attends the job hears that its process is gone, and tells why; where that thread hangs itself, at the storage, it
+        is told here.
+        """
+        reason = self.hangs or self.signs.verdict(self.progress.activity)
+        if reason is None:
+            return
+        if self.hangs is None:
+            log.error("job_hangs", extra={"job_id": str(self.message.job_id), "activity": self.progress.activity})
+            self.hangs = reason
+            self.process.kill()
+        if self.signs.is_at_storage and self.signs.verdict("") is not None and not self.has_told_its_end:
+            with contextlib.suppress(AttemptIsOver, _PatienceIsOver):  # the next beat says so, or another worker has it
+                self._report(self._failure(reason))
+
     def _heartbeat(self) -> Heartbeat:
-        progress = self.progress
+        progress, held_up_by = self.progress, self.signs.held_up_by()
         return Heartbeat(
             worker=self.worker.name,
             kind=kind_of(self.message),
@@ -471,8 +547,8 @@ class _Attempt:
             progress=progress.share,
             iteration=progress.iteration,
             loss=progress.loss,
-            seconds_left=progress.seconds_left,
-            activity=progress.activity,
+            seconds_left=None if held_up_by else progress.seconds_left,
+            activity=held_up_by or progress.activity,
         )
 
     @property
@@ -483,6 +559,10 @@ class _Attempt:
             "attempt": self.message.attempt,
             "worker": self.worker.name,
         }
+
+
+class _NeverBegun(Exception):
+    """The process that waited for a job ended before it had one: whatever ended it, that is not what becomes of the job."""
 
 
 class _PatienceIsOver(Exception):

@@ -27,7 +27,7 @@ from commands.gpu_jobs import (
 from domain.attempts import AttemptIsOver
 from domain.facts import State
 from domain.messages import JobKind
-from domain.refusals import NotFound
+from domain.refusals import ChangedMeanwhile, NotFound
 from infra.advisory_locks import take_lock
 from infra.connections import connect
 from infra.listening import BEFORE_ALL, listening_since
@@ -128,6 +128,8 @@ class Dispatcher:
                 JOBS_INTERRUPTED.labels(kind.value).inc()
             except (AttemptIsOver, NotFound):
                 continue  # it ended in the meantime; the log says so and the mirror follows
+            except ChangedMeanwhile:
+                continue  # so much is written about it that somebody works on it; the next look decides again
 
 
 def _mirror(connection: Connection[DictRow], kind: JobKind, row: DictRow, state: State | None) -> None:

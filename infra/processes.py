@@ -230,10 +230,19 @@ def last_lines(path: Path, count: int = 15) -> str:
 def keep_bounded(log_file: Path, most_bytes: int = LOG_BYTES) -> None:
     """Let a log that has grown too long begin anew and keep one before it. Whoever writes into it goes on with the same open file,
     so it is copied and emptied, not renamed; a line of this very moment may be lost.
+
+    Raises:
+        OSError: there is no space for the copy; nothing has changed then.
     """
-    if log_file.exists() and log_file.stat().st_size > most_bytes:
-        shutil.copyfile(log_file, log_file.with_suffix(".log.1"))
-        os.truncate(log_file, 0)
+    if not log_file.exists() or log_file.stat().st_size <= most_bytes:
+        return
+    copying = log_file.with_suffix(".log.copying")
+    try:
+        shutil.copyfile(log_file, copying)
+        copying.replace(log_file.with_suffix(".log.1"))
+    finally:
+        copying.unlink(missing_ok=True)
+    os.truncate(log_file, 0)
 
 
 class _Child:
@@ -261,26 +270,40 @@ class _Child:
         return ProcessStatus(self.program.name, pid, self.is_ready, max(self.restart_count, 0))
 
     def start(self) -> None:
+        """Where there is no memory for a process, or no space for a log, the next look tries again."""
+        self.restart_count += 1
+        self._started_at = time.monotonic()
+        try:
+            self.process = self._new_process()
+        except OSError:
+            log.exception("process_not_started", extra={"name_of_process": self.program.name})
+            self._put_off()
+            return
+        log.info("process_started", extra={"name_of_process": self.program.name, "pid": self.process.pid})
+
+    def _new_process(self) -> subprocess.Popen[bytes]:
         supervisor = os.getpid()
         # Systemd hears the supervisor only.
         environment = {name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"}
         self._ready_pipe, told = os.pipe()
         os.set_blocking(self._ready_pipe, False)
-        with self.log_file.open("ab") as output:
-            self.process = subprocess.Popen(
-                [argument.replace("{ready}", str(told)) for argument in self.program.arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                pass_fds=[told],
-                env=environment,
-                start_new_session=True,  # Ctrl-C reaches the supervisor only, which stops in order
-                preexec_fn=lambda: _die_with(supervisor),  # noqa: PLW1509 - no threads here that could hold a lock
-            )
-        os.close(told)
-        self.restart_count += 1
-        self._started_at = time.monotonic()
-        log.info("process_started", extra={"name_of_process": self.program.name, "pid": self.process.pid})
+        try:
+            with self.log_file.open("ab") as output:
+                return subprocess.Popen(
+                    [argument.replace("{ready}", str(told)) for argument in self.program.arguments],
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    pass_fds=[told],
+                    env=environment,
+                    start_new_session=True,  # Ctrl-C reaches the supervisor only, which stops in order
+                    preexec_fn=lambda: _die_with(supervisor),  # noqa: PLW1509 - no threads here that could hold a lock
+                )
+        except OSError:
+            self._close_pipe()
+            raise
+        finally:
+            os.close(told)
 
     def look(self) -> None:
         """Notice that it became ready, that it died, that it is time to start again."""
@@ -318,6 +341,9 @@ class _Child:
             self._pause_seconds = _FIRST_PAUSE_SECONDS
         died = {"name_of_process": self.program.name, "exit_status": exit_status, "pause_seconds": self._pause_seconds}
         log.warning("process_died", extra=died)
+        self._put_off()
+
+    def _put_off(self) -> None:
         self.process, self.is_ready = None, False
         self.start_at = time.monotonic() + self._pause_seconds
         self._pause_seconds = min(self._pause_seconds * 2, _LONGEST_PAUSE_SECONDS)
@@ -379,9 +405,9 @@ class Supervisor:
             deadline: float | None = time.monotonic() + start_within_seconds
             try:
                 while not signals.stop_wanted:
-                    self._keep_foundation()
+                    _tried(self._keep_foundation)
                     self._look()
-                    self._show()
+                    _tried(self._show)
                     if deadline is not None:
                         if all(child.is_ready for child in self._children):
                             deadline = None
@@ -395,7 +421,7 @@ class Supervisor:
     def _look(self) -> None:
         for child in self._children:
             if child.has_started or not child.program.can_wait:
-                child.look()
+                _tried(child.look)
         if all(child.is_ready for child in self._children if not child.program.can_wait):
             for child in self._children:
                 if not child.has_started:
@@ -426,6 +452,14 @@ class Supervisor:
             beside.write_bytes(msgspec.json.encode(status))
             beside.rename(self._folder / "supervisor.json")
             self._shown = status
+
+
+def _tried(look: Callable[[], None]) -> None:
+    """What fails, most often for a full disk, is tried again with the next look: nothing that runs may end because of it."""
+    try:
+        look()
+    except Exception:  # an edge: the supervisor outlives whatever it looks after
+        log.exception("look_failed")
 
 
 class _Signals:

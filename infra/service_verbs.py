@@ -267,9 +267,9 @@ def _refuse_taken_port(host: str, port: int, variables: str) -> None:
 
 
 def _keep_foundation(settings: Settings) -> None:
+    _keep_database(settings)
     for log_file in (settings.logs / "supervisor.log", settings.state / "postgres" / "server.log"):
         keep_bounded(log_file)
-    _keep_database(settings)
 
 
 def _keep_database(settings: Settings) -> None:

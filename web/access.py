@@ -4,6 +4,7 @@ whole resources of the HTTP API.
 
 from typing import Any
 
+from litestar.concurrency import sync_to_thread
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 from litestar.types import Guard
@@ -18,12 +19,12 @@ def needs(permission: Permission) -> Guard:
     (U-6), also where it would never have become a command.
     """
 
-    def guard(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
+    async def guard(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
         visit: Visit = connection.scope["state"]["visit"]
         if permits(Role(visit.account.role), permission):
             return
         if not is_looking(connection):
-            note_refused_request(connection, visit)
+            await note_refused_request(connection, visit)
         raise NotPermitted
 
     return guard
@@ -34,7 +35,8 @@ def is_looking(connection: ASGIConnection[Any, Any, Any, Any]) -> bool:
     return connection.scope.get("method", "GET") in SAFE_METHODS
 
 
-def note_refused_request(connection: ASGIConnection[Any, Any, Any, Any], visit: Visit) -> None:
-    """Leave the audit record of a request for management that becomes no command (U-6)."""
+async def note_refused_request(connection: ASGIConnection[Any, Any, Any, Any], visit: Visit) -> None:
+    """Leave the audit record of a request for management that becomes no command (U-6); no other request waits for the log."""
     assay, method = connection.app.state.services.assay, connection.scope.get("method", "GET")
-    assay.note_refusal(visit.account.user_id, f"{method} {visit.path}", visit.request_id, visit.token)
+    action = f"{method} {visit.path}"
+    await sync_to_thread(assay.note_refusal, visit.account.user_id, action, visit.request_id, visit.token)

@@ -3,6 +3,7 @@
 The disks are real ones, small and mounted for the test; the kills are SIGKILL.
 """
 
+import multiprocessing
 import os
 import random
 import shutil
@@ -10,8 +11,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,11 +27,12 @@ from gpu_worker.child_process import reason_in_child
 from gpu_worker.jobs import Job, Progress
 from gpu_worker.loss_curve import LossIsNotFinite
 from gpu_worker.ports import FolderNotFound
-from gpu_worker.preprocessing import DECODING
+from gpu_worker.preprocessing import DECODING, READING
 from gpu_worker.reasons import DISK_IS_FULL, OUT_OF_MEMORY, STORAGE_FAILS, UNEXPECTED
 from gpu_worker.settings import Precision, TrainingSettings
 from gpu_worker.training import train
-from tests.gpu_worker.workplace import Workplace, an_order, paint_codes, paint_defects
+from tests.gpu_worker.workplace import Workplace, an_order, paint, paint_codes, paint_defects
+from tests.small_disk import small_disk
 
 SETTINGS = TrainingSettings(precision=Precision.FLOAT32, on_cpu=True, checkpoint_every_iterations=2)
 
@@ -39,24 +41,6 @@ SETTINGS = TrainingSettings(precision=Precision.FLOAT32, on_cpu=True, checkpoint
 def place(tmp_path: Path) -> Workplace:
     paint_codes(tmp_path / "images" / "train")
     return Workplace(tmp_path)
-
-
-@contextmanager
-def small_disk(folder: Path, kibibytes: int) -> Iterator[None]:
-    """A file system of its own that is soon full."""
-    folder.mkdir(exist_ok=True)
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={kibibytes}k", "assay-test", folder],
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    if mounted.returncode:
-        pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 def at_decoding(job: Job, act: Callable[[], object]) -> Job:
@@ -87,6 +71,12 @@ def after_the_stages(job: Job, act: Callable[[], object]) -> Job:
 
 
 ORDER = an_order(max_iter=8, data_paths=("train",), augmentations=tuple(Augmentation))
+BOTH_PARTS = an_order(
+    max_iter=8,
+    data_paths=("train",),
+    augmentations=tuple(Augmentation),
+    segmentation=SgdParameters(base_lr=0.02, batch_size=4, max_iter=4),
+)
 
 CHILD = """
 import sys
@@ -239,6 +229,45 @@ def test_pythons_hashes_decide_nothing(tmp_path: Path, undisturbed: Workplace) -
         assert artifact.checksum in kept
 
 
+def train_from(folder: Path) -> None:
+    """In a process that will be killed."""
+    torch.set_num_threads(1)
+    train(BOTH_PARTS, Resources(), Workplace(folder).job(), SETTINGS)
+
+
+# T-6
+def test_a_training_killed_at_moments_that_nobody_chose_ends_with_the_same_weights(tmp_path: Path) -> None:
+    """While it reads, decodes, learns, validates, saves or judges: wherever it happens to be."""
+    for name in ("whole", "killed"):
+        paint_defects(tmp_path / name / "images" / "train")
+    started = time.monotonic()
+    whole, again = Workplace(tmp_path / "whole"), Workplace(tmp_path / "killed")
+    train(BOTH_PARTS, Resources(), whole.job(), SETTINGS)
+    seconds = time.monotonic() - started
+
+    moments = random.Random()  # others each time; in the end every one was tried
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload([__name__])  # so that each begins with its libraries loaded
+    kills = 0
+    for _ in range(8):
+        process = processes.Process(target=train_from, args=(again.folder,))
+        process.start()
+        process.join(moments.uniform(0, seconds / 3))
+        process.kill()
+        process.join()
+        kills += process.exitcode == -signal.SIGKILL
+    assert kills
+
+    train(BOTH_PARTS, Resources(), again.job(attempt=9), SETTINGS)
+    ours, wanted = again.the(TrainingSucceeded), whole.the(TrainingSucceeded)
+    assert again.content(ours.losses) == whole.content(wanted.losses)
+    assert (ours.kept_weights, ours.evaluation, ours.figures) == (
+        wanted.kept_weights,
+        wanted.evaluation,
+        wanted.figures,
+    )
+
+
 def test_a_disk_that_fills_up_while_images_are_decoded_is_named(place: Workplace) -> None:
     with small_disk(place.folder / "decoded", 64), pytest.raises(OSError, match="No space left") as failed:
         train(ORDER, Resources(), place.job(), SETTINGS)
@@ -295,11 +324,55 @@ def test_an_image_that_goes_between_two_networks_is_learnt_from_by_neither(tmp_p
     assert "SPOT/001.png is damaged and left out" in place.content(place.the(TrainingSucceeded).log).decode()
 
 
+def test_storage_that_was_away_for_a_moment_costs_no_image(place: Workplace) -> None:
+    """While images are read, and while those of the first code folder are decoded; in the end all are there again."""
+    folder, elsewhere = place.images / "train", place.images / "elsewhere"
+    moments = {(READING, 1): "away", (READING, 24): "back", (DECODING, 1): "away", (DECODING, 8): "back"}
+    told: Counter[str] = Counter()
+
+    def tell(progress: Progress) -> None:
+        told[progress.activity] += progress.share > 0
+        match moments.pop((progress.activity, told[progress.activity]), ""):
+            case "away":
+                folder.rename(elsewhere)
+            case "back":
+                elsewhere.rename(folder)
+
+    train(ORDER, Resources(), replace(place.job(), tell=tell), SETTINGS)
+    assert not moments
+    first = place.all(StageFinished)[0]
+    assert (first.image_count, first.damaged_count) == (24, 0)
+    assert (
+        len([folder for folder in (place.folder / "decoded").iterdir() if not folder.suffix]) == 3
+    )  # for later jobs, too
+
+
 def test_a_folder_that_goes_while_it_is_used_is_named(place: Workplace) -> None:
     folder = place.images / "train"
     job = at_decoding(place.job(), lambda: folder.rename(place.images / "elsewhere"))
     with pytest.raises(FolderNotFound, match="“images:train” cannot be read on the worker"):
         train(ORDER, Resources(), job, SETTINGS)
+
+
+def test_an_image_that_another_takes_the_place_of_while_it_is_used_is_left_out(place: Workplace) -> None:
+    image = place.images / "train" / "SPOT" / "003.png"
+    train(ORDER, Resources(), at_decoding(place.job(), lambda: paint(image, seed=99, size=(80, 20))), SETTINGS)
+    first = place.all(StageFinished)[0]
+    assert (first.image_count, first.damaged_count) == (24, 1)
+    log = place.content(place.the(TrainingSucceeded).log).decode()
+    assert "images:train/SPOT/003.png is damaged and left out: the file changed while it was being used" in log
+
+
+def test_a_mask_that_goes_while_it_is_used_leaves_its_image_without_one(tmp_path: Path) -> None:  # W-9
+    place = Workplace(tmp_path)
+    paint_defects(place.images / "train")
+    masks = sorted(place.images.glob("train/*/masks/*.png"))
+    train(BOTH_PARTS, Resources(), at_decoding(place.job(), masks[-1].unlink), SETTINGS)
+    log = place.content(place.the(TrainingSucceeded).log).decode()
+    code, name = masks[-1].parts[-3], masks[-1].name
+    assert f"the mask of images:train/{code}/{name} cannot be used: [Errno 2] No such file" in log
+    unmasked = len(list(place.images.glob("train/*/*.png"))) - (len(masks) - 1)
+    assert place.all(StageFinished)[0].unmasked_count == unmasked
 
 
 def test_decoded_images_are_needed_no_more(place: Workplace) -> None:
@@ -350,3 +423,6 @@ def test_what_an_error_hides_is_told_and_nothing_else_is_guessed() -> None:
     assert reason_in_child(away).text == STORAGE_FAILS
     assert reason_in_child(plain).text == UNEXPECTED
     assert reason_in_child(RuntimeError("std::bad_alloc")).text == OUT_OF_MEMORY
+    of_device = "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"
+    assert reason_in_child(RuntimeError(of_device)).text == OUT_OF_MEMORY
+    assert reason_in_child(RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED")).text == UNEXPECTED

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 from pathlib import Path
 
 import msgspec
@@ -117,3 +118,11 @@ def test_a_mask_is_fitted_by_the_nearest_pixel() -> None:
     assert fitted.dtype == np.uint8
     thin = np.array([[False, False, False, True, False, False, False, False]])
     assert mask_pixels_of(thin, 4, 1).tolist() == [[0, 1, 0, 0]], "a thin defect is not averaged away"
+
+
+def test_nobody_waits_for_a_pipe_in_place_of_polygons(tmp_path: Path) -> None:
+    paint(tmp_path / "SPOT" / "a.png", seed=1)
+    os.mkfifo(tmp_path / "SPOT" / "a.json")
+    (image,) = find_images(FolderName(ROOT, ""), MountedFolders(tmp_path))
+    assert image.has_mask
+    assert with_mask(read_image(image)).mask_checksum == ""

@@ -87,6 +87,26 @@ def test_masks_polygons_groups_and_hidden_files_are_no_images(tmp_path: Path) ->
     assert (image.folder.path, image.group, image.has_mask) == ("SPOT/a.png", "T1", True)
 
 
+def test_each_image_that_is_found_is_a_sign_of_life(tmp_path: Path) -> None:
+    """A listing of a million on slow storage takes longer than anybody would wait for a word."""
+    for name in ("OK/a.png", "SPOT/a.png", "SPOT/b.png", "c.png"):
+        paint(tmp_path / name, seed=1)
+    seen: list[None] = []
+    assert len(find_images(FolderName(ROOT, ""), MountedFolders(tmp_path), lambda: seen.append(None))) == len(seen) == 4
+
+
+def test_nobody_waits_for_a_pipe_that_took_the_name_of_an_image(tmp_path: Path) -> None:
+    """Reading one would wait for ever, and the job with it."""
+    file = paint(tmp_path / "SPOT" / "a.png", seed=1)
+    (image,) = find_images(FolderName(ROOT, ""), MountedFolders(tmp_path))
+    sound = read_image(image)
+    file.unlink()
+    os.mkfifo(file)
+    assert read_image(image).damage == "not a regular file"
+    with pytest.raises(ImageIsDamaged, match="not a regular file"):
+        decode_file(sound)
+
+
 # D-4
 @pytest.mark.parametrize("format_name", ["JPEG", "PNG", "BMP", "TIFF", "WEBP"])
 def test_images_are_told_by_content_not_by_name(tmp_path: Path, format_name: str) -> None:

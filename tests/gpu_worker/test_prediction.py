@@ -192,6 +192,37 @@ def test_images_that_go_with_their_folder_are_not_called_damaged(place: Workplac
     assert not place.reports
 
 
+def test_images_whose_storage_was_away_for_a_moment_are_judged_all_the_same(place: Workplace) -> None:
+    version, elsewhere = a_version(place), place.folder / "elsewhere"
+    whole = verdicts(place, run(place, version))
+    moments = {0.0: "away", 14 / 15: "back"}
+
+    def tell(progress: Progress) -> None:
+        if progress.activity == PREDICTING:
+            match moments.pop(progress.share, ""):
+                case "away":
+                    place.images.rename(elsewhere)
+                case "back":
+                    elsewhere.rename(place.images)
+
+    order = PredictionOrder(
+        versions=(version,),
+        data_paths=(FolderName(ROOT, ""),),
+        parameters=PredictionParameters(batch_size=1),
+        resolution_screening=False,
+    )
+    predict(order, Resources(), replace(place.job(JobKind.PREDICTION), tell=tell))
+    assert not moments
+    again = place.the(PredictionSucceeded)
+    assert (again.results[0].figures.sample_count, again.results[0].figures.damaged_count) == (15, 0)
+    assert verdicts(place, again) == whole
+
+
+def verdicts(place: Workplace, predicted: PredictionSucceeded) -> dict[FolderName, int]:
+    samples = evaluation(place, predicted.results[0].evaluation).samples
+    return {sample.folder: sample.predicted_index for sample in samples}
+
+
 def test_damaged_images_and_foreign_codes_are_counted_apart(place: Workplace) -> None:
     content = paint(place.images / "OK" / "whole.jpg", seed=1, size=(40, 40)).read_bytes()
     (place.images / "SPOT" / "torn.jpg").write_bytes(content[:600])

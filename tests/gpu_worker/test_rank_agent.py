@@ -83,6 +83,21 @@ def test_no_other_machine_can_reach_where_ranks_meet(tmp_path: Path) -> None:
             socket.create_connection(("127.0.0.2", port))  # another address of this machine, as one on a network is
 
 
+def test_no_name_server_is_asked_for_the_name_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it does not answer, a training would wait for it before it begins and after it ends."""
+    asked: list[str] = []
+
+    def answer(name: str = "") -> str:
+        asked.append(name)
+        return "panel-line-3"
+
+    monkeypatch.setattr(socket, "getfqdn", answer)
+    fail = "import os, sys; sys.exit(int(os.environ['RANK']))"
+    assert run_to_the_end(RankAgent(2, ("-c", fail), has_gpu_each=False)) == {1: 1}
+    assert run_to_the_end(RankAgent(2, ("-c", SAY_WHERE, str(tmp_path)), has_gpu_each=False)) == {}
+    assert asked == []
+
+
 def test_when_one_fails_the_others_are_ended_and_its_code_is_told(tmp_path: Path) -> None:
     fail = "import os, sys, time; time.sleep(600) if os.environ['RANK'] == '0' else sys.exit(3)"
     assert run_to_the_end(RankAgent(2, ("-c", fail), has_gpu_each=False)) == {1: 3, 0: -signal.SIGTERM}

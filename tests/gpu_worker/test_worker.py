@@ -2,12 +2,14 @@
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -45,15 +47,18 @@ from domain.messages import (
     VersionToPredict,
 )
 from domain.model_packages import NetworkInput
+from domain.sentences import Sentence
 from domain.training_parameters import Augmentation, PredictionParameters, SgdParameters
+from gpu_worker import signs_of_life
 from gpu_worker import worker as worker_module
 from gpu_worker.jobs import LOG_FILE, make_workspace, newest_workspace, remove_earlier_workspaces, workspace_of
 from gpu_worker.networks import new_network, save_weights
 from gpu_worker.packages import build_package, write_shipped_description
 from gpu_worker.ports import JobOutcome
 from gpu_worker.settings import Precision, TrainingSettings, WorkerSettings
-from gpu_worker.training import train
-from gpu_worker.worker import run_worker
+from gpu_worker.signs_of_life import HANGS, STANDS_STILL, STORAGE_HANGS, WAITS_FOR_STORAGE
+from gpu_worker.training import TRAINING, train
+from gpu_worker.worker import STARTING, run_worker
 from infra.running_logs import RunningLogs
 from tests.gpu_worker.workplace import (
     JOB_ID,
@@ -182,9 +187,12 @@ def train_message(order: TrainingOrder, *, attempt: int = 1, run: int = 1) -> Tr
 
 def job_processes() -> set[int]:
     """Processes of jobs that this test process started, through its workers."""
-    children = Path(f"/proc/{os.getpid()}/task")
-    found = {int(pid) for task in children.iterdir() for pid in (task / "children").read_text().split()}
-    return {pid for pid in found if b"gpu_worker.job_process" in Path(f"/proc/{pid}/cmdline").read_bytes()}
+    found = set()
+    for task in Path(f"/proc/{os.getpid()}/task").iterdir():
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread or a process that ends at this moment
+            children = (task / "children").read_text().split()
+            found |= {int(pid) for pid in children if b"job_process" in Path(f"/proc/{pid}/cmdline").read_bytes()}
+    return found
 
 
 def test_a_model_is_loaded_trained_published_predicted_and_exported(tmp_path: Path) -> None:
@@ -357,6 +365,107 @@ def test_terminate_reaches_a_training_within_seconds_even_when_it_hangs(tmp_path
     assert not worker.reports(JobFailed)
 
 
+# T-7
+def test_a_job_that_hangs_is_told_to_stand_still_and_then_fails_with_what_it_did_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signs_of_life, "TOLD_AFTER_SECONDS", 0.5)
+    paint_codes(tmp_path / "images")
+    mailbox = MailboxInMemory([train_message(an_order(max_iter=LONG))])
+    settings = msgspec.structs.replace(SETTINGS, quiet_patience_seconds=6.0)
+    with RunningWorker(tmp_path, mailbox, settings=settings) as worker:
+        eventually(lambda: is_training(mailbox))
+        (process,) = job_processes()
+        os.kill(process, signal.SIGSTOP)
+        eventually(lambda: mailbox.beats[-1].activity == STANDS_STILL)
+        assert mailbox.beats[-1].seconds_left is None
+        assert not worker.reports(JobFailed)
+        failed = worker.wait_for(JobFailed)
+        eventually(lambda: len(worker.heard) == 2)
+    assert failed.reason.text == HANGS
+    assert failed.reason.values["activity"] == Sentence(TRAINING)
+    assert "training ResNet18 on" in worker.text(failed.log)
+    assert worker.heard[-1] == ("left", "training", "failed")
+    assert is_gone(process)
+
+
+def test_libraries_of_a_later_job_that_hang_while_they_load_end_that_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # T-7
+    mailbox = MailboxInMemory([])
+    settings = msgspec.structs.replace(SETTINGS, is_ready_ahead=False, ready_patience_seconds=20.0)
+    order = LoadingOrder(archive=FolderName(ROOT, "gone@1.0"), name="gone", archive_version="1.0")
+    with RunningWorker(tmp_path, mailbox, settings=settings) as worker:
+        eventually(lambda: mailbox.asked and not job_processes())
+        (tmp_path / "torch.py").write_text("import time\ntime.sleep(600)\n")
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        mailbox.waiting.append(LoadModelImage(job_id=JOB_ID, attempt=1, needs=Resources(), order=order))
+        failed = worker.wait_for(JobFailed)
+    assert failed.reason.text == HANGS
+    assert failed.reason.values["activity"] == Sentence(STARTING)
+    assert not job_processes()
+
+
+class HangingStorage(FolderOfArtifacts):
+    """Shared storage that is away and lets everybody wait, as a hard mount does, until somebody writes into a pipe."""
+
+    def keep(self, file: Path) -> Artifact:
+        with suppress(FileNotFoundError):
+            (self.folder.parent / "away").read_bytes()
+            (self.folder.parent / "away").unlink()
+        raise OSError(errno.EIO, "Input/output error", str(file))
+
+
+def test_a_job_fails_though_its_worker_hangs_with_the_storage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # T-7
+    monkeypatch.setattr(signs_of_life, "TOLD_AFTER_SECONDS", 0.2)
+    os.mkfifo(tmp_path / "away")
+    paint_codes(tmp_path / "images")
+    mailbox = MailboxInMemory([train_message(an_order(max_iter=3))])
+    settings = msgspec.structs.replace(SETTINGS, storage_patience_seconds=2.0)
+    with RunningWorker(tmp_path, mailbox, settings=settings, storage=HangingStorage) as worker:
+        failed = worker.wait_for(JobFailed)
+        assert mailbox.beats[-1].activity == WAITS_FOR_STORAGE
+        assert failed.reason.text == STORAGE_HANGS
+        eventually(lambda: not job_processes())
+        assert worker.heard == [("taken", "training")]  # the worker hangs, and is not heard by whoever waits for one
+        (tmp_path / "away").write_bytes(b"back")
+        eventually(lambda: len(worker.heard) == 2)
+    assert worker.heard[-1] == ("left", "training", "failed")
+    assert len(worker.reports(JobFailed)) == 1
+
+
+def test_terminate_reaches_a_job_whose_worker_hangs_with_the_storage(tmp_path: Path) -> None:  # T-6
+    os.mkfifo(tmp_path / "away")
+    paint_codes(tmp_path / "images")
+    mailbox = MailboxInMemory([train_message(an_order(max_iter=LONG))])
+    with RunningWorker(tmp_path, mailbox, storage=HangingStorage) as worker:
+        eventually(lambda: mailbox.beats and worker.reports(StageFinished))
+        mailbox.goes_on = False
+        eventually(lambda: not job_processes())
+        mailbox.is_over = True
+        (tmp_path / "away").write_bytes(b"back")
+        eventually(lambda: len(worker.heard) == 2)
+    assert worker.heard[-1] == ("left", "training", "over")
+
+
+def test_two_workers_of_one_name_never_work_on_the_same_attempt(tmp_path: Path) -> None:  # T-6
+    """Over Kafka both may hear that it is theirs; they would write into the same checkpoint."""
+    paint_codes(tmp_path / "images")
+    message = train_message(an_order(max_iter=LONG))
+    first = RunningWorker(tmp_path, MailboxInMemory([message]))
+    with first:
+        eventually(lambda: is_training(first.mailbox))
+        with RunningWorker(tmp_path, MailboxInMemory([message])) as second:
+            eventually(lambda: len(second.heard) == 2)
+        assert second.heard[-1] == ("left", "training", "over")
+        assert not second.mailbox.reports
+        beats = len(first.mailbox.beats)
+        eventually(lambda: len(first.mailbox.beats) > beats + 3)
+        assert first.heard == [("taken", "training")]
+
+
 def test_a_report_of_an_attempt_that_is_over_ends_the_job_without_a_word(tmp_path: Path) -> None:
     paint_codes(tmp_path / "images")
     mailbox = MailboxInMemory([train_message(an_order(max_iter=LONG))], is_over=True)
@@ -386,6 +495,31 @@ def test_a_job_that_dies_fails_with_a_reason_and_the_worker_goes_on(tmp_path: Pa
     assert "ended unexpectedly (-11)" in str(crashed.reason)
     assert "training ResNet18 on" in worker.text(killed.log)
     assert "Segmentation fault" in worker.text(crashed.log)  # where it died
+
+
+@dataclass
+class WaitingProcessDies(MailboxInMemory):
+    """While a worker claims a job, something ends the process that waits for one."""
+
+    killed: list[int] = field(default_factory=list)
+
+    def take(self, offered: Resources) -> Message | None:
+        message = super().take(offered)
+        if message is not None:
+            for process in job_processes():
+                os.kill(process, signal.SIGKILL)
+                self.killed.append(process)
+        return message
+
+
+def test_a_job_that_no_process_had_begun_does_not_fail_because_that_process_died(tmp_path: Path) -> None:  # T-7
+    (tmp_path / "archives").mkdir()
+    order = LoadingOrder(archive=FolderName(ROOT, "gone@1.0"), name="gone", archive_version="1.0")
+    mailbox = WaitingProcessDies([LoadModelImage(job_id=JOB_ID, attempt=1, needs=Resources(), order=order)])
+    with RunningWorker(tmp_path, mailbox) as worker:
+        failed = worker.wait_for(JobFailed)
+    assert len(mailbox.killed) == 1
+    assert "“images:gone@1.0” cannot be read" in str(failed.reason)
 
 
 def test_what_a_person_can_mend_is_said_and_the_log_holds_the_rest(tmp_path: Path) -> None:
@@ -435,6 +569,16 @@ def test_a_workspace_that_cannot_be_made_fails_the_job_and_not_the_worker(tmp_pa
     with RunningWorker(tmp_path, mailbox) as worker:
         failed = worker.wait_for(JobFailed)
     assert "A file cannot be read or written" in str(failed.reason)
+
+
+def test_a_workspace_that_a_later_attempt_removed_ends_the_job_and_not_the_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # T-6
+    monkeypatch.setattr(worker_module, "remove_earlier_workspaces", shutil.rmtree)
+    paint_codes(tmp_path / "images")
+    with RunningWorker(tmp_path, MailboxInMemory([train_message(an_order(max_iter=3))])) as worker:
+        failed = worker.wait_for(JobFailed)
+    assert "is not there" in str(failed.reason)
 
 
 def losses_of(place: RunningWorker | Workplace, trained: TrainingSucceeded) -> list[tuple[str, int, str]]:

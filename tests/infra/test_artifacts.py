@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from domain.artifacts import Artifact
+from gpu_worker.reasons import DISK_IS_FULL, reason_of
 from infra.artifacts import Artifacts
+from tests.small_disk import fill, make_read_only, small_disk
 
 MINUTE = 60.0
 
@@ -103,3 +105,29 @@ def test_a_file_that_is_gone_is_not_intact(artifacts: Artifacts, tmp_path: Path)
     artifact = kept(artifacts, tmp_path)
     artifacts.path(artifact).unlink()
     assert not artifacts.is_intact(artifact)
+
+
+def test_a_full_storage_keeps_what_it_has_and_nothing_half(tmp_path: Path) -> None:  # T-7
+    with small_disk(tmp_path / "artifacts", 256) as disk:
+        artifacts = Artifacts(disk)
+        before = kept(artifacts, tmp_path)
+        with pytest.raises(OSError, match="No space left") as failed:
+            kept(artifacts, tmp_path, b"report" * 100_000)
+        assert reason_of(failed.value).text == DISK_IS_FULL
+        assert artifacts.read(before) == b"weights"
+        assert [file.name for file in disk.glob("??/*")] == [before.checksum]
+        fill(disk).unlink()
+        kept(artifacts, tmp_path, b"report")  # once there is space
+
+
+def test_a_storage_that_can_only_be_read_says_so_and_where(tmp_path: Path) -> None:  # T-7
+    with small_disk(tmp_path / "artifacts", 256) as disk:
+        artifacts = Artifacts(disk)
+        before = kept(artifacts, tmp_path)
+        make_read_only(disk)
+        for content in (b"weights", b"report"):  # also what lies there already
+            with pytest.raises(OSError, match="Read-only") as failed:
+                kept(artifacts, tmp_path, content)
+            assert f"“{disk}" in str(reason_of(failed.value))
+            assert "can only be read" in str(reason_of(failed.value))
+        assert artifacts.read(before) == b"weights"

@@ -14,7 +14,7 @@ from eventsourcing.persistence import InterfaceError, OperationalError
 from psycopg import Connection
 from psycopg.rows import DictRow, dict_row
 
-from commands.assay import Assay, S
+from commands.assay import Assay, Command, S
 from commands.compute_resources import ChangeComputeResource
 from commands.training_jobs import DeleteTrainingJob, RestartTraining, TerminateTraining
 from domain.attempts import AttemptIsOver
@@ -34,7 +34,7 @@ from domain.messages import (
     Resources,
     TrainModel,
 )
-from domain.refusals import NotTheOwner
+from domain.refusals import ChangedMeanwhile, NotTheOwner
 from domain.sentences import Sentence
 from domain.system_resources import MachineSays, WorkerState
 from domain.training_jobs import (
@@ -529,6 +529,26 @@ def test_a_lost_line_calls_no_worker_silent_that_goes_on(line: Plant) -> None:  
     line.dispatcher.interrupt_silent(line.connection)
     assert line.job().status is TrainingStatus.TRAINING
     assert worker.beat(_beat(attempt=1))
+
+
+class CrowdedAssay(Assay):
+    """Others write about every job faster than anything can be decided on it."""
+
+    def dispatch(self, command: Command, request_id: str = "") -> int:  # noqa: ARG002 - as everybody calls it
+        raise ChangedMeanwhile
+
+
+def test_a_job_on_which_nothing_can_be_decided_now_keeps_no_other_from_being_looked_after(line: Plant) -> None:  # T-6
+    line.happen(TRAINING_JOB_ID, TRAINING_QUEUED)
+    line.worker().take(TWO_CORE_MACHINE)
+    line.dispatch()
+    patience = threading.Event()
+    dispatcher = Dispatcher(CrowdedAssay(line.log, PORTS), line.database, silence_seconds=SILENCE_SECONDS)
+    for _ in range(8):
+        dispatcher.interrupt_silent(line.connection)
+        patience.wait(SILENCE_SECONDS / 4)
+    assert line.job().status is TrainingStatus.TRAINING
+    eventually(lambda: _interrupted(line))
 
 
 class WatchedAssay(Assay):

@@ -26,6 +26,7 @@ from infra.processes import (
     take_lock,
 )
 from tests.eventually import eventually
+from tests.small_disk import fill, small_disk
 
 CHECKOUT = Path(__file__).parents[2]
 SUPERVISE = """
@@ -130,6 +131,40 @@ def test_a_killed_process_is_started_again(running: Running) -> None:
     os.kill(killed, signal.SIGKILL)
     eventually(lambda: running.status.is_ready and running.pids != [killed])
     assert running.status.processes[0].restart_count == 1
+
+
+def test_a_full_disk_ends_neither_the_supervisor_nor_what_it_looks_after(tmp_path: Path) -> None:  # S-2
+    with small_disk(tmp_path / "state", 256) as disk:
+        running = Running(disk)
+        supervisor = running.start_ready(obedient("worker", tmp_path), obedient("web", tmp_path))
+        filling = fill(disk)
+        os.kill(running.pids[0], signal.SIGKILL)
+        eventually(lambda: started(tmp_path) == ["web", "worker", "worker"])
+        assert supervisor.poll() is None
+        filling.unlink()
+        eventually(
+            lambda: [one.restart_count for one in running.status.processes] == [1, 0] and running.status.is_ready
+        )
+        assert stop_supervisor(disk)
+        supervisor.communicate()
+
+
+def test_a_process_that_cannot_be_started_now_is_started_later(running: Running) -> None:  # S-2
+    supervisor = running.start_ready(obedient("worker", running.folder), obedient("web", running.folder))
+    log_file = running.folder / "logs" / "worker.log"
+    log_file.unlink()
+    log_file.mkdir()  # nothing can be written there, as on a disk that lost its folders
+    os.kill(running.pids[0], signal.SIGKILL)
+    eventually(lambda: running.status.processes[0].restart_count == 1)
+    assert supervisor.poll() is None
+    log_file.rmdir()
+    eventually(lambda: running.status.is_ready)
+    assert started(running.folder) == ["web", "worker", "worker"]
+
+
+def started(folder: Path) -> list[str]:
+    """The names of the obedient, each as often as it was started."""
+    return sorted((folder / "started").read_text().split())
 
 
 def test_processes_stop_in_the_opposite_order_of_their_start(running: Running) -> None:
@@ -246,6 +281,18 @@ def test_a_log_begins_anew_before_it_fills_the_disk_and_loses_no_writer(tmp_path
         written.write(b"second\n")
     assert log_file.read_bytes() == b"second\n"
     assert (tmp_path / "web.log.1").read_bytes() == b"first\n" * 20
+
+
+def test_a_log_that_cannot_be_copied_for_want_of_space_loses_nothing(tmp_path: Path) -> None:  # S-3
+    with small_disk(tmp_path / "logs", 64) as disk:
+        log_file, before = disk / "web.log", disk / "web.log.1"
+        before.write_bytes(b"first\n")
+        log_file.write_bytes(b"second\n" * 5000)
+        with pytest.raises(OSError, match="No space left"):
+            keep_bounded(log_file, 100)
+        assert log_file.read_bytes() == b"second\n" * 5000
+        assert before.read_bytes() == b"first\n"
+        assert sorted(disk.iterdir()) == [log_file, before]
 
 
 def test_the_log_of_a_running_process_is_kept_bounded(running: Running) -> None:  # S-3

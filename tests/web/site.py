@@ -8,6 +8,7 @@ def test_...(site: Site) -> None:
     site.assay.refuse_with(NameTaken(name="显示面板"))     # the next command is refused
 """
 
+import asyncio
 import re
 from collections.abc import Sequence
 from dataclasses import fields
@@ -123,14 +124,25 @@ class FakeAssay:
 
     def note_refusal(self, actor: UUID, action: str, request_id: str, token: UUID | None = None) -> None:
         assert token is None, "browsers have none"
+        assert not is_on_the_event_loop(), "every other request would wait for the log"
         self.refused.append((actor, action, request_id))
 
     def dispatch(self, command: Any) -> int:
+        assert not is_on_the_event_loop(), "every other request would wait for the log"
         if self.refusal is not None:
             refusal, self.refusal = self.refusal, None
             raise refusal
         self.commands.append(command)
         return len(self.commands)
+
+
+def is_on_the_event_loop() -> bool:
+    """Whether this is the thread that serves all requests."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 class FakeChanges:

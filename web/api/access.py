@@ -76,7 +76,7 @@ def _refuse(services: Services, network: str) -> NoReturn:
     raise TokenIsWrong
 
 
-def within_scope(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+async def within_scope(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
     """A guard: what a token may look at and do. A handler says with `area=…` what it is about. Management that is refused leaves
     its audit record (U-6).
 
@@ -91,7 +91,7 @@ def within_scope(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRo
         check_scope(visit.account.scope, area, is_looking=looks)
     except OutOfScope:
         if area is Area.MANAGEMENT and not looks:
-            note_refused_request(connection, visit)
+            await note_refused_request(connection, visit)
         raise
 
 
