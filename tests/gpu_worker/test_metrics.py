@@ -82,7 +82,7 @@ def test_the_iou_of_a_validation_is_counted_pixel_by_pixel_over_all_batches(thre
     labels = [number * 7 % 2 for number in range(COUNT)]
     model = Brightness(of_pixels=True).train()
     before = [buffer.clone() for buffer in model.buffers()]
-    figures = segmentation_figures(model, decoded(pixels), decoded(masks), labels, INPUT, CPU, 2)
+    figures = segmentation_figures(model, decoded(pixels), decoded(masks), labels, INPUT, CPU, 2, lambda: None)
     assert model.training
     assert all(torch.equal(one, other) for one, other in zip(model.buffers(), before, strict=True))
 

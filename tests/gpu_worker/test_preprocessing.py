@@ -1,6 +1,5 @@
 """The stages before a training, asked directly: which images count, which size is the rule, which side each takes."""
 
-import re
 from collections import Counter
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from domain.data_paths import FolderName
 from domain.model_packages import ResolutionRule
 from domain.training_parameters import SgdParameters
 from gpu_worker.images import FoundImage, ReadImage
-from gpu_worker.preprocessing import NothingToValidate, Prepared, _group, find_all, most_frequent_size, prepare
+from gpu_worker.preprocessing import NothingToValidate, Prepared, find_all, most_frequent_size, prepare
 from tests.gpu_worker.workplace import ROOT, Workplace, an_order, paint_codes, paint_defects
 
 SEGMENTING = SgdParameters(base_lr=0.02, batch_size=4, max_iter=1)
@@ -48,30 +47,6 @@ def test_an_image_below_two_data_paths_counts_once(tmp_path: Path) -> None:
     paths = [FolderName(ROOT, path) for path in ("SPOT", "", "OK")]
     found = [image.folder.path for image in find_all(paths, place.job())]
     assert found == [f"{code}/{number:03}.png" for code in ("SPOT", "OK", "SCRATCH") for number in range(2)]
-
-
-# W-8
-@pytest.mark.parametrize(
-    ("path", "named", "pattern", "group"),
-    [
-        ("line-1/OK/7.png", "", "", ""),
-        ("line-1/OK/7.png", "T1", "", "images:line-1/T1"),
-        ("line-1/OK/T7-3.png", "", r"T\d+", "images:line-1/T7"),
-        ("line-1/OK/T7-3.png", "", r"T(\d+)-", "images:line-1/7"),
-        ("line-1/OK/T7-3.png", "", r"T(\d+)|S", "images:line-1/7"),
-        ("line-1/OK/S-3.png", "", r"T(\d+)|S", "images:line-1/S"),  # a group that takes no part: the whole match
-        ("line-1/OK/x.png", "", r"T\d+", ""),
-        ("line-1/OK/T7-3.png", "T1", r"T\d+", "images:line-1/T1"),  # groups.csv goes before
-        ("line-1/SPOT/T7-1.png", "", r"T\d+", "images:line-1/T7"),  # side by side: the same part
-        ("line-2/OK/T7-1.png", "", r"T\d+", "images:line-2/T7"),  # elsewhere: another one
-        ("OK/T7-1.png", "", r"T\d+", "images:/T7"),
-    ],
-)
-def test_a_group_is_named_by_groups_csv_or_the_pattern_among_folders_side_by_side(
-    path: str, named: str, pattern: str, group: str
-) -> None:
-    image = FoundImage(folder=FolderName(ROOT, path), path=Path(), defect_code="OK", group=named)
-    assert _group(image, re.compile(pattern) if pattern else None) == group
 
 
 def sides(prepared: Prepared) -> Counter[tuple[str, bool, bool]]:

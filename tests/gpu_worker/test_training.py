@@ -41,7 +41,7 @@ from domain.training_progress import share_of_whole
 from gpu_worker import checkpoints, loss_curve, training
 from gpu_worker.checkpoints import Best
 from gpu_worker.devices import GpuIsMissing, device_for
-from gpu_worker.jobs import Job, JobStopped
+from gpu_worker.jobs import Job, JobStopped, Progress
 from gpu_worker.loss_curve import LossIsNotFinite
 from gpu_worker.metrics import ValidationFigures
 from gpu_worker.networks import new_network
@@ -500,13 +500,16 @@ def scored(score: float, loss: float = 0.5) -> Any:
     return OfFigures(ValidationFigures(score=score, loss=loss, accuracy=0.25, recall=0.75))
 
 
+HALFWAY = Progress(share=0.5, activity=TRAINING)
+
+
 # V-1
 def test_the_best_weights_are_a_copy_and_of_equally_good_ones_the_later_count(place: Workplace) -> None:
     model = nn.Linear(1, 1, bias=False)
     best = None
     for iteration, score in enumerate((1.0, 1.5, 1.5, 1.25), 1):
         nn.init.constant_(model.weight, iteration)
-        best = training._validate(scored(score), model, CPU, iteration, best, place.job())
+        best = training._validate(scored(score), model, CPU, iteration, best, place.job(), HALFWAY)
     assert best is not None
     assert (best.iteration, best.score, best.weights["weight"].item()) == (3, 1.5, 3.0)
     told = place.all(ValidationMeasured)
@@ -517,7 +520,15 @@ def test_the_best_weights_are_a_copy_and_of_equally_good_ones_the_later_count(pl
 
 def test_a_validation_that_is_not_finite_ends_the_training(place: Workplace) -> None:
     with pytest.raises(LossIsNotFinite, match=r"iteration 7 is not a finite number \(learning rate 0\.1\)"):
-        training._validate(scored(1.0, loss=math.nan), nn.Linear(1, 1), CPU, 7, None, place.job())
+        training._validate(
+            scored(1.0, loss=math.nan),
+            nn.Linear(1, 1),
+            CPU,
+            7,
+            None,
+            place.job(),
+            Progress(share=0.5, activity=TRAINING),
+        )
     assert not place.all(ValidationMeasured)
 
 
