@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from domain.data_paths import FolderName
-from gpu_worker import image_masks
+from gpu_worker import images
 from gpu_worker.image_masks import mask_of, mask_pixels_of, with_mask
 from gpu_worker.images import ImageIsDamaged, ReadImage, find_images, read_image
 from tests.gpu_worker.workplace import ROOT, MountedFolders, paint
@@ -88,9 +88,9 @@ def test_a_mask_that_cannot_be_read_is_as_if_it_were_not_there(tmp_path: Path, m
     image = beside_a_mask(tmp_path, BLACK)
     assert image.mask_checksum
     unasked = msgspec.structs.replace(image, mask_checksum="")
-    monkeypatch.setattr(image_masks, "MAXIMUM_BYTES", len(BLACK))
+    monkeypatch.setattr(images, "MAXIMUM_BYTES", len(BLACK))
     assert with_mask(unasked) == image
-    monkeypatch.setattr(image_masks, "MAXIMUM_BYTES", len(BLACK) - 1)
+    monkeypatch.setattr(images, "MAXIMUM_BYTES", len(BLACK) - 1)
     assert with_mask(unasked) == unasked, "larger than any picture"
     monkeypatch.undo()
     (tmp_path / "SPOT" / "masks" / "a.png").unlink()
