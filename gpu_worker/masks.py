@@ -23,7 +23,8 @@ _FILLED_AT_ONCE: Final = 16
 LEAST_VALUE: Final = 128
 """From here on a value means defect."""
 _FARTHEST: Final = float(1 << 20)
-"""A corner may lie outside the image, and its edges go on inside; so far out, no edge moves by a pixel that matters."""
+"""A corner may lie outside the image, and its edges go on inside; so far out, no edge moves by a pixel that matters. Pillow counts
+places in 32 bits."""
 
 Area = npt.NDArray[np.bool_]
 
@@ -77,9 +78,9 @@ def area_of_polygons(content: bytes) -> Area:
         raise ImageIsDamaged(f"declares {width} x {height} pixels")
     area = Image.new("L", (width, height))
     draw = ImageDraw.Draw(area)
-    steps = 0.0
+    far, steps = max(_FARTHEST, 2.0 * max(width, height)), 0.0
     for shape in labels.shapes:
-        corners = [(_drawable(x), _drawable(y)) for x, y in shape.points]
+        corners = [(min(max(x, -far), far), min(max(y, -far), far)) for x, y in shape.points]
         steps += _steps(corners, width, height)
         if steps > MOST_STEPS:
             raise ImageIsDamaged("its outlines would take too long to draw")
@@ -99,11 +100,6 @@ def _steps(corners: Sequence[tuple[float, float]], width: int, height: int) -> f
     lines = min(max(down), height) - max(min(down), 0) + 1
     columns = min(max(across), width) - max(min(across), 0) + 1
     return max(lines, 0) * (len(corners) + max(columns, 0) / _FILLED_AT_ONCE)
-
-
-def _drawable(place: float) -> float:
-    """Pillow counts places in 32 bits."""
-    return min(max(place, -_FARTHEST), _FARTHEST)
 
 
 class _Shape(msgspec.Struct):
