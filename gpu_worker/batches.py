@@ -179,11 +179,11 @@ class Batches:
         """
         augmentations, drawn = self.order.preprocessing.augmentations, Draw.unpacked(fetched.drawn)
         pixels_BCHW = fetched.pixels if self.resident is None else self.resident[fetched.pixels]
-        images_BCHW = augment(pixels_BCHW.float().div_(255), drawn, augmentations)
+        augmented_BCHW = augment(pixels_BCHW.float().div_(255), drawn, augmentations)
+        images_BCHW = standardized(augmented_BCHW, self.network_input)
         if fetched.masks is None:
-            return standardized(images_BCHW, self.network_input), fetched.labels
-        truth_BHW = augment_labels(label_maps(fetched.masks, fetched.labels), drawn, augmentations)
-        return standardized(images_BCHW, self.network_input), truth_BHW
+            return images_BCHW, fetched.labels
+        return images_BCHW, augment_labels(label_maps(fetched.masks, fetched.labels), drawn, augmentations)
 
 
 def label_maps(masks_BHW: Tensor, labels_B: Tensor) -> Tensor:
