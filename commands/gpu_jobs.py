@@ -16,6 +16,7 @@ from commands.model_images import FailLoading, FinishLoading, InterruptLoading, 
 from commands.prediction_jobs import InterruptPrediction, RecordPrediction, StartPrediction
 from commands.training_jobs import InterruptTraining, RecordTraining, StartTraining
 from domain import messages
+from domain.attempts import result_unusable
 from domain.exports import (
     Export,
     ExportBuilt,
@@ -26,7 +27,8 @@ from domain.exports import (
     ExportStatus,
 )
 from domain.facts import SYSTEM, Fact, State
-from domain.messages import AnyReport, JobKind, Message, Resources
+from domain.impossible_numbers import refuse_impossible_numbers
+from domain.messages import ENDINGS, AnyReport, JobKind, Message, Resources
 from domain.model_images import (
     LoadStatus,
     ModelImage,
@@ -173,7 +175,29 @@ def command_for(report: AnyReport) -> Command:
 
     Raises:
         ValueError: a job of this kind sends no such report.
+        ImpossibleNumber
     """
+    refuse_impossible_numbers(report)
+    return _command_for(report)
+
+
+def failure_instead(report: AnyReport) -> Command | None:
+    """What is taken in where the end of a job was told with an impossible number: otherwise one worker after the other would come
+    to the same end (T-7). None where the job goes on.
+    """
+    if not isinstance(report, ENDINGS):
+        return None
+    failed = messages.JobFailed(
+        kind=report.kind,
+        job_id=report.job_id,
+        attempt=report.attempt,
+        worker=report.worker,
+        reason=result_unusable(),
+    )
+    return _command_for(failed)
+
+
+def _command_for(report: AnyReport) -> Command:
     if isinstance(report, messages.JobReleased):
         return interruption_of(report.kind, report.job_id, report.attempt, is_fault=False)
     match report.kind:

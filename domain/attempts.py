@@ -45,6 +45,16 @@ def gave_up(attempt_count: int) -> Sentence:
     return Sentence(text, {"count": attempt_count})
 
 
+def result_unusable() -> Sentence:
+    """Why a job failed whose worker reported a result that cannot be."""
+    return Sentence(
+        N_(
+            "The worker reported a result with a number that cannot be. Ask your administrator to look at the worker's release and"
+            " at its report under “MES feed”, then start it again."
+        )
+    )
+
+
 def is_last(attempt: Attempt, max_attempts: int, *, is_fault: bool) -> bool:
     """Whether an interruption ends the run, because so many workers fell silent over it."""
     return is_fault and attempt.interruptions + 1 >= max_attempts

@@ -16,6 +16,10 @@ MAXIMUM_PIXELS = 100_000_000
 MAXIMUM_BYTES = 1 << 30
 """A larger file is damaged, read by nobody: 100 megapixels of 16-bit RGB need 600 MB."""
 
+MAXIMUM_GROUPS_BYTES = 64 << 20
+MAXIMUM_GROUPS_ROWS = 1_000_000
+"""Of one `groups.csv`. A larger one is refused: as many images as a code folder may hold have a row each, of 64 bytes."""
+
 _IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".tif", ".tiff", ".webp"))
 _QUARTER_TURNS = frozenset((5, 6, 7, 8))
 

@@ -347,6 +347,10 @@ class JobFailed(Report, frozen=True, kw_only=True, tag="job_failed"):
     part_logs: tuple[PartLog, ...] = ()
 
 
+ENDINGS = (TrainingSucceeded, PredictionSucceeded, PackageLoaded, ExportBuilt, JobFailed)
+"""Reports after which nobody works on the job any more."""
+
+
 class LogKept(Report, frozen=True, kw_only=True, tag="log_kept"):
     """The attempt was terminated; this is what it had logged until then (T-5)."""
 

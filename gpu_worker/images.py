@@ -7,7 +7,6 @@ import csv
 import hashlib
 import io
 import os
-import stat
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -24,6 +23,8 @@ from domain.image_files import (
     GROUPS_FILE,
     MASKS_FOLDER,
     MAXIMUM_BYTES,
+    MAXIMUM_GROUPS_BYTES,
+    MAXIMUM_GROUPS_ROWS,
     MAXIMUM_PIXELS,
     has_image_name,
     image_format,
@@ -37,6 +38,7 @@ from domain.image_files import (
 from domain.refusals import Refusal
 from domain.sentences import N_
 from gpu_worker.ports import Folders
+from gpu_worker.regular_files import NoRegularFile, open_file
 
 RESIZE_VERSION: Final = 1
 """Counts up whenever the same file would become other pixels; decoded copies of an older version are then made anew."""
@@ -62,6 +64,14 @@ class GroupsFileIsWrong(Refusal):
 
     message = N_(
         "“{file}”, line {line}: expected two columns, the first line being “file,group”. Correct it, then start again."
+    )
+
+
+class GroupsFileIsTooLarge(Refusal):
+    """It is held in memory, with one of each code folder."""
+
+    message = N_(
+        "“{file}” has more than {rows} rows or {mib} MiB. Keep one row for each image of that folder, then start again."
     )
 
 
@@ -124,6 +134,7 @@ def find_images(
     Raises:
         FolderNotFound: the data path is not there.
         GroupsFileIsWrong
+        GroupsFileIsTooLarge
     """
     folder = folders.resolve(data_path)
     name = data_path.path.rpartition("/")[2] or folder.name
@@ -281,11 +292,10 @@ def _resolved(name: FolderName, entry: Path, folders: Folders) -> Path | None:
 
 def _is_image(file: Path, name: str) -> bool:
     try:
-        # Opening anything but a regular file could wait for ever.
-        if not stat.S_ISREG(file.stat().st_mode):
-            return False
-        with file.open("rb") as opened:
+        with open_file(file) as opened:
             return image_format(opened.read(FIRST_BYTES)) is not None or has_image_name(name)
+    except NoRegularFile:
+        return False
     except OSError:
         return has_image_name(name)
 
@@ -293,20 +303,27 @@ def _is_image(file: Path, name: str) -> bool:
 def _groups(file: Path) -> dict[str, str]:
     if not file.is_file():
         return {}
+    name = f"{file.parent.name}/{file.name}"
+    with open_file(file) as opened:
+        content = opened.read(MAXIMUM_GROUPS_BYTES + 1)
+    too_large = GroupsFileIsTooLarge(file=name, rows=MAXIMUM_GROUPS_ROWS, mib=MAXIMUM_GROUPS_BYTES >> 20)
+    if len(content) > MAXIMUM_GROUPS_BYTES:
+        raise too_large
     groups = {}
-    wrong = partial(GroupsFileIsWrong, file=f"{file.parent.name}/{file.name}")
-    with file.open(encoding="utf-8-sig", newline="", errors="replace") as opened:
-        rows = csv.reader(opened)
-        try:
-            if [cell.strip().lower() for cell in next(rows, [])] != ["file", "group"]:
-                raise wrong(line=1)
-            for row in rows:
-                if row and len(row) != 2:
-                    raise wrong(line=rows.line_num)
-                if row:
-                    groups[row[0].strip()] = row[1].strip()
-        except csv.Error as error:
-            raise wrong(line=rows.line_num) from error
+    wrong = partial(GroupsFileIsWrong, file=name)
+    rows = csv.reader(io.StringIO(content.decode("utf-8-sig", "replace"), newline=""))
+    try:
+        if [cell.strip().lower() for cell in next(rows, [])] != ["file", "group"]:
+            raise wrong(line=1)
+        for row in rows:
+            if row and len(row) != 2:
+                raise wrong(line=rows.line_num)
+            if row:
+                groups[row[0].strip()] = row[1].strip()
+            if len(groups) > MAXIMUM_GROUPS_ROWS:
+                raise too_large
+    except csv.Error as error:
+        raise wrong(line=rows.line_num) from error
     return groups
 
 
@@ -317,11 +334,12 @@ def content_of(path: Path) -> bytes:
         OSError
         ImageIsDamaged: it is no file, or too large.
     """
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:
-        status = os.fstat(opened.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise ImageIsDamaged("not a regular file")
-        if status.st_size > MAXIMUM_BYTES:
+    try:
+        file = open_file(path)
+    except NoRegularFile:
+        raise ImageIsDamaged("not a regular file") from None
+    with file as opened:
+        if os.fstat(opened.fileno()).st_size > MAXIMUM_BYTES:
             raise ImageIsDamaged(f"larger than {MAXIMUM_BYTES} bytes")
         return opened.read()
 

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import io
+import os
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +16,7 @@ import yaml
 import zstandard
 
 from domain.artifacts import Artifact
+from domain.data_paths import FolderName
 from domain.messages import LoadingOrder, PackageLoaded
 from domain.model_packages import ModelPackage, NetworkInput, OfferedNetwork, ResolutionRule
 from domain.refusals import Refusal
@@ -34,6 +36,8 @@ from gpu_worker.package_descriptions import (
     description_of,
     plain_yaml,
 )
+from gpu_worker.ports import FolderNotFound, Folders
+from gpu_worker.regular_files import open_real_file
 
 COPYING = N_("Copying the archive")
 VERIFYING = N_("Verifying the package")
@@ -92,8 +96,10 @@ def load_package(order: LoadingOrder, job: Job) -> None:
         Refusal: with what is wrong with the package.
         JobStopped
     """
-    archive, copy = job.archives.resolve(order.archive), job.workspace / "archive"
-    _copy(archive, copy, _Steps(job, COPYING, archive.stat().st_size, begin=0.0, end=0.4).on_bytes)
+    copy = job.workspace / "archive"
+    with _opened(order.archive, job.archives) as archive:
+        size = os.fstat(archive.fileno()).st_size
+        _copy(archive, copy, _Steps(job, COPYING, size, begin=0.0, end=0.4).on_bytes)
     size = copy.stat().st_size * (2 if is_compressed(copy) else 1)  # a compressed one is unpacked, then read
     package = read_package(
         copy, job.workspace, job.artifacts.keep, _Steps(job, VERIFYING, size, begin=0.4, end=0.9).on_bytes
@@ -243,9 +249,22 @@ def _check_header(weights: Path) -> None:
         raise WeightsUnreadable(file=weights.name, problem=Sentence(HEADER_TOO_LARGE, {"count": header_bytes}))
 
 
-def _copy(source: Path, target: Path, on_bytes: Callable[[int], None]) -> None:
-    with source.open("rb") as opened, target.open("wb") as written:
-        while chunk := opened.read(1 << 20):
+def _opened(archive: FolderName, archives: Folders) -> BinaryIO:
+    """Others may write where archives lie: what is not the file any more that was found there is gone.
+
+    Raises:
+        FolderNotFound
+    """
+    path = archives.resolve(archive)
+    try:
+        return open_real_file(path)
+    except OSError as error:
+        raise FolderNotFound(folder=str(archive)) from error
+
+
+def _copy(source: BinaryIO, target: Path, on_bytes: Callable[[int], None]) -> None:
+    with target.open("wb") as written:
+        while chunk := source.read(1 << 20):
             written.write(chunk)
             on_bytes(len(chunk))
 

@@ -24,20 +24,17 @@ from msgspec.structs import replace
 from domain.artifacts import Artifact
 from domain.attempts import AttemptIsOver
 from domain.messages import (
+    ENDINGS,
     AnyReport,
-    ExportBuilt,
     Heartbeat,
     JobFailed,
     JobKind,
     JobReleased,
     LogKept,
     Message,
-    PackageLoaded,
     PartLog,
     PredictImages,
-    PredictionSucceeded,
     Resources,
-    TrainingSucceeded,
     TrainModel,
 )
 from domain.refusals import Refusal
@@ -70,7 +67,7 @@ THREADS_THAT_WAIT_ASLEEP = {"OMP_WAIT_POLICY": "PASSIVE"}
 """OpenMP's threads spin while they wait for each other. Where anything else needs a core (the database, the pages), the spinning
 thread holds up the one it waits for: a training step on two busy cores took four times as long."""
 
-LAST_WORDS = (TrainingSucceeded, PredictionSucceeded, PackageLoaded, ExportBuilt, JobReleased, JobFailed)
+LAST_WORDS = (*ENDINGS, JobReleased)
 """Reports after which nothing more is said of an attempt."""
 
 _RETRY_SECONDS = 2.0

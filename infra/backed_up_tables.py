@@ -36,6 +36,7 @@ LEFT_OUT: Final = {
     "app.heartbeats": "workers beat again, or their jobs are given to others",
     "app.scans": "the scanner looks again",
     "app.kept_states": "histories are folded again, from their first fact on",
+    "app.topics_seen": "the next start looks through the log again",
     "app.image_checks": "whoever wants to know has the images compared again, with those that are there now",
 }
 """With the reason. The read tables are left out, too: they are made anew from the log."""

@@ -7,6 +7,7 @@ from psycopg import Connection
 from psycopg.rows import DictRow
 from psycopg_pool import ConnectionPool
 
+from domain.impossible_numbers import refuse_impossible_numbers
 from domain.messages import Heartbeat
 from domain.system_resources import MachineSays
 from infra.announced_machines import note_machine
@@ -22,7 +23,11 @@ class Heartbeats:
     def beat(self, heartbeat: Heartbeat, machine: MachineSays | None = None) -> None:
         """Overwrite the job's row; its worker was heard, and what it runs on. Of an attempt after which another has begun nothing
         is noted: that one would seem silent.
+
+        Raises:
+            ImpossibleNumber
         """
+        refuse_impossible_numbers(heartbeat)
         with self._pool.connection() as connection:
             connection.execute(
                 "WITH heard AS (UPDATE app.workers SET seen_at = clock_timestamp() WHERE name = %s)"

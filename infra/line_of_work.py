@@ -16,6 +16,7 @@ from psycopg_pool import ConnectionPool
 from commands.assay import Assay
 from commands.gpu_jobs import SMALL, message_for, state_type_of
 from domain.compute_resources import ComputeResource
+from domain.impossible_numbers import refuse_impossible_numbers
 from domain.messages import JobKind, Message, Resources
 from domain.system_resources import Line, MachineSays, WorkerState
 from domain.waiting import HeardWorker, Wait, why_it_waits
@@ -60,7 +61,12 @@ def note_worker(
     offered: Resources,
     machine: MachineSays | None = None,
 ) -> None:
-    """A worker asks for work: it is alive, and free until it is given some. `machine` is what it runs on."""
+    """A worker asks for work: it is alive, and free until it is given some. `machine` is what it runs on.
+
+    Raises:
+        ImpossibleNumber
+    """
+    refuse_impossible_numbers(offered)
     connection.execute(
         "INSERT INTO app.workers (name, kinds, offered, machine, seen_at) VALUES (%s, %s, %s::jsonb, %s, clock_timestamp())"
         " ON CONFLICT (name) DO UPDATE SET kinds = excluded.kinds, offered = excluded.offered, machine = excluded.machine,"

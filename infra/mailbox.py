@@ -3,18 +3,21 @@
 With Kafka the same worker is given `infra.kafka_mailbox`; both go through `message_for` and `command_for`.
 """
 
+import hashlib
 import logging
 import time
 from collections.abc import Callable, Collection
 
+import msgspec
 import psycopg
 from eventsourcing.persistence import InterfaceError, OperationalError
 from psycopg import Connection
 from psycopg.rows import DictRow, dict_row
 
-from commands.assay import Assay
-from commands.gpu_jobs import command_for, running_attempt, state_type_of
+from commands.assay import Assay, Command
+from commands.gpu_jobs import command_for, failure_instead, running_attempt, state_type_of
 from domain.attempts import AttemptIsOver
+from domain.impossible_numbers import ImpossibleNumber
 from domain.messages import AnyReport, Heartbeat, JobClaimed, JobKind, Message, Resources
 from domain.refusals import ChangedMeanwhile, NotFound
 from domain.system_resources import MachineSays
@@ -22,6 +25,7 @@ from infra.connections import connect
 from infra.dispatcher import WORK_CHANNEL
 from infra.heartbeats import Heartbeats
 from infra.line_of_work import forget_workers, note_worker, offers
+from infra.unusable_reports import keep_unusable, reason_of
 
 log = logging.getLogger(__name__)
 
@@ -63,14 +67,22 @@ class LogMailbox:
         return None
 
     def report(self, report: AnyReport) -> None:
-        """Take a report into the log. Where that fails, whoever reports decides how long to go on: it may be told to stop.
+        """Take a report into the log. Where that fails, whoever reports decides how long to go on: it may be told to stop. One that
+        can never be taken in is kept beside the log, as the relay does.
 
         Raises:
             AttemptIsOver: the attempt is no longer this worker's.
             OperationalError, InterfaceError: the database is away.
         """
+        command: Command | None
         try:
-            self._assay.dispatch(command_for(report))
+            command = command_for(report)
+        except ImpossibleNumber as error:
+            self._keep_unusable(report, error)
+            command = failure_instead(report)
+        try:
+            if command is not None:
+                self._assay.dispatch(command)
         except NotFound:
             raise AttemptIsOver from None
 
@@ -90,6 +102,13 @@ class LogMailbox:
         if self._connection is not None:
             self._connection.close()
         self._connection = None
+
+    def _keep_unusable(self, report: AnyReport, error: ImpossibleNumber) -> None:
+        log.error("report_unusable", extra={"job_id": str(report.job_id), "reason": str(error)})
+        content = msgspec.json.encode(report)
+        source = f"log {hashlib.sha256(content).hexdigest()}/0"  # the same where it is delivered again
+        with connect(self._dsn, autocommit=True, row_factory=dict_row) as connection:
+            keep_unusable(connection, source, "log", 0, "", reason_of(error), content)
 
     def _claim_first(self, connection: Connection[DictRow], offered: Resources) -> Message | None:
         for kind, message in offers(connection, self._assay, self._kinds, offered):

@@ -22,10 +22,11 @@ from psycopg import Connection
 from psycopg.rows import DictRow, dict_row
 
 from commands.assay import Assay
-from commands.gpu_jobs import command_for, compute_resource_of, running_attempt, state_type_of
+from commands.gpu_jobs import command_for, compute_resource_of, failure_instead, running_attempt, state_type_of
 from commands.ports import Ports
 from domain.attempts import AttemptIsOver
 from domain.facts import Recorded, State
+from domain.impossible_numbers import ImpossibleNumber
 from domain.messages import AnyReport, JobClaimed
 from domain.refusals import ChangedMeanwhile, NotFound
 from infra.connections import connect
@@ -226,6 +227,7 @@ class _Shift:
         headers = dict(record.headers)
         report_id = (headers.get(REPORT_ID) or b"").decode(errors="replace")
         outcome = "taken"
+        report: AnyReport | None = None
         try:
             report = read_report(record.value)
             if SENT_AGAIN not in headers or not self._is_known(report, report_id):
@@ -246,9 +248,17 @@ class _Shift:
                 reason_of(error),
                 record.value,
             )
+            if report is not None and isinstance(error, ImpossibleNumber):
+                self._end_instead(reports, report)
         if not reports.is_taken_in:
             reports.append([])
         REPORTS_TAKEN.labels(outcome).inc()
+
+    def _end_instead(self, reports: ReportLog, report: AnyReport) -> None:
+        failure = failure_instead(report)
+        if failure is not None:
+            with contextlib.suppress(AttemptIsOver, NotFound):
+                MeasuredAssay(reports, self._ports).dispatch(failure)
 
     def _decide(self, assay: Assay, report: AnyReport, report_id: str) -> None:
         if isinstance(report, JobClaimed):
@@ -287,7 +297,7 @@ class _Shift:
         for said in newest.values():
             try:
                 self._take_beat(said) if isinstance(said, Beat) else self._offer(said)
-            except psycopg.DataError:  # a name that no table can hold
+            except (psycopg.DataError, ImpossibleNumber):  # what no table can hold
                 log.warning("worker_not_understood", exc_info=True)
 
     def _take_beat(self, said: Beat) -> None:

@@ -1,17 +1,13 @@
 """Configured roots: what a person types becomes a root's name and a path below it; nothing outside is ever looked at."""
 
-import errno
 import os
-import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PosixPath
 from typing import Any, BinaryIO
 
 from domain.data_paths import FolderName
 from domain.image_files import is_text
-
-_ON_THE_WAY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_AT_THE_END = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+from gpu_worker.regular_files import open_real_file
 
 
 class RealPath(PosixPath):
@@ -27,18 +23,7 @@ class RealPath(PosixPath):
         """
         if mode != "rb":
             raise ValueError("it is only read")
-        folder = os.open("/", _ON_THE_WAY)
-        try:
-            for part in self.parts[1:-1]:
-                outer, folder = folder, os.open(part, _ON_THE_WAY, dir_fd=folder)
-                os.close(outer)
-            file = os.open(self.name, _AT_THE_END, dir_fd=folder)
-        finally:
-            os.close(folder)
-        if not stat.S_ISREG(os.fstat(file).st_mode):
-            os.close(file)
-            raise OSError(errno.EINVAL, "no regular file", str(self))
-        return os.fdopen(file, "rb")
+        return open_real_file(self)
 
 
 class Roots:

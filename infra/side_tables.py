@@ -7,7 +7,7 @@ it up last, `unusable_reports` holds what it could not take in and why,
 `feed` how far public events were sent, `heartbeats` is momentary telemetry, `drafts` are unfinished forms, `sessions` say who is
 signed in, `token_uses` when API tokens were used last, `api_requests` which requests of machines came lately, `scans` are what was
 seen in folders of images lately, `image_checks` how far images were compared with what trainings saw, `kept_states` where folding
-long histories may begin, `chain` and `seals` prove
+long histories may begin, `topics_seen` which kinds of facts the log holds up to some event, `chain` and `seals` prove
 that nobody changed the log (seals lie in a file, too). Losing all of them loses no decision.
 """
 
@@ -95,6 +95,12 @@ CREATE TABLE IF NOT EXISTS app.heartbeats (
     worker text NOT NULL,
     beaten_at timestamptz NOT NULL,
     content jsonb NOT NULL
+);
+CREATE TABLE IF NOT EXISTS app.topics_seen (
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    position bigint NOT NULL,
+    event text NOT NULL,
+    topics text[] NOT NULL
 );
 CREATE TABLE IF NOT EXISTS app.drafts (
     user_id uuid NOT NULL,

@@ -1,5 +1,7 @@
 """The two tables between the log and the workers: which message a waiting job is, which command a report asks for."""
 
+import math
+import re
 import typing
 from collections.abc import Callable
 from itertools import product
@@ -15,6 +17,7 @@ from commands.gpu_jobs import (
     Step,
     command_for,
     compute_resource_of,
+    failure_instead,
     interruption_of,
     message_for,
     running_attempt,
@@ -36,6 +39,7 @@ from domain.exports import (
     export_id,
 )
 from domain.facts import _EVOLVE, SYSTEM, Fact, Origin, State
+from domain.impossible_numbers import ImpossibleNumber
 from domain.messages import ExportOrder, JobKind, LossPart, Resources, StageName
 from domain.model_images import (
     ModelImage,
@@ -211,6 +215,68 @@ def test_nothing_of_a_report_is_lost_on_the_way_into_the_log(kind: JobKind, repo
     if not isinstance(command.fact, ExportFailed):  # an export has no log
         assert kept == told
     assert kept["reason"] == REASON if isinstance(report, messages.JobFailed) else True
+
+
+def numbers_in(value: typing.Any, *place: str | int) -> list[tuple[tuple[str | int, ...], float]]:
+    """Where in a report, as JSON has it, numbers stand."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return [(place, value)]
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [found for key, inner in inside for found in numbers_in(inner, *place, key)]
+
+
+def with_number(report: messages.Report, place: tuple[str | int, ...], number: float) -> typing.Any:
+    changed: typing.Any = msgspec.to_builtins(report)
+    inner = changed
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = number
+    return msgspec.convert(changed, messages.AnyReport)
+
+
+# K-1
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf, 1 << 63, -1])
+@pytest.mark.parametrize(("kind", "report_type"), EXPECTED)
+def test_no_number_that_cannot_be_gets_into_the_log_wherever_it_stands(
+    kind: JobKind, report_type: type[messages.Report], number: float
+) -> None:
+    """A foreign worker may send anything, and what is once in the log must be read for ever."""
+    report = report_of(report_type, kind)
+    for place, true_number in numbers_in(msgspec.to_builtins(report)):
+        try:
+            told = with_number(report, place, number)
+        except msgspec.ValidationError:
+            continue  # nobody could even decode it
+        if isinstance(number, int) and isinstance(true_number, float):
+            continue  # what is measured may be large, or below zero
+        with pytest.raises(ImpossibleNumber, match=re.escape(f"{place[0]}")):
+            command_for(told)
+
+
+def test_a_failure_may_tell_of_a_number_that_cannot_be() -> None:  # I-6
+    failed = report_of(messages.JobFailed, LOADING)
+    claimed = Sentence("its header claims {count} bytes", {"count": (1 << 64) - 1})
+    command_for(msgspec.structs.replace(failed, reason=claimed))
+    for reason in (
+        Sentence("{share}", {"share": math.nan}),
+        Sentence("{inner}", {"inner": Sentence("{x}", {"x": math.inf})}),
+    ):
+        with pytest.raises(ImpossibleNumber, match="reason"):
+            command_for(msgspec.structs.replace(failed, reason=reason))
+
+
+# T-7
+@pytest.mark.parametrize(("kind", "report_type"), EXPECTED)
+def test_a_job_whose_end_was_told_with_an_impossible_number_fails_and_another_goes_on(
+    kind: JobKind, report_type: type[messages.Report]
+) -> None:
+    command: typing.Any = failure_instead(report_of(report_type, kind))
+    if report_type not in messages.ENDINGS:
+        assert command is None
+        return
+    reason = command.reason if kind is LOADING else command.fact.reason
+    assert (type(command), command.attempt) == (EXPECTED[kind, messages.JobFailed][0], 2)
+    assert "a number that cannot be" in str(reason)
 
 
 def test_a_worker_stopped_in_good_order_is_no_fault() -> None:

@@ -18,6 +18,7 @@ from domain.data_paths import FolderName
 from domain.image_files import MAXIMUM_PIXELS
 from gpu_worker import images
 from gpu_worker.images import (
+    GroupsFileIsTooLarge,
     GroupsFileIsWrong,
     ImageIsDamaged,
     decode,
@@ -172,6 +173,21 @@ def test_a_groups_file_that_is_none_is_refused_and_not_half_read(tmp_path: Path)
     paint(tmp_path / "OK" / "a.png", seed=1)
     (tmp_path / "OK" / "groups.csv").write_text("file,group\na.png,T1\nb.png," + "x" * 200_000)
     with pytest.raises(GroupsFileIsWrong, match="line 3"):
+        found(tmp_path)
+
+
+# W-8
+def test_a_groups_file_of_more_than_a_folder_needs_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    paint(tmp_path / "OK" / "a.png", seed=1)
+    (tmp_path / "OK" / "groups.csv").write_text(
+        "file,group\n" + "".join(f"{number},T\n" for number in range(1_000_001))
+    )
+    with pytest.raises(GroupsFileIsTooLarge, match=r"OK/groups\.csv” has more than .* Keep one row for each image"):
+        found(tmp_path)
+    with (tmp_path / "OK" / "groups.csv").open("w") as opened:
+        opened.write("file,group\na.png,T1\n")
+        opened.truncate(1 << 40)
+    with pytest.raises(GroupsFileIsTooLarge, match="64 MiB"):
         found(tmp_path)
 
 

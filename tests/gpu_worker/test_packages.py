@@ -5,7 +5,9 @@ import hashlib
 import io
 import itertools
 import json
+import os
 import pickle
+import re
 import tarfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -69,6 +71,7 @@ from gpu_worker.packages import (
     read_package,
     write_shipped_description,
 )
+from gpu_worker.ports import FolderNotFound
 from tests.conftest import CHECKOUT
 from tests.gpu_worker.workplace import ROOT, Workplace
 from web.i18n import translate
@@ -217,6 +220,34 @@ def test_what_is_kept_is_the_copy_that_was_verified(tmp_path: Path, shipped: Pat
 
     load_package(order, replace(job, tell=swap))
     assert place.content(place.the(PackageLoaded).archive) == content
+
+
+@pytest.mark.parametrize("swapped", ["link", "folder that is a link", "pipe"])
+def test_what_took_the_place_of_a_found_archive_is_neither_followed_nor_waited_for(
+    tmp_path: Path, shipped: Path, swapped: str
+) -> None:  # I-2
+    """Others may write where archives lie."""
+    place = Workplace(tmp_path)
+    (place.images / "2026").mkdir(parents=True)
+    build_package(shipped, place.images / "2026" / "resnet18@1.0.tar")
+    order = LoadingOrder(archive=FolderName(ROOT, "2026/resnet18@1.0.tar"), name="resnet18", archive_version="1.0")
+    job = place.job(JobKind.LOADING)
+
+    class Swapping:
+        def resolve(self, folder: FolderName) -> Path:
+            path = job.folders.resolve(folder)
+            outside = (path.parent if swapped == "folder that is a link" else path).rename(tmp_path / "outside")
+            if swapped == "pipe":
+                os.mkfifo(path)
+            elif swapped == "link":
+                path.symlink_to(outside)
+            else:
+                path.parent.symlink_to(outside)
+            return path
+
+    with pytest.raises(FolderNotFound, match=re.escape("images:2026/resnet18@1.0.tar")):
+        load_package(order, replace(job, archives=Swapping()))
+    assert not place.reports
 
 
 def entry(name: str, kind: bytes = tarfile.REGTYPE, target: str = "") -> Callable[[tarfile.TarFile], None]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from uuid import UUID
 
+import msgspec
 import psycopg
 from psycopg import Connection
 from psycopg.rows import DictRow, dict_row
@@ -18,6 +19,7 @@ from domain.messages import (
     LossPart,
     Message,
     Resources,
+    TrainingSucceeded,
 )
 from domain.system_resources import MachineSays
 from domain.training_jobs import TrainingJob
@@ -34,7 +36,7 @@ from infra.settings import KafkaSettings
 from infra.side_tables import create_side_tables
 from projections.read_model import Pool
 from tests.eventually import eventually
-from tests.examples import PORTS, TRAINING_JOB_ID, History, plant
+from tests.examples import PORTS, TRAINING_COMPLETED, TRAINING_JOB_ID, History, plant
 
 TWO_CORE_MACHINE = Resources(cpu_cores=2, memory_gib=8)
 SILENCE_SECONDS = 5.0
@@ -164,3 +166,9 @@ def losses(
         losses=(1.1,),
         learning_rate=0.01,
     )
+
+
+def succeeded(seconds: float) -> TrainingSucceeded:
+    """The example job ended after so long."""
+    told = msgspec.structs.asdict(msgspec.structs.replace(TRAINING_COMPLETED, seconds=seconds))
+    return TrainingSucceeded(kind=JobKind.TRAINING, job_id=TRAINING_JOB_ID, attempt=1, worker="line-1", **told)

@@ -214,3 +214,51 @@ def test_an_older_release_does_not_start_on_the_log_of_a_newer_one(settings: Set
         )
     with pytest.raises(WrongSetting, match=r"does not know of\.tomorrow: .* restore the backup from before it"):
         prepare(settings)
+
+
+def topics_looked_through(settings: Settings) -> int | None:
+    """The position up to which no start looks again."""
+    with connect(str(settings.database_url)) as connection:
+        row = connection.execute("SELECT position FROM app.topics_seen").fetchone()
+    return row[0] if row else None
+
+
+def put(settings: Settings, *topics: str) -> None:
+    """Events of another release."""
+    with connect(str(settings.database_url)) as connection:
+        for topic in topics:
+            connection.execute(
+                "INSERT INTO assay_events (originator_id, originator_version, topic, state)"
+                " VALUES (gen_random_uuid(), 1, %s, '[]')",
+                (topic,),
+            )
+
+
+def test_what_a_start_has_looked_through_the_next_does_not(settings: Settings) -> None:
+    prepare(settings)
+    prepare(settings)
+    with open_core(settings) as core:
+        assert topics_looked_through(settings) == core.log.position() > 0
+
+
+def test_what_was_looked_through_hides_no_fact_from_a_release_that_does_not_know_it(settings: Settings) -> None:  # S-2
+    prepare(settings)
+    put(settings, "of.tomorrow")
+    for _ in range(2):  # the second looks at nothing any more
+        with pytest.raises(WrongSetting, match=r"does not know of\.tomorrow"):
+            prepare(settings)
+    put(settings, UserCreated.TOPIC)
+    with pytest.raises(WrongSetting, match=r"does not know of\.tomorrow"):
+        prepare(settings)
+
+
+def test_what_was_looked_through_says_nothing_of_another_log(settings: Settings) -> None:  # S-3
+    """A database that somebody put an older log into by hand, which went on differently."""
+    prepare(settings)
+    prepare(settings)
+    with connect(str(settings.database_url)) as connection:
+        connection.execute("DELETE FROM assay_events")
+        connection.execute("ALTER SEQUENCE assay_events_notification_id_seq RESTART")
+    put(settings, "of.tomorrow", *[UserCreated.TOPIC] * 20)
+    with pytest.raises(WrongSetting, match=r"does not know of\.tomorrow"):
+        prepare(settings)

@@ -1,5 +1,6 @@
 """From a queued job to a worker and back, through the log: dispatcher, mailbox and heartbeats on a real database."""
 
+import math
 import threading
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,9 +18,10 @@ from psycopg.rows import DictRow, dict_row
 from commands.assay import Assay, Command, S
 from commands.compute_resources import ChangeComputeResource
 from commands.training_jobs import DeleteTrainingJob, RestartTraining, TerminateTraining
-from domain.attempts import AttemptIsOver
+from domain.attempts import AttemptIsOver, result_unusable
 from domain.compute_resources import ComputeResourceKind
 from domain.facts import Fact
+from domain.impossible_numbers import ImpossibleNumber
 from domain.machine_figures import MachineFigures
 from domain.messages import (
     COMPUTING,
@@ -75,7 +77,7 @@ from tests.examples import (
     plant,
 )
 from tests.infra.cut_network import network_to
-from tests.infra.kafka_plant import losses
+from tests.infra.kafka_plant import losses, succeeded
 
 TWO_CORE_MACHINE = Resources(cpu_cores=2, memory_gib=8)
 IDLE = MachineFigures(cpu_cores=2, cpu_load=0.0, memory_used_bytes=1 << 30, memory_total_bytes=8 << 30)
@@ -122,6 +124,11 @@ class Plant:
         """Why a job waits."""
         wait = self.waiting.of(job_id)
         return str(wait.reason) if wait else ""
+
+    def measured(self) -> list[TrainingLossesMeasured]:
+        """The losses of the example job in the log."""
+        facts = [event.data for event in self.log.history(TRAINING_JOB_ID)]
+        return [fact for fact in facts if isinstance(fact, TrainingLossesMeasured)]
 
     def job(self) -> TrainingJob:
         """The example job."""
@@ -320,8 +327,31 @@ def test_a_report_that_cannot_arrive_is_given_back_and_stands_in_the_log_once_wh
         network.mend()
         worker.report(report)
         worker.close()
-    kept = [fact.data for fact in line.log.history(TRAINING_JOB_ID) if isinstance(fact.data, TrainingLossesMeasured)]
-    assert len(kept) == 1
+    assert len(line.measured()) == 1
+
+
+def test_a_loss_that_is_no_number_is_kept_with_its_reason_and_holds_up_nothing(line: Plant) -> None:  # K-1, K-2
+    line.happen(TRAINING_JOB_ID, TRAINING_QUEUED)
+    worker = line.worker()
+    assert worker.take(TWO_CORE_MACHINE) is not None
+    impossible = msgspec.structs.replace(losses(1), losses=(math.nan,))
+    for report in (impossible, impossible, losses(2)):  # the first is delivered again
+        worker.report(report)
+    assert [fact.iterations for fact in line.measured()] == [(2,)]
+    (kept,) = line.connection.execute("SELECT reason, worker, content FROM app.unusable_reports").fetchall()
+    assert kept["reason"] == "ImpossibleNumber: the number at $.losses[0] cannot be"
+    assert (kept["worker"], b'"losses":[null]' in kept["content"]) == ("line-1", True)
+    with pytest.raises(ImpossibleNumber):
+        worker.beat(msgspec.structs.replace(_beat(attempt=1), seconds_left=math.inf))
+    assert line.heartbeats.of(TRAINING_JOB_ID) is None
+
+
+def test_a_job_whose_result_nobody_can_use_fails_with_a_reason(line: Plant) -> None:  # T-7
+    line.happen(TRAINING_JOB_ID, TRAINING_QUEUED)
+    worker = line.worker()
+    assert worker.take(TWO_CORE_MACHINE) is not None
+    worker.report(succeeded(seconds=math.nan))
+    assert line.log.history(TRAINING_JOB_ID)[-1].data == TrainingFailed(reason=result_unusable())
 
 
 def test_nothing_is_kept_of_the_beats_of_a_job_that_is_over(line: Plant) -> None:

@@ -11,13 +11,14 @@ from commands.assay import Assay
 from commands.compute_resources import ChangeComputeResource
 from commands.gpu_jobs import command_for
 from commands.training_jobs import TerminateTraining
-from domain.attempts import AttemptIsOver
+from domain.attempts import AttemptIsOver, result_unusable
 from domain.compute_resources import ComputeResourceKind
 from domain.facts import Fact
 from domain.machine_figures import MachineFigures
 from domain.messages import COMPUTING, PACKAGING, AnyReport, JobClaimed, JobKind, Message, Resources, TrainModel
 from domain.system_resources import MachineNow, MachineSays, WorkerState
 from domain.training_jobs import (
+    TrainingFailed,
     TrainingInterrupted,
     TrainingLossesMeasured,
     TrainingStarted,
@@ -54,6 +55,7 @@ from tests.infra.kafka_plant import (
     becomes,
     kafka_plant,
     losses,
+    succeeded,
     take,
 )
 
@@ -265,6 +267,24 @@ def test_a_message_that_nobody_understands_is_kept_with_its_reason_and_holds_up_
     assert {row["topic"] for row in kept} == {topic}
     assert [row["worker"] for row in kept] == ["", "", "line-1"]
     assert len(kept) == 3
+
+
+def test_numbers_that_cannot_be_are_kept_with_their_reason_and_hold_up_nothing(running: KafkaPlant) -> None:  # K-1, T-7
+    """Any worker may write to the topic: no number of it may stop a read model, or be in the log where nobody can read it."""
+    worker = _train(running)
+    with running.kafka.producer() as producer:
+        for loss in (b"NaN", b"1e999", b"null"):
+            content = msgspec.json.encode(losses()).replace(b"1.1", loss)
+            producer.send(running.kafka.topic(REPORTS), content, key=TRAINING_JOB_ID.bytes)
+    _send(running, losses(1 << 31), losses(2))
+    becomes(lambda: _measured(running) == [(2,)])
+    assert running.unusable()[3]["reason"] == "ImpossibleNumber: the number at $.iterations[0] cannot be"
+    worker.beat(msgspec.structs.replace(beat(), seconds_left=1e300))
+    becomes(lambda: worker.beat(beat()) and running.heartbeats.of(TRAINING_JOB_ID) == beat())
+    _send(running, succeeded(seconds=1e300))
+    becomes(lambda: running.job().status is TrainingStatus.FAILED)
+    assert running.facts_of()[-1] == TrainingFailed(reason=result_unusable())
+    assert len(running.unusable()) == 5
 
 
 def test_how_far_the_relay_is_can_be_asked(line: KafkaPlant) -> None:  # K-1
