@@ -33,7 +33,7 @@ from projections.evaluation_reports import EvaluationReports, SampleChoice
 from projections.sample_index import make_index
 from projections.sample_order import Order
 from tests.examples import PREDICTION_COMPLETED, PREDICTION_QUEUED, PREDICTION_STARTED, History
-from web.evaluation_reports import name_in_zip
+from web.sample_zips import name_in_zip
 from web.spreadsheets import Spreadsheet
 from web.zips import Entry, zipped
 

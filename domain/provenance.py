@@ -103,15 +103,7 @@ def provenance_of(
     """Of the version that `published` made, from everything that happened to its model, its training job and its model image."""
     version = published.data
     assert isinstance(version, ModelVersionPublished)
-    withdrawn = next(
-        (
-            event
-            for event in model
-            if isinstance(event.data, ModelVersionWithdrawn) and event.data.version == version.version
-        ),
-        None,
-    )
-    reason = withdrawn.data.reason if withdrawn and isinstance(withdrawn.data, ModelVersionWithdrawn) else ""
+    withdrawn_by, withdrawal_reason = _withdrawal(model, version.version)
     queued: Act | None = None
     restarts: list[Act] = []
     attempts: list[Attempt] = []
@@ -130,30 +122,38 @@ def provenance_of(
                 split = stage
             case TrainingCompleted():
                 completed = event
-    package = next(
-        (
-            event.data.archive
-            for event in model_image
-            if isinstance(event.data, ModelImageLoaded) and event.data.number == version.model_image.number
-        ),
-        None,
-    )
     done = completed.data if completed else None
     return Provenance(
         published=version,
         published_by=_act(published),
-        withdrawn_by=_act(withdrawn) if withdrawn else None,
-        withdrawal_reason=reason,
+        withdrawn_by=withdrawn_by,
+        withdrawal_reason=withdrawal_reason,
         queued_by=queued,
         restarted_by=tuple(restarts),
         attempts=tuple(attempts),
-        package=package,
+        package=_archive(model_image, version.model_image.number),
         manifest=split.manifest if split else None,
         training_count=split.training_count if split else 0,
         validation_count=split.validation_count if split else 0,
         completed=done if isinstance(done, TrainingCompleted) else None,
         completed_at=completed.timestamp if completed else None,
     )
+
+
+def _withdrawal(model: Sequence[Recorded], version: str) -> tuple[Act | None, str]:
+    """Who took a version back, and why."""
+    for event in model:
+        if isinstance(event.data, ModelVersionWithdrawn) and event.data.version == version:
+            return _act(event), event.data.reason
+    return None, ""
+
+
+def _archive(model_image: Sequence[Recorded], number: int) -> Artifact | None:
+    """The package of a model image version."""
+    for event in model_image:
+        if isinstance(event.data, ModelImageLoaded) and event.data.number == number:
+            return event.data.archive
+    return None
 
 
 def _act(event: Recorded) -> Act:

@@ -171,33 +171,13 @@ def _build(
     try:
         rows = np.lib.format.open_memmap(building / _PIXELS, mode="w+", dtype=np.uint8, shape=(len(keys), *shape))
         _reserve(building / _PIXELS)
-        damaged = {}
-        gone = []
-
-        def decode(index: int) -> str:
-            try:
-                rows[index] = read(index)
-            except ImageIsGone as error:
-                gone.append(index)
-                return str(error)
-            except ImageIsDamaged as error:
-                return str(error)
-            return ""
-
-        most = ROUNDS_AHEAD * thread_count
-        with answered_ahead(decode, range(len(keys)), thread_count=thread_count, most=most) as damages:
-            for key, damage in zip(keys, damages, strict=True):
-                if damage:
-                    damaged[key] = damage
-                on_image()
-        for index in [gone.pop() for _ in range(len(gone))]:  # storage that was away for a moment may be back
-            damaged[keys[index]] = decode(index)
+        damaged, some_are_gone = _decode_all(keys, rows, read, thread_count, on_image)
         rows.flush()
         with (building / _DAMAGED).open("w") as opened:
-            json.dump({key: damage for key, damage in damaged.items() if damage}, opened)
+            json.dump(damaged, opened)
             opened.flush()
             os.fsync(opened.fileno())
-        if gone:
+        if some_are_gone:
             folder = folder.with_name(f"{folder.name}.{secrets.token_hex(4)}")
         try:
             building.rename(folder)
@@ -208,6 +188,38 @@ def _build(
     finally:
         shutil.rmtree(building, ignore_errors=True)
     return folder
+
+
+def _decode_all(
+    keys: Sequence[str],
+    rows: Pixels,
+    read: Callable[[int], Pixels],
+    thread_count: int,
+    on_image: Callable[[], None],
+) -> tuple[dict[str, str], bool]:
+    """Fill the rows. Returns what is wrong with damaged images, by key, and whether files of some were gone."""
+    damaged = {}
+    gone = []
+
+    def decode(index: int) -> str:
+        try:
+            rows[index] = read(index)
+        except ImageIsGone as error:
+            gone.append(index)
+            return str(error)
+        except ImageIsDamaged as error:
+            return str(error)
+        return ""
+
+    most = ROUNDS_AHEAD * thread_count
+    with answered_ahead(decode, range(len(keys)), thread_count=thread_count, most=most) as damages:
+        for key, damage in zip(keys, damages, strict=True):
+            if damage:
+                damaged[key] = damage
+            on_image()
+    for index in [gone.pop() for _ in range(len(gone))]:  # storage that was away for a moment may be back
+        damaged[keys[index]] = decode(index)
+    return {key: damage for key, damage in damaged.items() if damage}, bool(gone)
 
 
 def _reserve(file: Path) -> None:

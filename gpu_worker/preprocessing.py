@@ -111,6 +111,11 @@ class Screening:
     segmentation: SegmentationImages | None = None
 
     @property
+    def image_count(self) -> int:
+        """All images that were found."""
+        return len(self.compliant) + len(self.non_compliant) + len(self.damaged) + self.left_out_count
+
+    @property
     def unmasked_count(self) -> int:
         """Images that are not used for segmentation (W-9)."""
         return 0 if self.segmentation is None else sum(not image.mask_checksum for image in self.compliant)
@@ -163,10 +168,7 @@ def prepare(order: TrainingOrder, job: Job) -> Prepared:
             **job.sender,
             stage=StageName.RESOLUTION_SCREENING,
             seconds=time.monotonic() - started,
-            image_count=len(screening.compliant)
-            + len(screening.non_compliant)
-            + len(screening.damaged)
-            + screening.left_out_count,
+            image_count=screening.image_count,
             non_compliant_count=len(screening.non_compliant),
             damaged_count=len(screening.damaged),
             left_out_count=screening.left_out_count,
@@ -222,10 +224,7 @@ def screen(order: TrainingOrder, job: Job) -> Screening:
     parameters, segmentation = order.model_parameters, order.segmentation
     known = set(parameters.classifier_codes if segmentation is None else parameters.code_list)
     found = find_all(order.data_paths, job)
-    for image in found:
-        if image.defect_code not in parameters.code_list:
-            folder = FolderName(image.folder.root, image.code_folder)
-            raise DefectCodeNotInList(folder=str(folder), defect_code=image.defect_code)
+    _check_codes(parameters.code_list, found)
     wanted = [image for image in found if image.defect_code in known]
     read = read_all(wanted, job, with_masks=segmentation is not None)
     sound = [image for image in read if not image.damage]
@@ -251,12 +250,7 @@ def screen(order: TrainingOrder, job: Job) -> Screening:
     ]
     if damaged:
         check_still_there(order.data_paths, job)
-    for out in damaged:
-        job.log.warning("%s is damaged and left out: %s", out.found.folder, out.damage)
-    for out in non_compliant:
-        job.log.info("%s does not comply: %s x %s", out.found.folder, out.width, out.height)
-    for folder, problem in bad_masks.items():
-        job.log.warning("the mask of %s cannot be used: %s", folder, problem)
+    _log_unused(job, damaged, non_compliant, bad_masks)
     screening = Screening(
         compliant=tuple(
             msgspec.structs.replace(compliant[index], mask_checksum="")
@@ -275,6 +269,28 @@ def screen(order: TrainingOrder, job: Job) -> Screening:
     )
     _check_classes(parameters.classifier_codes, screening)
     return screening
+
+
+def _check_codes(code_list: Sequence[str], found: Sequence[FoundImage]) -> None:
+    for image in found:
+        if image.defect_code not in code_list:
+            folder = FolderName(image.folder.root, image.code_folder)
+            raise DefectCodeNotInList(folder=str(folder), defect_code=image.defect_code)
+
+
+def _log_unused(
+    job: Job,
+    damaged: Sequence[ReadImage],
+    non_compliant: Sequence[ReadImage],
+    bad_masks: Mapping[FolderName, str],
+) -> None:
+    """Name each file that the training does without, for whoever reads the log of the job."""
+    for image in damaged:
+        job.log.warning("%s is damaged and left out: %s", image.found.folder, image.damage)
+    for image in non_compliant:
+        job.log.info("%s does not comply: %s x %s", image.found.folder, image.width, image.height)
+    for folder, problem in bad_masks.items():
+        job.log.warning("the mask of %s cannot be used: %s", folder, problem)
 
 
 def find_all(data_paths: Sequence[FolderName], job: Job) -> list[FoundImage]:

@@ -8,7 +8,7 @@ import hashlib
 import math
 import time
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 import torch
@@ -90,16 +90,38 @@ def train(order: TrainingOrder, needs: Resources, job: Job, settings: TrainingSe
     keep_evaluation_exact()
     started = time.monotonic()
     prepared = prepare(order, job)
+    trained = _train_parts(order, needs, prepared, device, job, settings)
+    job.report(_result(order, prepared, trained, device, job, started))
+
+
+class _Trained(NamedTuple):
+    """A network whose training has ended; `device` and `software` are those of this attempt, as people read them."""
+
+    part: Part
+    best: Best
+    end: Checkpoint
+    device: str
+    software: str
+
+
+def _train_parts(
+    order: TrainingOrder,
+    needs: Resources,
+    prepared: Prepared,
+    device: torch.device,
+    job: Job,
+    settings: TrainingSettings,
+) -> list[_Trained]:
+    """One network after the other, each from its checkpoint where it has one."""
     parts = parts_of(order, prepared)
     clock = Clock(settings, parts)
-    trained: list[tuple[Part, Best, Checkpoint]] = []
+    trained: list[_Trained] = []
     start: Checkpoint | None = None
-    described = []
     for part in parts:
         with job.logging_of(part.part):
             start = _first_or_last_checkpoint(part, order, prepared, device, job, settings, start)
-            described.append(describe(device, Precision(start.precision), start.thread_count))
-            job.log.info("training %s on %s", part.network, described[-1])
+            described = describe(device, Precision(start.precision), start.thread_count)
+            job.log.info("training %s on %s", part.network, described)
             count = team_size(needs.gpu_cards, settings.cpu_ranks, part.sgd.batch_size, device)
             if count == 1 or start.iteration == part.sgd.max_iter:
                 train_loop(part, start, device, job, clock)
@@ -109,36 +131,44 @@ def train(order: TrainingOrder, needs: Resources, job: Job, settings: TrainingSe
             assert end is not None, "the last iteration is always saved"
             assert end.best is not None, "and validated before"
             job.log.info("the weights of iteration %s are the best", end.best.iteration)
-        trained.append((part, end.best, end))
-    assert start is not None
+        trained.append(_Trained(part, end.best, end, described, start.software))
+    return trained
 
-    screening = prepared.screening
-    evaluation = _evaluation(order, prepared, [(part, best.weights) for part, best, _ in trained], device, job)
+
+def _result(
+    order: TrainingOrder,
+    prepared: Prepared,
+    trained: Sequence[_Trained],
+    device: torch.device,
+    job: Job,
+    started: float,
+) -> TrainingSucceeded:
+    """The report of the best weights, and of the last where they are others; `started` is on the monotonic clock."""
+    left_out_count = prepared.screening.left_out_count
+    evaluation = _evaluation(order, prepared, [(one.part, one.best.weights) for one in trained], device, job)
     last_evaluation: Evaluation | None = None
-    if any(best.iteration < end.iteration for _, best, end in trained):
-        last_evaluation = _evaluation(order, prepared, [(part, end.model) for part, _, end in trained], device, job)
-    kept = tuple(_kept_weights(part, best, end, job) for part, best, end in trained)
-    losses = b"".join(file_of(job.workspace, part.part).read_bytes() for part in parts)
-    job.report(
-        TrainingSucceeded(
-            **job.sender,
-            seconds=time.monotonic() - started,
-            weights=kept[0].best,
-            evaluation=keep_bytes(job, "evaluation.msgpack", msgspec.msgpack.encode(evaluation)),
-            figures=figures_of(evaluation, screening.left_out_count),
-            log=job.kept_log(),
-            losses=keep_bytes(job, "losses.jsonl", losses),
-            resolution_rule=screening.resolution_rule,
-            device=" / ".join(dict.fromkeys(described)),
-            software=start.software,
-            segmentation_weights=kept[1].best if len(kept) > 1 else None,
-            part_logs=kept_part_logs(job.workspace, job.artifacts),
-            kept_weights=kept,
-            last_evaluation=keep_bytes(job, "last-evaluation.msgpack", msgspec.msgpack.encode(last_evaluation))
-            if last_evaluation
-            else None,
-            last_figures=figures_of(last_evaluation, screening.left_out_count) if last_evaluation else None,
-        )
+    if any(one.best.iteration < one.end.iteration for one in trained):
+        last_evaluation = _evaluation(order, prepared, [(one.part, one.end.model) for one in trained], device, job)
+    kept = tuple(_kept_weights(one.part, one.best, one.end, job) for one in trained)
+    losses = b"".join(file_of(job.workspace, one.part.part).read_bytes() for one in trained)
+    return TrainingSucceeded(
+        **job.sender,
+        seconds=time.monotonic() - started,
+        weights=kept[0].best,
+        evaluation=keep_bytes(job, "evaluation.msgpack", msgspec.msgpack.encode(evaluation)),
+        figures=figures_of(evaluation, left_out_count),
+        log=job.kept_log(),
+        losses=keep_bytes(job, "losses.jsonl", losses),
+        resolution_rule=prepared.screening.resolution_rule,
+        device=" / ".join(dict.fromkeys(one.device for one in trained)),
+        software=trained[-1].software,
+        segmentation_weights=kept[1].best if len(kept) > 1 else None,
+        part_logs=kept_part_logs(job.workspace, job.artifacts),
+        kept_weights=kept,
+        last_evaluation=keep_bytes(job, "last-evaluation.msgpack", msgspec.msgpack.encode(last_evaluation))
+        if last_evaluation
+        else None,
+        last_figures=figures_of(last_evaluation, left_out_count) if last_evaluation else None,
     )
 
 

@@ -42,6 +42,39 @@ _TIMEOUTS = {
     "POSTGRES_LOCK_TIMEOUT": str(LOCK_TIMEOUT_SECONDS),
     "POSTGRES_MAX_OVERFLOW": "0",
 }
+_CREATE_APPEND = SQL(
+    "CREATE OR REPLACE FUNCTION {append}("
+    "  ids uuid[], versions bigint[], topics text[], states bytea[], source text, reached bigint, after bigint"
+    ") RETURNS SETOF bigint LANGUAGE plpgsql AS $BODY$ "
+    "BEGIN"
+    "  SET LOCAL lock_timeout = {lock_timeout};"
+    "  IF source IS NOT NULL THEN"
+    "    INSERT INTO {tracking} AS tracked VALUES (source, reached)"
+    "    ON CONFLICT (application_name) DO UPDATE SET notification_id = reached"
+    "    WHERE tracked.notification_id < reached AND (after IS NULL OR tracked.notification_id = after);"
+    "    IF NOT FOUND THEN"
+    "      RAISE unique_violation USING MESSAGE = 'this source has moved on meanwhile', CONSTRAINT = 'tracking';"
+    "    END IF;"
+    "  END IF;"
+    "  PERFORM pg_advisory_xact_lock(hashtextextended({lock}, 0));"
+    "  NOTIFY {channel};"
+    "  RETURN QUERY INSERT INTO {events} (originator_id, originator_version, topic, state)"
+    "    SELECT * FROM unnest(ids, versions, topics, states) RETURNING notification_id;"
+    "END $BODY$"
+)
+_ADD_RECORDED_AT = SQL(
+    "ALTER TABLE {events} ADD COLUMN IF NOT EXISTS recorded_at timestamptz NOT NULL DEFAULT clock_timestamp()"
+)
+_INDEX_RECORDED_AT = SQL("CREATE INDEX IF NOT EXISTS {recorded_at_index} ON {events} USING brin (recorded_at)")
+_APPEND = SQL(
+    "SELECT {append}(%b::uuid[], %b::bigint[], %b::text[], %b::bytea[], %s::text, %s::bigint, %s::bigint) AS position"
+)
+_ALREADY_STORED = SQL(
+    "SELECT stored.notification_id AS position FROM {events} AS stored"
+    " JOIN unnest(%b::uuid[], %b::bigint[], %b::text[], %b::bytea[])"
+    " AS ours (originator_id, originator_version, topic, state)"
+    " USING (originator_id, originator_version, topic, state) ORDER BY stored.notification_id"
+)
 
 
 @dataclass(frozen=True)
@@ -158,41 +191,10 @@ class LogRecorder(PostgresProcessRecorder):
             "lock_timeout": Literal(f"{LOCK_TIMEOUT_SECONDS}s"),
         }
         # The library's function of this place has no lock (followers lose events) and drops the tracking: it is never created.
-        self.sql_create_statements[self.create_insert_function_statement_index] = SQL(
-            "CREATE OR REPLACE FUNCTION {append}("
-            "  ids uuid[], versions bigint[], topics text[], states bytea[], source text, reached bigint, after bigint"
-            ") RETURNS SETOF bigint LANGUAGE plpgsql AS $BODY$ "
-            "BEGIN"
-            "  SET LOCAL lock_timeout = {lock_timeout};"
-            "  IF source IS NOT NULL THEN"
-            "    INSERT INTO {tracking} AS tracked VALUES (source, reached)"
-            "    ON CONFLICT (application_name) DO UPDATE SET notification_id = reached"
-            "    WHERE tracked.notification_id < reached AND (after IS NULL OR tracked.notification_id = after);"
-            "    IF NOT FOUND THEN"
-            "      RAISE unique_violation USING MESSAGE = 'this source has moved on meanwhile', CONSTRAINT = 'tracking';"
-            "    END IF;"
-            "  END IF;"
-            "  PERFORM pg_advisory_xact_lock(hashtextextended({lock}, 0));"
-            "  NOTIFY {channel};"
-            "  RETURN QUERY INSERT INTO {events} (originator_id, originator_version, topic, state)"
-            "    SELECT * FROM unnest(ids, versions, topics, states) RETURNING notification_id;"
-            "END $BODY$"
-        ).format(**names)
-        self.sql_create_statements += [
-            SQL(
-                "ALTER TABLE {events} ADD COLUMN IF NOT EXISTS recorded_at timestamptz NOT NULL DEFAULT clock_timestamp()"
-            ).format(**names),
-            SQL("CREATE INDEX IF NOT EXISTS {recorded_at_index} ON {events} USING brin (recorded_at)").format(**names),
-        ]
-        self._append_statement = SQL(
-            "SELECT {append}(%b::uuid[], %b::bigint[], %b::text[], %b::bytea[], %s::text, %s::bigint, %s::bigint) AS position"
-        ).format(**names)
-        self._already_stored_statement = SQL(
-            "SELECT stored.notification_id AS position FROM {events} AS stored"
-            " JOIN unnest(%b::uuid[], %b::bigint[], %b::text[], %b::bytea[])"
-            " AS ours (originator_id, originator_version, topic, state)"
-            " USING (originator_id, originator_version, topic, state) ORDER BY stored.notification_id"
-        ).format(**names)
+        self.sql_create_statements[self.create_insert_function_statement_index] = _CREATE_APPEND.format(**names)
+        self.sql_create_statements += [_ADD_RECORDED_AT.format(**names), _INDEX_RECORDED_AT.format(**names)]
+        self._append_statement = _APPEND.format(**names)
+        self._already_stored_statement = _ALREADY_STORED.format(**names)
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int]:
         """Store the events of one caller, all or none, and return their positions.

@@ -102,13 +102,10 @@ class AuditPage(Page, frozen=True):
         return _address(f"{ADDRESS}/events.jsonl", self.form)
 
 
-class HistoryPage(Page, frozen=True):
-    """What happened to one thing, the newest first."""
+class ThingPage(Page, frozen=True):
+    """About one thing, to which `newest_version` events have happened."""
 
-    TEMPLATE = "audit/history.html"
     thing: Thing
-    rows: tuple[AuditRow, ...]
-    has_older: bool
     newest_version: int
 
     @property
@@ -118,8 +115,16 @@ class HistoryPage(Page, frozen=True):
 
     @property
     def address(self) -> str:
-        """This page."""
+        """Its history."""
         return f"{HISTORY}/{self.thing.aggregate_id}"
+
+
+class HistoryPage(ThingPage, frozen=True):
+    """What happened to one thing, the newest first."""
+
+    TEMPLATE = "audit/history.html"
+    rows: tuple[AuditRow, ...]
+    has_older: bool
 
 
 class Field(msgspec.Struct, frozen=True):
@@ -141,26 +146,14 @@ class Field(msgspec.Struct, frozen=True):
         return self.then != self.now
 
 
-class StatePage(Page, frozen=True):
-    """One event with all it says, and the state that it left."""
+class StatePage(ThingPage, frozen=True):
+    """One event with all it says, and the state that it left: its first fields, and how many there are."""
 
     TEMPLATE = "audit/state.html"
-    thing: Thing
     row: AuditRow
     said: str
     fields: tuple[Field, ...]
     field_count: int
-    newest_version: int
-
-    @property
-    def kind_name(self) -> str:
-        """What it is."""
-        return KIND_NAMES[self.thing.kind]
-
-    @property
-    def address(self) -> str:
-        """The history of the thing."""
-        return f"{HISTORY}/{self.thing.aggregate_id}"
 
 
 class Audit(Controller):

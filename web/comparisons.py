@@ -3,8 +3,7 @@
 List, job and steps are those of the predictions; the report of each version by itself is that of a prediction.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 from uuid import UUID
@@ -24,26 +23,15 @@ from projections.evaluation_reports import PAGE_SIZE, EvaluationReport, Place
 from projections.prediction_jobs import PredictionJobRow
 from projections.read_model import Page as Part
 from projections.sample_order import Order
-from web.evaluation_reports import (
-    ORDERS,
-    TABLE,
-    PixelsOfCode,
-    ReportView,
-    name_in_zip,
-    order_of,
-    pixels_of,
-    question_of,
-    report_view,
-    ticked_numbers,
-)
+from web.evaluation_reports import ORDERS, PixelsOfCode, ReportView, order_of, pixels_of, question_of, report_view
 from web.forms import Form
 from web.listing import Listing, read_listing, with_question
 from web.pages import Desk, Page
 from web.prediction_jobs import JobPages, own_job
 from web.prediction_kinds import COMPARISON
+from web.sample_zips import Predicted, chosen_samples, sample_entries
 from web.services import ReadModels, Services
-from web.spreadsheets import Spreadsheet
-from web.zips import Entry, zip_stream
+from web.zips import zip_stream
 
 KINDS: Mapping[ComparedKind, str] = MappingProxyType(
     {
@@ -405,13 +393,15 @@ class Comparisons(JobPages):
         read = services.read
         job = own_job(read, job_id, actor, self.kind)
         chosen = _chosen(form)
-        if numbers := ticked_numbers(form):
-            found = [read.comparisons.sample(job_id, number) for number in numbers]
-            samples: Iterator[ComparedSample] = (sample for sample in found if sample is not None)
-        else:
-            samples = read.comparisons.every_sample(job_id, chosen.query)
+        samples: Iterator[ComparedSample] = chosen_samples(
+            form,
+            lambda number: read.comparisons.sample(job_id, number),
+            lambda: read.comparisons.every_sample(job_id, chosen.query),
+        )
+        columns = [f"{column} {label}" for label in job.versions for column in ("predicted", "confidence")]
+        entries = sample_entries(services, samples, columns, lambda sample: _predicted(job.versions, sample))
         words = [job.name, *job.versions, chosen.kind.value, chosen.true_defect_code]
-        return zip_stream(_zip_entries(services, job.versions, samples), f"{'-'.join(filter(None, words))}.zip")
+        return zip_stream(entries, f"{'-'.join(filter(None, words))}.zip")
 
 
 def _view(read: ReadModels, job_id: UUID, form: Form) -> ComparisonView:
@@ -496,22 +486,12 @@ def _sample_address(job_id: UUID, number: int) -> str:
     return f"{COMPARISON.address}/{job_id}/samples/{number}"
 
 
-def _zip_entries(services: Services, labels: tuple[str, ...], samples: Iterable[ComparedSample]) -> Iterator[Entry]:
-    """As the zip of a report, but with what each version predicted."""
-    of_versions = [f"{column} {label}" for label in labels for column in ("predicted", "confidence")]
-    table = Spreadsheet("file", "true", *of_versions, "width", "height", "path", "sha256")
-    for sample in samples:
-        said = [verdict.predicted_defect_code if verdict else None for verdict in sample.verdicts]
-        predicted = "_".join(f"{label}-{code or 'none'}" for label, code in zip(labels, said, strict=True))
-        name = name_in_zip(sample.true_defect_code, predicted, sample.number, sample.file_name)
-        file: Path | None = services.images.file(sample.folder)
-        verdicts = [
-            value
-            for verdict, code in zip(sample.verdicts, said, strict=True)
-            for value in (code or "", f"{verdict.confidence:.6f}" if verdict and code else "")
-        ]
-        size = sample.width, sample.height
-        table.add(name if file else "", sample.true_defect_code, *verdicts, *size, str(sample.folder), sample.checksum)
-        if file is not None:
-            yield name, file
-    yield TABLE, table.finished()
+def _predicted(labels: tuple[str, ...], sample: ComparedSample) -> Predicted:
+    said = [
+        (verdict.predicted_defect_code, f"{verdict.confidence:.6f}")
+        if verdict and verdict.predicted_defect_code
+        else ("", "")
+        for verdict in sample.verdicts
+    ]
+    in_name = "_".join(f"{label}-{code or 'none'}" for label, (code, _) in zip(labels, said, strict=True))
+    return Predicted(in_name, tuple(cell for cells in said for cell in cells))

@@ -3,10 +3,9 @@
 A page that shows a report has a field `view: ReportView` from `report_view(...)` and includes `evaluation_reports/_report.html`.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle
 from math import ceil
-from pathlib import Path
 from types import MappingProxyType
 from typing import TypeAlias
 from uuid import UUID
@@ -35,18 +34,15 @@ from projections.prediction_jobs import PredictionJobRow
 from projections.read_model import Page as Part
 from projections.sample_order import Order
 from projections.training_jobs import TrainingJobDetail
-from web.downloads import safe_name
 from web.forms import Form, number_or_none
 from web.listing import Listing, read_listing, with_question
 from web.pages import Desk, Page
 from web.prediction_kinds import PAGES
+from web.sample_zips import Predicted, chosen_samples, sample_entries
 from web.services import ReadModels, Services
-from web.spreadsheets import Spreadsheet
-from web.zips import Entry, zip_stream
+from web.zips import zip_stream
 
 HEAT_LEVELS = 5
-TABLE = "samples.csv"
-"""The table in a zip of samples."""
 ORDERS: Mapping[Order, str] = MappingProxyType(
     {
         Order.SUREST: N_("Surest first"),
@@ -54,10 +50,6 @@ ORDERS: Mapping[Order, str] = MappingProxyType(
         Order.FOLDER: N_("As in the folders"),
     }
 )
-MOST_NAME_BYTES = 240
-"""Of a file in a zip of samples. File systems take 255, and unpackers may want a few; a Chinese character takes three."""
-END_BYTES = 40
-"""Of these so many are the end of the file's own name, with what tells its format."""
 Trail: TypeAlias = tuple[tuple[Sentence | str, str], ...]
 """The pages above, outermost first: title and address."""
 
@@ -342,13 +334,14 @@ class EvaluationReports(Controller):
         if report is None:
             raise NotFound
         chosen = _chosen(report, form)
-        if numbers := ticked_numbers(form):
-            found = [read.evaluation_reports.sample(job_id, label, number) for number in numbers]
-            samples: Iterator[SampleRow] = (sample for sample in found if sample is not None)
-        else:
-            samples = read.evaluation_reports.every_sample(job_id, label, chosen.query)
+        samples: Iterator[SampleRow] = chosen_samples(
+            form,
+            lambda number: read.evaluation_reports.sample(job_id, label, number),
+            lambda: read.evaluation_reports.every_sample(job_id, label, chosen.query),
+        )
         words = [name, label, *chosen.fields.values()]
-        return zip_stream(_zip_entries(services, samples), f"{'-'.join(words)}.zip")
+        entries = sample_entries(services, samples, ("predicted", "confidence"), _predicted)
+        return zip_stream(entries, f"{'-'.join(words)}.zip")
 
     @get("/{job_id:uuid}/{label:str}/samples/{number:int}/predicted-mask", sync_to_thread=True)
     def predicted_mask(
@@ -395,21 +388,9 @@ def _name_of(read: ReadModels, job_id: UUID, label: str, actor: UUID) -> str:
     return job.model_name
 
 
-def _zip_entries(services: Services, samples: Iterable[SampleRow]) -> Iterator[Entry]:
-    """Each file in the folder of its true code, its name saying the true and the predicted code and its own name; the number of the
-    image keeps two of one name apart. The table of everything comes last.
-    """
-    table = Spreadsheet("file", "true", "predicted", "confidence", "width", "height", "path", "sha256")
-    for sample in samples:
-        predicted = f"predicted-{sample.predicted_defect_code or 'none'}"
-        name = name_in_zip(sample.true_defect_code, predicted, sample.number, sample.file_name)
-        file: Path | None = services.images.file(sample.folder)
-        confidence = f"{sample.confidence:.6f}" if sample.predicted_defect_code else ""
-        verdict = (sample.true_defect_code, sample.predicted_defect_code, confidence, sample.width, sample.height)
-        table.add(name if file else "", *verdict, str(sample.folder), sample.checksum)
-        if file is not None:
-            yield name, file
-    yield TABLE, table.finished()
+def _predicted(sample: SampleRow) -> Predicted:
+    code = sample.predicted_defect_code
+    return Predicted(f"predicted-{code or 'none'}", (code or "", f"{sample.confidence:.6f}" if code else ""))
 
 
 def _training_trail(job_id: UUID, label: str) -> Trail:
@@ -451,28 +432,3 @@ def question_of(chosen: Mapping[str, str], form: Form) -> str:
     number = number_or_none(form.text("page"))
     page = {} if number is None else {"page": str(number)}
     return with_question("", {**chosen, **page}.items())
-
-
-def ticked_numbers(form: Form) -> list[int]:
-    """The samples that are ticked, as many as stand on a page at most."""
-    numbers = (number_or_none(text) for text in form.all("number"))
-    return [number for number in numbers if number is not None][:PAGE_SIZE]
-
-
-def name_in_zip(true_code: str | None, predicted: str, number: int, file_name: str) -> str:
-    """How an image is called in a zip of samples; `predicted` says what was predicted, and by which version where there are two.
-
-    What no file system would take loses its middle, but for the number.
-    """
-    folder = safe_name(true_code or "-")
-    name = safe_name(f"true-{folder}_{predicted}_{number}_{file_name}")
-    return f"{folder}/{_fitting(name, f'…{number}…')}"
-
-
-def _fitting(name: str, middle: str) -> str:
-    """A name that file systems take: one that is too long as its beginning and its end around `middle`."""
-    written = name.encode()
-    if len(written) <= MOST_NAME_BYTES:
-        return name
-    end = middle.encode() + written[-END_BYTES:]
-    return (written[: MOST_NAME_BYTES - len(end)] + end).decode(errors="ignore")

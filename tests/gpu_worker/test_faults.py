@@ -395,7 +395,7 @@ from pathlib import Path
 import torch
 from gpu_worker.job_process import run_job
 from tests.gpu_worker.test_faults import SETTINGS
-from tests.gpu_worker.test_worker import train_message
+from tests.gpu_worker.running_worker import train_message
 from tests.gpu_worker.workplace import Workplace, an_order
 torch.set_num_threads(1)
 used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()

@@ -26,7 +26,7 @@ from gpu_worker.package_archives import (
 )
 from gpu_worker.package_descriptions import SHIPPED
 from gpu_worker.packages import DescriptionIsTooLarge
-from tests.gpu_worker.test_packages import a_description, entry, packed, read, with_weights
+from tests.gpu_worker.packed import a_description, entry, packed, read, with_weights
 
 BLOCK = tarfile.BLOCKSIZE
 END = bytes(10240)

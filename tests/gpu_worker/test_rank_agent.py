@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gpu_worker.rank_agent import RankAgent
-from tests.gpu_worker.test_worker import eventually
+from tests.gpu_worker.running_worker import eventually
 
 SAY_WHERE = """
 import os, pathlib, sys

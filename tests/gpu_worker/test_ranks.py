@@ -35,7 +35,7 @@ from gpu_worker.ranks import RankFailed, load_prepared, save_prepared
 from gpu_worker.settings import Precision, TrainingSettings
 from gpu_worker.team import RankLost, Team, team_size
 from gpu_worker.training import train
-from tests.gpu_worker.test_worker import eventually
+from tests.gpu_worker.running_worker import eventually
 from tests.gpu_worker.workplace import Workplace, an_order, paint_codes, paint_defects
 
 ALONE = TrainingSettings(precision=Precision.FLOAT32, on_cpu=True)
@@ -223,7 +223,7 @@ from pathlib import Path
 from domain.messages import Resources
 from gpu_worker.training import train
 from tests.gpu_worker.test_ranks import LONG, TWO
-from tests.gpu_worker.test_worker import eventually
+from tests.gpu_worker.running_worker import eventually
 from tests.gpu_worker.workplace import Workplace, an_order
 train(an_order(max_iter=LONG), Resources(), Workplace(Path(sys.argv[1])).job(cpu_cores=2), TWO)
 """

@@ -21,7 +21,7 @@ from gpu_worker.reasons import (
     reason_of,
     reason_of_exit,
 )
-from tests.gpu_worker.test_worker import MailboxInMemory, RunningWorker, eventually, job_processes
+from tests.gpu_worker.running_worker import MailboxInMemory, RunningWorker, eventually, job_processes
 from tests.gpu_worker.workplace import JOB_ID, ROOT
 from web.i18n import translate
 

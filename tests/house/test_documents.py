@@ -16,7 +16,8 @@ from tests.conftest import CHECKOUT
 DOCUMENTS = sorted(
     path
     for path in CHECKOUT.rglob("*.md")
-    if not {".venv", ".assay", "build", "shared", "node_modules"} & set(path.relative_to(CHECKOUT).parts)
+    if not {".venv", ".assay", ".pytest_cache", "build", "shared", "node_modules"}
+    & set(path.relative_to(CHECKOUT).parts)
 )
 README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
 OPERATIONS = (CHECKOUT / "infra" / "OPERATIONS.md").read_text(encoding="utf-8")
@@ -68,6 +69,18 @@ def test_a_link_to_nowhere_would_be_noticed() -> None:
     assert anchors("# Assay\n\n## What is not in the log\n") == {"assay", "what-is-not-in-the-log"}
 
 
+def test_the_readme_leads_to_every_document() -> None:
+    led_to = {(CHECKOUT / link.partition("#")[0]).resolve() for link in LINK.findall(README)}
+    assert [document for document in DOCUMENTS if document not in led_to | {CHECKOUT / "README.md"}] == []
+
+
+def test_the_documents_name_tests_that_exist() -> None:
+    texts = (document.read_text(encoding="utf-8") for document in DOCUMENTS)
+    named = {file for text in texts for file in re.findall(r"`(tests/[\w/]+\.py)`", text)}
+    assert len(named) > 15
+    assert not {file for file in named if not (CHECKOUT / file).is_file()}
+
+
 def test_the_readme_names_every_verb() -> None:
     told = set(re.findall(r"`(?:\.venv/bin/assay|make) ([a-z-]+)", README)) | set(
         re.findall(r", `make ([a-z]+)`", README)
@@ -81,7 +94,7 @@ def test_every_option_that_the_readme_names_exists() -> None:
         for name, options in verbs().items()
     }
     told = 0
-    for command, meaning in ((cells[0], cells[1]) for cells in rows(section(README, "First steps"))):
+    for command, meaning in ((cells[0], cells[1]) for cells in rows(section(README, "Commands"))):
         if found := re.match(r"`\.venv/bin/assay ([a-z-]+)", command):
             named = set(re.findall(r"(?<![\w-])--[a-z-]+", command + meaning))
             assert named <= known[found[1]], command

@@ -1,4 +1,4 @@
-"""The permissions that the README lists are what each process needs, on a broker that grants nothing else. Source: K-1, K-4."""
+"""The permissions that KAFKA.md lists are what each process needs, on a broker that grants nothing else. Source: K-1, K-4."""
 
 import re
 import threading
@@ -44,9 +44,9 @@ _OPERATIONS = {"create": ACLOperation.CREATE, "read": ACLOperation.READ, "write"
 
 
 def documented(prefix: str) -> list[ACL]:
-    """What the table of the README grants, to users of the processes' names and for topics with another prefix."""
+    """What the table of that document grants, to users of the processes' names and for topics with another prefix."""
     granted = []
-    for process, topics, groups in _ROW.findall((CHECKOUT / "README.md").read_text(encoding="utf-8")):
+    for process, topics, groups in _ROW.findall((CHECKOUT / "infra" / "KAFKA.md").read_text(encoding="utf-8")):
         for kind, cell in ((ResourceType.TOPIC, topics), (ResourceType.GROUP, groups)):
             for clause in cell.split(";"):
                 names = [f"{prefix}.{name}" for name in _NAME.findall(clause)]
@@ -70,7 +70,7 @@ def documented(prefix: str) -> list[ACL]:
 
 @pytest.fixture
 def granted(kafka: LocalBroker, topic_prefix: str) -> list[ACL]:
-    """The broker grants what the README says."""
+    """The broker grants what the document says."""
     lists = documented(topic_prefix)
     with KafkaAdminClient(bootstrap_servers=kafka.address) as admin:
         made = admin.create_acls(lists)

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import httpx
 import msgspec
+import pytest
 
 from commands.assay import Assay
 from domain.data_paths import FolderName, Inspection
@@ -235,3 +236,15 @@ def is_ticked(page: str, field: str, value: str) -> bool:
     found = re.search(rf'<input type="(?:checkbox|radio)"[^>]*name="{field}" value="{value}"[^>]*>', page)
     assert found, f"there is no {field} with {value}"
     return " checked" in found[0]
+
+
+@pytest.fixture
+def log() -> MemoryLog:
+    """What has happened before somebody begins."""
+    return MemoryLog(history().events)
+
+
+@pytest.fixture
+def services(services: Services, log: MemoryLog) -> Services:
+    """What the wizard asks."""
+    return furnish(services, log)

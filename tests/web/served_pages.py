@@ -1,15 +1,18 @@
 """Pages over fakes, served to a real browser in which somebody is signed in."""
 
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
 import uvicorn
 from litestar import Controller
-from playwright.sync_api import Browser, BrowserContext, expect
+from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 from playwright.sync_api import Page as Tab
 
+from tests.parts import require
 from tests.web.site import QUALITY_LEAD
 from web.app import create_app
 from web.overview import Overview
@@ -18,6 +21,17 @@ from web.sessions import Session, Signer
 from web.sign_in import MyAccount, SignIn
 
 SECONDS = 1000
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """The distribution's own Chromium."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    require("Chromium", present=found, how_to_get_it="apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 class Server(uvicorn.Server):

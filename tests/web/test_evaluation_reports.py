@@ -27,8 +27,9 @@ from tests.web.predictions import (
 )
 from tests.web.reading import assert_in_order, text, words
 from tests.web.site import Site
-from web.evaluation_reports import HEAT_LEVELS, MOST_NAME_BYTES, name_in_zip, report_view
+from web.evaluation_reports import HEAT_LEVELS, report_view
 from web.forms import Form
+from web.sample_zips import MOST_NAME_BYTES, name_in_zip
 from web.services import Services
 
 REPORT = f"/prediction-jobs/{PREDICTION_JOB_ID}/report"

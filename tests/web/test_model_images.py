@@ -1,202 +1,41 @@
-"""模型镜像管理 in the manual's words: list, import, further versions, details, deletion, download."""
+"""模型镜像管理 in the manual's words: list, further versions, failures, details, deletion, download."""
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import msgspec
 import pytest
 
-from commands.model_images import (
-    AddModelImageVersion,
-    DeleteModelImageVersion,
-    DismissLoading,
-    ImportModelImage,
-    RetryLoading,
-    model_image_id,
-)
-from domain.data_paths import FolderName
-from domain.environments import EnvironmentChoiceIsIncomplete
-from domain.messages import Heartbeat, JobKind
-from domain.model_images import (
-    STORAGE_KEEPS_FILE,
-    AnotherArchiveIsLoading,
-    ArchiveNameIsInvalid,
-    ArchiveNotFound,
-    ArchiveSource,
-    LoadStatus,
-    ModelImageExists,
-    ModelImageKind,
-)
-from domain.refusals import NotFound, Refusal
+from commands.model_images import AddModelImageVersion, DeleteModelImageVersion, DismissLoading, RetryLoading
+from domain.model_images import STORAGE_KEEPS_FILE, AnotherArchiveIsLoading, LoadStatus, ModelImageKind
+from domain.refusals import NotFound
 from domain.sentences import Sentence
-from domain.task_types import TaskKind
-from domain.uploads import Upload
 from domain.uses import IsInUse
 from domain.waiting import ALL_ARE_BUSY
 from gpu_worker.package_descriptions import SHIPPED
 from infra.artifacts import Artifacts
 from infra.uploads import Uploads
 from projections.artifact_removals import ArtifactRemoval
-from projections.model_images import ModelImageRow, ModelImageVersionRow, UploadUsed
 from projections.overview import SetupSteps
-from projections.read_model import Page
-from projections.task_types import TaskTypeRow
-from tests.examples import (
-    AOI_STATION,
-    ARRAY_FAB,
-    BINDING,
-    CLASSIFICATION_ID,
-    CLASSIFICATION_USED,
-    FACTORY_1,
-    MODEL_IMAGE_ID,
-    PACKAGE,
-    PANEL_65,
-    PANEL_75,
-    artifact,
-    example_id,
+from tests.examples import ARRAY_FAB, CLASSIFICATION_ID, FACTORY_1, MODEL_IMAGE_ID, PACKAGE, artifact, example_id
+from tests.web.model_images import (
+    LONG_AGO,
+    PANEL_AOI,
+    PANEL_AOI_ID,
+    FakeModelImages,
+    FakeRemovals,
+    an_upload,
+    image,
+    images,
+    unfinished,
+    uploads,
+    version,
 )
-from tests.web.places import PANELS, FakeEnvironments, FakeIndustries
+from tests.web.places import FakeIndustries
 from tests.web.reading import assert_in_order, stream, words
-from tests.web.site import MODEL_TRAINER, QUALITY_LEAD, FakeWaiting, Site
-from web.services import Services
+from tests.web.site import FakeWaiting, Site
 
-LONG_AGO = datetime(2025, 3, 3, 8, 0, tzinfo=UTC)
-
-
-def version(**changes: Any) -> ModelImageVersionRow:
-    fields: dict[str, Any] = {
-        "loading": 2,
-        "status": LoadStatus.LOADED,
-        "number": 1,
-        "file_name": "resnet18@1.0.tar",
-        "source": ArchiveSource.REMOTE_PATH,
-        "place": FolderName("archives", "2025/resnet18@1.0.tar"),
-        "archive": artifact("resnet18@1.0.tar", 46_000_000),
-        "package": PACKAGE,
-        "reason": None,
-        "worker": "gpu-1",
-        "imported_by": "trainer_wang",
-        "imported_at": LONG_AGO,
-    }
-    return ModelImageVersionRow(**(fields | changes))
-
-
-def unfinished(status: LoadStatus, **changes: Any) -> ModelImageVersionRow:
-    gone = {"number": None, "archive": None, "package": None}
-    return version(status=status, file_name="panel-aoi@7.tar", **(gone | changes))
-
-
-def image(*versions: ModelImageVersionRow, **changes: Any) -> ModelImageRow:
-    fields: dict[str, Any] = {
-        "model_image_id": MODEL_IMAGE_ID,
-        "name": "resnet18",
-        "kind": ModelImageKind.GENERAL,
-        "task_type": CLASSIFICATION_USED,
-        "environment": None,
-        "modified_by": "trainer_wang",
-        "modified_at": LONG_AGO,
-        "versions": versions or (version(),),
-    }
-    return ModelImageRow(**(fields | changes))
-
-
-PANEL_AOI_ID = model_image_id("panel-aoi")
-PANEL_AOI = image(
-    unfinished(LoadStatus.LOADING),
-    model_image_id=PANEL_AOI_ID,
-    name="panel-aoi",
-    kind=ModelImageKind.BUSINESS,
-    environment=BINDING,
-)
-
-
-class FakeModelImages:
-    def __init__(self, *rows: ModelImageRow) -> None:
-        self.rows = rows
-        self.asked: list[tuple[tuple[UUID, ...], str, int]] = []
-        self.chosen: list[tuple[ModelImageKind | None, UUID | None]] = []
-        self.used: list[UploadUsed] = []
-
-    def page(
-        self,
-        *,
-        place_ids: Sequence[UUID],
-        kind: ModelImageKind | None,
-        task_type_id: UUID | None,
-        search: str,
-        number: int,
-    ) -> Page[ModelImageRow]:
-        self.asked.append((tuple(place_ids), search, number))
-        self.chosen.append((kind, task_type_id))
-        return Page(items=self.rows, total=len(self.rows), number=1, size=20)
-
-    def uploads_used(self) -> list[UploadUsed]:
-        return self.used
-
-    def get(self, image_id: UUID) -> ModelImageRow | None:
-        return next((row for row in self.rows if row.model_image_id == image_id), None)
-
-
-class FakeRemovals:
-    def __init__(self, *removals: ArtifactRemoval) -> None:
-        self.removals = removals
-
-    def waiting(self) -> tuple[ArtifactRemoval, ...]:
-        return self.removals
-
-
-class FakeTaskTypes:
-    def list(self) -> tuple[TaskTypeRow, ...]:
-        return (TaskTypeRow(CLASSIFICATION_ID, "分类", TaskKind.CLASSIFICATION, LONG_AGO),)
-
-
-class FakeHeartbeats:
-    def __init__(self, *beats: Heartbeat) -> None:
-        self.beats = {beat.job_id: beat for beat in beats}
-
-    def of(self, job_id: UUID) -> Heartbeat | None:
-        return self.beats.get(job_id)
-
-    def of_all(self, job_ids: list[UUID]) -> dict[UUID, Heartbeat]:
-        return {job_id: beat for job_id, beat in self.beats.items() if job_id in job_ids}
-
-
-def beat(progress: float) -> Heartbeat:
-    return Heartbeat(worker="gpu-1", kind=JobKind.LOADING, job_id=PANEL_AOI_ID, attempt=1, progress=progress)
-
-
-@pytest.fixture
-def uploads(services: Services, tmp_path: Path) -> Uploads:
-    """Nobody has uploaded anything."""
-    uploads = Uploads(tmp_path / "uploads", most_bytes=1 << 30, keep_free_bytes=0, keep_seconds=3600)
-    object.__setattr__(services, "uploads", uploads)
-    return uploads
-
-
-def an_upload(uploads: Uploads, *, content: bytes = b"an archive", of: UUID = QUALITY_LEAD.user_id) -> Upload:
-    """image@123.tar, arrived as far as `content` goes; it has ten bytes."""
-    upload = uploads.begin(of, "image@123.tar", 10)
-    part = uploads.open(upload.upload_id, of, 0)
-    assert part is not None
-    part.write(content)
-    part.close()
-    return uploads.find(upload.upload_id, of)
-
-
-@pytest.fixture
-def images(site: Site, uploads: Uploads) -> FakeModelImages:
-    """resnet18 v1.0 is loaded, panel-aoi is loading; there is an industry with levels."""
-    site.read.model_images = FakeModelImages(PANEL_AOI, image())
-    site.read.artifact_removals = FakeRemovals()
-    site.read.industries = FakeIndustries(PANELS)
-    site.read.environments = FakeEnvironments(gone=[PANEL_65.node_id])
-    site.read.task_types = FakeTaskTypes()
-    object.__setattr__(site.services, "heartbeats", FakeHeartbeats(beat(0.42)))
-    found: FakeModelImages = site.read.model_images
-    return found
+__all__ = ["images", "uploads"]
 
 
 # The list
@@ -296,170 +135,6 @@ def test_the_rows_move_without_reloading(site: Site, images: FakeModelImages) ->
 
 def test_a_row_that_was_closed_stays_closed_when_it_moves(site: Site, images: FakeModelImages) -> None:
     assert " open>" not in stream(site, "/model-images/live")
-
-
-# The import
-
-
-def test_a_general_image_is_imported_from_a_path_on_the_server(site: Site, images: FakeModelImages) -> None:  # I-1, I-2
-    answer = site.post(
-        "/model-images/import", kind="general", task_type_id=str(CLASSIFICATION_ID), archive=" /archives/image@123 "
-    )
-    assert (answer.status_code, answer.headers["Location"]) == (303, "/model-images")
-    (command,) = site.assay.commands
-    assert command == ImportModelImage(
-        actor=command.actor,
-        request=command.request,
-        kind=ModelImageKind.GENERAL,
-        task_type_id=CLASSIFICATION_ID,
-        archive="/archives/image@123",
-    )
-    assert "模型镜像正在后台加载" in site.get("/model-images").text
-
-
-def test_a_business_image_is_bound_to_the_chosen_products(site: Site, images: FakeModelImages) -> None:  # I-1
-    site.post(
-        "/model-images/import",
-        kind="business",
-        task_type_id=str(CLASSIFICATION_ID),
-        archive="/archives/image@123",
-        level_1=str(FACTORY_1.node_id),
-        level_2=str(ARRAY_FAB.node_id),
-        level_3=str(AOI_STATION.node_id),
-        level_4=[str(PANEL_65.node_id), str(PANEL_75.node_id)],
-    )
-    assert site.assay.commands[0].environment == (PANEL_65.node_id, PANEL_75.node_id)
-
-
-@pytest.mark.parametrize(
-    ("refusal", "sentence"),
-    [
-        (ArchiveNotFound(), "当前路径下无法找到有效的模型镜像文件"),
-        (ArchiveNameIsInvalid(), "模型镜像文件名称不满足格式要求"),
-        (ModelImageExists(), "模型镜像已存在，请从新增版本入口追加新版本"),
-    ],
-)
-def test_the_manuals_sentences_stand_beside_the_path(  # I-3: exactly these words
-    site: Site, images: FakeModelImages, refusal: Refusal, sentence: str
-) -> None:
-    site.assay.refuse_with(refusal)
-    answer = site.post(
-        "/model-images/import", kind="general", task_type_id=str(CLASSIFICATION_ID), archive="/etc/passwd"
-    )
-    assert answer.status_code == 422
-    assert f'<p class="field-error" id="archive-error" role="alert">{sentence}</p>' in answer.text
-    assert 'value="/etc/passwd"' in answer.text, "what was entered stays"
-
-
-def test_a_missing_product_is_told_beside_the_environment(site: Site, images: FakeModelImages) -> None:
-    site.assay.refuse_with(EnvironmentChoiceIsIncomplete(level="产品"))
-    answer = site.post(
-        "/model-images/import",
-        kind="business",
-        task_type_id=str(CLASSIFICATION_ID),
-        archive="/archives/image@123",
-        environment="",
-        level_1=str(FACTORY_1.node_id),
-    )
-    assert answer.status_code == 422
-    assert 'id="environment-error"' in answer.text
-    assert f'value="{FACTORY_1.node_id}" selected' in answer.text, "what was chosen stays"
-
-
-def test_without_scripts_the_next_level_is_shown_and_nothing_is_imported(  # S-4
-    site: Site, images: FakeModelImages
-) -> None:
-    fields = {"kind": "business", "task_type_id": "", "archive": "/archives/image@123"}
-    answer = site.post("/model-images/import", **fields, level_1=str(FACTORY_1.node_id), do="levels")
-    assert answer.status_code == 200
-    assert f'<option value="{ARRAY_FAB.node_id}">' in answer.text
-    assert 'value="/archives/image@123"' in answer.text
-    assert site.assay.commands == []
-
-
-def test_the_other_language_shows_the_form_again_without_its_file(site: Site, images: FakeModelImages) -> None:  # S-4
-    entered = {"kind": "business", "source": "remote_path", "archive": "/archives/image@123.tar"}
-    again = site.post("/model-images/import/file", as_entered="en", **entered)
-    assert again.status_code == 200
-    assert "Import model image" in again.text
-    assert 'value="business" checked' in again.text
-    assert 'name="archive" value="/archives/image@123.tar"' in again.text
-    assert site.assay.commands == []
-
-
-def test_without_a_task_type_nothing_is_asked(site: Site, images: FakeModelImages) -> None:
-    answer = site.post("/model-images/import", kind="general", archive="/archives/image@123")
-    assert answer.status_code == 422
-    assert 'id="task_type_id-error"' in answer.text
-    assert site.assay.commands == []
-
-
-def test_an_upload_that_has_arrived_is_imported(site: Site, images: FakeModelImages, uploads: Uploads) -> None:  # I-2
-    upload_id = an_upload(uploads).upload_id
-    answer = site.post(
-        "/model-images/import",
-        kind="general",
-        task_type_id=str(CLASSIFICATION_ID),
-        source="upload",
-        upload_id=str(upload_id),
-        archive="/archives/typed-before@1",
-    )
-    assert (answer.status_code, answer.headers["Location"]) == (303, "/model-images")
-    (command,) = site.assay.commands
-    assert (command.upload_id, command.archive) == (upload_id, "")
-
-
-def test_without_a_file_the_form_asks_for_one(site: Site, images: FakeModelImages) -> None:
-    answer = site.post(
-        "/model-images/import", kind="general", task_type_id=str(CLASSIFICATION_ID), source="upload", upload_id=""
-    )
-    assert answer.status_code == 422
-    assert '<p class="field-error" id="file-error" role="alert">请选择文件。</p>' in answer.text
-    assert site.assay.commands == []
-
-
-def test_a_refused_form_keeps_the_upload(site: Site, images: FakeModelImages, uploads: Uploads) -> None:
-    upload = an_upload(uploads)
-    site.assay.refuse_with(ModelImageExists())
-    answer = site.post(
-        "/model-images/import",
-        kind="general",
-        task_type_id=str(CLASSIFICATION_ID),
-        source="upload",
-        upload_id=str(upload.upload_id),
-    )
-    assert answer.status_code == 422
-    assert f'name="upload_id" value="{upload.upload_id}"' in answer.text
-    assert_in_order(words(answer.text), "image@123.tar", "100 %", "模型镜像已存在，请从新增版本入口追加新版本")
-
-
-def test_the_form_offers_both_ways_and_the_users_own_uploads(
-    site: Site, images: FakeModelImages, uploads: Uploads
-) -> None:  # I-2
-    complete, broken = an_upload(uploads), an_upload(uploads, content=b"half ")
-    queued, others = an_upload(uploads), an_upload(uploads, of=MODEL_TRAINER.user_id)
-    images.used = [UploadUsed(f"{queued.upload_id}/image@123.tar", LoadStatus.LOADING)]
-    page = site.get("/model-images/import").text
-    assert_in_order(
-        words(page), "上传方式", "本地文件上传", "远程服务器路径", "立即导入", "100 %", "使用", "50 %", "移除"
-    )
-    assert f"upload_id={complete.upload_id}" in page
-    assert f"upload_id={broken.upload_id}" not in page, "what is not complete cannot be used"
-    assert f"/uploads/{broken.upload_id}/cancel" in page
-    assert str(queued.upload_id) not in page
-    assert str(others.upload_id) not in page
-    again = site.get(f"/model-images/import?upload_id={complete.upload_id}").text
-    assert f'name="upload_id" value="{complete.upload_id}"' in again
-
-
-def test_a_model_trainer_imports_too(trainer: Site, uploads: Uploads) -> None:  # section U
-    trainer.read.industries, trainer.read.environments = FakeIndustries(), FakeEnvironments()
-    trainer.read.task_types, trainer.read.model_images = FakeTaskTypes(), FakeModelImages()
-    answer = trainer.post(
-        "/model-images/import", kind="general", task_type_id=str(CLASSIFICATION_ID), archive="/archives/image@123"
-    )
-    assert answer.status_code == 303
-    assert trainer.assay.commands[0].actor == MODEL_TRAINER.user_id
 
 
 # Further versions, failures, deletion

@@ -24,31 +24,23 @@ from tests.examples import (
 from tests.web.new_model import (
     FOLDERS,
     NEW,
-    furnish,
     goes_to,
     history,
     is_ticked,
     job_id_on,
+    log,
     queued,
     send,
+    services,
     through,
     use,
     value_of,
 )
 from tests.web.reading import assert_in_order, text
 from tests.web.site import MODEL_TRAINER, Site
-from web.services import Services
 from web.training_drafts import KeptDraft
 
-
-@pytest.fixture
-def log() -> MemoryLog:
-    return MemoryLog(history().events)
-
-
-@pytest.fixture
-def services(services: Services, log: MemoryLog) -> Services:
-    return furnish(services, log)
+__all__ = ["log", "services"]
 
 
 # From the first step to the list

@@ -13,18 +13,10 @@ from commands.model_images import ImportModelImage
 from domain.model_images import ModelImageExists
 from infra.artifacts import Artifacts
 from infra.uploads import Uploads
+from tests.web.model_images import FakeHeartbeats, FakeModelImages, FakeRemovals, FakeTaskTypes, image, version
 from tests.web.places import FakeEnvironments, FakeIndustries
-from tests.web.served_pages import Server, patient_tab, served
+from tests.web.served_pages import Server, browser, patient_tab, served
 from tests.web.site import QUALITY_LEAD, FakeAssay, new_services, renew
-from tests.web.test_model_images import (
-    FakeHeartbeats,
-    FakeModelImages,
-    FakeRemovals,
-    FakeTaskTypes,
-    image,
-    version,
-)
-from tests.web.test_scripts import browser
 from web.model_images import ModelImages
 from web.services import Services
 from web.sessions import Session, Signer

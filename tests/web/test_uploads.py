@@ -16,10 +16,10 @@ from domain.model_images import ArchiveHasAnotherName, ArchiveNameIsInvalid, Mod
 from domain.uploads import Upload
 from infra.uploads import Uploads
 from tests.examples import CLASSIFICATION_ID, MODEL_IMAGE_ID
+from tests.web.model_images import FakeModelImages, FakeTaskTypes, image
 from tests.web.places import FakeEnvironments, FakeIndustries
 from tests.web.reading import words
 from tests.web.site import MODEL_TRAINER, QUALITY_LEAD, Site
-from tests.web.test_model_images import FakeModelImages, FakeTaskTypes, image
 from web.services import Services
 from web.uploads import MOST_DRAINED_BYTES, PIECE_BYTES, _drain, _write
 

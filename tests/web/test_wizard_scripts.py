@@ -9,9 +9,8 @@ from playwright.sync_api import Page as Tab
 
 from tests.examples import MODEL_IMAGE_ID, MODEL_PARAMETERS_TEXT, TRAINING_PARAMETERS_TEXT, MemoryLog
 from tests.web.new_model import NEW, SEGMENTING_VALUE, STEP_1, STEP_3, furnish, history
-from tests.web.served_pages import Server, patient_tab, served
+from tests.web.served_pages import Server, browser, patient_tab, served
 from tests.web.site import new_services, renew
-from tests.web.test_scripts import browser
 from web.environment_choices import EnvironmentChoices
 from web.services import Services
 from web.training_wizard import TrainingWizard
