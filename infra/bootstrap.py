@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 import commands
 from commands.ports import Ports
 from infra.artifacts import Artifacts
-from infra.connections import connect, open_pool
+from infra.connections import connect, is_away, open_pool
 from infra.core import Core
 from infra.drafts import Drafts
 from infra.event_store import open_event_log
@@ -333,6 +333,7 @@ def run_web(settings: Settings, ready: Callable[[], None]) -> None:
             image_checks=ImageChecks(pool, settings.image_checks),
             running_logs=RunningLogs(settings.scratch),
             readiness=readiness_of(settings, "web").parts,
+            is_away=is_away,
             stopping=lambda: server.should_exit,
         )
         config = uvicorn.Config(

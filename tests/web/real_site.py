@@ -16,7 +16,7 @@ from domain.permissions import Role
 from infra.api_requests import ApiRequests
 from infra.artifacts import Artifacts
 from infra.bootstrap import read_models
-from infra.connections import open_pool
+from infra.connections import is_away, open_pool
 from infra.data_folders import DataFolders
 from infra.drafts import Drafts
 from infra.event_reader import EventReader
@@ -116,6 +116,7 @@ def open_real_site(database: str, folder: Path) -> Iterator[RealSite]:
                 manifests=Manifests(Artifacts(folder / "artifacts"), data_folders),
                 image_checks=ImageChecks(pool, folder / "indexes" / "images"),
                 running_logs=RunningLogs(folder / "work"),
+                is_away=is_away,
             )
             with TestClient(create_app(services), raise_server_exceptions=False) as client:
                 client.follow_redirects = False

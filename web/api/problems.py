@@ -31,6 +31,13 @@ TYPES: Mapping[int, tuple[str, str]] = {
     503: ("shown-late", N_("This is done, but cannot be shown yet. Ask for it in a moment.")),
 }
 """By status: the end of `type`, and the title."""
+DATABASE_AWAY = (
+    "database-away",
+    N_("The database does not answer. Nothing that is stored is lost. Send this again in a moment."),
+)
+"""Another kind of 503."""
+AGAIN_SECONDS = 10
+"""When what is away is worth asking for again: a database that was restarted is back by then."""
 
 
 class ToldRefusal(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,9 +141,10 @@ def problem(
     refusals: Sequence[ToldRefusal] = (),
     *,
     headers: Mapping[str, str] | None = None,
+    told: tuple[str, str] | None = None,
 ) -> Response[bytes]:
-    """The answer; an unknown status is one of a malformed request."""
-    kind, title = TYPES.get(status, TYPES[400])
+    """The answer; an unknown status is one of a malformed request. `told` are type and title of what is not the status's own."""
+    kind, title = told or TYPES.get(status, TYPES[400])
     sentence = translate(Sentence(title), language_of(request))
     body = Problem(
         type=f"urn:assay:problem:{kind}",
