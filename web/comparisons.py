@@ -4,7 +4,6 @@ List, job and steps are those of the predictions; the report of each version by 
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 from uuid import UUID
@@ -43,7 +42,7 @@ from web.prediction_jobs import JobPages, own_job
 from web.prediction_kinds import COMPARISON
 from web.services import ReadModels, Services
 from web.spreadsheets import Spreadsheet
-from web.zips import Entry, zip_stream
+from web.zips import Entry, lying_image, zip_stream
 
 KINDS: Mapping[ComparedKind, str] = MappingProxyType(
     {
@@ -504,7 +503,7 @@ def _zip_entries(services: Services, labels: tuple[str, ...], samples: Iterable[
         said = [verdict.predicted_defect_code if verdict else None for verdict in sample.verdicts]
         predicted = "_".join(f"{label}-{code or 'none'}" for label, code in zip(labels, said, strict=True))
         name = name_in_zip(sample.true_defect_code, predicted, sample.number, sample.file_name)
-        file: Path | None = services.images.file(sample.folder)
+        file = lying_image(services, sample.folder)
         verdicts = [
             value
             for verdict, code in zip(sample.verdicts, said, strict=True)

@@ -12,6 +12,7 @@ from litestar.exceptions import HTTPException
 from litestar.response import Stream
 from litestar.types import ExceptionHandlersMap
 
+from domain.data_paths import FolderDoesNotAnswer
 from domain.refusals import NotFound, NotPermitted, Refusal, Refusals
 from domain.sentences import N_, Sentence
 from web.api.problems import AGAIN_SECONDS, DATABASE_AWAY, ShownLate, is_for_machines, malformed, problem, refused
@@ -93,6 +94,7 @@ class Errors:
                 request, 429, headers={"Retry-After": str(error.wait_seconds)}
             ),
             ShownLate: lambda request, _error: problem(request, 503, headers={"Retry-After": "1"}),
+            FolderDoesNotAnswer: self.folder_away,
             Refusal: self.refusal,
             Refusals: self.refusal,
             HTTPException: self.http,
@@ -158,16 +160,29 @@ class Errors:
         return self._answer(request, 500)
 
     def away(self, request: Request[Any, Any, Any]) -> Response[Any]:
-        """The database does not answer. A page tries again by itself; a form that was sent comes back with what was entered."""
-        state, is_safe = request.scope["state"], request.method in SAFE_METHODS
-        visit = self._visit(request) if is_safe or "visit" in state else self._visits.unseen(request)
+        """The database does not answer."""
+        state, visit = request.scope["state"], self._visit(request)
         _log.warning("database_is_away", extra={"request_id": visit.request_id, "path": visit.path})
         if is_for_machines(request):
-            return problem(request, 503, headers=AGAIN, told=DATABASE_AWAY)
-        told = [IS_AWAY] if is_safe else [IS_AWAY, MAY_BE_DONE if "visit" in state else IS_NOT_DONE]
+            return problem(request, 503, headers=AGAIN, kind=DATABASE_AWAY)
+        told = [IS_AWAY]
+        if request.method not in SAFE_METHODS:
+            told.append(MAY_BE_DONE if "visit" in state else IS_NOT_DONE)
         if state.get("is_lost"):
             told.append(IS_LOST)
-        sentences = tuple(Sentence(text) for text in told)
+        return self._answer_later(request, tuple(Sentence(text) for text in told))
+
+    def folder_away(self, request: Request[Any, Any, Any], error: FolderDoesNotAnswer) -> Response[Any]:
+        """Storage that hangs, where no form has told it."""
+        if is_for_machines(request):
+            return refused(request, error)
+        return self._answer_later(request, (error.sentence,))
+
+    def _answer_later(self, request: Request[Any, Any, Any], sentences: tuple[Sentence, ...]) -> Response[Any]:
+        """A page tries again by itself; a form that was sent comes back with what was entered."""
+        is_safe = request.method in SAFE_METHODS
+        is_seen = is_safe or "visit" in request.scope["state"]
+        visit = self._visit(request) if is_seen else self._visits.unseen(request)
         if wants_json(request):
             return self._answer(request, 503, tuple(("", sentence) for sentence in sentences))
         page = ErrorPage(

@@ -6,7 +6,6 @@ A page that shows a report has a field `view: ReportView` from `report_view(...)
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import cycle
 from math import ceil
-from pathlib import Path
 from types import MappingProxyType
 from typing import TypeAlias
 from uuid import UUID
@@ -42,7 +41,7 @@ from web.pages import Desk, Page
 from web.prediction_kinds import PAGES
 from web.services import ReadModels, Services
 from web.spreadsheets import Spreadsheet
-from web.zips import Entry, zip_stream
+from web.zips import Entry, lying_image, zip_stream
 
 HEAT_LEVELS = 5
 TABLE = "samples.csv"
@@ -403,7 +402,7 @@ def _zip_entries(services: Services, samples: Iterable[SampleRow]) -> Iterator[E
     for sample in samples:
         predicted = f"predicted-{sample.predicted_defect_code or 'none'}"
         name = name_in_zip(sample.true_defect_code, predicted, sample.number, sample.file_name)
-        file: Path | None = services.images.file(sample.folder)
+        file = lying_image(services, sample.folder)
         confidence = f"{sample.confidence:.6f}" if sample.predicted_defect_code else ""
         verdict = (sample.true_defect_code, sample.predicted_defect_code, confidence, sample.width, sample.height)
         table.add(name if file else "", *verdict, str(sample.folder), sample.checksum)
