@@ -312,7 +312,6 @@ def run_web(settings: Settings, ready: Callable[[], None]) -> None:
             passwords=Argon2Passwords(),
             settings=WebSettings(
                 secret=session_secret(settings).hex(),
-                base_address=settings.address,
                 secure_cookies=settings.secure_cookies,
                 worker_silence_seconds=settings.worker_silence_seconds,
             ),

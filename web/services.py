@@ -36,7 +36,6 @@ class WebSettings:
     """`secret` signs cookies and form tokens; every web process of one installation has the same one."""
 
     secret: str
-    base_address: str = "http://127.0.0.1:8000"
     secure_cookies: bool = False
     worker_silence_seconds: float = 60.0
 
