@@ -47,7 +47,7 @@ class DataFolders(Protocol):
     """Folders of images on storage that the server and the workers share.
 
     Every answer comes within about a second: of a large folder it is SCANNING, with what was seen so far, and the whole answer is
-    made in the background.
+    made in the background. Of storage that hangs there is none: all of them raise FolderDoesNotAnswer after a few seconds.
     """
 
     def inspect_paths(self, typed_paths: Sequence[str]) -> list[Inspection]:

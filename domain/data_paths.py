@@ -19,6 +19,15 @@ class TooManyPathsAtOnce(Refusal):
     message = N_("{count} data paths at once are too many. Add at most {most} at a time.")
 
 
+class FolderDoesNotAnswer(Refusal):
+    """Whether a folder is there, and what is in it, cannot be said: its storage hangs."""
+
+    field = "data_paths"
+    message = N_(
+        "The folder “{folder}” does not answer; its storage may be away. Try again in a few minutes, or tell your administrator."
+    )
+
+
 def refuse_too_many(data_paths: Sized) -> None:
     """However they are named: typed on a page, or sent by a machine.
 

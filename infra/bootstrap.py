@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, cast
 import commands
 from commands.ports import Ports
 from infra.artifacts import Artifacts
-from infra.connections import connect, open_pool
+from infra.bounded_looks import BoundedLooks
+from infra.connections import connect, is_away, open_pool
 from infra.core import Core
 from infra.drafts import Drafts
 from infra.event_store import open_event_log
@@ -72,7 +73,8 @@ def open_core(settings: Settings, *, pool_size: int = 2) -> Iterator[Core]:
         told_of_pool("log", cast("LogRecorder", event_log.recorder).datastore.pool),
         told_of_pool("commands", pool),
     ):
-        scanned_folders = ScannedFolders(storage.data_folders, Scans(pool))
+        looks = BoundedLooks()
+        scanned_folders = ScannedFolders(storage.data_folders, Scans(pool), looks)
         passwords, ownership = Argon2Passwords(), Users(pool)
         ports = Ports(
             passwords,
@@ -89,6 +91,7 @@ def open_core(settings: Settings, *, pool_size: int = 2) -> Iterator[Core]:
             storage.artifacts,
             storage.data_folders,
             scanned_folders,
+            looks,
             storage.archives,
             storage.uploads,
         )
@@ -309,14 +312,13 @@ def run_web(settings: Settings, ready: Callable[[], None]) -> None:
             passwords=Argon2Passwords(),
             settings=WebSettings(
                 secret=session_secret(settings).hex(),
-                base_address=settings.address,
                 secure_cookies=settings.secure_cookies,
                 worker_silence_seconds=settings.worker_silence_seconds,
             ),
             drafts=Drafts(pool),
             artifacts=core.artifacts,
             uploads=core.uploads,
-            images=Images(core.data_folders, settings.thumbnails, settings.indexes),
+            images=Images(core.data_folders, settings.thumbnails, settings.indexes, core.looks),
             data_folders=core.scanned_folders,
             heartbeats=Heartbeats(pool, silence_seconds=settings.worker_silence_seconds),
             waiting=Waiting(pool, core.assay, silence_seconds=settings.worker_silence_seconds),
@@ -329,10 +331,11 @@ def run_web(settings: Settings, ready: Callable[[], None]) -> None:
             relay=RelayWatch(pool),
             unusable_reports=UnusableReports(pool, core.log, core.assay),
             log=core.log,
-            manifests=Manifests(core.artifacts, core.data_folders),
+            manifests=Manifests(core.artifacts, core.data_folders, core.looks),
             image_checks=ImageChecks(pool, settings.image_checks),
             running_logs=RunningLogs(settings.scratch),
             readiness=readiness_of(settings, "web").parts,
+            is_away=is_away,
             stopping=lambda: server.should_exit,
         )
         config = uvicorn.Config(

@@ -39,6 +39,7 @@ from domain.image_files import (
 from gpu_worker.images import ImageIsDamaged, decode
 from gpu_worker.masks import Area, area_of_mask, area_of_polygons
 from gpu_worker.ports import FolderNotFound
+from infra.bounded_looks import BoundedLooks
 from infra.data_folders import CodeFolder, DataFolders, below
 from infra.image_heads import Unread, look_at
 from infra.image_index import index_file, open_index
@@ -95,12 +96,18 @@ class ListedImages(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Images:
-    """The images below the data roots; `cache` holds what was made of them, `indexes` what scans of large data paths left."""
+    """The images below the data roots; `cache` holds what was made of them, `indexes` what scans of large data paths left.
 
-    def __init__(self, data_folders: DataFolders, cache: Path, indexes: Path) -> None:
+    All of it raises FolderDoesNotAnswer where their storage hangs.
+    """
+
+    def __init__(
+        self, data_folders: DataFolders, cache: Path, indexes: Path, looks: BoundedLooks | None = None
+    ) -> None:
         self._folders = data_folders
         self._cache = cache
         self._indexes = indexes
+        self._looks = looks or BoundedLooks()
         self._decoding = threading.BoundedSemaphore(DECODED_AT_ONCE)
 
     def thumbnail(self, image: FolderName, size: int) -> ShownImage | None:
@@ -108,22 +115,22 @@ class Images:
 
         None, here and below, where the image is gone, lies outside the data roots or cannot be decoded safely.
         """
-        return self._shown(lambda: self._thumbnail(image, size))
+        return self._shown(image, lambda: self._thumbnail(image, size))
 
     def original(self, image: FolderName) -> ShownImage | None:
         """The image itself, where browsers know its format; else a PNG of it."""
-        return self._shown(lambda: self._original(image))
+        return self._shown(image, lambda: self._original(image))
 
     def file(self, image: FolderName) -> Path | None:
         """The file itself, whatever is in it, as a `RealPath`; None where it is gone or lies outside the data roots."""
         try:
-            return self._source(image)
+            return self._looks.look(image.root, image, lambda: self._source(image))
         except _ImageNotFound:
             return None
 
     def mask_overlay(self, image: FolderName) -> ShownImage | None:
         """The defect's area in one colour, everything else transparent; None also where there is no mask."""
-        return self._shown(lambda: self._mask_overlay(image))
+        return self._shown(image, lambda: self._mask_overlay(image))
 
     def page(self, data_path: FolderName, defect_code: str, *, offset: int, count: int) -> ListedImages:
         """Some images of a defect code in a data path, in the order of names; empty where the data path is gone.
@@ -131,6 +138,11 @@ class Images:
         Large data paths are asked from the index that their scan left, others are listed. An index that is outdated is used only
         where a listing would keep the person waiting, and then it says so.
         """
+        return self._looks.look(
+            data_path.root, data_path, lambda: self._page(data_path, defect_code, offset=offset, count=count)
+        )
+
+    def _page(self, data_path: FolderName, defect_code: str, *, offset: int, count: int) -> ListedImages:
         try:
             found = self._indexed(data_path, defect_code, offset, count)
         except sqlite3.Error:  # locked for long, or broken: the folder itself has the answer
@@ -141,9 +153,9 @@ class Images:
         except (OSError, FolderNotFound):
             return ListedImages()
 
-    def _shown(self, make: Callable[[], ShownImage | None]) -> ShownImage | None:
+    def _shown(self, image: FolderName, make: Callable[[], ShownImage | None]) -> ShownImage | None:
         try:
-            return make()
+            return self._looks.look(image.root, image, make)
         except (_ImageNotFound, ImageIsDamaged):
             return None
 

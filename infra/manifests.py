@@ -11,11 +11,12 @@ from pathlib import Path
 import msgspec
 
 from domain.artifacts import Artifact, FileIsDamaged, FileIsGone
-from domain.data_paths import FolderName
+from domain.data_paths import FolderDoesNotAnswer, FolderName
 from domain.messages import ManifestEntry
 from domain.provenance import ImageListIsDamaged, ImageListIsGone, ImageState, ManifestImage
 from domain.refusals import Refusal
 from infra.artifacts import Artifacts
+from infra.bounded_looks import BoundedLooks
 from infra.data_folders import DataFolders
 
 LINES_BETWEEN_MARKS = 100
@@ -33,8 +34,8 @@ class _Marks(msgspec.Struct, frozen=True):
 class Manifests:
     """The manifests on shared storage, and the images below the data roots."""
 
-    def __init__(self, artifacts: Artifacts, data_folders: DataFolders) -> None:
-        self._artifacts, self._folders = artifacts, data_folders
+    def __init__(self, artifacts: Artifacts, data_folders: DataFolders, looks: BoundedLooks | None = None) -> None:
+        self._artifacts, self._folders, self._looks = artifacts, data_folders, looks or BoundedLooks()
         self._marks: OrderedDict[str, _Marks] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -72,12 +73,18 @@ class Manifests:
             raise ImageListIsDamaged
 
     def checked(self, entries: Sequence[ManifestEntry], *, seconds: float) -> list[ManifestImage]:
-        """Compare images with what they were; those that are not reached within `seconds` stay unchecked."""
+        """Compare images with what they were. Those not reached within `seconds`, or whose storage hangs, stay unchecked."""
         until = time.monotonic() + seconds
         return [
-            ManifestImage(entry, self.state(entry) if time.monotonic() < until else ImageState.UNCHECKED)
+            ManifestImage(entry, self._state_soon(entry) if time.monotonic() < until else ImageState.UNCHECKED)
             for entry in entries
         ]
+
+    def _state_soon(self, entry: ManifestEntry) -> ImageState:
+        try:
+            return self._looks.look(entry.root, entry.path, lambda: self.state(entry))
+        except FolderDoesNotAnswer:
+            return ImageState.UNCHECKED
 
     def state(self, entry: ManifestEntry) -> ImageState:
         """What an image is now; all of it is read where its size is the same."""

@@ -19,7 +19,7 @@ from psycopg.rows import dict_row
 from psycopg.sql import SQL, Identifier, Literal
 from psycopg.types.numeric import Int8
 
-from infra.connections import with_limits
+from infra.connections import RECONNECT_SECONDS, with_limits
 
 DSN = "DSN"
 """The key of the address among the library's settings."""
@@ -280,6 +280,7 @@ class LogFactory(PostgresFactory):
         super().__init__(Environment(env.name, {**_PARTS_TAKEN_FROM_THE_DSN, **_TIMEOUTS, **env}))
         pool = self.datastore.pool
         pool.conninfo = with_limits(env[DSN])
+        pool.reconnect_timeout = RECONNECT_SECONDS
         pool.kwargs = {"row_factory": dict_row}
 
 

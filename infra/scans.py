@@ -17,6 +17,7 @@ from psycopg_pool import ConnectionPool
 
 from domain.data_paths import DataPathState, FolderName, Inspection, refuse_too_many
 from domain.sentences import Sentence
+from infra.bounded_looks import BoundedLooks
 from infra.data_folders import DataFolders, Look, Mark, nothing_at
 
 LOOK_SECONDS = 1.0
@@ -153,19 +154,29 @@ class Scans:
 
 
 class ScannedFolders:
-    """The folders of images as pages and commands ask about them: an answer within about a second, complete or SCANNING."""
+    """The folders of images as pages and commands ask about them: an answer within about a second, complete or SCANNING, or
+    FolderDoesNotAnswer from storage that hangs.
+    """
 
-    def __init__(self, folders: DataFolders, scans: Scans, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        folders: DataFolders,
+        scans: Scans,
+        looks: BoundedLooks | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._folders, self._scans, self._clock = folders, scans, clock
+        self._looks = looks or BoundedLooks()
 
     def inspect_paths(self, typed_paths: Sequence[str]) -> list[Inspection]:
         """Look into paths as a person typed them; INVALID tells nothing of what is outside the data roots (D-4).
 
         Raises:
-            TooManyPathsAtOnce
+            TooManyPathsAtOnce, FolderDoesNotAnswer
         """
         refuse_too_many(typed_paths)
-        names = [self._folders.name(typed) for typed in typed_paths]
+        names = [self._name(typed) for typed in typed_paths]
         found = iter(self.inspect_folders([name for name in names if name is not None]))
         answers = [next(found) if name is not None else None for name in names]
         return [
@@ -194,14 +205,24 @@ class ScannedFolders:
         return self._scans.find(folders)
 
     def _still_holds(self, scan: Scan) -> bool:
-        if scan.is_done:
-            return bool(scan.marks) and self._folders.are_unchanged(scan.root, scan.marks)
-        return True  # what the scanner is at need not be begun here as well
+        if not scan.is_done:
+            return True  # what the scanner is at need not be begun here as well
+        return self._looks.look(
+            scan.root,
+            scan.folder,
+            lambda: bool(scan.marks) and self._folders.are_unchanged(scan.root, scan.marks),
+        )
+
+    def _name(self, typed: str) -> FolderName | None:
+        """Whose it is only its name tells, for which every root is looked at; so each typed path may hang with each of them."""
+        return self._looks.look("", typed, lambda: self._folders.name(typed))
 
     def _look(self, folder: FolderName, over_at: float) -> Inspection:
         began_at = self._clock()
         over_at = max(over_at, began_at + LEAST_SECONDS)
-        look = self._folders.look(folder, is_over=lambda: self._clock() >= over_at)
+        look = self._looks.look(
+            folder.root, folder, lambda: self._folders.look(folder, is_over=lambda: self._clock() >= over_at)
+        )
         if not look.is_complete:
             self._scans.ask(look.inspection)
         elif self._clock() - began_at >= KEPT_FROM_SECONDS:

@@ -431,6 +431,7 @@ TABLE: Mapping[str, tuple[Who, str]] = {
         POST /api/v1/datasets
         GET /api/v1/datasets/{dataset_id}
         DELETE /api/v1/datasets/{dataset_id}
+        GET /api/v1/datasets/preview
         GET /api/v1/datasets/{dataset_id}/data-paths
         POST /api/v1/datasets/{dataset_id}/data-paths
         POST /api/v1/datasets/{dataset_id}/data-paths/remove

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
-from litestar import Controller, Response, get, post
+from litestar import Controller, Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.response import Redirect
@@ -108,6 +109,7 @@ class ApiTokens(Controller):
     @post("/new", sync_to_thread=True)
     def create(
         self,
+        request: Request[Any, Any, Any],
         form: NamedDependency[Form],
         actor: NamedDependency[UUID],
         services: NamedDependency[Services],
@@ -128,7 +130,7 @@ class ApiTokens(Controller):
                     expires_at=expires_at,
                 )
             )
-        example = f"{services.settings.base_address}/api/v1/me"
+        example = f"{_address_of(request, services)}/api/v1/me"
         return desk.show(NewSecretPage(token_name=name, username=username, secret=secret, example=example), status=201)
 
     @get("/{token_id:uuid}/revoke", sync_to_thread=True)
@@ -151,6 +153,12 @@ class ApiTokens(Controller):
         desk.ask(RevokeApiToken(actor=actor, token_id=token_id))
         desk.say(N_("The token “{name}” is revoked."), name=token.name)
         return desk.go(ADDRESS)
+
+
+def _address_of(request: Request[Any, Any, Any], services: Services) -> str:
+    """Where whoever asks has found this server: a proxy in front hands on its own name (`Host`), not always that it speaks TLS."""
+    scheme = "https" if services.settings.secure_cookies else request.url.scheme
+    return f"{scheme}://{request.url.netloc}"
 
 
 def _token(read: ReadModels, token_id: UUID) -> ApiTokenRow:

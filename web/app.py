@@ -35,6 +35,7 @@ from litestar.types import ControllerRouterHandler, Message, Scope
 from domain.refusals import NotFound
 from web.api.all import FOR_MACHINES
 from web.api.document import openapi_config
+from web.api.problems import AGAIN_SECONDS
 from web.api.routes import api_router
 from web.api_tokens import ApiTokens
 from web.audit import Audit, Histories
@@ -162,7 +163,8 @@ def create_app(services: Services, pages: tuple[ControllerRouterHandler, ...] = 
         parts = dict(services.readiness())
         if all(state == "ready" for state in parts.values()):
             return Response(Condition("ready", parts), headers=NOT_KEPT)
-        return Response(Condition("not_ready", parts), status_code=503, headers=NOT_KEPT)
+        again = {"Retry-After": str(AGAIN_SECONDS)}
+        return Response(Condition("not_ready", parts), status_code=503, headers=NOT_KEPT | again)
 
     app = Litestar(
         [*pages, static_file, health, ready, api_router(FOR_MACHINES)],

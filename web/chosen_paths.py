@@ -11,7 +11,14 @@ from typing import Any
 import msgspec
 
 from commands.ports import DataFolders
-from domain.data_paths import MOST_AT_ONCE, DataPathState, FolderName, Inspection, TooManyPathsAtOnce
+from domain.data_paths import (
+    MOST_AT_ONCE,
+    DataPathState,
+    FolderDoesNotAnswer,
+    FolderName,
+    Inspection,
+    TooManyPathsAtOnce,
+)
 from domain.datasets import DataPathIsInvalid, DatasetPurpose
 from domain.refusals import Refusal
 from projections.datasets import DatasetChoices
@@ -73,18 +80,21 @@ class ChosenPaths(msgspec.Struct, frozen=True, kw_only=True):
 class Press(msgspec.Struct, frozen=True, kw_only=True):
     """What a pressed button made of the list.
 
-    `wrong` are typed lines where nothing was found, or all of them where they are too many to look; they stay in the field, and so
-    does the `search` for datasets.
+    `wrong` are typed lines where nothing was found, or all of them where they are too many to look, or where one does not answer;
+    they stay in the field, and so does the `search` for datasets.
     """
 
     button: str
     found: tuple[Inspection, ...]
     wrong: tuple[str, ...]
     search: str
+    unanswered: str = ""
 
     @property
     def refusals(self) -> list[Refusal]:
         """What is to be said beside the field for typed paths."""
+        if self.unanswered:
+            return [FolderDoesNotAnswer(at=TYPED, folder=self.unanswered)]
         if len(self.wrong) > MOST_AT_ONCE:
             return [TooManyPathsAtOnce(at=TYPED, count=len(self.wrong), most=MOST_AT_ONCE)]
         return [DataPathIsInvalid(at=TYPED)] if self.wrong else []
@@ -154,17 +164,31 @@ def press(
     typed_paths = list(dict.fromkeys(form.lines(TYPED)))
     is_too_many = len(typed_paths) > MOST_AT_ONCE
     wrong = typed_paths if is_too_many else []
-    looked_into = [] if is_too_many else typed_paths
-    for typed, seen in zip(looked_into, data_folders.inspect_paths(looked_into), strict=True):
+    looked_into, unanswered = [] if is_too_many else typed_paths, ""
+    try:
+        answers = data_folders.inspect_paths(looked_into)
+    except FolderDoesNotAnswer as refusal:
+        wrong, looked_into, answers, unanswered = looked_into, [], [], str(refusal.values["folder"])
+    for typed, seen in zip(looked_into, answers, strict=True):
         if seen.state is DataPathState.INVALID:
             wrong.append(typed)
         else:
             chosen.setdefault(seen.folder, seen)
-    return Press(button=button, found=tuple(chosen.values()), wrong=tuple(wrong), search=form.text(SEARCH))
+    return Press(
+        button=button,
+        found=tuple(chosen.values()),
+        wrong=tuple(wrong),
+        search=form.text(SEARCH),
+        unanswered=unanswered,
+    )
 
 
 def looked_into_again(found: Sequence[Inspection], data_folders: DataFolders) -> tuple[Inspection, ...]:
-    """The same paths as they are now; large ones that are still scanned say so."""
+    """The same paths as they are now; large ones that are still scanned say so.
+
+    Raises:
+        FolderDoesNotAnswer
+    """
     return tuple(data_folders.inspect_folders([one.folder for one in found]))
 
 

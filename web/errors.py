@@ -12,9 +12,10 @@ from litestar.exceptions import HTTPException
 from litestar.response import Stream
 from litestar.types import ExceptionHandlersMap
 
+from domain.data_paths import FolderDoesNotAnswer
 from domain.refusals import NotFound, NotPermitted, Refusal, Refusals
 from domain.sentences import N_, Sentence
-from web.api.problems import ShownLate, is_for_machines, malformed, problem, refused
+from web.api.problems import AGAIN_SECONDS, DATABASE_AWAY, ShownLate, is_for_machines, malformed, problem, refused
 from web.bearer import TokenIsWrong, TooManyWrongTokens
 from web.entered import Entered, GoOnPage
 from web.forms import Form
@@ -26,6 +27,7 @@ from web.sign_in import SignInPage
 _log = logging.getLogger(__name__)
 
 NOT_KEPT = {"Cache-Control": "no-store"}
+AGAIN = {"Retry-After": str(AGAIN_SECONDS)}
 TITLES = {
     400: N_("This request cannot be understood"),
     401: N_("Sign in first"),
@@ -35,6 +37,7 @@ TITLES = {
     413: N_("Too large"),
     422: N_("This was not done"),
     500: N_("Something went wrong"),
+    503: N_("Not available at the moment"),
 }
 SENTENCES = {
     400: N_("Go back, check what you entered and try again."),
@@ -46,16 +49,22 @@ SENTENCES = {
         "It is our mistake and has been logged. Try again; if it happens again, tell your administrator the request number."
     ),
 }
+IS_AWAY = N_("The database does not answer. Nothing that is stored is lost, and trainings go on.")
+IS_NOT_DONE = N_("What you sent was not done yet.")
+MAY_BE_DONE = N_("Whether what you sent was done is not certain: look before you repeat it.")
+IS_LOST = N_("It held a file, or was too large to be kept here. Enter it again in a moment.")
 
 
 class ErrorPage(Page, frozen=True):
-    """A title, sentences, and the way out."""
+    """A title, sentences, and the way out: back, to the same page `again`, or to the form with what was `entered`."""
 
     TEMPLATE = "errors/error.html"
     status: int
     title: str
     sentences: tuple[Sentence, ...]
     way_back: str
+    again: str = ""
+    entered: Entered | None = None
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -85,6 +94,7 @@ class Errors:
                 request, 429, headers={"Retry-After": str(error.wait_seconds)}
             ),
             ShownLate: lambda request, _error: problem(request, 503, headers={"Retry-After": "1"}),
+            FolderDoesNotAnswer: self.folder_away,
             Refusal: self.refusal,
             Refusals: self.refusal,
             HTTPException: self.http,
@@ -140,12 +150,51 @@ class Errors:
         return self._answer(request, error.status_code)
 
     def unexpected(self, request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
-        """Our own mistake: logged with its trace, told without it."""
+        """Our own mistake: logged with its trace, told without it. That the database is away is none."""
+        if self._visits.is_away(error):
+            return self.away(request)
         visit = self._visit(request)
         _log.error("request_failed", exc_info=error, extra={"request_id": visit.request_id, "path": visit.path})
         if is_for_machines(request):
             return problem(request, 500)
         return self._answer(request, 500)
+
+    def away(self, request: Request[Any, Any, Any]) -> Response[Any]:
+        """The database does not answer."""
+        state, visit = request.scope["state"], self._visit(request)
+        _log.warning("database_is_away", extra={"request_id": visit.request_id, "path": visit.path})
+        if is_for_machines(request):
+            return problem(request, 503, headers=AGAIN, kind=DATABASE_AWAY)
+        told = [IS_AWAY]
+        if request.method not in SAFE_METHODS:
+            told.append(MAY_BE_DONE if "visit" in state else IS_NOT_DONE)
+        if state.get("is_lost"):
+            told.append(IS_LOST)
+        return self._answer_later(request, tuple(Sentence(text) for text in told))
+
+    def folder_away(self, request: Request[Any, Any, Any], error: FolderDoesNotAnswer) -> Response[Any]:
+        """Storage that hangs, where no form has told it."""
+        if is_for_machines(request):
+            return refused(request, error)
+        return self._answer_later(request, (error.sentence,))
+
+    def _answer_later(self, request: Request[Any, Any, Any], sentences: tuple[Sentence, ...]) -> Response[Any]:
+        """A page tries again by itself; a form that was sent comes back with what was entered."""
+        is_safe = request.method in SAFE_METHODS
+        is_seen = is_safe or "visit" in request.scope["state"]
+        visit = self._visit(request) if is_seen else self._visits.unseen(request)
+        if wants_json(request):
+            return self._answer(request, 503, tuple(("", sentence) for sentence in sentences))
+        page = ErrorPage(
+            status=503,
+            title=TITLES[503],
+            sentences=sentences,
+            way_back=_way_back(request),
+            again=visit.address if is_safe else "",
+            entered=None if is_safe else _entered(request),
+        )
+        headers = NOT_KEPT | AGAIN | ({"Refresh": str(AGAIN_SECONDS)} if is_safe else {})
+        return Response(self._text(page, visit), status_code=503, media_type=MediaType.HTML, headers=headers)
 
     def _answer(
         self, request: Request[Any, Any, Any], status: int, told: tuple[tuple[str, Sentence], ...] = ()
@@ -156,7 +205,8 @@ class Errors:
         if wants_json(request):
             refusals = tuple((field, translate(sentence, visit.language)) for field, sentence in told)
             problem = Problem(status, translate(TITLES[known], visit.language), visit.request_id, refusals)
-            return Response(problem, status_code=status, media_type="application/json", headers=NOT_KEPT)
+            headers = NOT_KEPT | (AGAIN if status == 503 else {})
+            return Response(problem, status_code=status, media_type="application/json", headers=headers)
         sentences = tuple(sentence for _, sentence in told)
         page = ErrorPage(status=status, title=TITLES[known], sentences=sentences, way_back=_way_back(request))
         if status < 500 and "visit" not in request.scope["state"]:
@@ -183,7 +233,7 @@ class Errors:
 
 
 def _entered(request: Request[Any, Any, Any]) -> Entered | None:
-    """What the gate kept of a form whose session had ended."""
+    """What the gate kept of a form that was sent."""
     body: bytes | None = request.scope["state"].get("entered")
     if body is None:
         return None

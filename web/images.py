@@ -12,7 +12,7 @@ from typing import Any
 from litestar import Controller, Response, get
 from litestar.di import NamedDependency
 
-from domain.data_paths import FolderName
+from domain.data_paths import FolderDoesNotAnswer, FolderName
 from web.downloads import Download, lying_file
 from web.forms import Form
 from web.pages import Refused
@@ -56,11 +56,19 @@ class Images(Controller):
 
 async def _drawn(answer: Callable[[], Download]) -> Download:
     """An answer that may have to decode a picture, made by threads of its own, so that pages never wait for pictures."""
-    return await asyncio.get_running_loop().run_in_executor(_PICTURE_THREADS, answer)
+    try:
+        return await asyncio.get_running_loop().run_in_executor(_PICTURE_THREADS, answer)
+    except FolderDoesNotAnswer:
+        raise _no_image(503) from None
 
 
 def _named(form: Form) -> FolderName:
     return FolderName(form.value("root"), form.value("path"))
+
+
+def _no_image(status: int) -> Refused:
+    headers = {"Cache-Control": "private, no-cache"}
+    return Refused(Response(_NO_IMAGE, status_code=status, media_type="image/svg+xml", headers=headers))
 
 
 def _answer(shown: Any, name: str = "") -> Download:
@@ -70,11 +78,7 @@ def _answer(shown: Any, name: str = "") -> Download:
         Refused: with a picture that says that there is none.
     """
     if shown is None:
-        raise Refused(
-            Response(
-                _NO_IMAGE, status_code=404, media_type="image/svg+xml", headers={"Cache-Control": "private, no-cache"}
-            )
-        )
+        raise _no_image(404)
     if name:
         if shown.media_type == "image/png" and not name.lower().endswith(".png"):
             name = f"{name}.png"  # a BMP or TIFF that was converted

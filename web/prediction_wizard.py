@@ -174,8 +174,11 @@ class _NewJob(Controller):
         checked = _check_model(services, actor, self.kind, kept, desk)
         pressed = press(form, kept.found, services.read.datasets, DatasetPurpose.QUESTION_BANK, services.data_folders)
         is_next = pressed.button == "next"
-        found = looked_into_again(pressed.found, services.data_folders) if is_next else pressed.found
-        kept = _keep(services, actor, self.kind, _with_paths(kept, found, pressed))
+        kept = _keep(services, actor, self.kind, _with_paths(kept, pressed.found, pressed))
+        if is_next:
+            with desk.refusals_on(_data_step(services, self.kind, kept, checked)):
+                found = looked_into_again(pressed.found, services.data_folders)
+            kept = _keep(services, actor, self.kind, _with_paths(kept, found, pressed))
         if pressed.button == "back":
             return desk.go(f"{self.kind.new_address}/step-1")
         if pressed.button == "later":

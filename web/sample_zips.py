@@ -1,7 +1,6 @@
 """批量打包下载: samples as a zip, each picture in the folder of its true code, with a table of what was predicted. Source: P-5."""
 
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
 from domain.data_paths import FolderName
@@ -10,7 +9,7 @@ from web.downloads import safe_name
 from web.forms import Form, number_or_none
 from web.services import Services
 from web.spreadsheets import Spreadsheet
-from web.zips import Entry
+from web.zips import Entry, lying_image
 
 TABLE = "samples.csv"
 MOST_NAME_BYTES = 240
@@ -80,7 +79,7 @@ def sample_entries(
     for sample in samples:
         said = predicted(sample)
         name = name_in_zip(sample.true_defect_code, said.in_name, sample.number, sample.file_name)
-        file: Path | None = services.images.file(sample.folder)
+        file = lying_image(services, sample.folder)
         size = sample.width, sample.height
         table.add(
             name if file else "", sample.true_defect_code, *said.cells, *size, str(sample.folder), sample.checksum

@@ -36,7 +36,6 @@ class WebSettings:
     """`secret` signs cookies and form tokens; every web process of one installation has the same one."""
 
     secret: str
-    base_address: str = "http://127.0.0.1:8000"
     secure_cookies: bool = False
     worker_silence_seconds: float = 60.0
 
@@ -53,8 +52,8 @@ class Services:
     have sent, `public_events` reads the log as others may see it, `feed` says how far those events were sent, `relay` how far what
     workers say over Kafka was taken in, `unusable_reports` holds what could not be; `log` gives the facts themselves, for their
     history, `manifests` the images of jobs, `image_checks` how far they were compared with what they were. `readiness` gives the
-    state of each part that the pages stand on, `ready` where it is well; `stopping` says that the server is about to end, so
-    that open streams end first.
+    state of each part that the pages stand on, `ready` where it is well; `is_away` says of an error whether the database does not
+    answer; `stopping` says that the server is about to end, so that open streams end first.
     """
 
     assay: Assay
@@ -86,6 +85,7 @@ class Services:
     attempts: SignInAttempts = field(default_factory=SignInAttempts)
     wrong_tokens: WrongTokens = field(default_factory=WrongTokens)
     readiness: Callable[[], Mapping[str, str]] = dict
+    is_away: Callable[[BaseException], bool] = lambda _error: False
     stopping: Callable[[], bool] = lambda: False
 
 

@@ -8,6 +8,7 @@ import hmac
 import re
 import secrets
 from base64 import urlsafe_b64encode
+from collections.abc import Callable
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -35,6 +36,8 @@ _TOKEN_FIELD = re.compile(rb"(?:^|&)csrf_token=([A-Za-z0-9_-]*)(?:&|$)")
 _AS_ENTERED_FIELD = re.compile(rb"(?:^|&)%s=(%s)(?:&|$)" % (AS_ENTERED.encode(), "|".join(LANGUAGES).encode()))
 MOST_ENTERED_BYTES = 45 << 10
 """So much of a form outlives its session; with it the sign-in's own form stays below what strangers may send."""
+MOST_KEPT_WHILE_AWAY_BYTES = 1 << 20
+"""The same where nobody can be found at this moment: such a form goes back to its own page."""
 PLAIN_FORM = "application/x-www-form-urlencoded"
 FORM_WITH_FILE = "multipart/form-data"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
@@ -183,7 +186,12 @@ class Gate(ASGIMiddleware):
             SignInNeeded, FormIsOutOfDate.
         """
         request: Request[Any, Any, Any] = Request(scope, receive)
-        visit = await sync_to_thread(self._visits.find, request)
+        try:
+            visit = await sync_to_thread(self._visits.find, request)
+        except Exception as error:
+            if self._visits.is_away(error) and request.method not in SAFE_METHODS:
+                await self._keep_what_was_entered(request, most_bytes=MOST_KEPT_WHILE_AWAY_BYTES)
+            raise
         scope["state"]["visit"] = visit
         if visit.account is None and not request.route_handler.opt.get("is_public"):
             if request.method not in SAFE_METHODS:
@@ -194,6 +202,8 @@ class Gate(ASGIMiddleware):
                 await self._keep_what_was_entered(request)
                 raise FormIsOutOfDate
             scope["state"]["visit"] = await self._in_the_chosen_language(request, visit)
+            if request.content_type[0] == PLAIN_FORM:  # it was read for its token
+                scope["state"]["entered"] = await request.body()
         await next_app(scope, receive, send)
 
     @staticmethod
@@ -221,16 +231,16 @@ class Gate(ASGIMiddleware):
         return msgspec.structs.replace(visit, language=found[1].decode(), shows_as_entered=True)
 
     @staticmethod
-    async def _keep_what_was_entered(request: Request[Any, Any, Any]) -> None:
-        """A form of ours whose session ended meanwhile: `web.errors` shows a way on that loses nothing of it, or says that it is
-        lost, because it is too large.
+    async def _keep_what_was_entered(request: Request[Any, Any, Any], *, most_bytes: int = MOST_ENTERED_BYTES) -> None:
+        """A form of ours whose session ended meanwhile, or is not known while the database is away: `web.errors` shows a way on
+        that loses nothing of it, or says that it is lost, because it is too large.
 
         Only where the browser says that one of our pages sent it; nothing of it is ever done without being shown first.
         """
         kind = request.content_type[0]
         if kind not in {PLAIN_FORM, FORM_WITH_FILE} or not _is_surely_from_here(request):
             return
-        if kind == PLAIN_FORM and _is_short(request):
+        if kind == PLAIN_FORM and _is_short(request, most_bytes):
             request.scope["state"]["entered"] = await request.body()
         else:
             request.scope["state"]["is_lost"] = True
@@ -257,9 +267,9 @@ def _names_our_origin(request: Request[Any, Any, Any]) -> bool:
     return bool(host) and request.headers.get("Origin", "").partition("://")[2] == host
 
 
-def _is_short(request: Request[Any, Any, Any]) -> bool:
+def _is_short(request: Request[Any, Any, Any], most_bytes: int = MOST_ENTERED_BYTES) -> bool:
     length = request.headers.get("Content-Length", "")
-    return length.isdecimal() and int(length) <= MOST_ENTERED_BYTES
+    return length.isdecimal() and int(length) <= most_bytes
 
 
 def _token_in(body: bytes) -> str:
@@ -280,6 +290,8 @@ class KnowsUsers(Protocol):
     def sessions(self) -> SessionStore: ...
     @property
     def read(self) -> Any: ...
+    @property
+    def is_away(self) -> Callable[[BaseException], bool]: ...
 
 
 class Visits:
@@ -305,6 +317,20 @@ class Visits:
             visitor=visitor,
             csrf_token=self.signer.mark("form", bound_to) if bound_to else "",
         )
+
+    def is_away(self, error: BaseException) -> bool:
+        """Whether an error says that nobody can be found at this moment."""
+        return self._known.is_away(error)
+
+    def unseen(self, connection: ASGIConnection[Any, Any, Any, Any]) -> Visit:
+        """The visit of a request while nobody can be found: whoever it is, a form of theirs has the token that belongs to their
+        cookies.
+        """
+        cookies = connection.cookies
+        bound_to = self.signer.read("session", cookies.get(self.cookies.session, "")) or self.signer.read(
+            "visitor", cookies.get(self.cookies.visitor, "")
+        )
+        return Visit(**self._outward(connection), csrf_token=self.signer.mark("form", bound_to) if bound_to else "")
 
     def begun(self, visit: Visit, session_id: str) -> Visit:
         """The visit of whoever has just signed in."""

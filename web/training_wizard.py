@@ -186,7 +186,9 @@ class _Steps(Controller):
         pressed = press(form, before.found, datasets, DatasetPurpose.TRAINING, data_folders, locked=walk.course.locked)
         kept = walk.keep(with_paths(before, pressed))
         if pressed.button == "next":
-            kept = walk.keep(with_found(kept, looked_into_again(kept.found, data_folders)))
+            with walk.desk.refusals_on(data_step(walk.services, walk.actor, kept, walk.course)):
+                found = looked_into_again(kept.found, data_folders)
+            kept = walk.keep(with_found(kept, found))
         if left := walk.leave(2, pressed.button):
             return left
         page = data_step(walk.services, walk.actor, kept, walk.course)

@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 
 from commands.ports import DataFolders
-from domain.data_paths import ChosenFolders, DataPathState, FolderName, Inspection
+from domain.data_paths import ChosenFolders, DataPathState, FolderDoesNotAnswer, FolderName, Inspection
 from domain.datasets import wrong_path
 from domain.sentences import Sentence
 from web.cascade import SHOW_LEVELS
@@ -26,12 +26,15 @@ _REMOVE = re.compile(r"remove\.([0-9]{1,5})")
 
 
 class Line(msgspec.Struct, frozen=True):
-    """A line of a form for data paths. `found` is what was seen there; `told` says why it was refused."""
+    """A line of a form for data paths. `found` is what was seen there; `told` says why it was refused: then it is emptied, unless
+    it `may_be_right`.
+    """
 
     number: int
     typed: str = ""
     found: Inspection | None = None
     told: Sentence | None = None
+    may_be_right: bool = False
 
     @property
     def field(self) -> str:
@@ -116,7 +119,14 @@ def _kept(form: Form, number: int, typed: str) -> Inspection | None:
 def _checked(lines: list[Line], data_folders: DataFolders, known: Collection[FolderName]) -> list[Line]:
     """Every line with what is there, or with what is wrong with it (D-3, D-4)."""
     asked = [line.typed for line in lines if not line.found or line.found.state is DataPathState.SCANNING]
-    answers = dict(zip(asked, data_folders.inspect_paths(asked), strict=True))
+    try:
+        answers = dict(zip(asked, data_folders.inspect_paths(asked), strict=True))
+    except FolderDoesNotAnswer as unanswered:
+        told = unanswered.sentence
+        return [
+            msgspec.structs.replace(line, told=told, may_be_right=True) if line.typed in asked else line
+            for line in lines
+        ]
     beside = ChosenFolders(known)
     checked = []
     for line in lines:

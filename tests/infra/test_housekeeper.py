@@ -30,6 +30,7 @@ from domain.model_images import (
 from domain.sentences import Sentence
 from domain.training_jobs import TrainingDeleted
 from infra.artifacts import Artifacts
+from infra.bounded_looks import BoundedLooks
 from infra.connections import open_pool
 from infra.core import Core
 from infra.dispatcher import Dispatcher
@@ -94,6 +95,7 @@ class Storehouse:
             self.artifacts,
             parts.data_folders,
             parts.data_folders,
+            BoundedLooks(),
             parts.archives,
             self.uploads,
         )

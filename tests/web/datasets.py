@@ -12,7 +12,7 @@ from uuid import UUID
 import httpx
 import msgspec
 
-from domain.data_paths import DataPathState, FolderName, Inspection
+from domain.data_paths import DataPathState, FolderDoesNotAnswer, FolderName, Inspection
 from domain.datasets import DatasetPurpose
 from domain.sentences import Sentence
 from infra.images import ListedImage, ListedImages
@@ -93,9 +93,12 @@ class CountingFolders(KnownFolders):
         self._by_typed = self.by_typed
         self.inspected: list[str] = []
         self.scans: dict[FolderName, Any] = {}
+        self.do_not_answer = False
 
     def inspect_paths(self, typed_paths: Sequence[str]) -> list[Inspection]:
         self.inspected += typed_paths
+        if self.do_not_answer:
+            raise FolderDoesNotAnswer(folder=typed_paths[0])
         return super().inspect_paths(typed_paths)
 
     def scans_of(self, folders: Iterable[FolderName]) -> Mapping[FolderName, Any]:
@@ -109,9 +112,11 @@ class FakeImages:
         self.file = folder / "a.jpg"
         self.file.write_bytes(b"\xff\xd8\xff thumbnail")
         self.asked: list[tuple[str, FolderName]] = []
-        self.is_outdated = False
+        self.is_outdated = self.does_not_answer = False
 
     def page(self, data_path: FolderName, defect_code: str, *, offset: int, count: int) -> ListedImages:
+        if self.does_not_answer:
+            raise FolderDoesNotAnswer(folder=str(data_path))
         if defect_code != "TPFIP":
             return ListedImages()
         images = [
@@ -138,6 +143,8 @@ class FakeImages:
 
     def _shown(self, kind: str, image: FolderName) -> Any:
         self.asked.append((kind, image))
+        if self.does_not_answer:
+            raise FolderDoesNotAnswer(folder=str(image))
         return SimpleNamespace(path=self.file, media_type="image/jpeg") if image.root == "data" else None
 
 

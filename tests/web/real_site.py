@@ -16,7 +16,8 @@ from domain.permissions import Role
 from infra.api_requests import ApiRequests
 from infra.artifacts import Artifacts
 from infra.bootstrap import read_models
-from infra.connections import open_pool
+from infra.bounded_looks import BoundedLooks
+from infra.connections import is_away, open_pool
 from infra.data_folders import DataFolders
 from infra.drafts import Drafts
 from infra.event_reader import EventReader
@@ -86,7 +87,8 @@ def open_real_site(database: str, folder: Path) -> Iterator[RealSite]:
     data_folders, artifacts = DataFolders({"data": folder}), Artifacts(folder / "artifacts")
     try:
         with open_pool(database) as pool:
-            scanned_folders = ScannedFolders(data_folders, Scans(pool))
+            looks = BoundedLooks()
+            scanned_folders = ScannedFolders(data_folders, Scans(pool), looks)
             services = Services(
                 assay=Assay(
                     log, replace(PORTS, passwords=passwords, data_folders=scanned_folders, ownership=Users(pool))
@@ -100,7 +102,7 @@ def open_real_site(database: str, folder: Path) -> Iterator[RealSite]:
                 drafts=Drafts(pool),
                 artifacts=artifacts,
                 uploads=Uploads(folder / "uploads", most_bytes=1 << 30, keep_free_bytes=0, keep_seconds=3600),
-                images=Images(data_folders, folder / "cache", folder / "indexes"),
+                images=Images(data_folders, folder / "cache", folder / "indexes", looks),
                 data_folders=scanned_folders,
                 heartbeats=Heartbeats(pool, silence_seconds=60.0),
                 token_uses=TokenUses(pool),
@@ -113,9 +115,10 @@ def open_real_site(database: str, folder: Path) -> Iterator[RealSite]:
                 machines=Machines(pool, silence_seconds=60.0),
                 load_history=LoadHistory(pool),
                 log=log,
-                manifests=Manifests(Artifacts(folder / "artifacts"), data_folders),
+                manifests=Manifests(Artifacts(folder / "artifacts"), data_folders, looks),
                 image_checks=ImageChecks(pool, folder / "indexes" / "images"),
                 running_logs=RunningLogs(folder / "work"),
+                is_away=is_away,
             )
             with TestClient(create_app(services), raise_server_exceptions=False) as client:
                 client.follow_redirects = False

@@ -33,6 +33,7 @@ QUESTIONS: Mapping[str, Sequence[tuple[str, str]]] = {
     "GET /images/mask": PICTURE,
     "GET /history/{aggregate_id}/state": (("version", "1"),),
     "GET /api/v1/datasets": (("purpose", "training"),),
+    "GET /api/v1/datasets/preview": (("data_path", "data:panel-a/train"),),
 }
 """What an address must ask so that it has an answer."""
 

@@ -1,5 +1,6 @@
 """API 令牌: what super administrators see and do. Source: REQUIREMENTS, K-5, U-6, E-6."""
 
+import dataclasses
 import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -123,6 +124,26 @@ def test_the_secret_is_shown_once_and_only_its_hash_goes_on(site: Site, tokens: 
     again = site.post("/api-tokens/new", **wish, lifetime="90")  # the back button, and 【创建】 once more
     assert "请吊销该令牌并另行创建" in text(again, 422)
     assert not re.search(r"assay_[A-Za-z0-9_-]{43}", again.text)
+
+
+@pytest.mark.parametrize(
+    ("found_at", "secure_cookies", "address"),
+    [
+        ("http://10.0.0.7:8080", False, "http://10.0.0.7:8080"),
+        ("https://assay.fab.example", False, "https://assay.fab.example"),  # the proxy says that it speaks TLS
+        ("http://assay.fab.example", True, "https://assay.fab.example"),  # it does not say so
+    ],
+)
+def test_the_example_names_the_server_as_its_reader_has_found_it(
+    site: Site, tokens: FakeApiTokens, found_at: str, secure_cookies: bool, address: str
+) -> None:  # K-5
+    fields = {"csrf_token": site.token, "name": "MES", "username": "quality_lead", "scope": "read", "lifetime": ""}
+    settings = dataclasses.replace(site.services.settings, secure_cookies=secure_cookies)
+    object.__setattr__(site.services, "settings", settings)
+    cookie = "; ".join(f"{name}={value}" for name, value in site.client.cookies.items())
+    answer = site.client.post(f"{found_at}/api-tokens/new", data=fields, headers={"Cookie": cookie})
+    assert answer.status_code == 201
+    assert f" {address}/api/v1/me</code>" in answer.text
 
 
 def test_each_scope_is_followed_by_what_it_opens(site: Site, tokens: FakeApiTokens) -> None:

@@ -1,12 +1,12 @@
 """The list of chosen data paths in the wizards: W-5, P-1, D-3."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 
-from domain.data_paths import DataPathState, FolderName, Inspection, TooManyPathsAtOnce
+from domain.data_paths import DataPathState, FolderDoesNotAnswer, FolderName, Inspection, TooManyPathsAtOnce
 from domain.datasets import DataPathIsInvalid, DatasetPurpose
 from tests.examples import KnownFolders, inspection
 from tests.web.offered_datasets import OfferedDatasets
@@ -65,6 +65,18 @@ def test_more_typed_paths_than_can_be_looked_into_are_told_and_stay() -> None:  
         Form((("typed", "\n".join(typed[1:])),)), [], NO_DATASETS, DatasetPurpose.TRAINING, ScannedFolders(DONE)
     )
     assert [type(refusal) for refusal in fewer.refusals] == [DataPathIsInvalid]
+
+
+def test_typed_paths_of_which_one_does_not_answer_stay_and_it_is_told() -> None:  # W-1, D-3
+    class HangingFolders(ScannedFolders):
+        def inspect_paths(self, typed_paths: Sequence[str]) -> list[Inspection]:
+            raise FolderDoesNotAnswer(folder=typed_paths[-1])
+
+    form = Form((("typed", "/data/panel-a/train\n/mnt/away"), ("do", "add")))
+    pressed = press(form, [SMALL], NO_DATASETS, DatasetPurpose.TRAINING, HangingFolders(DONE))
+    assert (pressed.found, pressed.wrong) == ((SMALL,), ("/data/panel-a/train", "/mnt/away"))
+    (refusal,) = pressed.refusals
+    assert (type(refusal), refusal.at, refusal.values) == (FolderDoesNotAnswer, "typed", {"folder": "/mnt/away"})
 
 
 def test_a_kept_path_shows_the_answer_once_its_scan_has_ended() -> None:  # D-3

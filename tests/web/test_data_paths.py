@@ -1,6 +1,7 @@
 """管理数据路径 as people meet it: what is in each path, its images, its removal (D-3, D-4, D-7, D-9)."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote, urlencode
 from uuid import UUID
@@ -12,6 +13,8 @@ from commands.datasets import AddDataPaths, InspectDataPath, InspectDataPaths, R
 from domain.data_paths import DataPathProblem, DataPathState, FolderName, Inspection
 from domain.datasets import DataPathIsInvalid
 from domain.sentences import Sentence
+from infra.bounded_looks import BoundedLooks
+from infra.images import Images
 from tests.examples import (
     QUESTION_BANK_ID,
     TRAINING_DATASET_ID,
@@ -20,6 +23,7 @@ from tests.examples import (
     example_id,
     inspection,
 )
+from tests.infra.hanging_folders import AWAY, HangingFolders
 from tests.web.datasets import (
     DATASET,
     SCANNING_LINE,
@@ -328,3 +332,45 @@ def test_a_code_without_images_says_what_to_do(site: Site) -> None:
     assert "此处已没有图片" in site.get(f"{address}?code=TTMUD").text
     assert "/images/thumbnail?" in site.get(f"{address}?code=unknown").text, "an unknown code is the first"
     assert site.get(f"/training-datasets/{TRAINING_DATASET_ID}/paths/{QUESTION_BANK_ID}").status_code == 404
+
+
+# Storage that hangs.
+
+
+def test_a_typed_path_that_does_not_answer_is_told_beside_its_line_and_stays(
+    site: Site, folders: CountingFolders
+) -> None:  # D-3
+    folders.do_not_answer = True
+    answer = site.post(
+        f"/training-datasets/{TRAINING_DATASET_ID}/add", **{"data_paths.1": "/data/panel-b", "do": "add"}
+    )
+    assert "文件夹“/data/panel-b”没有响应，其所在存储可能已断开。" in answer.text
+    assert 'value="/data/panel-b"' in answer.text
+    assert WRONG_IN_CHINESE not in answer.text
+    assert site.assay.commands == []
+
+
+def test_a_data_path_that_does_not_answer_is_told_on_its_page_which_tries_again(site: Site) -> None:  # D-9
+    site.services.images.does_not_answer = True
+    answer = site.get(f"/training-datasets/{TRAINING_DATASET_ID}/paths/{TRAINING_PATH_ID}")
+    assert (answer.status_code, answer.headers["Refresh"]) == (503, "10")
+    assert "文件夹“data:panel-a/train”没有响应" in answer.text
+    picture = site.get("/images/thumbnail?root=data&path=panel-a/train/TPFIP/000.png")
+    assert (picture.status_code, picture.headers["Content-Type"]) == (503, "image/svg+xml")
+
+
+def test_folders_that_do_not_answer_hold_up_no_other_page(site: Site, tmp_path: Path) -> None:  # S-2
+    """More people look into them than there are threads for pages."""
+    folders = HangingFolders(tmp_path / "roots")
+    looks = BoundedLooks(patience_seconds=0.2)
+    object.__setattr__(site.services, "images", Images(folders, tmp_path, tmp_path, looks))
+    row = msgspec.structs.replace(site.read.datasets.path(TRAINING_DATASET_ID, TRAINING_PATH_ID), folder=AWAY)
+    site.read.datasets.path = lambda _dataset_id, _path_id: row
+    address = f"/training-datasets/{TRAINING_DATASET_ID}/paths/{TRAINING_PATH_ID}"
+    try:
+        with ThreadPoolExecutor(40) as people:
+            answers = [people.submit(site.client.get, address) for _ in range(40)]
+            assert site.get("/account").status_code == 200
+            assert {answer.result().status_code for answer in answers} == {503}
+    finally:
+        folders.is_back.set()

@@ -252,5 +252,5 @@ def test_a_server_without_its_database_is_not_ready_and_says_so_in_a_word(servic
     with TestClient(create_app(replace(services, readiness=lambda: parts))) as client:
         answer = client.get("/ready")
         assert (answer.status_code, answer.json()) == (503, {"status": "not_ready", "parts": parts})
-        assert answer.headers["Cache-Control"] == "no-store"
+        assert (answer.headers["Cache-Control"], answer.headers["Retry-After"]) == ("no-store", "10")
         assert client.get("/health").status_code == 200

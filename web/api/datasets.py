@@ -1,11 +1,11 @@
 """Datasets and their data paths. Source: REQUIREMENTS, section D."""
 
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from litestar import Controller, delete, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery, JSONBody
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from commands.datasets import (
     AddDataPaths,
@@ -34,7 +34,7 @@ from web.api.lists import (
     place_of,
 )
 from web.api.routes import ACTS, LOOKS, IdempotencyKey
-from web.api.shapes import DataPath, Dataset, ListedImage, Shape, shaped
+from web.api.shapes import DataPath, Dataset, ListedImage, PreviewedDataPath, Shape, shaped
 from web.services import ReadModels, Services
 
 
@@ -107,6 +107,18 @@ class Datasets(Controller):
             )
         )
         return _dataset(read, made.id())
+
+    @get("/preview", sync_to_thread=True, responses=LOOKS)
+    def preview(
+        self,
+        data_path: Annotated[
+            str, QueryParameter(min_length=1, max_length=4096, description="A path as a person would type it.")
+        ],
+        services: NamedDependency[Services],
+    ) -> PreviewedDataPath:
+        """What is in a folder, before it is a data path of anything; `invalid` where it cannot be one, whyever that is."""
+        (found,) = services.data_folders.inspect_paths([data_path])
+        return shaped(found, PreviewedDataPath)
 
     @get("/{dataset_id:uuid}", sync_to_thread=True, responses=LOOKS)
     def one(self, dataset_id: FromPath[UUID], read: NamedDependency[ReadModels]) -> Dataset:

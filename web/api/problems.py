@@ -10,6 +10,7 @@ import msgspec
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
+from domain.data_paths import FolderDoesNotAnswer
 from domain.refusals import NotFound, NotPermitted, Refusal, Refusals
 from domain.sentences import N_, Sentence
 from web.i18n import translate
@@ -31,6 +32,15 @@ TYPES: Mapping[int, tuple[str, str]] = {
     503: ("shown-late", N_("This is done, but cannot be shown yet. Ask for it in a moment.")),
 }
 """By status: the end of `type`, and the title."""
+DATABASE_AWAY = (
+    "database-away",
+    N_("The database does not answer. Nothing that is stored is lost. Send this again in a moment."),
+)
+"""Another kind of 503."""
+STORAGE_AWAY = ("storage-away", N_("The storage of a folder does not answer. Send this again in a few minutes."))
+"""And another one."""
+AGAIN_SECONDS = 10
+"""When what is away is worth asking for again: a database that was restarted is back by then."""
 
 
 class ToldRefusal(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,6 +122,8 @@ def refused(request: Request[Any, Any, Any], error: Refusal | Refusals) -> Respo
     told = [
         ToldRefusal(rule=type(one).__name__, field=one.at, message=translate(one.sentence, language)) for one in several
     ]
+    if status == 503:
+        return problem(request, status, told, headers={"Retry-After": str(AGAIN_SECONDS)}, kind=STORAGE_AWAY)
     return problem(request, status, told)
 
 
@@ -134,12 +146,13 @@ def problem(
     refusals: Sequence[ToldRefusal] = (),
     *,
     headers: Mapping[str, str] | None = None,
+    kind: tuple[str, str] | None = None,
 ) -> Response[bytes]:
-    """The answer; an unknown status is one of a malformed request."""
-    kind, title = TYPES.get(status, TYPES[400])
+    """The answer; an unknown status is one of a malformed request. `kind` is type and title where they are not the status's."""
+    name, title = kind or TYPES.get(status, TYPES[400])
     sentence = translate(Sentence(title), language_of(request))
     body = Problem(
-        type=f"urn:assay:problem:{kind}",
+        type=f"urn:assay:problem:{name}",
         title=sentence,
         status=status,
         detail="; ".join(one.message for one in refusals) or sentence,
@@ -161,4 +174,6 @@ def _status_of(error: Refusal | Refusals) -> int:
         return 404
     if isinstance(error, KeyWasUsed):
         return 409
+    if isinstance(error, FolderDoesNotAnswer):
+        return 503
     return 400 if isinstance(error, _MALFORMED) else 422

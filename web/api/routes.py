@@ -12,7 +12,7 @@ from litestar.types import ControllerRouterHandler
 
 from web.api.access import TokenGate, refuse_unreadable, within_scope
 from web.api.desk import ApiDesk
-from web.api.problems import MEDIA_TYPE, TYPES, Problem
+from web.api.problems import DATABASE_AWAY, MEDIA_TYPE, STORAGE_AWAY, TYPES, Problem
 
 VERSION = "1.0"
 PATH = "/api/v1"
@@ -21,15 +21,17 @@ SCHEME = "token"
 """The name of the way to authenticate, in the document."""
 
 
+def _problem(*kinds: tuple[str, str]) -> ResponseSpec:
+    described = kinds[0][1] if len(kinds) == 1 else " ".join(f"`{name}`: {title}" for name, title in kinds)
+    return ResponseSpec(Problem, generate_examples=False, media_type=MEDIA_TYPE, description=described)
+
+
 def _problems(*statuses: int) -> Mapping[int, ResponseSpec]:
-    return {
-        status: ResponseSpec(Problem, generate_examples=False, media_type=MEDIA_TYPE, description=TYPES[status][1])
-        for status in statuses
-    }
+    return {status: _problem(TYPES[status]) for status in statuses}
 
 
-LOOKS = _problems(400, 401, 403, 404, 422, 429)
-ACTS = _problems(400, 401, 403, 404, 409, 413, 422, 429, 503)
+LOOKS = {**_problems(400, 401, 403, 404, 422, 429), 503: _problem(DATABASE_AWAY, STORAGE_AWAY)}
+ACTS = {**_problems(400, 401, 403, 404, 409, 413, 422, 429), 503: _problem(TYPES[503], DATABASE_AWAY, STORAGE_AWAY)}
 
 IdempotencyKey: TypeAlias = Annotated[
     str,

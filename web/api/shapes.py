@@ -58,6 +58,24 @@ class DataPath(Shape, frozen=True, kw_only=True):
     problem: DataPathProblem | None
 
 
+class PreviewedDataPath(Shape, frozen=True, kw_only=True):
+    """What a first look at a folder has found. While the state is `scanning` the figures are those of what was seen so far.
+
+    `formats` are (name, count), `resolutions` the most frequent ones: (width, height, count).
+    """
+
+    folder: FolderName
+    state: DataPathState
+    image_count: int
+    defect_codes: tuple[DefectCodeCount, ...]
+    formats: tuple[tuple[str, int], ...]
+    resolutions: tuple[tuple[int, int, int], ...]
+    total_bytes: int
+    mask_count: int
+    damaged_count: int
+    has_groups: bool
+
+
 class ListedImage(Shape, frozen=True, kw_only=True):
     """An image of a data path, or a file that only carries an image's name: `is_damaged`, without a resolution.
 

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from PIL import Image
+
 from tests.examples import TRAINING_DATASET_ID
 from tests.web.machines import Machine
 from tests.web.real_site import RealSite
@@ -19,6 +21,28 @@ def test_data_paths_are_looked_at_scanned_again_and_removed_together(site: RealS
     ids = [one["path_id"] for one in wang.get(paths).json()["items"]]
     assert wang.ask("POST", f"{paths}/remove", {"path_ids": ids}).json()["path_count"] == 0
     assert wang.get(at).status_code == wang.get(f"{at}/images?defect_code=TPFIP").status_code == 404
+
+
+def test_a_typed_path_is_previewed_and_nothing_is_told_of_what_it_cannot_be(
+    site: RealSite, wang: Machine, tmp_path: Path
+) -> None:  # D-3, D-4
+    save_image(tmp_path / "panel-c" / "TPFIP" / "0001.png")
+    answer = wang.get("/datasets/preview?data_path=data:panel-c")
+    found = answer.json()
+    assert (answer.status_code, found["state"], found["image_count"]) == (200, "valid", 1)
+    assert found["folder"] == {"root": "data", "path": "panel-c"}
+    assert (found["defect_codes"][0]["defect_code"], found["formats"]) == ("TPFIP", [["PNG", 1]])
+    assert found["resolutions"] == [[24, 16, 1]]
+    nothing = {**found, "state": "invalid", "image_count": 0, "defect_codes": [], "formats": [], "resolutions": []}
+    for typed in ("/etc", "data:panel-c/nowhere", "data:../etc"):
+        told = wang.get(f"/datasets/preview?data_path={typed}").json()
+        assert told == {**nothing, "total_bytes": 0, "folder": {"root": "", "path": typed}}
+    assert wang.get("/datasets/preview?data_path=").status_code == 400
+
+
+def save_image(file: Path) -> None:
+    file.parent.mkdir(parents=True)
+    Image.new("RGB", (24, 16)).save(file)
 
 
 def test_an_image_is_fetched_byte_for_byte_and_nothing_outside_the_data_roots(

@@ -1,7 +1,12 @@
 """What a machine is told of a request that cannot be done, or cannot be read. Source: REQUIREMENTS, K-5."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
+from domain.data_paths import FolderDoesNotAnswer
+from tests.examples import TRAINING_DATASET_ID, TRAINING_PATH_ID, KnownFolders
 from tests.web.machines import API, NEW_TRAINING, Machine, rule_of
 from tests.web.real_site import RealSite
 
@@ -65,3 +70,16 @@ def test_an_address_that_does_not_exist_is_told_in_the_same_form(wang: Machine) 
     assert (answer.status_code, answer.headers["Content-Type"]) == (404, "application/problem+json")
     wrong_way = wang.ask("PATCH", "/datasets")
     assert (wrong_way.status_code, wrong_way.json()["type"]) == (405, "urn:assay:problem:method-not-allowed")
+
+
+def test_storage_that_does_not_answer_is_told_by_a_problem_of_its_own(site: RealSite, lead: Machine) -> None:  # D-3
+    class HangingFolders(KnownFolders):
+        def scan_again(self, folders: Any) -> Any:
+            raise FolderDoesNotAnswer(folder=str(folders[0]))
+
+    site.services.assay.ports = replace(site.services.assay.ports, data_folders=HangingFolders())
+    answer = lead.ask("POST", f"/datasets/{TRAINING_DATASET_ID}/data-paths/{TRAINING_PATH_ID}/inspect")
+    assert rule_of(answer) == (503, "FolderDoesNotAnswer")
+    assert (answer.json()["type"], answer.headers["Retry-After"]) == ("urn:assay:problem:storage-away", "10")
+    shown = lead.get(f"/datasets/{TRAINING_DATASET_ID}/data-paths/{TRAINING_PATH_ID}").json()
+    assert shown["state"] == "valid", "nothing is noted of a look that saw nothing"
