@@ -293,20 +293,22 @@ def test_the_report_tells_special_codes_and_agrees_with_its_samples(trained: Wor
         assert bool(sample.segmented.overlay) == any(pixels)
 
 
-def version_of(place: Workplace) -> VersionToPredict:
-    result = place.the(TrainingSucceeded)
+def version_of(place: Workplace, order: TrainingOrder | None = None) -> VersionToPredict:
+    """What was trained there; `order` is the one that asked for it, where it is not `an_order_of_both`."""
+    result, order = place.the(TrainingSucceeded), order or an_order_of_both()
     assert result.segmentation_weights is not None
+    assert order.segmentation is not None
     return VersionToPredict(
         label="v1.01",
         network="ResNet18",
         defect_codes=CODES[:3],
-        input=an_order().input,
+        input=order.input,
         resolution_rule=ResolutionRule(),
         weights=result.weights,
         segmentation=SegmentationToPredict(
             network=NETWORK,
             defect_codes=CODES,
-            input=NetworkInput(width=64, height=64),
+            input=order.segmentation.input,
             special_code_min_pixels=16,
             weights=result.segmentation_weights,
         ),
@@ -376,9 +378,16 @@ def test_the_report_of_a_training_says_of_each_image_what_a_prediction_says(tmp_
     (tmp_path / "images" / "SPOT" / "masks" / "003.png").unlink()
     place = Workplace(tmp_path)
     order = an_order_of_both(max_iter=1, segmentation=segmenting(3), split_ratio=0.3)
+    assert order.segmentation is not None
+    of_its_own = NetworkInput(width=64, height=32, mean=(0.6, 0.1, 0.4), deviation=(0.2, 0.6, 0.7))
+    order = msgspec.structs.replace(
+        order,
+        input=NetworkInput(width=32, height=64, mean=(0.2, 0.3, 0.5), deviation=(0.5, 0.4, 0.3)),
+        segmentation=msgspec.structs.replace(order.segmentation, input=of_its_own),
+    )
     trained = run(place, order, EXACT)
     prediction = PredictionOrder(
-        versions=(version_of(place),),
+        versions=(version_of(place, order),),
         data_paths=(FolderName(ROOT, ""),),
         parameters=PredictionParameters(batch_size=7),
         resolution_screening=True,
