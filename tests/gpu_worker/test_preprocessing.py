@@ -10,8 +10,8 @@ from domain.data_paths import FolderName
 from domain.model_packages import ResolutionRule
 from domain.training_parameters import SgdParameters
 from gpu_worker.images import FoundImage, ReadImage
-from gpu_worker.preprocessing import NothingToValidate, Prepared, find_all, most_frequent_size, prepare
-from tests.gpu_worker.workplace import ROOT, Workplace, an_order, paint_codes, paint_defects
+from gpu_worker.preprocessing import NothingToValidate, Prepared, find_all, most_frequent_size, prepare, screen
+from tests.gpu_worker.workplace import ROOT, Workplace, an_order, paint, paint_codes, paint_defects
 
 SEGMENTING = SgdParameters(base_lr=0.02, batch_size=4, max_iter=1)
 
@@ -39,6 +39,18 @@ def test_the_most_frequent_size_is_the_rule_and_of_several_the_largest(
 
 def test_without_any_image_there_is_no_rule() -> None:
     assert most_frequent_size([]).is_empty
+
+
+# W-10
+def test_an_image_that_stands_is_no_image_that_lies(tmp_path: Path) -> None:
+    for code in ("OK", "SCRATCH", "SPOT"):
+        for number in range(2):
+            paint(tmp_path / "images" / code / f"{number}.png", seed=number, size=(50, 40))
+    paint(tmp_path / "images" / "OK" / "turned.png", seed=9, size=(40, 50))
+    screening = screen(an_order(), Workplace(tmp_path).job())
+    assert screening.resolution_rule == ResolutionRule(exact_sizes=((50, 40),))
+    assert [image.found.name for image in screening.non_compliant] == ["turned.png"]
+    assert len(screening.compliant) == 6
 
 
 def test_an_image_below_two_data_paths_counts_once(tmp_path: Path) -> None:
