@@ -21,7 +21,7 @@ from safetensors.torch import load, save_file
 from domain.artifacts import Artifact
 from domain.data_paths import FolderName
 from domain.messages import JobKind, LoadingOrder, PackageLoaded
-from domain.model_packages import NetworkTask, ResolutionRule
+from domain.model_packages import NetworkInput, NetworkTask, ResolutionRule
 from domain.refusals import Refusal
 from domain.training_parameters import read_model_parameters, read_prediction_parameters, read_training_parameters
 from gpu_worker import package_archives, packages
@@ -112,6 +112,22 @@ def packed(
         if add is not None:
             add(tar)
     return file
+
+
+# I-6
+def test_a_package_says_how_its_networks_want_their_images(tmp_path: Path) -> None:
+    """Standardised as the package's weights know it; another mean would only make the model worse, and nobody would see why."""
+    size = {"width": 96, "height": 64}
+    as_said = {"mean": [0.2, 0.3, 0.5], "deviation": [0.5, 0.4, 0.3]}
+    networks = [
+        {"task": "classification", "name": "ResNet18", "input": {**size, **as_said}},
+        {"task": "classification", "name": "ResNet34", "input": size},
+    ]
+    package = read(packed(tmp_path / "a.tar", {"image.yaml": a_description(networks=networks)}))
+    assert [network.input for network in package.networks] == [
+        NetworkInput(width=96, height=64, mean=(0.2, 0.3, 0.5), deviation=(0.5, 0.4, 0.3)),
+        NetworkInput(width=96, height=64, mean=(0.485, 0.456, 0.406), deviation=(0.229, 0.224, 0.225)),
+    ]
 
 
 @pytest.fixture
