@@ -309,10 +309,28 @@ def version_of(place: Workplace, order: TrainingOrder | None = None) -> VersionT
             network=NETWORK,
             defect_codes=CODES,
             input=order.segmentation.input,
-            special_code_min_pixels=16,
+            special_code_min_pixels=order.segmentation.special_code_min_pixels,
             weights=result.segmentation_weights,
         ),
     )
+
+
+# W-4
+def test_a_prediction_gives_no_special_code_below_the_packages_minimum(trained: Workplace) -> None:
+    """An image has 4096 pixels at the segmentation's input size, so more than as many are never seen."""
+    version = version_of(trained)
+    assert version.segmentation is not None
+    never = msgspec.structs.replace(version.segmentation, special_code_min_pixels=64 * 64)
+    order = PredictionOrder(
+        versions=(version, msgspec.structs.replace(version, label="v1.02", segmentation=never)),
+        data_paths=(FolderName(ROOT, "TSFAS"),),
+        parameters=PredictionParameters(),
+        resolution_screening=False,
+    )
+    predict(order, Resources(), trained.job(JobKind.PREDICTION))
+    usual, strict = (evaluation(trained.content(one.evaluation)) for one in trained.the(PredictionSucceeded).results)
+    assert 3 in {sample.predicted_index for sample in usual.samples}
+    assert 3 not in {sample.predicted_index for sample in strict.samples}
 
 
 # W-4, R-1, P-5
@@ -383,7 +401,7 @@ def test_the_report_of_a_training_says_of_each_image_what_a_prediction_says(tmp_
     order = msgspec.structs.replace(
         order,
         input=NetworkInput(width=32, height=64, mean=(0.2, 0.3, 0.5), deviation=(0.5, 0.4, 0.3)),
-        segmentation=msgspec.structs.replace(order.segmentation, input=of_its_own),
+        segmentation=msgspec.structs.replace(order.segmentation, input=of_its_own, special_code_min_pixels=64 * 32),
     )
     trained = run(place, order, EXACT)
     prediction = PredictionOrder(
@@ -397,6 +415,10 @@ def test_the_report_of_a_training_says_of_each_image_what_a_prediction_says(tmp_
     predicted = {sample.folder: sample for sample in evaluation(place.content(result.evaluation)).samples}
     reported = evaluation(place.content(trained.evaluation)).samples
     assert len(reported) > 2 * 16
+    assert {sample.predicted_index for sample in reported} <= {0, 1, 2}, "no image has more pixels than the minimum"
+    assert any(
+        one.segmented and max(one.segmented.predicted_pixels) == one.segmented.predicted_pixels[3] for one in reported
+    )
     for sample in reported:
         other = predicted[sample.folder]
         assert sample.scores == pytest.approx(other.scores, abs=1e-5)
