@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import msgspec
 import pytest
@@ -278,6 +279,17 @@ def test_the_fourth_step_begins_with_four_fifths_screened_and_not_segmented() ->
     assert TrainingDraft().preprocessing == PreprocessingParameters() == begun
     assert not begun.train_segmentation
     assert USUAL_AUGMENTATIONS == (Augmentation.COLOR_ENHANCEMENT, Augmentation.RANDOM_TRANSFORM)
+
+
+def test_what_the_fourth_step_was_given_is_what_the_worker_reads() -> None:  # W-8
+    given: dict[str, Any] = {
+        "split_ratio": 0.7,
+        "resolution_screening": False,
+        "augmentations": (Augmentation.FLIPPING,),
+        "train_segmentation": True,
+        "group_pattern": "^[^_]+",
+    }
+    assert draft(**given).preprocessing == PreprocessingParameters(**given)
 
 
 def test_segmentation_is_offered_with_the_kind_and_a_network_for_it() -> None:

@@ -1,6 +1,7 @@
 """The loss curve: complete in the metrics file, thinned in the log, honest about divergence."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -65,6 +66,25 @@ def test_the_log_gets_at_most_some_thousand_points_and_the_file_gets_all(place: 
     assert len(points) <= MOST_REPORTED_POINTS + 2
     assert (points[0], points[-1]) == (1, max_iter)
     assert points == sorted(set(points))
+
+
+# T-6
+def test_what_a_checkpoint_counts_on_is_on_the_disk_before_it(
+    place: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[tuple[int, int]] = []
+
+    def sync(file: int) -> None:
+        synced.append((os.fstat(file).st_ino, os.fstat(file).st_size))
+
+    monkeypatch.setattr(os, "fsync", sync)
+    with LossCurve(place.job(), START, 10, CPU) as curve:
+        for _ in range(3):
+            curve.add(torch.tensor(0.5), 0.01)
+        curve.publish()
+        kept = curve.kept_bytes()
+        assert len(written(curve)) == 3, "the process may be killed at any moment"
+    assert synced == [(curve.file.stat().st_ino, kept)], "and the power may go"
 
 
 def test_points_come_in_batches_not_one_by_one(place: Workplace) -> None:

@@ -12,7 +12,7 @@ import pytest
 from domain.artifacts import Artifact
 from domain.data_paths import FolderName
 from domain.messages import JobKind, LoadingOrder, PackageLoaded
-from domain.model_packages import NetworkTask, ResolutionRule
+from domain.model_packages import NetworkInput, NetworkTask, ResolutionRule
 from domain.training_parameters import read_model_parameters, read_prediction_parameters, read_training_parameters
 from gpu_worker import packages
 from gpu_worker.jobs import Progress
@@ -20,10 +20,26 @@ from gpu_worker.networks import WeightsUnreadable
 from gpu_worker.package_descriptions import SHIPPED
 from gpu_worker.packages import FileIsMissing, build_package, load_package
 from gpu_worker.ports import FolderNotFound
-from tests.gpu_worker.packed import a_description, read, shipped, weights
+from tests.gpu_worker.packed import a_description, packed, read, shipped, weights
 from tests.gpu_worker.workplace import ROOT, Workplace
 
 __all__ = ["shipped", "weights"]
+
+
+# I-6
+def test_a_package_says_how_its_networks_want_their_images(tmp_path: Path) -> None:
+    """Standardised as the package's weights know it; another mean would only make the model worse, and nobody would see why."""
+    size = {"width": 96, "height": 64}
+    as_said = {"mean": [0.2, 0.3, 0.5], "deviation": [0.5, 0.4, 0.3]}
+    networks = [
+        {"task": "classification", "name": "ResNet18", "input": {**size, **as_said}},
+        {"task": "classification", "name": "ResNet34", "input": size},
+    ]
+    package = read(packed(tmp_path / "a.tar", {"image.yaml": a_description(networks=networks)}))
+    assert [network.input for network in package.networks] == [
+        NetworkInput(width=96, height=64, mean=(0.2, 0.3, 0.5), deviation=(0.5, 0.4, 0.3)),
+        NetworkInput(width=96, height=64, mean=(0.485, 0.456, 0.406), deviation=(0.229, 0.224, 0.225)),
+    ]
 
 
 @pytest.mark.parametrize(

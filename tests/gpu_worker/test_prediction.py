@@ -146,7 +146,9 @@ def test_a_comparison_reads_every_image_once_and_judges_it_with_both(
 # W-10, P-4
 def test_images_outside_the_rule_are_counted_apart_for_each_version(place: Workplace) -> None:
     paint(place.images / "OK" / "wide.png", seed=1, size=(50, 40))
-    strict, open_to_all = a_version(place), a_version(place, label="v1.02", resolution_rule=ResolutionRule())
+    upright = ResolutionRule(exact_sizes=((40, 40), (40, 50)))  # which the wide one would fit if it were turned
+    strict = a_version(place, resolution_rule=upright)
+    open_to_all = a_version(place, label="v1.02", resolution_rule=ResolutionRule())
     results = run(place, strict, open_to_all).results
     assert [result.figures.non_compliant_count for result in results] == [1, 0]
     assert [result.figures.sample_count for result in results] == [15, 16]

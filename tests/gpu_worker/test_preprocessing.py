@@ -9,9 +9,10 @@ import pytest
 from domain.data_paths import FolderName
 from domain.model_packages import ResolutionRule
 from domain.training_parameters import SgdParameters
-from gpu_worker.images import FoundImage, ReadImage
-from gpu_worker.preprocessing import NothingToValidate, Prepared, find_all, most_frequent_size, prepare
-from tests.gpu_worker.workplace import ROOT, Workplace, an_order, paint_codes, paint_defects
+from gpu_worker.image_masks import mask_of, mask_pixels_of
+from gpu_worker.images import FoundImage, ReadImage, decode_file, pixels_of
+from gpu_worker.preprocessing import NothingToValidate, Prepared, find_all, most_frequent_size, prepare, screen
+from tests.gpu_worker.workplace import ROOT, Workplace, an_order, paint, paint_codes, paint_defects
 
 SEGMENTING = SgdParameters(base_lr=0.02, batch_size=4, max_iter=1)
 
@@ -39,6 +40,45 @@ def test_the_most_frequent_size_is_the_rule_and_of_several_the_largest(
 
 def test_without_any_image_there_is_no_rule() -> None:
     assert most_frequent_size([]).is_empty
+
+
+# W-10
+def test_an_image_that_stands_is_no_image_that_lies(tmp_path: Path) -> None:
+    for code in ("OK", "SCRATCH", "SPOT"):
+        for number in range(2):
+            paint(tmp_path / "images" / code / f"{number}.png", seed=number, size=(50, 40))
+    paint(tmp_path / "images" / "OK" / "turned.png", seed=9, size=(40, 50))
+    screening = screen(an_order(), Workplace(tmp_path).job())
+    assert screening.resolution_rule == ResolutionRule(exact_sizes=((50, 40),))
+    assert [image.found.name for image in screening.non_compliant] == ["turned.png"]
+    assert len(screening.compliant) == 6
+
+
+# D-4, W-9
+def test_an_image_that_turns_out_to_be_damaged_shifts_no_other_to_its_place(tmp_path: Path) -> None:
+    """Else every image after it would be learnt as the one before it, with that one's code and mask."""
+    paint_defects(tmp_path / "images", count=2)
+    torn = tmp_path / "images" / "OK" / "000-torn.jpg"  # the first of all
+    torn.write_bytes(paint(torn, seed=1, size=(64, 64)).read_bytes()[:700])
+    screening = screen(an_order(segmentation=SEGMENTING), Workplace(tmp_path).job())
+    assert [image.found.name for image in screening.damaged] == [torn.name]
+    assert screening.segmentation is not None
+    assert len(screening.compliant) == 6
+    for index, image in enumerate(screening.compliant):
+        place, whole = np.array([index]), decode_file(image)
+        assert np.array_equal(screening.decoded.gather(place)[0], pixels_of(whole, 32, 32))
+        assert np.array_equal(screening.segmentation.decoded.gather(place)[0], pixels_of(whole, 64, 64))
+        assert np.array_equal(screening.segmentation.masks.gather(place)[0], mask_pixels_of(mask_of(image), 64, 64))
+
+
+# W-10
+def test_files_that_are_no_images_make_no_rule_however_many_they_are(tmp_path: Path) -> None:
+    paint_codes(tmp_path / "images", count=2)
+    for number in range(9):
+        (tmp_path / "images" / "OK" / f"empty-{number}.png").touch()
+    screening = screen(an_order(), Workplace(tmp_path).job())
+    assert screening.resolution_rule == ResolutionRule(exact_sizes=((40, 40),))
+    assert (len(screening.compliant), len(screening.damaged)) == (6, 9)
 
 
 def test_an_image_below_two_data_paths_counts_once(tmp_path: Path) -> None:

@@ -293,24 +293,44 @@ def test_the_report_tells_special_codes_and_agrees_with_its_samples(trained: Wor
         assert bool(sample.segmented.overlay) == any(pixels)
 
 
-def version_of(place: Workplace) -> VersionToPredict:
-    result = place.the(TrainingSucceeded)
+def version_of(place: Workplace, order: TrainingOrder | None = None) -> VersionToPredict:
+    """What was trained there; `order` is the one that asked for it, where it is not `an_order_of_both`."""
+    result, order = place.the(TrainingSucceeded), order or an_order_of_both()
     assert result.segmentation_weights is not None
+    assert order.segmentation is not None
     return VersionToPredict(
         label="v1.01",
         network="ResNet18",
         defect_codes=CODES[:3],
-        input=an_order().input,
+        input=order.input,
         resolution_rule=ResolutionRule(),
         weights=result.weights,
         segmentation=SegmentationToPredict(
             network=NETWORK,
             defect_codes=CODES,
-            input=NetworkInput(width=64, height=64),
-            special_code_min_pixels=16,
+            input=order.segmentation.input,
+            special_code_min_pixels=order.segmentation.special_code_min_pixels,
             weights=result.segmentation_weights,
         ),
     )
+
+
+# W-4
+def test_a_prediction_gives_no_special_code_below_the_packages_minimum(trained: Workplace) -> None:
+    """An image has 4096 pixels at the segmentation's input size, so more than as many are never seen."""
+    version = version_of(trained)
+    assert version.segmentation is not None
+    never = msgspec.structs.replace(version.segmentation, special_code_min_pixels=64 * 64)
+    order = PredictionOrder(
+        versions=(version, msgspec.structs.replace(version, label="v1.02", segmentation=never)),
+        data_paths=(FolderName(ROOT, "TSFAS"),),
+        parameters=PredictionParameters(),
+        resolution_screening=False,
+    )
+    predict(order, Resources(), trained.job(JobKind.PREDICTION))
+    usual, strict = (evaluation(trained.content(one.evaluation)) for one in trained.the(PredictionSucceeded).results)
+    assert 3 in {sample.predicted_index for sample in usual.samples}
+    assert 3 not in {sample.predicted_index for sample in strict.samples}
 
 
 # W-4, R-1, P-5
@@ -376,9 +396,16 @@ def test_the_report_of_a_training_says_of_each_image_what_a_prediction_says(tmp_
     (tmp_path / "images" / "SPOT" / "masks" / "003.png").unlink()
     place = Workplace(tmp_path)
     order = an_order_of_both(max_iter=1, segmentation=segmenting(3), split_ratio=0.3)
+    assert order.segmentation is not None
+    of_its_own = NetworkInput(width=64, height=32, mean=(0.6, 0.1, 0.4), deviation=(0.2, 0.6, 0.7))
+    order = msgspec.structs.replace(
+        order,
+        input=NetworkInput(width=32, height=64, mean=(0.2, 0.3, 0.5), deviation=(0.5, 0.4, 0.3)),
+        segmentation=msgspec.structs.replace(order.segmentation, input=of_its_own, special_code_min_pixels=64 * 32),
+    )
     trained = run(place, order, EXACT)
     prediction = PredictionOrder(
-        versions=(version_of(place),),
+        versions=(version_of(place, order),),
         data_paths=(FolderName(ROOT, ""),),
         parameters=PredictionParameters(batch_size=7),
         resolution_screening=True,
@@ -388,6 +415,10 @@ def test_the_report_of_a_training_says_of_each_image_what_a_prediction_says(tmp_
     predicted = {sample.folder: sample for sample in evaluation(place.content(result.evaluation)).samples}
     reported = evaluation(place.content(trained.evaluation)).samples
     assert len(reported) > 2 * 16
+    assert {sample.predicted_index for sample in reported} <= {0, 1, 2}, "no image has more pixels than the minimum"
+    assert any(
+        one.segmented and max(one.segmented.predicted_pixels) == one.segmented.predicted_pixels[3] for one in reported
+    )
     for sample in reported:
         other = predicted[sample.folder]
         assert sample.scores == pytest.approx(other.scores, abs=1e-5)

@@ -35,7 +35,7 @@ from domain.messages import (
     TrainingSucceeded,
     ValidationMeasured,
 )
-from domain.model_packages import ResolutionRule
+from domain.model_packages import NetworkInput, ResolutionRule
 from domain.training_parameters import Augmentation, SgdParameters
 from domain.training_progress import share_of_whole
 from gpu_worker import checkpoints, loss_curve, training
@@ -94,6 +94,20 @@ def evaluation_of(place: Workplace) -> Evaluation:
     return msgspec.msgpack.decode(place.content(place.the(TrainingSucceeded).evaluation), type=Evaluation)
 
 
+OF_ITS_OWN = NetworkInput(width=64, height=32, mean=(0.2, 0.3, 0.5), deviation=(0.5, 0.4, 0.3))
+"""An input unlike any default: neither square, nor standardised as usual, nor alike in any channel."""
+
+
+def as_the_network_takes_them(place: Workplace, order: TrainingOrder, paths: list[str]) -> torch.Tensor:
+    """(B, C, H, W) images, reckoned without the product."""
+    size, mean, deviation = (order.input.width, order.input.height), order.input.mean, order.input.deviation
+    pixels = [
+        (np.asarray(opened(place.images / path).resize(size, Image.Resampling.BILINEAR)) / 255 - mean) / deviation
+        for path in paths
+    ]
+    return torch.tensor(np.stack(pixels)).permute(0, 3, 1, 2).float()
+
+
 def test_the_loop_computes_what_a_plain_one_computes(place: Workplace) -> None:
     order = an_order(max_iter=3, batch_size=18, base_lr=0.002, split_ratio=0.75)
     run(place, order)
@@ -103,13 +117,7 @@ def test_the_loop_computes_what_a_plain_one_computes(place: Workplace) -> None:
     torch.manual_seed(order.seed)
     model = torchvision.models.resnet18(weights=None, num_classes=3)
     model.load_state_dict(new_network("ResNet18", 3, order.seed).state_dict())
-    mean, deviation = np.array(order.input.mean), np.array(order.input.deviation)
-    pixels = [
-        (np.asarray(opened(place.images / entry.path).resize((32, 32), Image.Resampling.BILINEAR)) / 255 - mean)
-        / deviation
-        for entry in training
-    ]
-    images = torch.tensor(np.stack(pixels)).permute(0, 3, 1, 2).float()
+    images = as_the_network_takes_them(place, order, [entry.path for entry in training])
     labels = torch.tensor([("OK", "SCRATCH", "SPOT").index(entry.defect_code) for entry in training])
     sgd = order.training_parameters.classification
     filters = [parameter for parameter in model.parameters() if parameter.ndim > 1]
@@ -417,6 +425,30 @@ def test_the_decoded_images_of_an_earlier_job_are_used_again(place: Workplace) -
     after = {folder: folder.stat().st_ino for folder in (place.folder / "decoded").iterdir()}
     assert decoded.items() <= after.items()
     assert len(after) == 4
+
+
+# R-1, I-6
+def test_images_are_fitted_and_standardised_as_ordered_to_learn_to_validate_and_to_report(place: Workplace) -> None:
+    order = msgspec.structs.replace(an_order(max_iter=3, batch_size=12, split_ratio=0.5), input=OF_ITS_OWN)
+    result = run(place, order)
+    training = [entry for entry in manifest_of(place) if entry.split == "training"]
+    assert len(training) == 12  # so every batch is the whole split, in whichever order
+    fresh = torchvision.models.resnet18(weights=None, num_classes=3)
+    fresh.load_state_dict(new_network("ResNet18", 3, order.seed).state_dict())
+    labels = torch.tensor([("OK", "SCRATCH", "SPOT").index(entry.defect_code) for entry in training])
+    logits = fresh(as_the_network_takes_them(place, order, [entry.path for entry in training]))
+    first = torch.nn.functional.cross_entropy(logits, labels, label_smoothing=0.1).item()
+    assert float.fromhex(losses(place)[1]) == pytest.approx(first, rel=1e-4)
+
+    samples = evaluation_of(place).samples
+    trained = torchvision.models.resnet18(weights=None, num_classes=3).eval()
+    trained.load_state_dict(load_file(place.artifacts.path(result.weights)))
+    with torch.inference_mode():
+        scores = trained(as_the_network_takes_them(place, order, [one.folder.path for one in samples])).softmax(1)
+    np.testing.assert_allclose([sample.scores for sample in samples], scores, atol=1e-4)
+    truth = torch.tensor([sample.true_index for sample in samples])
+    best = {one.iteration: one for one in place.all(ValidationMeasured)}[result.kept_weights[0].best_iteration]
+    assert best.loss == pytest.approx(torch.nn.functional.nll_loss(scores.log(), truth).item(), rel=1e-3)
 
 
 # R-1
