@@ -29,7 +29,7 @@ class Attempts:
         with self._lock:
             failures, last = self._failures.get(key, (0, 0.0))
             left = self._delay(failures) - (self._clock() - last)
-            return max(0, math.ceil(left)) if failures else 0
+            return max(0, math.ceil(left))
 
     def failed(self, key: str) -> None:
         """Count a failure; an hour without one forgets all before."""

@@ -184,7 +184,9 @@ class _Steps(Controller):
         before = walk.kept()
         datasets, data_folders = walk.services.read.datasets, walk.services.assay.ports.data_folders
         pressed = press(form, before.found, datasets, DatasetPurpose.TRAINING, data_folders, locked=walk.course.locked)
-        kept = walk.keep(with_paths(before, pressed))
+        kept = walk.keep(with_paths(before, pressed)) if before.has_reached(2) else before
+        if address := walk.not_yet(kept, 2):
+            return walk.desk.go(address)
         if pressed.button == "next":
             with walk.desk.refusals_on(data_step(walk.services, walk.actor, kept, walk.course)):
                 found = looked_into_again(kept.found, data_folders)

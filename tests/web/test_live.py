@@ -188,6 +188,41 @@ def test_a_stream_ends_when_its_sessions_are_closed(services: Services) -> None:
     assert stream(services, screen, 7, 8, 9, rounds=99) == [("signed_out", "")]
 
 
+def ending_its_session(services: Services, *shown: Mapping[str, str]) -> Screen:
+    """A screen whose session ends at the second look."""
+
+    class Ending(Screen):
+        def __call__(self) -> Mapping[str, str]:
+            if self.renders:
+                services.sessions.close_all(QUALITY_LEAD.user_id)
+            return super().__call__()
+
+    return Ending(*shown)
+
+
+def test_what_moves_without_events_is_not_shown_after_its_session_either(services: Services) -> None:  # U-4
+    screen = ending_its_session(services, {"clock": "00:00:01"}, {"clock": "00:00:02"})
+    shown = stream(services, screen, 7, rounds=99, every_seconds=ROUND_SECONDS)
+    assert shown == [("fragment", "clock\n00:00:01"), ("signed_out", "")]
+
+
+def test_a_stream_ends_after_its_session_as_soon_as_the_log_moves(services: Services) -> None:  # U-4
+    assert stream(services, ending_its_session(services, {"rows": "1"}), 7, 8, rounds=2)[-1] == ("signed_out", "")
+
+
+def test_a_quiet_stream_rarely_asks_whether_its_session_goes_on(services: Services) -> None:
+    class Counting(FakeUsers):
+        asked_for = 0
+
+        def account(self, user_id: UUID) -> Any:
+            self.asked_for += 1
+            return super().account(user_id)
+
+    services.read.users = users = Counting(QUALITY_LEAD)
+    stream(services, Screen({"rows": "1"}), 7, rounds=41)
+    assert users.asked_for == 1 + 40 * ROUND_SECONDS / CHECK_SECONDS
+
+
 def test_a_stream_that_shows_nothing_new_ends_soon_after_its_session(services: Services) -> None:  # U-4
     class ResettingLater(Stopping):
         def __call__(self) -> bool:

@@ -14,10 +14,10 @@ import pytest
 from litestar.testing import TestClient
 
 from commands.users import ChangeOwnEmail, ChangeOwnPassword
-from domain.users import OldPasswordIsWrong
+from domain.users import EmailIsInvalid, OldPasswordIsWrong
 from tests.web.site import MODEL_TRAINER, QUALITY_LEAD, FakeAccount, FakeUsers, Site
 from web.app import create_app
-from web.attempts import Attempts
+from web.attempts import Attempts, network_of
 from web.entered import Entered
 from web.services import Services
 from web.sessions import Cookies, Session, Signer, Visits, safe_address
@@ -56,8 +56,9 @@ def test_signing_in_opens_the_overview(site: Site) -> None:  # U-1
 
 
 def test_who_is_signed_in_needs_no_sign_in_page(site: Site) -> None:
-    answer = site.get("/sign-in")
-    assert (answer.status_code, answer.headers["Location"]) == (303, "/")
+    for asked, led_to in (("/sign-in", "/"), ("/sign-in?next=/users", "/users"), ("/sign-in?next=//evil.example", "/")):
+        answer = site.get(asked)
+        assert (answer.status_code, answer.headers["Location"]) == (303, led_to)
 
 
 @pytest.mark.parametrize(("username", "password"), [("quality_lead", "wrong"), ("nobody_here", "Secret1"), ("", "")])
@@ -177,6 +178,46 @@ def test_a_browser_remembers_the_last_eight_accounts() -> None:
     assert known == list(range(2, 10))
 
 
+def test_who_signs_in_again_and_again_takes_nobody_elses_place_in_a_browser() -> None:  # U-1
+    visits = Visits(None, Signer("0123456789abcdef0123456789abcdef"), Cookies(secure=False))  # type: ignore[arg-type]
+    browser = Browser("mark")
+    for username in ("trainer_wang", *["quality_lead"] * 10):
+        kept = visits.signer.read("browser", str(browser.remembering(username, visits).value))
+        mark, *accounts = kept.split("~")
+        browser = Browser(mark, tuple(accounts))
+    assert browser.known_as("trainer_wang", visits) == "mark"
+
+
+def test_the_right_password_forgets_the_slips_before_it(stranger: Site) -> None:  # U-1
+    stranger.services.attempts.by_account = Attempts(
+        free=2, longest=60, clock=lambda: 0.0
+    )  # however slow this machine is
+    for _ in range(3):
+        assert stranger.sign_in("quality_lead", "wrong").status_code == 422
+        assert stranger.sign_in().status_code == 303
+        stranger.post("/sign-out")
+        stranger.client.cookies.delete("assay_browser")
+
+
+def test_whoever_signs_in_between_guesses_still_waits_for_them_at_that_address(stranger: Site) -> None:  # U-1
+    stranger.services.attempts.by_address = Attempts(free=3, longest=60, clock=lambda: 0.0)
+    for number in range(3):
+        assert WRONG in stranger.sign_in(f"guessed_{number}", "wrong").text
+        if number < 2:
+            assert stranger.sign_in("trainer_wang").status_code == 303
+            stranger.post("/sign-out")
+            stranger.client.cookies.delete("assay_browser")
+    assert "失败次数过多，请等待" in stranger.sign_in("trainer_wang").text
+
+
+def test_a_session_that_was_open_before_another_sign_in_ends(site: Site) -> None:  # U-1
+    cookie = site.client.cookies["assay_session"]
+    assert site.sign_in("trainer_wang").status_code == 303
+    site.client.cookies.clear()
+    site.client.cookies.set("assay_session", cookie)
+    assert site.get("/").status_code == 303
+
+
 def test_a_session_belongs_to_the_password_that_was_right(stranger: Site) -> None:  # U-4
     class Resetting(FakeUsers):
         """The password is reset between the look at its hash and the opening of the session."""
@@ -207,11 +248,39 @@ def test_each_failure_doubles_the_wait_up_to_the_longest() -> None:  # U-1
     assert attempts.wait_seconds("quality_lead") == 0
 
 
+def test_an_hour_without_a_failure_forgets_those_before() -> None:  # U-1
+    now = 0.0
+    attempts = Attempts(free=2, longest=60, clock=lambda: now)
+    for moment in (0.0, 3599.0, 7198.0):  # each within an hour of the one before
+        now = moment
+        attempts.failed("quality_lead")
+    assert attempts.wait_seconds("quality_lead") == 2
+    now += 3600
+    attempts.failed("quality_lead")
+    assert attempts.wait_seconds("quality_lead") == 0
+
+
 def test_counting_failures_takes_bounded_memory() -> None:  # U-1
-    attempts = Attempts(free=1, longest=60, capacity=100)
+    attempts = Attempts(free=1, longest=60, capacity=100, clock=lambda: 0.0)
+    attempts.failed("quality_lead")
     for number in range(1000):
         attempts.failed(f"user_{number}")
+        attempts.failed("quality_lead")  # who is guessed all the while is not crowded out
     assert len(attempts._failures) == 100
+    assert [attempts.wait_seconds(key) for key in ("quality_lead", "user_999", "user_1")] == [60, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("address", "other", "is_one"),
+    [
+        ("10.0.0.66", "10.0.0.67", False),
+        ("2001:db8:0:7::1", "2001:db8:0:7:ffff:ffff:ffff:ffff", True),
+        ("2001:db8:0:7::1", "2001:db8:0:6::1", False),
+        ("testclient", "an unknown client", False),
+    ],
+)
+def test_an_ipv6_customer_counts_as_one_address(address: str, other: str, is_one: bool) -> None:  # U-1
+    assert (network_of(address) == network_of(other)) is is_one
 
 
 def test_failures_from_one_address_are_slowed_down(stranger: Site) -> None:  # U-1
@@ -352,6 +421,15 @@ def test_everyone_changes_the_own_email(trainer: Site) -> None:  # U-5
     assert "邮箱已保存。" in trainer.get("/account").text
 
 
+def test_the_own_email_is_shown_to_be_changed_and_a_wrong_one_is_told_beside_it(site: Site) -> None:  # U-5
+    assert 'value="lead@fab.example"' in site.get("/account/email").text
+    site.assay.refuse_with(EmailIsInvalid(email="lead@"))
+    answer = site.post("/account/email", email="lead@")
+    assert answer.status_code == 422
+    assert 'id="email-error" role="alert">' in answer.text
+    assert 'value="lead@"' in answer.text
+
+
 def test_a_notice_is_shown_once(site: Site) -> None:
     site.post("/account/email", email="")
     assert "邮箱已保存。" in site.get("/account").text
@@ -405,6 +483,7 @@ def test_pages_are_chinese_until_english_is_chosen(stranger: Site) -> None:  # S
 
 def test_an_unknown_language_is_chinese(site: Site) -> None:  # S-4
     site.post("/language", language="xx", next="//evil.example")
+    assert site.client.cookies["assay_language"] == "zh"
     assert '<html lang="zh-CN">' in site.get("/").text
 
 

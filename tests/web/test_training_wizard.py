@@ -178,6 +178,8 @@ def test_a_page_of_a_model_that_is_queued_says_nothing_of_the_next_one(trainer: 
     through(trainer, 4)
     send(trainer, 4)
     goes_to(send(trainer, 3, training_parameters="{"), f"{NEW}/step-1")
+    goes_to(send(trainer, 2), f"{NEW}/step-1")
+    goes_to(trainer.get(NEW), f"{NEW}/step-1")
     through(trainer, 3, step_1={"model_name": "panel-b"})
     assert value_of(trainer.get(f"{NEW}/step-3").text, "training_parameters") == TRAINING_PARAMETERS_TEXT
 

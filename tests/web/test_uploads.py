@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -13,15 +14,17 @@ from litestar.exceptions import InternalServerException
 
 from commands.model_images import AddModelImageVersion, CheckArchiveName, ImportModelImage
 from domain.model_images import ArchiveHasAnotherName, ArchiveNameIsInvalid, ModelImageExists
-from domain.uploads import Upload
+from domain.uploads import StorageIsFull, Upload
 from infra.uploads import Uploads
 from tests.examples import CLASSIFICATION_ID, MODEL_IMAGE_ID
 from tests.web.model_images import FakeModelImages, FakeTaskTypes, image
 from tests.web.places import FakeEnvironments, FakeIndustries
 from tests.web.reading import words
 from tests.web.site import MODEL_TRAINER, QUALITY_LEAD, Site
+from web.forms import Form
 from web.services import Services
-from web.uploads import MOST_DRAINED_BYTES, PIECE_BYTES, _drain, _write
+from web.sessions import Visit
+from web.uploads import MOST_DRAINED_BYTES, PIECE_BYTES, _drain, _write, read_form_with_file
 
 CONTENT = bytes(range(256)) * 4096 * 3
 """Three pieces, as they go to the disk."""
@@ -164,6 +167,7 @@ def test_without_scripts_an_old_upload_is_removed_by_a_button(site: Site, upload
     upload_id = begin(site).json()["upload_id"]
     assert site.post(f"{ADDRESS}/{upload_id}/cancel").headers["Location"] == "/model-images/import"
     assert stored(uploads) == []
+    assert "上传内容已移除。" in site.get("/account").text
 
 
 @pytest.mark.parametrize("token", ["", "wrong"])
@@ -190,27 +194,39 @@ def test_a_connection_that_breaks_keeps_what_had_come(uploads: Uploads) -> None:
     assert uploads.find(upload.upload_id, QUALITY_LEAD.user_id).received == PIECE_BYTES + 30
 
 
-def test_pieces_are_small_however_large_the_file_is(uploads: Uploads) -> None:
-    class Noting:
-        upload = Upload(upload_id=UUID(int=3), file_name="image@1", size=1, received=0)
-        largest = 0
+class NotingUploads:
+    """One upload, of which only the sizes of its pieces are kept."""
 
-        def write(self, piece: bytes) -> None:
-            self.largest = max(self.largest, len(piece))
+    upload = Upload(upload_id=UUID(int=3), file_name="image@1", size=1, received=0)
 
-        def finish(self) -> Upload:
-            return self.upload
+    def __init__(self) -> None:
+        self.pieces: list[int] = []
+        self.is_closed = False
 
-        def close(self) -> None:
-            """Nothing is open."""
+    def begin(self, _owner: UUID, _file_name: str, _size: int) -> Upload:
+        return self.upload
 
+    def open(self, _upload_id: UUID, _owner: UUID, _offset: int) -> "NotingUploads":
+        return self
+
+    def write(self, piece: bytes) -> None:
+        self.pieces.append(len(piece))
+
+    def finish(self) -> Upload:
+        return self.upload
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def test_pieces_are_small_however_large_the_file_is() -> None:
     async def long() -> AsyncIterator[bytes]:
         for _ in range(1000):
             yield bytes(65_536)
 
-    noting = Noting()
+    noting = NotingUploads()
     asyncio.run(_write(noting, long()))
-    assert noting.largest < PIECE_BYTES + 65_536
+    assert max(noting.pieces) < PIECE_BYTES + 65_536
 
 
 def test_a_refused_body_is_heard_to_its_end_as_long_as_it_has_one() -> None:
@@ -358,3 +374,42 @@ def test_a_form_that_breaks_off_leaves_nothing(site: Site, uploads: Uploads) -> 
 def test_fields_larger_than_any_of_ours_are_refused(site: Site, uploads: Uploads) -> None:
     assert form_with_file(site, remark="x" * (2 << 20)).status_code == 413
     assert stored(uploads) == []
+
+
+def form_as_it_comes(uploads: NotingUploads) -> Form:
+    """A form with CONTENT as its file, in the parts in which a network brings it."""
+    head = (
+        '--edge\r\nContent-Disposition: form-data; name="csrf_token"\r\n\r\nmark\r\n'
+        '--edge\r\nContent-Disposition: form-data; name="file"; filename="image@1"\r\n\r\n'
+    )
+    body = head.encode() + CONTENT + b"\r\n--edge--\r\n"
+
+    async def stream() -> AsyncIterator[bytes]:
+        for begin in range(0, len(body), 65_536):
+            yield body[begin : begin + 65_536]
+
+    headers = {"content-type": "multipart/form-data; boundary=edge", "content-length": str(len(body))}
+    request: Any = SimpleNamespace(headers=headers, stream=stream)
+    visit = Visit(request_id="r", account=QUALITY_LEAD, csrf_token="mark")
+    return asyncio.run(read_form_with_file(request, visit, uploads, lambda _name: None))
+
+
+def test_the_file_of_a_plain_form_goes_to_the_disk_in_small_pieces() -> None:  # I-2
+    uploads = NotingUploads()
+    form = form_as_it_comes(uploads)
+    assert form.text("upload_id") == str(uploads.upload.upload_id)
+    assert (sum(uploads.pieces), len(uploads.pieces)) == (len(CONTENT), 3)
+    assert uploads.is_closed
+
+
+def test_a_disk_that_fills_while_a_plain_form_comes_is_told_and_nothing_more_is_written() -> None:  # I-2
+    class FullDisk(NotingUploads):
+        def write(self, piece: bytes) -> None:
+            super().write(piece)
+            raise StorageIsFull(percent=33)
+
+    uploads = FullDisk()
+    form = form_as_it_comes(uploads)
+    assert [told.sentence for told in form.told] == [StorageIsFull(percent=33).sentence]
+    assert form.text("upload_id") == ""
+    assert (len(uploads.pieces), uploads.is_closed) == (1, True)
