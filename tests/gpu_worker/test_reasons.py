@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from domain.artifacts import Artifact
 from domain.data_paths import FolderName
 from domain.messages import JobFailed, LoadingOrder, LoadModelImage, Resources
 from domain.sentences import Sentence, Value
+from gpu_worker.packages import build_package, write_shipped_description
 from gpu_worker.reasons import (
     CRASHED,
     DISK_IS_FULL,
@@ -22,7 +24,7 @@ from gpu_worker.reasons import (
     reason_of_exit,
 )
 from tests.gpu_worker.running_worker import MailboxInMemory, RunningWorker, eventually, job_processes
-from tests.gpu_worker.workplace import JOB_ID, ROOT
+from tests.gpu_worker.workplace import JOB_ID, ROOT, FolderOfArtifacts
 from web.i18n import translate
 
 
@@ -54,15 +56,25 @@ def test_what_a_rule_said_is_told_as_it_was() -> None:
     assert of_packaging(said) == said
 
 
+class PatientStorage(FolderOfArtifacts):
+    """Keeps nothing before it is told to, so that a job does not end by itself."""
+
+    def keep(self, file: Path) -> Artifact:
+        eventually((self.folder.parent / "goes on").exists)
+        return super().keep(file)
+
+
 def test_a_loading_that_is_killed_says_what_to_do_about_it(tmp_path: Path) -> None:  # I-2, S-5
+    write_shipped_description(tmp_path / "source")
     (tmp_path / "archives").mkdir()
-    os.mkfifo(tmp_path / "archives" / "panel-aoi@7.tar")  # nobody writes to it, so it is copied for ever
-    order = LoadingOrder(archive=FolderName(ROOT, "panel-aoi@7.tar"), name="panel-aoi", archive_version="7")
+    build_package(tmp_path / "source", tmp_path / "archives" / "resnet18@1.0.tar")
+    order = LoadingOrder(archive=FolderName(ROOT, "resnet18@1.0.tar"), name="resnet18", archive_version="1.0")
     mailbox = MailboxInMemory([LoadModelImage(job_id=JOB_ID, attempt=1, needs=Resources(), order=order)])
-    with RunningWorker(tmp_path, mailbox) as worker:
+    with RunningWorker(tmp_path, mailbox, storage=PatientStorage) as worker:
         eventually(lambda: mailbox.beats and job_processes())
         (process,) = job_processes()
         os.kill(process, signal.SIGKILL)
+        (tmp_path / "goes on").touch()
         reason = worker.wait_for(JobFailed).reason
     assert reason == of_packaging(reason_of_exit(-signal.SIGKILL))
     assert "Wait until the machine has less to do, then start again." in str(reason)
