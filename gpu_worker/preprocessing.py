@@ -56,7 +56,7 @@ class ClassWithoutImages(Refusal):
 
     message = N_(
         "No image of “{defect_code}” is left for training: {damaged} are damaged, {non_compliant} do not comply with the "
-        "resolution rule. Add images, or lower num_of_classes."
+        "resolution rule. Add images, lower num_of_classes, or leave out the resolution screening if it took too many."
     )
 
 
