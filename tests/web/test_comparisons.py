@@ -48,7 +48,7 @@ def judged(*predicted: int, non_compliant: int, pixels: tuple[int, ...]) -> Eval
     """
     true = (0, 0, 1, 1, 2)
     samples: list[Sample] = [sample(number, code, predicted[number]) for number, code in enumerate(true)]
-    samples[2] = msgspec.structs.replace(samples[2], segmented=Segmented(pixels))
+    samples[2] = msgspec.structs.replace(samples[2], segmented=Segmented(pixels, overlay=b"a PNG"))
     samples.append(
         sample(5, 2, non_compliant, state=SampleState.NON_COMPLIANT if non_compliant < 0 else SampleState.JUDGED)
     )
@@ -178,6 +178,12 @@ def test_one_image_is_shown_with_the_pixels_that_each_version_predicted(site: Re
     answer = site.get(f"{JOB}/samples/2?kind=disagreed")
     assert_in_order(text(answer), "预测像素", "v1.01 v1.02", "TPFIP 0 1,500", "TTFBS 1,200 300")
     assert re.findall(r'fill="(#\w+)"/></svg>(\w+)<', answer.text) == [("#0096ff", "TPFIP"), ("#ffb000", "TTFBS")]
+    switches = re.findall(r'type="radio" name="predicted"(?: class="switch-(\d)")?( checked)?', answer.text)
+    assert switches == [
+        ("0", ""),
+        ("1", " checked"),
+        ("", ""),
+    ]  # codes have one colour: both at once could not be told apart
     assert "预测像素" not in text(site.get(f"{JOB}/samples/1?kind=disagreed"))
 
 
