@@ -246,8 +246,9 @@ class Images:
                 return kept
             if status.st_size > MAXIMUM_BYTES:
                 raise ImageIsDamaged(f"larger than {MAXIMUM_BYTES} bytes")
-            with self._decoding:
-                made = make(file.read())
+            content = file.read()  # before it has its turn: storage that hangs must not hold up pictures of other storage
+        with self._decoding:
+            made = make(content)
         kept.parent.mkdir(parents=True, exist_ok=True)
         beside = kept.with_name(f".{kept.name}.{secrets.token_hex(4)}")
         beside.write_bytes(made)
