@@ -108,7 +108,8 @@ class Images:
         self._cache = cache
         self._indexes = indexes
         self._looks = looks or BoundedLooks()
-        self._decoding = threading.BoundedSemaphore(DECODED_AT_ONCE)
+        self._decoding: dict[str, threading.BoundedSemaphore] = {}
+        """By data root: where the storage of one hangs while it is read, the others go on."""
 
     def thumbnail(self, image: FolderName, size: int) -> ShownImage | None:
         """A small JPEG, made once. `size` is rounded up to one of `THUMBNAIL_SIZES`; small images are not enlarged.
@@ -162,7 +163,9 @@ class Images:
     def _thumbnail(self, image: FolderName, size: int) -> ShownImage:
         side = next((known for known in THUMBNAIL_SIZES if known >= size), THUMBNAIL_SIZES[-1])
         source = self._source(image)
-        return ShownImage(self._kept(source, f"{side}.jpg", lambda content: _thumbnail(content, side)), "image/jpeg")
+        return ShownImage(
+            self._kept(image.root, source, f"{side}.jpg", lambda content: _thumbnail(content, side)), "image/jpeg"
+        )
 
     def _original(self, image: FolderName) -> ShownImage:
         source = self._source(image)
@@ -172,7 +175,9 @@ class Images:
             raise ImageIsDamaged("neither JPEG, PNG, BMP, TIFF nor WebP")
         if found in FORMATS_OF_BROWSERS:
             return ShownImage(source, FORMATS_OF_BROWSERS[found])
-        return ShownImage(self._kept(source, "original.png", lambda content: _png(decode(content))), "image/png")
+        return ShownImage(
+            self._kept(image.root, source, "original.png", lambda content: _png(decode(content))), "image/png"
+        )
 
     def _mask_overlay(self, image: FolderName) -> ShownImage | None:
         self._source(image)
@@ -180,7 +185,7 @@ class Images:
         for beside, area_of in ((mask_name(name), area_of_mask), (polygons_name(name), area_of_polygons)):
             with contextlib.suppress(_ImageNotFound):
                 mask = self._source(FolderName(image.root, f"{parent}/{beside}".lstrip("/")))
-                return ShownImage(self._kept(mask, "mask.png", partial(_overlay, area_of)), "image/png")
+                return ShownImage(self._kept(image.root, mask, "mask.png", partial(_overlay, area_of)), "image/png")
         return None
 
     def _indexed(self, data_path: FolderName, defect_code: str, offset: int, count: int) -> ListedImages | None:
@@ -235,8 +240,8 @@ class Images:
             raise _ImageNotFound(str(image))
         return RealPath(path)
 
-    def _kept(self, source: Path, kind: str, make: Callable[[bytes], bytes]) -> Path:
-        """What `make` gives for the content of `source`, from the cache where it is there."""
+    def _kept(self, root: str, source: Path, kind: str, make: Callable[[bytes], bytes]) -> Path:
+        """What `make` gives for the content of `source`, which lies below `root`, from the cache where it is there."""
         with _opened(source) as file:
             status = os.fstat(file.fileno())
             identity = json.dumps([VERSION, str(source), status.st_mtime_ns, status.st_size])
@@ -246,9 +251,8 @@ class Images:
                 return kept
             if status.st_size > MAXIMUM_BYTES:
                 raise ImageIsDamaged(f"larger than {MAXIMUM_BYTES} bytes")
-            content = file.read()  # before it has its turn: storage that hangs must not hold up pictures of other storage
-        with self._decoding:
-            made = make(content)
+            with self._decoding.setdefault(root, threading.BoundedSemaphore(DECODED_AT_ONCE)):
+                made = make(file.read())
         kept.parent.mkdir(parents=True, exist_ok=True)
         beside = kept.with_name(f".{kept.name}.{secrets.token_hex(4)}")
         beside.write_bytes(made)
