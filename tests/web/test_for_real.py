@@ -111,8 +111,8 @@ def test_the_monitor_shows_the_same_after_a_restart_of_everything(database: str,
 
 def test_a_refused_user_leaves_nothing_behind(real: Site) -> None:  # U-2
     real.sign_in()
-    assert new_user(real, "abc", password="x", email="nowhere") == 422
-    assert "abc" not in real.get("/users").text
+    assert new_user(real, "王五", password="x", email="nowhere") == 422
+    assert "王五" not in real.get("/users").text
     assert new_user(real, "QUALITY_lead") == 422
     answer = real.post("/users/new", username="QUALITY_lead", password="Secret2", role="model_trainer")
     assert 'id="username-error" role="alert">名称“QUALITY_lead”已被使用' in answer.text
