@@ -1,5 +1,6 @@
 """Algorithm packages (I-6): a tar with `image.yaml` and perhaps initial weights. Loading verifies all of it and runs nothing."""
 
+import errno
 import gzip
 import hashlib
 import io
@@ -37,8 +38,10 @@ from gpu_worker.package_descriptions import (
     plain_yaml,
 )
 from gpu_worker.ports import FolderNotFound, Folders
-from gpu_worker.regular_files import open_real_file
+from gpu_worker.regular_files import NoRegularFile, open_real_file
 
+_IS_NOT_THERE = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ELOOP))
+"""What opening says where a file has gone, or a link has taken the place of it or of a folder on the way."""
 COPYING = N_("Copying the archive")
 VERIFYING = N_("Verifying the package")
 DESCRIPTION: Final = "image.yaml"
@@ -254,12 +257,15 @@ def _opened(archive: FolderName, archives: Folders) -> BinaryIO:
 
     Raises:
         FolderNotFound
+        OSError: it is there, and cannot be read.
     """
     path = archives.resolve(archive)
     try:
         return open_real_file(path)
     except OSError as error:
-        raise FolderNotFound(folder=str(archive)) from error
+        if isinstance(error, NoRegularFile) or error.errno in _IS_NOT_THERE:
+            raise FolderNotFound(folder=str(archive)) from error
+        raise
 
 
 def _copy(source: BinaryIO, target: Path, on_bytes: Callable[[int], None]) -> None:

@@ -162,6 +162,19 @@ def test_what_took_the_place_of_a_found_archive_is_neither_followed_nor_waited_f
     assert not place.reports
 
 
+def test_an_archive_that_cannot_be_opened_is_not_said_to_be_gone(tmp_path: Path) -> None:  # I-2
+    """Storage that fails and a file that nobody may read have reasons of their own."""
+    place = Workplace(tmp_path)
+    order = LoadingOrder(archive=FolderName(ROOT, "resnet18@1.0.tar"), name="resnet18", archive_version="1.0")
+
+    class Failing:
+        def resolve(self, folder: FolderName) -> Path:
+            return tmp_path / (folder.path * 30)  # longer than a file system takes
+
+    with pytest.raises(OSError, match="too long"):
+        load_package(order, replace(place.job(JobKind.LOADING), archives=Failing()))
+
+
 def test_building_leaves_nothing_behind_when_it_is_refused(shipped: Path, tmp_path: Path) -> None:
     (shipped / "w").write_bytes(b"no weights")
     (shipped / "image.yaml").write_bytes(a_description(networks=[{**SHIPPED["networks"][0], "weights": "w"}]))
