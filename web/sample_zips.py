@@ -1,15 +1,16 @@
 """批量打包下载: samples as a zip, each picture in the folder of its true code, with a table of what was predicted. Source: P-5."""
 
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
-from domain.data_paths import FolderName
+from domain.data_paths import FolderDoesNotAnswer, FolderName
 from projections.evaluation_reports import PAGE_SIZE
 from web.downloads import safe_name
 from web.forms import Form, number_or_none
 from web.services import Services
 from web.spreadsheets import Spreadsheet
-from web.zips import Entry, lying_image
+from web.zips import Entry
 
 TABLE = "samples.csv"
 MOST_NAME_BYTES = 240
@@ -79,7 +80,7 @@ def sample_entries(
     for sample in samples:
         said = predicted(sample)
         name = name_in_zip(sample.true_defect_code, said.in_name, sample.number, sample.file_name)
-        file = lying_image(services, sample.folder)
+        file = _lying_image(services, sample.folder)
         size = sample.width, sample.height
         table.add(
             name if file else "", sample.true_defect_code, *said.cells, *size, str(sample.folder), sample.checksum
@@ -87,6 +88,15 @@ def sample_entries(
         if file is not None:
             yield name, file
     yield TABLE, table.finished()
+
+
+def _lying_image(services: Services, image: FolderName) -> Path | None:
+    """The file of an image that goes into a zip; None where it is gone, or its storage does not answer."""
+    try:
+        file: Path | None = services.images.file(image)
+    except FolderDoesNotAnswer:
+        return None
+    return file
 
 
 def name_in_zip(true_code: str | None, predicted: str, number: int, file_name: str) -> str:

@@ -17,9 +17,7 @@ from zlib import crc32
 
 from litestar.response import Stream
 
-from domain.data_paths import FolderDoesNotAnswer, FolderName
 from web.downloads import PART_BYTES, content_disposition
-from web.services import Services
 
 Entry = tuple[str, Path | IO[bytes]]
 """A name inside the zip, and the file. One that is given open is closed."""
@@ -34,15 +32,6 @@ _MADE_ON_UNIX = 3 << 8
 _FLAGS: Final = 1 << 11 | 1 << 3
 """Names are UTF-8; checksum and size stand behind the content, because nobody knows them before."""
 _EARLIEST, _LATEST = (1980, 1, 1, 0, 0, 0), (2107, 12, 31, 23, 59, 58)
-
-
-def lying_image(services: Services, image: FolderName) -> Path | None:
-    """The file of an image that goes into a zip; None where it is gone, or its storage does not answer."""
-    try:
-        file: Path | None = services.images.file(image)
-    except FolderDoesNotAnswer:
-        return None
-    return file
 
 
 def zip_stream(entries: Iterable[Entry], name: str) -> Stream:
